@@ -1,0 +1,1 @@
+"""An event-sourced metadata ledger: `import ledger as ln`."""

@@ -1,0 +1,75 @@
+"""Canonical JSON: the only encoder of anything that is hashed, and of every stored event.
+
+Rules, in the order they are applied:
+
+1. Objects have their keys sorted by code point; there is no white space; text is UTF-8.
+2. Numbers are integers. A float is refused: whoever needs one tags it first as
+   `{"float": "<shortest decimal>"}` (`tag_float`), so that no two machines can print it differently.
+3. Text that takes part in an identity is NFC (`identity_bytes` sees to it); text in an event was
+   made NFC when it was validated, except paths, which are kept as the file system has them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TypeAlias
+
+import msgspec
+
+from ledger.errors import InvalidValueError
+
+Json: TypeAlias = "None | bool | int | str | list[Json] | tuple[Json, ...] | dict[str, Json]"
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def encode(value: object) -> bytes:
+    """Return `value`, a Struct or plain data without floats, as canonical JSON.
+
+    Raises:
+        InvalidValueError: The value holds text that is not valid Unicode (a lone surrogate).
+    """
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError as error:
+        raise InvalidValueError(
+            f"text is not valid Unicode: {error.object[error.start : error.end]!r} at character "
+            f"{error.start} cannot be stored"
+        ) from error
+
+
+def identity_bytes(identity: Json) -> bytes:
+    """Return the bytes whose hash names a command or a record: NFC, canonical, no floats.
+
+    Raises:
+        InvalidValueError: The identity holds a float or another type that JSON has no exact form for.
+    """
+    return encode(_exact(identity, "$"))
+
+
+def nfc(text: str) -> str:
+    """Return `text` in Unicode normalization form C."""
+    return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def tag_float(value: float) -> dict[str, Json]:
+    """Return a float as canonical JSON can hold it: its shortest decimal that reads back equal."""
+    return {"float": repr(value)}
+
+
+def _exact(value: object, path: str) -> Json:
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return nfc(value)
+        case list() | tuple():
+            return [_exact(item, f"{path}[{number}]") for number, item in enumerate(value)]
+        case dict():
+            return {nfc(str(key)): _exact(item, f"{path}.{key}") for key, item in value.items()}
+        case _:
+            raise InvalidValueError(
+                f"identity at {path}: expected text, integer, boolean, list or object, "
+                f"got {type(value).__name__}",
+                path=path,
+            )

@@ -1,0 +1,212 @@
+"""Every error this project raises on purpose, sorted by what the caller can do about it.
+
+Each class carries a `code` that is never renamed, and `details`: the values its message prints.
+Some classes are also the built-in error that a Python programmer expects in their place
+(`FileExistsError`, `ValueError`, …), so that existing `except` clauses keep working.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class LedgerError(Exception):
+    """Root of the tree; catch it to catch everything this project raises on purpose."""
+
+    code: ClassVar[str] = "ledger-error"
+
+    def __init__(self, message: str, /, **details: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    # KeyError and OSError format themselves otherwise; ours always read as the plain message.
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[object, tuple[type[LedgerError], str, dict[str, object]]]:
+        return _rebuild, (type(self), self.message, self.details)
+
+
+def _rebuild(kind: type[LedgerError], message: str, details: dict[str, object]) -> LedgerError:
+    return kind(message, **details)
+
+
+# --- fix the request: nothing was recorded ------------------------------------------------------
+
+
+class CommandRejectedError(LedgerError):
+    """The request cannot be carried out as it stands; nothing was recorded."""
+
+    code = "command-rejected"
+
+
+class InvalidValueError(CommandRejectedError, ValueError):
+    """A value is of the wrong kind, too long, empty, or otherwise outside what is allowed."""
+
+    code = "invalid-value"
+
+
+class UnknownFieldError(CommandRejectedError, AttributeError, TypeError):
+    """A registry has no field of this name."""
+
+    code = "unknown-field"
+
+
+class UnknownSettingError(CommandRejectedError, AttributeError):
+    """There is no setting of this name."""
+
+    code = "unknown-setting"
+
+
+class ContentExistsError(CommandRejectedError, FileExistsError):
+    """The same content is registered already, and the mode in force is "error"."""
+
+    code = "content-exists"
+
+
+class NameTakenError(CommandRejectedError, ValueError):
+    """Another live record of the registry bears this name."""
+
+    code = "name-taken"
+
+
+class NotSavedError(CommandRejectedError):
+    """The operation needs a record that was saved."""
+
+    code = "not-saved"
+
+
+class MultipleResultsError(CommandRejectedError, ValueError):
+    """One record was asked for and several answer."""
+
+    code = "multiple-results"
+
+
+class FileChangedError(CommandRejectedError, OSError):
+    """A file changed between the moment it was hashed and the moment it was copied."""
+
+    code = "file-changed"
+
+
+class PathTakenError(CommandRejectedError, FileExistsError):
+    """Something is at this path already and is not to be replaced."""
+
+    code = "path-taken"
+
+
+class UnsupportedFileError(CommandRejectedError, OSError):
+    """A path is neither a regular file nor a folder of regular files."""
+
+    code = "unsupported-file"
+
+
+class ReadOnlyViewError(CommandRejectedError):
+    """The past cannot be written to."""
+
+    code = "read-only-view"
+
+
+class NotTrackingError(CommandRejectedError, RuntimeError):
+    """The operation needs a tracked run, and `track()` was not called."""
+
+    code = "not-tracking"
+
+
+class VersionPinnedError(CommandRejectedError, ValueError):
+    """A transform version was pinned by the user and its source has changed since."""
+
+    code = "version-pinned"
+
+
+class LedgerExistsError(CommandRejectedError, FileExistsError):
+    """There is a ledger at this place already."""
+
+    code = "ledger-exists"
+
+
+class StorageNotEmptyError(CommandRejectedError, OSError):
+    """A ledger cannot be deleted while its storage still holds content."""
+
+    code = "storage-not-empty"
+
+
+class MissingDependencyError(CommandRejectedError, ImportError):
+    """An optional dependency is needed for this and is not installed."""
+
+    code = "missing-dependency"
+
+
+class ConfigurationError(CommandRejectedError, ValueError):
+    """A configuration file or variable cannot be read."""
+
+    code = "configuration"
+
+
+# --- reload and retry: nothing was recorded -----------------------------------------------------
+
+
+class WrongExpectedVersionError(LedgerError):
+    """Another writer came first; nothing was recorded."""
+
+    code = "wrong-expected-version"
+
+
+# --- look elsewhere -----------------------------------------------------------------------------
+
+
+class NotFoundError(LedgerError, KeyError):
+    """Nothing answers to this uid, name, key or tag."""
+
+    code = "not-found"
+
+
+class MissingFileError(NotFoundError, FileNotFoundError):
+    """A path that was named does not exist."""
+
+    code = "missing-file"
+
+
+class LedgerNotFoundError(NotFoundError):
+    """No ledger is configured here."""
+
+    code = "ledger-not-found"
+
+
+# --- upgrade the program ------------------------------------------------------------------------
+
+
+class UnknownEventError(LedgerError):
+    """The log holds an event, or is in a format, that this program does not know."""
+
+    code = "unknown-event"
+
+
+# --- retry later, or mend the disk --------------------------------------------------------------
+
+
+class StorageError(LedgerError, OSError):
+    """The disk, the database or the object store refused; what was acknowledged is safe."""
+
+    code = "storage"
+
+
+class UnreadableFileError(StorageError, PermissionError):
+    """A file exists and cannot be read."""
+
+    code = "unreadable-file"
+
+
+# --- stop, run verify ---------------------------------------------------------------------------
+
+
+class CorruptLogError(LedgerError):
+    """What is recorded contradicts itself; stop writing and audit."""
+
+    code = "corrupt-log"
+
+
+class DamagedContentError(CorruptLogError, OSError):
+    """Stored content is missing or is not what its event says."""
+
+    code = "damaged-content"

@@ -1,0 +1,78 @@
+"""Names that are computed, never drawn: command ids, stream ids, uids, positions.
+
+1. An id is the first 16 bytes of the SHA-256 of an identity's canonical JSON, with the bits of a
+   UUID version 8 (RFC 9562), written as 32 lower-case hexadecimal digits.
+2. A uid is made of base62 digits (`0-9A-Za-z`) of that same SHA-256, read as one big-endian
+   number, zero-padded to 43 digits, most significant first.
+3. Nothing here depends on time, place, user or chance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NewType
+
+from ledger.canonical import Json, identity_bytes
+
+CommandId = NewType("CommandId", str)
+StreamId = NewType("StreamId", str)
+Uid = NewType("Uid", str)
+Position = NewType("Position", int)
+
+BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_UID_DIGITS = 43  # 62**43 > 2**256
+
+
+def digest(identity: Json) -> bytes:
+    """Return the SHA-256 of the identity's canonical JSON: 32 bytes."""
+    return hashlib.sha256(identity_bytes(identity)).digest()
+
+
+def derive(identity: Json) -> str:
+    """Return the id of an identity: 32 hexadecimal digits with the bits of a UUID version 8."""
+    return as_uuid_hex(digest(identity))
+
+
+def as_uuid_hex(raw: bytes) -> str:
+    """Return the first 16 bytes of `raw` as the hexadecimal digits of a UUID version 8."""
+    head = bytearray(raw[:16])
+    head[6] = head[6] & 0x0F | 0x80
+    head[8] = head[8] & 0x3F | 0x80
+    return head.hex()
+
+
+def command_id(identity: Json) -> CommandId:
+    """Return the id of a command from what it asks for."""
+    return CommandId(derive(identity))
+
+
+def stream_id(identity: Json) -> StreamId:
+    """Return the id of the stream that the record of this creation identity lives in."""
+    return StreamId(derive(identity))
+
+
+def base62(raw: bytes) -> str:
+    """Return 32 bytes as 43 base62 digits, most significant first."""
+    number = int.from_bytes(raw)
+    digits = []
+    while number:
+        number, digit = divmod(number, 62)
+        digits.append(BASE62[digit])
+    return "".join(reversed(digits)).rjust(_UID_DIGITS, "0")
+
+
+def uid(identity: Json, length: int) -> Uid:
+    """Return the first `length` base62 digits of the identity's hash (at most 43)."""
+    return Uid(base62(digest(identity))[:length])
+
+
+def versioned_uid(identity: Json, *, stem_length: int, stem: str | None = None) -> Uid:
+    """Return a uid of a versioned registry: the family's stem, then 4 digits of the version's own.
+
+    Args:
+        identity: Creation identity of this version.
+        stem_length: Digits of the stem: 16 for artifacts and collections, 12 for transforms.
+        stem: Stem of the family that this version joins; None where it founds one.
+    """
+    digits = base62(digest(identity))
+    return Uid((stem or digits[:stem_length]) + digits[stem_length : stem_length + 4])

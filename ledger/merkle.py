@@ -1,0 +1,49 @@
+"""Hashes of the transparency log: RFC 6962 section 2.1, with SHA-256.
+
+1. An entry is the envelope's canonical JSON followed by SHA-256(salt ‖ payload): 32 bytes.
+2. Its leaf hash is SHA-256(0x00 ‖ entry); an inner node's is SHA-256(0x01 ‖ left ‖ right).
+3. A payload and its salt can be erased without touching any hash above them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+
+
+def payload_hash(salt: bytes, payload: bytes) -> bytes:
+    """Return SHA-256(salt ‖ payload): what an entry says of its payload."""
+    return hashlib.sha256(salt + payload).digest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """Return the leaf hash of an entry's bytes: 32 bytes."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the hash of an inner node over two subtrees: 32 bytes."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def root_hash(leaves: Iterable[bytes]) -> bytes:
+    """Return the root over leaf hashes in order; SHA-256 of nothing for an empty tree.
+
+    Takes one pass and holds one hash a level (RFC 9162 section 2.1.2).
+    """
+    stack: list[bytes] = []
+    for number, leaf in enumerate(leaves):
+        stack.append(leaf)
+        size = number + 1
+        while size % 2 == 0:
+            right, left = stack.pop(), stack.pop()
+            stack.append(node_hash(left, right))
+            size //= 2
+    if not stack:
+        return EMPTY_ROOT
+    root = stack.pop()
+    while stack:
+        root = node_hash(stack.pop(), root)
+    return root

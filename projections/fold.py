@@ -1,0 +1,298 @@
+"""Event to row changes: pure, and the only place that knows what an event means to readers.
+
+A change names a table of `projections.tables`; the stores carry it out at the event's position:
+`Opened` begins a row, `Amended` ends the valid row of a key and begins one that differs in
+`values`, `Closed` ends every valid row that matches. The fold sees one event and nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ledger.canonical import encode
+from ledger.events import (
+    ArtifactKeyed,
+    ArtifactRegistered,
+    ArtifactReproduced,
+    BlobRecorded,
+    CollectionCreated,
+    InputRecorded,
+    LedgerEvent,
+    LedgerInitialized,
+    LinkAdded,
+    LinkRemoved,
+    RecordChanged,
+    RecordCreated,
+    RecordedEvent,
+    RecordRestored,
+    RecordTrashed,
+    RecordWithdrawn,
+    RunAbandoned,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    TransformRegistered,
+)
+from ledger.ids import derive
+from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
+
+Values: TypeAlias = dict[str, Any]
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A row begins."""
+
+    table: str
+    values: Values
+
+
+class Amended(msgspec.Struct, frozen=True):
+    """The valid row of `key` ends and one like it with `values` begins."""
+
+    table: str
+    key: Values
+    values: Values
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """Every valid row that matches ends."""
+
+    table: str
+    matching: Values
+
+
+Change: TypeAlias = Opened | Amended | Closed
+
+
+def fold(recorded: RecordedEvent) -> list[Change]:
+    """Return what a recorded event changes in the tables, in order."""
+    changes = _subject_changes(recorded)
+    changes.extend(_intent_changes(recorded))
+    return changes
+
+
+def outcome_of(event: LedgerEvent) -> str:
+    """Return the uid of the record that an event is about; "" where it is about none."""
+    match event:
+        case LedgerInitialized() | BlobRecorded():
+            return ""
+        case InputRecorded():
+            return event.artifact
+        case _:
+            return event.uid
+
+
+def registry_of(event: LedgerEvent) -> str:
+    """Return the registry of the record that an event is about; "" where it is about none."""
+    match event:
+        case LedgerInitialized() | BlobRecorded():
+            return ""
+        case TransformRegistered():
+            return "transform"
+        case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed():
+            return "artifact"
+        case CollectionCreated():
+            return "collection"
+        case RunStarted() | RunResumed() | RunFinished() | RunAbandoned() | InputRecorded():
+            return "run"
+        case _:
+            return event.registry
+
+
+def intent_key(kind: str, subject: object, fields: object, occurrence: int) -> str:
+    """Return the name of an intent within any run: replay.md's intent without its run."""
+    return derive(["intent", kind, subject, fields, occurrence])  # type: ignore[list-item]
+
+
+def subject_key(kind: str, subject: object) -> str:
+    """Return the name of what an intent is about, whatever it asks for."""
+    return derive(["subject", kind, subject])  # type: ignore[list-item]
+
+
+def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: PLR0911 (one return a kind)
+    event = recorded.event
+    match event:
+        case LedgerInitialized() | BlobRecorded():
+            return []
+        case RecordCreated():
+            return [_created(recorded, event.registry, event.natural, event.n, event.fields)]
+        case TransformRegistered():
+            return [_created(recorded, "transform", event.natural, event.n, _fields(event))]
+        case ArtifactRegistered():
+            return [
+                _created(recorded, "artifact", event.natural, event.n, _fields(event)),
+                *_key_moves(event.key, event.uid),
+                *_made_by(event.uid, event.run),
+            ]
+        case ArtifactReproduced():
+            return [
+                _amended(recorded, "artifact", event.uid, {"run": event.run}),
+                *_made_by(event.uid, event.run),
+            ]
+        case ArtifactKeyed():
+            return [
+                _amended(recorded, "artifact", event.uid, {"key": event.key}),
+                *_key_moves(event.key, event.uid),
+            ]
+        case CollectionCreated():
+            return [
+                _created(recorded, "collection", event.natural, event.n, _fields(event)),
+                *(
+                    _link("collection.artifacts", event.uid, target, event.run, ordinal)
+                    for ordinal, target in enumerate(dict.fromkeys(event.artifacts))
+                ),
+            ]
+        case RecordChanged():
+            return [_amended(recorded, event.registry, event.uid, event.fields)]
+        case RecordTrashed():
+            return [_amended(recorded, event.registry, event.uid, {"state": TRASHED})]
+        case RecordRestored():
+            return [_amended(recorded, event.registry, event.uid, {"state": LIVE})]
+        case RecordWithdrawn():
+            gone: list[Change] = [
+                _amended(recorded, event.registry, event.uid, {"state": WITHDRAWN})
+            ]
+            if event.registry == "artifact":
+                gone.append(Closed("artifact_key", {"uid": event.uid}))
+            return gone
+        case LinkAdded():
+            return [_link(f"{event.registry}.{event.field}", event.uid, event.target, event.run)]
+        case LinkRemoved():
+            field = f"{event.registry}.{event.field}"
+            return [Closed("link", {"field": field, "source": event.uid, "target": event.target})]
+        case RunStarted():
+            return [_created(recorded, "run", event.natural, event.n, _run_fields(event))]
+        case RunResumed():
+            values = {"status": "started", "finished_at": None, "error": None}
+            return [
+                _amended(recorded, "run", event.uid, values | {"resumptions": event.resumption})
+            ]
+        case RunFinished():
+            values = {
+                "status": event.status,
+                "finished_at": event.at,
+                "error": event.error,
+                "is_consecutive": event.is_consecutive,
+            }
+            return [_amended(recorded, "run", event.uid, values)]
+        case RunAbandoned():
+            return [_amended(recorded, "run", event.uid, {"status": "abandoned"})]
+        case InputRecorded():
+            return [_link("run.inputs", event.uid, event.artifact, event.uid)]
+
+
+def _intent_changes(recorded: RecordedEvent) -> list[Change]:
+    event = recorded.event
+    if event.run is None:
+        return []
+    known = list(event.noted)
+    command = event.command
+    if recorded.number == 1 and command[0] == "intent":
+        _, _, kind, subject, fields, occurrence = command
+        key = intent_key(kind, subject, fields, occurrence)
+        known.append((key, subject_key(kind, subject), outcome_of(event)))
+    return [
+        Opened(
+            "intent",
+            {
+                "run": event.run,
+                "intent": key,
+                "subject": subject,
+                "outcome": outcome,
+                "ordinal": place,
+            },
+        )
+        for place, (key, subject, outcome) in enumerate(known)
+    ]
+
+
+def _created(
+    recorded: RecordedEvent, registry: str, natural: list[Any], n: int, fields: Values
+) -> Opened:
+    event = recorded.event
+    values: Values = {
+        "uid": outcome_of(event),
+        "stream": recorded.stream,
+        "natural": derive(natural),
+        "n": n,
+        "state": LIVE,
+        "created_position": recorded.position,
+        "created_at": event.at,
+        "created_by": event.actor,
+        "updated_at": event.at,
+        "changed_by": event.actor,
+    }
+    if registry != "run":
+        values["run"] = event.run
+    return Opened(registry, values | _columns_of(registry, fields))
+
+
+def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Amended:
+    stamped = {"updated_at": recorded.event.at, "changed_by": recorded.event.actor}
+    return Amended(registry, {"uid": uid}, _columns_of(registry, values) | stamped)
+
+
+def _columns_of(registry: str, values: Values) -> Values:
+    """Return `values` as columns hold them: JSON fields become canonical text."""
+    json = {field.name for field in REGISTRIES[registry].fields if field.kind == "json"}
+    return {
+        name: encode(value).decode() if name in json and value is not None else value
+        for name, value in values.items()
+    }
+
+
+_OWN_FIELDS: dict[type, tuple[str, ...]] = {
+    TransformRegistered: (
+        "name", "key", "version", "kind", "description", "source_hash", "source", "revises",
+    ),
+    ArtifactRegistered: (
+        "key", "description", "version", "revises", "suffix", "hash", "hash_type", "digest",
+        "size", "n_files", "storage", "storage_key", "in_place",
+    ),
+    CollectionCreated: ("name", "description", "version", "revises", "hash", "is_ordered"),
+}  # fmt: skip
+
+
+def _fields(event: LedgerEvent) -> Values:
+    return {name: getattr(event, name) for name in _OWN_FIELDS[type(event)]}
+
+
+def _run_fields(event: RunStarted) -> Values:
+    return {
+        "name": event.name,
+        "status": "started",
+        "started_at": event.at,
+        "finished_at": None,
+        "params": event.params,
+        "arguments": event.arguments,
+        "ordinal": event.n,
+        "resumptions": 0,
+        "environment_blob": event.environment,
+        "modules": event.modules,
+        "git_commit": event.git_commit,
+        "git_is_dirty": event.git_is_dirty,
+        "host": event.host,
+        "error": None,
+        "is_consecutive": None,
+        "transform": event.transform,
+        "forked_from": event.forked_from,
+    }
+
+
+def _key_moves(key: str | None, uid: str) -> list[Change]:
+    if key is None:
+        return []
+    return [Closed("artifact_key", {"key": key}), Opened("artifact_key", {"key": key, "uid": uid})]
+
+
+def _made_by(uid: str, run: str | None) -> list[Change]:
+    return [] if run is None else [_link("artifact.runs", uid, run, run)]
+
+
+def _link(field: str, source: str, target: str, run: str | None, ordinal: int = 0) -> Opened:
+    return Opened(
+        "link",
+        {"field": field, "source": source, "target": target, "ordinal": ordinal, "run": run},
+    )

@@ -1,0 +1,131 @@
+"""The interval tables, their columns, keys and indexes, as data.
+
+1. Every row is valid over `[from_position, to_position)`; an open end is `FOREVER`.
+2. At any position at most one row of a key is valid.
+3. A column's kind is one of `text`, `integer`, `boolean`, `time` (microseconds), `json` (text).
+4. The schema number below is derived from this module's data: any change of it makes older
+   read models be rebuilt from the log, never migrated.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from ledger.schema import REGISTRIES, RegistrySpec
+
+FOREVER = 2**63 - 1
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column: its name and kind."""
+
+    name: str
+    kind: str = "text"
+
+
+class Index(msgspec.Struct, frozen=True, kw_only=True):
+    """An index; `is_unique` ones guard live rows (state 0, open end) only."""
+
+    columns: tuple[str, ...]
+    is_unique: bool = False
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """A table: `key` names one subject; the primary key is `key` and `from_position`."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[Index, ...] = ()
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Names of its own columns and of the two that bound a row's validity."""
+        return (*(column.name for column in self.columns), "from_position", "to_position")
+
+
+_COMMON = (
+    Column("uid"),
+    Column("stream"),
+    Column("natural"),
+    Column("n", "integer"),
+    Column("state", "integer"),
+    Column("created_position", "integer"),
+    Column("created_at", "time"),
+    Column("created_by"),
+    Column("updated_at", "time"),
+    Column("changed_by"),
+)
+
+
+def _registry_table(spec: RegistrySpec) -> Table:
+    own = [Column(field.name, field.kind) for field in spec.fields if not field.is_virtual]
+    to_one = [
+        Column(relation.column)
+        for relation in spec.relations
+        if relation.column is not None and not relation.is_reverse
+    ]
+    indexes = [
+        Index(columns=("natural", "n", "from_position")),
+        Index(columns=("created_position", "from_position")),
+    ]
+    indexes += [
+        Index(columns=(field.name, "from_position")) for field in spec.fields if field.is_indexed
+    ]
+    indexes += [
+        Index(columns=(column.name, "from_position"))
+        for column in to_one
+        if column.name != "forked_from"
+    ]
+    if spec.is_named:
+        indexes.append(Index(columns=("name",), is_unique=True))
+    return Table(
+        name=spec.name, columns=(*_COMMON, *own, *to_one), key=("uid",), indexes=tuple(indexes)
+    )
+
+
+LINK = Table(
+    name="link",
+    columns=(
+        Column("field"),
+        Column("source"),
+        Column("target"),
+        Column("ordinal", "integer"),
+        Column("run"),
+    ),
+    key=("field", "source", "target"),
+    indexes=(Index(columns=("field", "target", "from_position")),),
+)
+
+ARTIFACT_KEY = Table(
+    name="artifact_key",
+    columns=(Column("key"), Column("uid")),
+    key=("key",),
+    indexes=(Index(columns=("uid", "from_position")),),
+)
+
+INTENT = Table(
+    name="intent",
+    columns=(
+        Column("run"),
+        Column("intent"),
+        Column("subject"),
+        Column("outcome"),
+        Column("ordinal", "integer"),
+    ),
+    key=("run", "intent"),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (*map(_registry_table, REGISTRIES.values()), LINK, ARTIFACT_KEY, INTENT)
+}
+
+# Raised by hand when the fold changes what it makes of an event while the tables stay alike.
+FOLD_NUMBER = 1
+
+SCHEMA_NUMBER = int.from_bytes(
+    hashlib.sha256(msgspec.json.encode((FOLD_NUMBER, list(TABLES.values())))).digest()[:4]
+)

@@ -1,0 +1,86 @@
+# Every target sets up what it needs in .venv; nothing but Python 3.11 or newer is expected.
+# Another interpreter: make PYTHON=python3.12 test. More of pytest: make unit ARGS="-k names -x".
+
+PYTHON ?= python3
+WORKERS ?= auto
+ARGS ?=
+
+BIN := .venv/bin
+PINS := .ci/constraints.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest
+# Benchmarks switch themselves off, with a warning, beside parallel workers.
+PARALLEL := -p no:benchmark -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint format types unit property conformance crash golden e2e bench \
+	wheel pins setup clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { n = split($$1, name, " "); \
+	  for (i = 1; i <= n; i++) printf "make %-12s %s\n", name[i], $$2 }' Makefile
+
+demo: .venv/.demo ## register real files twice and watch the second pass add nothing
+	@$(BIN)/metaledger demo
+
+test: lint types ## everything that must hold before a change lands
+	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
+
+test-all: lint types ## the same, with the slow sweeps and many more random examples
+	$(PYTEST) $(PARALLEL) --hypothesis-profile=thorough $(ARGS)
+
+lint: .venv/.dev ## ruff's rules and format, and the direction of imports
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+format: .venv/.dev ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: .venv/.dev ## mypy, strict
+	$(BIN)/mypy
+
+unit property conformance crash golden e2e: .venv/.dev ## one folder of tests
+	$(PYTEST) tests/$@ $(ARGS)
+
+bench: .venv/.dev ## the workloads of benchmarks/, as a table
+	$(PYTEST) benchmarks --benchmark-only $(ARGS)
+
+wheel: .venv/.demo ## build the wheel into dist/
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+
+setup: .venv/.dev ## only prepare .venv for development
+
+clean: ## remove .venv and everything that was built
+	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find ledger projections tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Pins are resolved on the oldest Python that is supported, so that they fit all of them.
+pins: ## resolve all dependencies anew and write .ci/constraints.txt
+	rm -rf .venv && $(MAKE) PINS=/dev/null setup
+	{ sed -n '/^#/p' $(PINS); \
+	  $(BIN)/python -m pip freeze --exclude-editable; } > $(PINS).new
+	mv $(PINS).new $(PINS)
+
+# --- set-up: a stamp per stage, so that a second call does nothing ---------------------------------
+
+.venv/.pip: $(PINS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "metaledger needs Python 3.11 or newer, found: $$($(PYTHON) --version 2>&1);" \
+	       "name another one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv || { \
+	  echo "no virtual environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	  exit 1; }
+	@echo "setting up .venv, once; this takes a minute"
+	$(PIP) install --quiet --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/.demo: .venv/.pip pyproject.toml
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[demo]'
+	@touch $@
+
+.venv/.dev: .venv/.demo
+	$(PIP) install --quiet --constraint $(PINS) --editable '.[demo]' --group dev
+	@touch $@

@@ -1,0 +1,45 @@
+"""What every test may rely on: no ledger leaks in from outside, and random examples are bounded.
+
+Helpers that build events or commands stand in `tests/builders.py`; fixtures of one folder stand in
+that folder.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# No deadline: how long an example takes says more about the computer than about the code.
+settings.register_profile("default", deadline=None)
+# The same examples each time, so that a change is never refused for what it did not touch.
+settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
+settings.register_profile("thorough", deadline=None, max_examples=2_000, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+# Once a session and not once a test: hypothesis refuses fixtures that are set up between examples.
+@pytest.fixture(autouse=True, scope="session")
+def _shielded_from_the_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test, nor a program it starts, meets the ledger or the keys of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("METALEDGER_URL", raising=False)
+        patch.setenv("METALEDGER_KEY_DIR", str(tmp_path_factory.mktemp("keys")))
+        yield
+
+
+@pytest.fixture
+def ledger_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder of its own, with keys of its own, in which to init a ledger."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("METALEDGER_URL", raising=False)
+    monkeypatch.setenv("METALEDGER_KEY_DIR", str(tmp_path / "keys"))
+    return folder

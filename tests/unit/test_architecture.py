@@ -1,0 +1,246 @@
+"""Rules about the source as a whole that no single module can keep alone.
+
+Which module may import which is said in pyproject.toml and checked by import-linter; here stands
+what it cannot see. Each finder is also tried on a planted mistake, so that none is blind.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("ledger", "projections")
+MAX_LINES = 500
+
+DURABLE_STEPS = frozenset(
+    {"os.fsync", "os.fdatasync", "os.replace", "os.rename", "os.renames", "shutil.move"}
+)
+CLOCKS_AND_CHANCE = frozenset(
+    {
+        "datetime.now",
+        "datetime.utcnow",
+        "datetime.today",
+        "date.today",
+        "time",
+        "random",
+        "secrets",
+        "os.urandom",
+        "uuid.uuid1",
+        "uuid.uuid4",
+    }
+)
+HEAVY = (
+    "click",
+    "eventsourcing",
+    "fsspec",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "rapidfuzz",
+    "rich",
+    "sqlite3",
+)
+# Absolute paths of a development machine; a web address may hold the same words.
+MACHINE_PATH = re.compile(r"(?<![\w.~*}])/(?:work|root|farm)/")
+
+
+def modules() -> list[Path]:
+    """Every source file of both packages."""
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def dotted(path: Path) -> str:
+    """The name under which a source file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported(tree: ast.Module) -> list[tuple[int, str, str]]:
+    """Line, local name and full name of everything that `tree` imports from elsewhere."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for it in node.names:
+                top = it.name.split(".")[0]
+                found.append((node.lineno, it.asname or top, it.name if it.asname else top))
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += [
+                (node.lineno, it.asname or it.name, f"{node.module}.{it.name}") for it in node.names
+            ]
+    return found
+
+
+def attribute_chain(node: ast.Attribute) -> list[str]:
+    """The names of `a.b.c`, outermost first; empty where it does not begin with a plain name."""
+    parts = [node.attr]
+    inner = node.value
+    while isinstance(inner, ast.Attribute):
+        parts.append(inner.attr)
+        inner = inner.value
+    return [inner.id, *reversed(parts)] if isinstance(inner, ast.Name) else []
+
+
+def uses(source: str, names: frozenset[str]) -> list[str]:
+    """Mentions of `names` in `source`, as "line: name", through any import or alias.
+
+    A name matches what it starts as well: "random" matches "random.choice", and "datetime.now"
+    matches "datetime.datetime.now", as a class may be reached through its module.
+    """
+    tree = ast.parse(source)
+    imports = imported(tree)
+    full_names = {local: full for _, local, full in imports}
+    mentions = [(line, full) for line, _, full in imports]
+    for node in ast.walk(tree):
+        chain = attribute_chain(node) if isinstance(node, ast.Attribute) else []
+        if chain and chain[0] in full_names:
+            mentions.append((node.lineno, ".".join([full_names[chain[0]], *chain[1:]])))
+    found = {
+        (line, name)
+        for line, full in mentions
+        for name in names
+        for spelling in (full, full.removeprefix("datetime."))
+        if spelling == name or spelling.startswith(name + ".")
+    }
+    return [f"{line}: {name}" for line, name in sorted(found)]
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a fresh interpreter at the top of the checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_there_is_source_to_look_at(package):
+    assert any(path.is_relative_to(ROOT / package) for path in modules())
+
+
+def test_no_module_is_longer_than_a_reader_can_hold():
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in modules()}
+    long = [f"{path.relative_to(ROOT)} ({n})" for path, n in lengths.items() if n > MAX_LINES]
+    assert not long, f"over {MAX_LINES} lines, split by subject: {', '.join(long)}"
+
+
+def test_every_module_states_its_rules():
+    bare = [
+        dotted(path) for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert not bare, f"without a docstring: {', '.join(bare)}"
+
+
+def test_durable_file_steps_stand_in_one_module():
+    elsewhere = [
+        f"{path.relative_to(ROOT)}:{use}"
+        for path in modules()
+        if path != ROOT / "ledger" / "files.py"
+        for use in uses(path.read_text(encoding="utf-8"), DURABLE_STEPS)
+    ]
+    assert not elsewhere, f"call ledger.files instead: {', '.join(elsewhere)}"
+
+
+def test_decisions_and_folds_take_time_and_chance_as_arguments():
+    pure = [*(ROOT / "ledger" / "decisions").rglob("*.py"), ROOT / "projections" / "fold.py"]
+    impure = [
+        f"{path.relative_to(ROOT)}:{use}"
+        for path in pure
+        if path.exists()
+        for use in uses(path.read_text(encoding="utf-8"), CLOCKS_AND_CHANCE)
+    ]
+    assert not impure, f"take it as an argument: {', '.join(impure)}"
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import os\nos.fsync(3)", ["2: os.fsync"]),
+        ("from os import replace as put\nput('a', 'b')", ["1: os.replace"]),
+        ("import os as o\nstep = o.rename", ["2: os.rename"]),
+        ("import shutil\nshutil.move('a', 'b')", ["2: shutil.move"]),
+        ("'a-b'.replace('-', '_')", []),
+        ("import os\nos.path.exists('a')", []),
+    ],
+)
+def test_a_planted_durable_step_is_found(source, found):
+    assert uses(source, DURABLE_STEPS) == found
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from datetime import datetime\ndatetime.now()", ["2: datetime.now"]),
+        ("import datetime\ndatetime.datetime.now()", ["2: datetime.now"]),
+        ("import datetime as dt\ndt.date.today()", ["2: date.today"]),
+        ("import time\n", ["1: time"]),
+        ("from time import time_ns\n", ["1: time"]),
+        ("from uuid import UUID, uuid4\n", ["1: uuid.uuid4"]),
+        ("import uuid\nuuid.uuid4()", ["2: uuid.uuid4"]),
+        ("import random\nrandom.choice('ab')", ["1: random", "2: random"]),
+        ("from datetime import datetime\ndef decide(now: datetime): return now", []),
+        ("from datetime import timedelta\nfrom uuid import UUID\n", []),
+    ],
+)
+def test_a_planted_clock_or_chance_is_found(source, found):
+    assert uses(source, CLOCKS_AND_CHANCE) == found
+
+
+def test_the_package_of_projections_is_hollow():
+    tree = ast.parse((ROOT / "projections" / "__init__.py").read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    assert len(tree.body) == 1, "projections/__init__.py holds a docstring and nothing else"
+
+
+def test_every_module_can_be_the_first_one_imported():
+    # `__main__` is left out: importing it is running the program.
+    names = [dotted(path) for path in modules() if path.name != "__main__.py"]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        done = zip(names, pool.map(run_python, [f"import {name}" for name in names]), strict=True)
+        failed = [f"{name}\n{result.stderr}" for name, result in done if result.returncode]
+    assert not failed, "\n".join(failed)
+
+
+def test_the_public_door_loads_nothing_heavy():
+    result = run_python("import sys, ledger; print(*sys.modules)")
+    assert result.returncode == 0, result.stderr
+    loaded = {name.split(".")[0] for name in result.stdout.split()}
+    assert "ledger" in loaded
+    assert loaded.isdisjoint(HEAVY), f"loaded by `import ledger`: {loaded & set(HEAVY)}"
+
+
+def test_no_path_of_a_development_machine_is_written_down():
+    folders = [*PACKAGES, "tests", "benchmarks", "docs", ".ci"]
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.is_file()]
+    files += [ROOT / name for name in ("pyproject.toml", "Makefile", "README.md", ".gitignore")]
+    named = []
+    for path in files:
+        if "__pycache__" in path.parts or not path.exists():
+            continue
+        # Binary files are read too: a path in a stored log would be just as wrong.
+        text = path.read_bytes().decode("utf-8", errors="replace")
+        named += [f"{path.relative_to(ROOT)}: {hit[0]}" for hit in MACHINE_PATH.finditer(text)]
+    assert not named, f"paths of a development machine: {', '.join(named)}"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_machine_path"),
+    [
+        ("open('/" + "work/main/x')", True),
+        ("cd /" + "root/.venv", True),
+        ("see https://example.org/" + "work/1", False),
+        ("tmp_path/" + "work/a.csv", False),
+    ],
+)
+def test_a_planted_path_of_a_machine_is_found(text, is_machine_path):
+    assert bool(MACHINE_PATH.search(text)) is is_machine_path

@@ -1,0 +1,269 @@
+"""The names of one registry, in memory, and which of them are similar to a given one.
+
+What this module keeps:
+
+1. It answers exactly what `rule` says: no similar name is missed and none is made up. A faster
+   index may take its place behind the same methods, held to the same tests.
+2. Names with the same letters share one row, so that ten thousand serial names are compared once.
+3. Rows are kept by their number of letters. An edit changes a length by one, so that only the rows
+   within `letter_bound` of the query's length can hold a similar name, and only they are scanned.
+4. rapidfuzz measures distances, is used nowhere else in the project, and is loaded by the
+   first search: filling an index does not need it.
+
+An index does no input or output and takes no lock; who shares one between threads guards it.
+"""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+
+import msgspec
+
+from projections.names.normalise import NameKey, name_key, nfc
+from projections.names.rule import (
+    MOST_EDITS,
+    are_among,
+    default_cutoff,
+    letter_bound,
+    needs_equal_numbers,
+    numbers_agree,
+    selections,
+)
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """A record whose name is similar, and how similar, from 0 to 100 (reads the same)."""
+
+    uid: str
+    name: str
+    score: float
+
+
+class SimilarNames(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer of a search: the hits to show, and how many names are not shown.
+
+    Attributes:
+        hits: Most similar first; equal scores by name, then by uid.
+        more: Further records over the cutoff, beyond the limit.
+        series: Records with the same letters and other numbers (serial names) that are not
+            similar; they are never among `hits` or `more`.
+    """
+
+    hits: tuple[Hit, ...]
+    more: int
+    series: int
+
+
+class _Entry(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """One record; entries are told apart by identity."""
+
+    uid: str
+    name: str
+    key: NameKey
+
+
+class _Row:
+    """The records with one sequence of letters, by their numbers."""
+
+    __slots__ = ("by_numbers", "key", "most_numbers", "place", "size")
+
+    def __init__(self, key: NameKey) -> None:
+        self.key = key
+        self.by_numbers: dict[tuple[str, ...], dict[str, _Entry]] = {}
+        # Never lowered: a bound that is too high costs time only.
+        self.most_numbers = 0
+        self.place = 0
+        self.size = 0
+
+    def add(self, entry: _Entry) -> None:
+        numbers = entry.key.numbers
+        self.by_numbers.setdefault(numbers, {})[entry.uid] = entry
+        self.most_numbers = max(self.most_numbers, len(numbers))
+        self.size += 1
+
+    def remove(self, entry: _Entry) -> None:
+        same_numbers = self.by_numbers[entry.key.numbers]
+        del same_numbers[entry.uid]
+        if not same_numbers:
+            del self.by_numbers[entry.key.numbers]
+        self.size -= 1
+
+    def agreeing(self, query: NameKey) -> list[_Entry]:
+        """Return the entries whose numbers agree with the query's, in no particular order."""
+        asked = query.numbers
+        if needs_equal_numbers(query, self.key):
+            found = [asked]
+        elif 1 << len(asked) > len(self.by_numbers):
+            found = [n for n in self.by_numbers if numbers_agree(n, asked)]
+        else:
+            # A long series is not walked through: what the query's numbers can make up is
+            # looked up, and names with more numbers are visited only where there are any.
+            found = list(selections(asked))
+            if self.most_numbers > len(asked):
+                count = len(asked)
+                found += [n for n in self.by_numbers if len(n) > count and are_among(asked, n)]
+        return [entry for n in found for entry in self.by_numbers.get(n, {}).values()]
+
+
+class _Shelf:
+    """Rows with equally many letters, and beside each its two texts, in lists that scan fast."""
+
+    __slots__ = ("letters", "resorted_letters", "rows")
+
+    def __init__(self) -> None:
+        self.rows: list[_Row] = []
+        self.letters: list[str] = []
+        self.resorted_letters: list[str] = []
+
+    def add(self, row: _Row) -> None:
+        row.place = len(self.rows)
+        self.rows.append(row)
+        self.letters.append(row.key.letters)
+        self.resorted_letters.append(row.key.resorted_letters)
+
+    def remove(self, row: _Row) -> None:
+        # The last row takes the free place: the order of rows means nothing.
+        last = self.rows.pop()
+        letters = self.letters.pop()
+        resorted_letters = self.resorted_letters.pop()
+        if last is not row:
+            last.place = row.place
+            self.rows[row.place] = last
+            self.letters[row.place] = letters
+            self.resorted_letters[row.place] = resorted_letters
+
+
+class NameIndex:
+    """The names of one registry; several records may bear the same name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._rows: dict[tuple[str, str], _Row] = {}
+        self._shelves: dict[tuple[int, bool], _Shelf] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, uid: str, name: str) -> None:
+        """Let the record `uid` bear `name`, instead of the name it had before, if any."""
+        known = self._entries.get(uid)
+        if known is not None:
+            if known.name == name:
+                return
+            self.discard(uid)
+        key = name_key(name)
+        entry = _Entry(uid=uid, name=name, key=key)
+        self._entries[uid] = entry
+        # A blank name counts as a name but resembles nothing.
+        if key.compact:
+            self._row(key).add(entry)
+
+    def discard(self, uid: str) -> None:
+        """Forget the record `uid`; nothing happens if it is unknown."""
+        entry = self._entries.pop(uid, None)
+        if entry is None or not entry.key.compact:
+            return
+        key = entry.key
+        row = self._rows[key.letters, key.resorted_letters]
+        row.remove(entry)
+        if row.size:
+            return
+        del self._rows[key.letters, key.resorted_letters]
+        self._shelves[_shelf_of(key)].remove(row)
+
+    def similar(self, name: str, *, limit: int = 5, cutoff: float | None = None) -> SimilarNames:
+        """Return the records whose names are similar to `name`, the most similar ones first.
+
+        Records that bear exactly this name (compared as NFC) are left out: equality is a matter of
+        identity. The cost grows with the number of distinct letter sequences of about the
+        same length, not with the number of names.
+
+        Args:
+            name: Any text; a blank one has no similar names.
+            limit: Hits to return at most; the others are counted.
+            cutoff: Least score of a hit, 0 to 100; by default what `rule.default_cutoff` gives
+                for the size of this index.
+        """
+        query = name_key(name)
+        if not query.compact:
+            return SimilarNames(hits=(), more=0, series=0)
+        if cutoff is None:
+            cutoff = default_cutoff(len(self))
+        rows = self._near_rows(query, cutoff)
+        candidates = [entry for row in rows for entry in row.agreeing(query)]
+        scored = _scored(query, candidates, cutoff)
+        series = sum(
+            row.size - len(row.by_numbers.get(query.numbers, {}))
+            for row in rows
+            if _same_letters(row.key, query)
+        ) - sum(
+            _same_letters(entry.key, query) and entry.key.numbers != query.numbers
+            for _, entry in scored
+        )
+        exact = nfc(name)
+        ranked = [
+            (-score, entry.name, entry.uid) for score, entry in scored if nfc(entry.name) != exact
+        ]
+        best = nsmallest(max(limit, 0), ranked)
+        hits = tuple(Hit(uid=uid, name=found, score=-minus) for minus, found, uid in best)
+        return SimilarNames(hits=hits, more=len(ranked) - len(hits), series=series)
+
+    def _row(self, key: NameKey) -> _Row:
+        row = self._rows.get((key.letters, key.resorted_letters))
+        if row is None:
+            row = self._rows[key.letters, key.resorted_letters] = _Row(key)
+            self._shelves.setdefault(_shelf_of(key), _Shelf()).add(row)
+        return row
+
+    def _near_rows(self, query: NameKey, cutoff: float) -> set[_Row]:
+        """Return the rows whose letters are within the bound of the query's."""
+        from rapidfuzz import process  # noqa: PLC0415  (only who searches needs it)
+        from rapidfuzz.distance import Indel  # noqa: PLC0415  (only who searches needs it)
+
+        near: set[_Row] = set()
+        own = len(query.letters)
+        for length in range(max(0, own - MOST_EDITS), own + MOST_EDITS + 1):
+            bound = letter_bound(query, length, cutoff)
+            if abs(length - own) > bound:
+                continue
+            for in_order in (True, False):
+                shelf = self._shelves.get((length, in_order))
+                if shelf is None:
+                    continue
+                scans = [(query.letters, shelf.letters)]
+                if not (in_order and query.letters == query.resorted_letters):
+                    scans.append((query.resorted_letters, shelf.resorted_letters))
+                for text, choices in scans:
+                    found = process.extract(
+                        text, choices, scorer=Indel.distance, score_cutoff=bound, limit=None
+                    )
+                    near.update(shelf.rows[place] for _, _, place in found)
+        return near
+
+
+def _shelf_of(key: NameKey) -> tuple[int, bool]:
+    """Return the number of letters, and whether sorting the words changes nothing."""
+    return len(key.letters), key.letters == key.resorted_letters
+
+
+def _same_letters(one: NameKey, other: NameKey) -> bool:
+    """Return whether both have letters, and the same ones but for the order of words."""
+    return bool(one.letters) and (
+        one.letters == other.letters or one.resorted_letters == other.resorted_letters
+    )
+
+
+def _scored(query: NameKey, candidates: list[_Entry], cutoff: float) -> list[tuple[float, _Entry]]:
+    """Return the candidates that reach the cutoff, each with its score."""
+    from rapidfuzz import fuzz, process  # noqa: PLC0415  (only who searches needs it)
+
+    best: dict[int, float] = {}
+    for text, choices in (
+        (query.compact, [entry.key.compact for entry in candidates]),
+        (query.resorted, [entry.key.resorted for entry in candidates]),
+    ):
+        for _, score, place in process.extract(
+            text, choices, scorer=fuzz.ratio, score_cutoff=cutoff, limit=None
+        ):
+            best[place] = max(score, best.get(place, 0.0))
+    return [(score, candidates[place]) for place, score in best.items()]

@@ -1,0 +1,106 @@
+"""What of a name is compared when similar names are looked for; never used for identity.
+
+The rules, in the order they are applied:
+
+1. A name is folded: case, width, ligatures and accents go. Marks that are letters of their
+   script (Hebrew points, Indic vowel signs, kana voicing) stay.
+2. Only the first 256 folded characters count, which bounds the cost of a comparison.
+3. Tokens are runs of letters and runs of decimal digits; everything else only separates.
+4. A run of digits is a number: leading zeros go, and digits of any script become ASCII ones.
+5. A name without a single token (signs, emoji) is compared by its stripped text instead.
+
+Every string is acceptable, lone surrogates and control characters included.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import msgspec
+
+KEY_LENGTH = 256
+"""Folded characters of a name that are compared; identity knows no such limit."""
+
+_TOKEN = re.compile(r"[^\W\d_]+|\d+")
+
+# Combining classes of the marks written above, below and through a letter.
+_FIRST_ACCENT = 201
+_LAST_ACCENT = 240
+
+
+class NameKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a name for comparison; equal keys mean names that read the same."""
+
+    compact: str
+    """The tokens in their order, joined."""
+    resorted: str
+    """The tokens sorted, joined: the same for every order of words."""
+    letters: str
+    """The letter tokens in their order, joined."""
+    resorted_letters: str
+    """The letter tokens sorted, joined; as long as `letters`."""
+    numbers: tuple[str, ...]
+    """The numbers, sorted, each as often as it occurs."""
+
+
+def nfc(text: str) -> str:
+    """Return `text` in Unicode's composed form, in which names are equal or not."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def fold(text: str) -> str:
+    """Return `text` without case, compatibility forms and accents."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+    kept = [c for c in decomposed if not _FIRST_ACCENT <= unicodedata.combining(c) <= _LAST_ACCENT]
+    return unicodedata.normalize("NFC", "".join(kept))
+
+
+def split_words(folded: str) -> list[str]:
+    """Return the letter runs and digit runs of a folded text, as they are written."""
+    return _TOKEN.findall(folded)
+
+
+def name_key(name: str) -> NameKey:
+    """Return the key under which `name` is compared; all parts are empty for a blank name."""
+    folded = fold(name)[:KEY_LENGTH]
+    tokens = split_words(folded)
+    if not tokens:
+        return _wordless_key(folded.strip())
+    words: list[str] = []
+    numbers: list[str] = []
+    for place, token in enumerate(tokens):
+        if token[0].isdecimal():
+            tokens[place] = str(int(token))
+            numbers.append(tokens[place])
+        else:
+            words.append(token)
+    compact = "".join(tokens)
+    resorted = _shared("".join(sorted(tokens)), compact)
+    if not numbers:
+        return NameKey(
+            compact=compact,
+            resorted=resorted,
+            letters=compact,
+            resorted_letters=resorted,
+            numbers=(),
+        )
+    letters = "".join(words)
+    return NameKey(
+        compact=compact,
+        resorted=resorted,
+        letters=letters,
+        resorted_letters=_shared("".join(sorted(words)), letters),
+        numbers=tuple(sorted(numbers)),
+    )
+
+
+def _wordless_key(signs: str) -> NameKey:
+    return NameKey(compact=signs, resorted=signs, letters=signs, resorted_letters=signs, numbers=())
+
+
+# An index holds one key a name: equal parts are one object, which saves a third of its memory.
+def _shared(text: str, known: str) -> str:
+    return known if text == known else text

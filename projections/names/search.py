@@ -1,0 +1,68 @@
+"""How well a name answers a typed search text; ranks rows that a database found by substring.
+
+The kinds of match, best first; `search_rank` gives the first that holds:
+
+1. the name is the text;
+2. it is the text but for case, accents and white space around it;
+3. it begins with the text;
+4. the text begins a word of the name;
+5. every word of the text is a word of the name, in any order;
+6. every word of the text begins a word of the name;
+7. the text occurs somewhere in the name;
+8. every word of the text occurs somewhere in the name, separators not counted.
+
+Within a kind, a name of which the text covers more ranks higher. Unlike similarity, typos do not
+match, numbers are plain text, and names are compared in full length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from projections.names.normalise import fold, nfc, split_words
+
+_KINDS = 8
+
+
+def search_rank(query: str, name: str) -> float | None:
+    """Return how well `name` answers `query`: higher is better, None is no match.
+
+    A name that holds `query` literally, or but for case, always matches, so that no row
+    found by substring is lost. A blank query matches nothing.
+    """
+    if not query.strip():
+        return None
+    kind = _kind(query, name)
+    if kind is None:
+        return None
+    covered = min(len(query.strip()) / max(len(name), 1), 1.0)
+    # Coverage orders names within a kind and must not lift one into the next.
+    return (_KINDS - kind) + covered / 2
+
+
+def _kind(query: str, name: str) -> int | None:
+    """Return the place of the first kind of match that holds, from 0, or None."""
+    text, whole = fold(query).strip(), fold(name).strip()
+    words, parts = split_words(text), split_words(whole)
+    joined = "".join(parts)
+    # A text of marks alone folds to nothing, and nothing occurs everywhere.
+    kinds: tuple[Callable[[], bool], ...] = (
+        lambda: nfc(query) == nfc(name),
+        lambda: text == whole,
+        lambda: bool(text) and whole.startswith(text),
+        lambda: bool(text) and _begins_word(text, whole),
+        lambda: bool(words) and set(words) <= set(parts),
+        lambda: bool(words) and all(any(p.startswith(w) for p in parts) for w in words),
+        lambda: (bool(text) and text in whole) or query in name,
+        lambda: bool(words) and all(word in joined for word in words),
+    )
+    return next((place for place, holds in enumerate(kinds) if holds()), None)
+
+
+def _begins_word(text: str, whole: str) -> bool:
+    place = whole.find(text, 1)
+    while place > 0:
+        if not whole[place - 1].isalnum():
+            return True
+        place = whole.find(text, place + 1)
+    return False

@@ -1,0 +1,107 @@
+"""Notebooks: whether this process is one, where it lies, and what its code is.
+
+Rules:
+
+1. IPython is never imported, only looked for among the modules that are loaded. A shell of a
+   Jupyter kernel is a notebook; IPython in a terminal is a REPL like any other.
+2. The path comes from the first of these hints that names an existing file: `__vsc_ipynb_file__`
+   (VS Code) and `__session__` (PyCharm) in the user's namespace, `JPY_SESSION_NAME` (Jupyter Server
+   2 and later) in the process's environment. Else it is unknown, as under nbclient or papermill.
+3. The code is what was last saved to disk: code cells in order, each headed by `# %%`; blank cells
+   are left out. Outputs, execution counts, cell ids, text cells and metadata leave no trace.
+4. `is_consecutive` is about the cells that were executed: their counts are 1, 2, 3 … in order.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+ShellKind: TypeAlias = Literal["kernel", "terminal"]
+
+_CELL_HEADING = "# %%"
+_NAMESPACE_HINTS = ("__vsc_ipynb_file__", "__session__")
+
+
+def active_shell() -> object | None:
+    """Return IPython's running shell, or None outside IPython."""
+    get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    return get_ipython() if callable(get_ipython) else None
+
+
+def shell_kind(shell: object | None) -> ShellKind | None:
+    """Return whether `shell` belongs to a kernel or a terminal; None where there is no shell."""
+    if shell is None:
+        return None
+    # Products derive their own shells from this class, so its name is looked for among all bases.
+    is_kernel = any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
+    return "kernel" if is_kernel or getattr(shell, "kernel", None) is not None else "terminal"
+
+
+def notebook_path(shell: object, variables: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the absolute path of the notebook that `shell` runs, or None where nobody tells."""
+    namespace = getattr(shell, "user_ns", None) or {}
+    hints = [namespace.get(name) for name in _NAMESPACE_HINTS]
+    for hint in [*hints, variables.get("JPY_SESSION_NAME")]:
+        # A hint goes stale when the notebook is renamed, and a console's names no file at all.
+        if isinstance(hint, str) and hint and Path(hint).is_file():
+            return Path(hint).absolute()
+    return None
+
+
+def read_notebook(path: Path) -> Mapping[str, object] | None:
+    """Return the notebook at `path` as it is on disk, or None if that is not a notebook."""
+    try:
+        decoded = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.DecodeError, RecursionError):
+        return None
+    return decoded if isinstance(decoded, dict) else None
+
+
+def notebook_code(notebook: Mapping[str, object]) -> str:
+    """Return the code of a notebook (format 3 or 4) as one text that ends with a newline."""
+    cells = [_source(cell) for cell in _code_cells(notebook)]
+    return "\n".join(f"{_CELL_HEADING}\n{cell}\n" for cell in cells if cell)
+
+
+def is_consecutive(notebook: Mapping[str, object]) -> bool | None:
+    """Return whether the executed cells ran once each, from top to bottom, in a fresh kernel.
+
+    None where no cell was executed, so that nothing can be said. Blank cells do not count.
+    """
+    counts = [
+        cell.get("execution_count", cell.get("prompt_number"))
+        for cell in _code_cells(notebook)
+        if _source(cell)
+    ]
+    executed = [count for count in counts if isinstance(count, int)]
+    return executed == list(range(1, len(executed) + 1)) if executed else None
+
+
+def _code_cells(notebook: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    # Format 3 keeps its cells in worksheets.
+    holders: list[object] = [notebook]
+    worksheets = notebook.get("worksheets")
+    if isinstance(worksheets, list):
+        holders += worksheets
+    for holder in holders:
+        cells = holder.get("cells") if isinstance(holder, Mapping) else None
+        for cell in cells if isinstance(cells, list) else []:
+            if isinstance(cell, Mapping) and cell.get("cell_type") == "code":
+                yield cell
+
+
+def _source(cell: Mapping[str, object]) -> str:
+    """Return a cell's code without blank lines around it, with LF between lines."""
+    raw = cell.get("source", cell.get("input"))
+    if isinstance(raw, list):
+        raw = "".join(part for part in raw if isinstance(part, str))
+    if not isinstance(raw, str):
+        return ""
+    text = raw.replace("\r\n", "\n").replace("\r", "\n")
+    return text.strip("\n").rstrip() if text.strip() else ""

@@ -1,0 +1,249 @@
+"""Parameters of a run in the form that is hashed and stored, and back.
+
+Rules:
+
+1. `canonical_params` gives `{"argv": [...], "params": {...}}` of text, integers, booleans, null,
+   lists and mappings with text keys in sorted order: equal parameters give equal values, on every
+   computer, in whatever order and by whatever type of container they were given.
+2. Containers: mappings, dataclasses, msgspec Structs, `argparse.Namespace` and objects with
+   `model_dump()` become mappings; lists and tuples become lists.
+3. Text and keys are in NFC. Paths are text with `/`, dates and times their ISO 8601 text, members
+   of an enumeration their value, scalars of array libraries what their `item()` gives.
+4. A float is `{"float": "<shortest decimal>"}`, with "nan", "inf", "-inf" and "-0.0" as they are;
+   an integer beyond ±(2^53 - 1) is `{"int": "<decimal>"}`, or hexadecimal where it has more than
+   2,048 bits, as readers of JSON differ beyond these bounds. `1`, `1.0` and `True` are different.
+5. A command-line argument that is no text is `{"bytes": "<hex>"}`: arguments are never refused.
+6. A mapping with one key that reads like such a tag is wrapped as `{"map": {...}}`, so that no two
+   values share a form and `plain_params` finds the way back.
+7. Everything else is refused, with the place (`params.model.layers[2]`) and the way out: a guess,
+   such as the `repr` of an object, would differ from one pass to the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import os
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import PurePath
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ledger.canonical import nfc
+from ledger.errors import InvalidValueError
+
+Canonical: TypeAlias = "bool | int | str | list[Canonical] | dict[str, Canonical] | None"
+
+MAX_DEPTH = 64
+
+_TAGS = frozenset({"float", "int", "bytes", "map"})
+_SAFE_INTEGER = 2**53 - 1
+# Python refuses decimals of more than 640 digits under its strictest setting; these have 617.
+_DECIMAL_BITS = 2048
+
+
+def canonical_params(params: object, argv: Sequence[str] = ()) -> dict[str, Canonical]:
+    """Return parameters and command-line arguments in canonical form; None counts as `{}`.
+
+    Nothing of the result is shared with what was given, which may change afterwards.
+
+    Args:
+        params: A mapping, or one of the objects that rule 2 turns into one.
+        argv: Arguments behind the program's name, so not the name itself.
+
+    Raises:
+        InvalidValueError: A value or key cannot be recorded; the message names its place.
+    """
+    given: object = {} if params is None else params
+    fields = _fields(given)
+    if fields is None:
+        message = (
+            f"params: expected a mapping, found {_kind(given)}; pass a dict such as "
+            '{"learning_rate": 0.1}'
+        )
+        raise InvalidValueError(message, path="params", found=_kind(given))
+    return {
+        "argv": [_argument(argument) for argument in argv],
+        # The outermost mapping is never wrapped: what it is, is known.
+        "params": _mapping(fields, "params", 0),
+    }
+
+
+def plain_params(canonical: Mapping[str, Canonical]) -> dict[str, object]:
+    """Return `{"argv": [...], "params": {...}}` with floats, integers and bytes as plain values."""
+    argv, params = canonical["argv"], canonical["params"]
+    given = params.items() if isinstance(params, dict) else ()
+    return {"argv": _plain(argv), "params": {key: _plain(value) for key, value in given}}
+
+
+# --- there ----------------------------------------------------------------------------------------
+
+
+def _canonical(value: object, path: str, depth: int) -> Canonical:
+    if depth > MAX_DEPTH:
+        message = (
+            f"{path}: expected at most {MAX_DEPTH} levels, found more, or a value that contains "
+            "itself; pass flatter parameters"
+        )
+        raise InvalidValueError(message, path=path)
+    if isinstance(value, list | tuple):
+        return [_canonical(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
+    fields = _fields(value)
+    if fields is None:
+        return _single(value, path, depth)
+    mapping = _mapping(fields, path, depth)
+    return {"map": mapping} if len(mapping) == 1 and not _TAGS.isdisjoint(mapping) else mapping
+
+
+def _single(value: object, path: str, depth: int) -> Canonical:
+    found: Canonical
+    # A member of an enumeration may also be text or a number, and a bool is an int: order matters.
+    match value:
+        case enum.Enum():
+            found = _canonical(value.value, path, depth + 1)
+        case None | bool():
+            found = value
+        case int():
+            found = _integer(int.__int__(value))
+        case float():
+            found = {"float": float.__repr__(value)}
+        case str():
+            found = _text(value, path)
+        case PurePath():
+            found = _text(value.as_posix(), path)
+        case date():  # Also datetime.
+            found = value.isoformat()
+        case _:
+            found = _scalar(value, path, depth)
+    return found
+
+
+def _mapping(fields: Mapping[Any, object], path: str, depth: int) -> dict[str, Canonical]:
+    found: dict[str, Canonical] = {}
+    for key, value in fields.items():
+        if not isinstance(key, str):
+            message = (
+                f"{path}: expected text as keys, found a key of type {_kind(key)}; use str(key)"
+            )
+            raise InvalidValueError(message, path=path, found=_kind(key))
+        name = _text(key, f"a key of {path}")
+        place = f"{path}.{name}" if name.isidentifier() else f'{path}["{_shown(name)}"]'
+        if name in found:
+            message = f"{place}: expected one key, found two spellings of it; keep one of them"
+            raise InvalidValueError(message, path=place)
+        found[name] = _canonical(value, place, depth + 1)
+    return dict(sorted(found.items()))
+
+
+def _fields(value: object) -> Mapping[Any, object] | None:
+    """Return the fields of whatever becomes a mapping, else None."""
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, type):
+        return None
+    if isinstance(value, msgspec.Struct):
+        return {name: getattr(value, name) for name in value.__struct_fields__}
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Namespace):
+        return dict(vars(value))
+    dump = getattr(value, "model_dump", None)
+    dumped = dump() if callable(dump) else None
+    return dumped if isinstance(dumped, Mapping) else None
+
+
+def _scalar(value: object, path: str, depth: int) -> Canonical:
+    item = getattr(value, "item", None)
+    if callable(item) and tuple(getattr(value, "shape", (0,))) == ():
+        plain = item()
+        # Some scalars have no plain counterpart and give themselves.
+        if type(plain) is not type(value):
+            return _canonical(plain, path, depth + 1)
+    raise _refusal(value, path)
+
+
+def _refusal(value: object, path: str) -> InvalidValueError:
+    if isinstance(value, (set, frozenset)):
+        way_out = "pass sorted(value), as a set has no order"
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        way_out = "pass value.hex()"
+    elif hasattr(value, "tolist"):
+        way_out = "pass value.tolist(), or save it and pass its key"
+    elif callable(value):
+        way_out = "pass its name"
+    elif hasattr(value, "__iter__"):
+        way_out = "pass list(value)"
+    else:
+        way_out = "pass the values that define it, or a text"
+    return InvalidValueError(
+        f"{path}: expected text, a number, a bool, None, a path, a date, or lists and mappings "
+        f"of these, found {_kind(value)}; {way_out}",
+        path=path,
+        found=_kind(value),
+    )
+
+
+def _integer(value: int) -> Canonical:
+    if -_SAFE_INTEGER <= value <= _SAFE_INTEGER:
+        return value
+    return {"int": str(value) if value.bit_length() <= _DECIMAL_BITS else hex(value)}
+
+
+def _text(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        message = (
+            f"{path}: expected text that can be written as UTF-8, found half a surrogate pair "
+            f"at {error.start}; decode it from its bytes with the right encoding"
+        )
+        raise InvalidValueError(message, path=path, place=error.start) from None
+    return nfc(str.__str__(value))
+
+
+def _argument(argument: str) -> Canonical:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return {"bytes": os.fsencode(argument).hex()}
+    return nfc(argument)
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else _qualified(kind)
+
+
+def _qualified(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= 40 else name[:39] + "…"  # noqa: PLR2004
+
+
+# --- and back -------------------------------------------------------------------------------------
+
+
+def _plain(value: Canonical) -> object:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if len(value) == 1:
+        [(tag, content)] = value.items()
+        match tag, content:
+            case "float", str(text):
+                return float(text)
+            case "int", str(text):
+                return int(text, 16 if "x" in text else 10)
+            case "bytes", str(text):
+                return bytes.fromhex(text)
+            case "map", dict(inner):
+                value = inner
+            case _:
+                pass
+    return {key: _plain(item) for key, item in value.items()}

@@ -1,0 +1,1 @@
+"""Content: the bytes of artifacts, how they are hashed, remembered and stored."""

@@ -1,0 +1,279 @@
+"""Hashes of unchanged files, remembered in a small SQLite file that may be lost at any time.
+
+The rules, in the order they are kept:
+
+1. An entry answers only for the same path with the same device, inode, size, mtime and ctime.
+2. The racy rule: a file whose mtime or ctime is not clearly older than the moment it was hashed
+   could change once more without a new time. It is not remembered until it is hashed again later.
+3. Every entry carries a check over all its fields, so that damage to the file is not an answer.
+4. Whatever goes wrong with the file costs time only: it is made anew once, after that the cache
+   is off for this process. Nothing here raises.
+
+Only hashes of files are kept; those of folders are made from them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from ledger.content.hashing import HashedContent
+from ledger.content.tree import Stamp, stamp_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SCHEMA = 1
+MAX_ENTRIES = 1_000_000
+
+# The coarsest clock of a file system in use (FAT) counts in steps of two seconds; one more is for
+# a server whose clock differs from ours.
+_RACY_NS = 3 * 10**9
+_BATCH = 1000
+_LOCK_SECONDS = 1.0
+_DAY_SECONDS = 86_400
+
+_CREATE = """
+CREATE TABLE IF NOT EXISTS hashes (
+    path BLOB PRIMARY KEY,
+    stamp TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    hash_type TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    used_day INTEGER NOT NULL,
+    checked BLOB NOT NULL
+) WITHOUT ROWID
+"""
+_PUT = "INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_GET = "SELECT stamp, size, hash_type, hash, digest, checked, used_day FROM hashes WHERE path = ?"
+_TOUCH = "UPDATE hashes SET used_day = ? WHERE path = ?"
+_TRIM = """
+DELETE FROM hashes WHERE path IN (
+    SELECT path FROM hashes ORDER BY used_day LIMIT max(0, (SELECT count(*) FROM hashes) - ?)
+)
+"""
+
+_T = TypeVar("_T")
+_Row = tuple[bytes, str, int, str, str, str, int, bytes]
+
+
+class HashCache:
+    """Remembered hashes in the file at `path`, which is made when it is first needed.
+
+    Entries are written in batches, at the latest by `close`. May be used from several threads and
+    several processes.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, max_entries: int = MAX_ENTRIES) -> None:
+        self._path = Path(path)
+        self._max_entries = max_entries
+        self._lock = threading.RLock()
+        self._waiting: dict[bytes, _Row] = {}
+        self._touched: set[bytes] = set()
+        self._connection: sqlite3.Connection | None = None
+        self._process = os.getpid()
+        self._attempts_left = 2
+        self._patience = 3
+
+    def get(self, path: str | os.PathLike[str], stamp: Stamp) -> HashedContent | None:
+        """Return what the file at the absolute `path` held when it bore `stamp`, if remembered."""
+        key, text = os.fsencode(path), _stamp_text(stamp)
+        with self._lock:
+            waiting = self._waiting.get(key)
+            if waiting is not None:
+                return _content(waiting, stamp) if waiting[1] == text else None
+            found = self._run(lambda connection: connection.execute(_GET, (key,)).fetchone())
+            if found is None or found[0] != text:
+                return None
+            row: _Row = (key, *found[:5], 0, found[5])
+            if not _is_sound(row):
+                return None
+            if found[6] != _today():
+                self._touched.add(key)
+            return _content(row, stamp)
+
+    def put(self, path: str | os.PathLike[str], hashed: HashedContent, *, hashed_at: int) -> None:
+        """Remember what the file at the absolute `path` holds, unless rule 2 forbids it.
+
+        Args:
+            path: Absolute.
+            hashed: Of a file; a folder is ignored.
+            hashed_at: Nanoseconds since the epoch, taken before the file was opened.
+        """
+        if hashed.is_folder or _is_racy(hashed.stamp, hashed_at):
+            return
+        key, text = os.fsencode(path), _stamp_text(hashed.stamp)
+        fields = (key, text, hashed.size, hashed.hash_type, hashed.hash, hashed.digest)
+        with self._lock:
+            self._waiting[key] = (*fields, _today(), _check(*fields))
+            if len(self._waiting) >= _BATCH:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits to be written; where that is not possible it is forgotten."""
+        with self._lock:
+            rows, touched = list(self._waiting.values()), [(_today(), key) for key in self._touched]
+            self._waiting.clear()
+            self._touched.clear()
+            if rows or touched:
+                self._run(lambda connection: _write(connection, rows, touched))
+
+    def stale_count(self) -> int:
+        """Return how many entries no longer answer: their file is gone or was changed."""
+        with self._lock:
+            self.flush()
+            return len(self._stale())
+
+    def prune(self) -> int:
+        """Remove entries that no longer answer, and the longest unused ones above the bound.
+
+        Returns:
+            How many were removed.
+        """
+        with self._lock:
+            self.flush()
+            stale = [(key,) for key in self._stale()]
+            removed = self._run(lambda connection: _prune(connection, stale, self._max_entries))
+            return removed or 0
+
+    def close(self) -> None:
+        """Write what waits, keep to the bound, and let go of the file."""
+        with self._lock:
+            if self._waiting:
+                self.flush()
+                self._run(lambda connection: _prune(connection, [], self._max_entries))
+            self.flush()
+            self._disconnect()
+
+    def _stale(self) -> list[bytes]:
+        query = "SELECT path, stamp FROM hashes"
+        rows = self._run(lambda connection: connection.execute(query).fetchall())
+        return [key for key, text in rows or [] if _current_stamp(key) != text]
+
+    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
+        """Return what `work` returns, or None where the file does not let it."""
+        if self._process != os.getpid():
+            # A connection does not survive a fork; the parent goes on using its own.
+            self._connection, self._process = None, os.getpid()
+        while self._attempts_left:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                return work(self._connection)
+            except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
+                if _is_busy(error):
+                    # Each refusal has already cost a wait; a file in use is not waited for long.
+                    self._patience -= 1
+                    self._attempts_left = self._attempts_left if self._patience else 0
+                    return None
+                self._attempts_left -= 1
+                self._disconnect()
+                if self._attempts_left:
+                    self._delete()
+        return None
+
+    def _connect(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self._path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
+        )
+        try:
+            # Losing it costs less than waiting for the disk.
+            connection.execute("PRAGMA synchronous = OFF")
+            _require_schema(connection.execute("PRAGMA user_version").fetchone()[0])
+            connection.execute(_CREATE)
+            connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _delete(self) -> None:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                self._path.with_name(self._path.name + suffix).unlink()
+
+
+def _require_schema(found: int) -> None:
+    if found not in {0, SCHEMA}:
+        raise ValueError(f"hash cache: expected schema {SCHEMA}, found {found}")
+
+
+def _write(
+    connection: sqlite3.Connection, rows: list[_Row], touched: list[tuple[int, bytes]]
+) -> None:
+    with _transaction(connection):
+        connection.executemany(_PUT, rows)
+        connection.executemany(_TOUCH, touched)
+
+
+def _prune(connection: sqlite3.Connection, stale: list[tuple[bytes]], bound: int) -> int:
+    with _transaction(connection):
+        before = connection.total_changes
+        connection.executemany("DELETE FROM hashes WHERE path = ?", stale)
+        connection.execute(_TRIM, (bound,))
+        return connection.total_changes - before
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _is_busy(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def _is_racy(stamp: Stamp, hashed_at: int) -> bool:
+    _, _, _, mtime_ns, ctime_ns = stamp
+    return max(int(mtime_ns), int(ctime_ns)) > hashed_at - _RACY_NS
+
+
+def _stamp_text(stamp: Stamp) -> str:
+    # As text, since an inode number may not fit SQLite's signed 64 bits.
+    return " ".join(str(part) for part in stamp)
+
+
+def _current_stamp(key: bytes) -> str | None:
+    try:
+        return _stamp_text(stamp_of(os.stat(key)))  # noqa: PTH116  (a path in bytes)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _today() -> int:
+    return int(time.time() // _DAY_SECONDS)
+
+
+def _check(*fields: bytes | str | int) -> bytes:
+    return hashlib.blake2b(repr(fields).encode(), digest_size=16).digest()
+
+
+def _is_sound(row: _Row) -> bool:
+    return row[7] == _check(*row[:6])
+
+
+def _content(row: _Row, stamp: Stamp) -> HashedContent:
+    _, _, size, hash_type, hash_, digest, _, _ = row
+    return HashedContent(hash=hash_, hash_type=hash_type, digest=digest, size=size, stamp=stamp)

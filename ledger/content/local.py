@@ -1,0 +1,222 @@
+"""A store in a folder of this machine (or one that is mounted on it).
+
+All durable steps are those of `files.py`: a file or a folder gets its name in one step, after all
+of its bytes are on the disk. Stored files are read-only, which keeps programs from changing them
+by accident; folders stay writable, so that content can be removed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from ledger import files
+from ledger.content import tree
+from ledger.content.hashing import folder_digest
+from ledger.content.store import (
+    FOLDER,
+    Contents,
+    ContentStore,
+    StoredItem,
+    check_member,
+    check_name,
+    missing,
+    relative_below,
+    require_kind,
+    require_unchanged,
+)
+from ledger.errors import InvalidValueError, MissingFileError, PathTakenError
+from ledger.reading import open_regular, printable, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ledger.content.hashing import HashedContent
+    from ledger.content.tree import Stamp
+
+
+class LocalStore(ContentStore):
+    """Content in a folder; `root` is an absolute path, whatever it was given as."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self._root = _local(root)
+        self._folder = self._root / FOLDER
+        self.root = str(self._root)
+
+    def put(
+        self,
+        source: Path,
+        name: str,
+        expected: HashedContent,
+        *,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """See `ContentStore.put`."""
+        target = self._path(name)
+        files.make_folders(self._folder)
+        if self._is_there(name, expected):
+            # Another process may have named it and not yet have come to its fsync.
+            files.sync_folder(self._folder)
+            return
+        try:
+            self._copy(source, target, expected, progress)
+        except PathTakenError:
+            # Another process was faster, with the same content or its name would be another.
+            self.verify(name, expected.digest, expected.is_folder)
+            files.sync_folder(self._folder)
+
+    def url(self, name: str) -> str:
+        """See `ContentStore.url`."""
+        return self._path(name).as_uri()
+
+    def local_path(self, name: str) -> Path | None:
+        """See `ContentStore.local_path`."""
+        return self._path(name)
+
+    def open(self, name: str, member: str | None = None) -> BinaryIO:
+        """See `ContentStore.open`."""
+        path = self._path(name)
+        if member is not None:
+            path /= check_member(member)
+        try:
+            return open_regular(path)
+        except MissingFileError as error:
+            raise missing(path.as_uri()) from error
+
+    def exists(self, name: str) -> bool:
+        """See `ContentStore.exists`."""
+        return os.path.lexists(self._path(name))
+
+    def stat(self, name: str) -> Stamp | None:
+        """See `ContentStore.stat`."""
+        path = self._path(name)
+        try:
+            with reading(path):
+                status = path.stat()
+                if not stat.S_ISDIR(status.st_mode):
+                    return tree.stamp_of(status)
+                return tree.folder_stamp((file.name, file.stamp) for file in tree.walk(path))
+        except MissingFileError:
+            return None
+
+    def list(self) -> Iterator[StoredItem]:
+        """See `ContentStore.list`."""
+        try:
+            with reading(self._folder), os.scandir(self._folder) as entries:
+                found = [(entry.name, Path(entry.path)) for entry in entries]
+        except MissingFileError:
+            return
+        for name, path in found:
+            try:
+                with reading(path):
+                    size, modified = _size(path), path.lstat().st_mtime
+            except MissingFileError:
+                continue  # Named or removed by someone else since the folder was read.
+            yield StoredItem(
+                name=printable(name),
+                size=size,
+                is_temporary=files.is_temporary(name),
+                modified=modified,
+            )
+
+    def remove(self, name: str) -> None:
+        """See `ContentStore.remove`."""
+        files.remove_durably(self._folder / check_name(name, may_be_temporary=True))
+
+    def holds(self, path: Path | str) -> str | None:
+        """See `ContentStore.holds`; links are followed, so that what is registered is no link."""
+        if isinstance(path, str) and "://" in path and urlsplit(path).scheme != "file":
+            return None
+        real, root = Path(os.path.realpath(_local(path))), Path(os.path.realpath(self._root))
+        return relative_below(real.as_posix(), root.as_posix())
+
+    def _contents(self, name: str) -> Contents | None:
+        path = self._path(name)
+        try:
+            with reading(path):
+                is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except MissingFileError:
+            return None
+        if is_folder:
+            return Contents(is_folder=True, members=_members(path))
+        return Contents(is_folder=False, members=[files.Member("", partial(open_regular, path))])
+
+    def _is_there(self, name: str, expected: HashedContent) -> bool:
+        """Tell whether the expected content is stored under `name`.
+
+        Raises:
+            DamagedContentError: Something else is.
+        """
+        if not self.exists(name):
+            return False
+        self.verify(name, expected.digest, expected.is_folder)
+        return True
+
+    def _path(self, name: str) -> Path:
+        return self._folder / check_name(name)
+
+    def _copy(
+        self,
+        source: Path,
+        target: Path,
+        expected: HashedContent,
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        require_kind(source, expected)
+        shown = printable(source)
+
+        def accept(copied: Sequence[files.Copied]) -> None:
+            found = folder_digest(copied) if expected.is_folder else copied[0].digest
+            require_unchanged(shown, expected, found)
+
+        if not expected.is_folder:
+            files.copy_file(
+                source,
+                target,
+                accept=lambda copied: accept([copied]),
+                mode=files.READ_ONLY,
+                progress=progress,
+            )
+            return
+        if Path(os.path.realpath(self._folder)).is_relative_to(os.path.realpath(source)):
+            raise InvalidValueError(
+                f"{shown}: expected a folder of data, found one that holds the storage "
+                f"{self._folder}; choose a folder below it",
+                path=shown,
+            )
+        files.copy_tree(
+            _members(source), target, accept=accept, mode=files.READ_ONLY, progress=progress
+        )
+
+
+def _members(folder: Path) -> list[files.Member]:
+    return [files.Member(file.name, partial(open_regular, file.path)) for file in tree.walk(folder)]
+
+
+def _local(path: str | os.PathLike[str]) -> Path:
+    text = os.fspath(path)
+    if text.startswith("file:"):
+        parts = urlsplit(text)
+        if parts.netloc not in {"", "localhost"}:
+            raise InvalidValueError(
+                f"{text}: expected a path on this machine, found host {parts.netloc!r}", path=text
+            )
+        text = url2pathname(parts.path)
+    return Path(text).absolute()
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all that is below a folder, whatever it is."""
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        return status.st_size
+    return sum(
+        (Path(folder) / name).lstat().st_size
+        for folder, _, names in os.walk(path)
+        for name in names
+    )

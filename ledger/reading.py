@@ -1,0 +1,104 @@
+"""Opening what others may still be writing, and saying in this project's errors what is wrong.
+
+Only regular files are opened, and links that lead to one. Devices, pipes and sockets are told by
+a look at them, never by opening them.
+"""
+
+# The calls of `os` are several times faster, and hashing comes here for every file.
+# ruff: noqa: PTH114, PTH116
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from ledger.errors import (
+    InvalidValueError,
+    LedgerError,
+    MissingFileError,
+    UnreadableFileError,
+    UnsupportedFileError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """Return `path` as text that can be printed and stored even where its bytes are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open the regular file at `path` (or where a link at `path` leads) for reading, unbuffered.
+
+    Raises:
+        MissingFileError: Nothing is at `path`.
+        UnreadableFileError: The file cannot be opened.
+        UnsupportedFileError: It is a folder, socket, pipe, device or a link that leads nowhere.
+    """
+    with reading(path):
+        # Looked at before it is opened, as opening a device or a pipe already has effects.
+        _require_regular(os.stat(path), path)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        reader = os.fdopen(os.open(path, flags), "rb", buffering=0)
+        try:
+            _require_regular(os.fstat(reader.fileno()), path)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+
+def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise UnsupportedFileError(
+            f"{printable(path)}: expected a regular file, found {kind_of(status)}",
+            path=printable(path),
+        )
+
+
+def kind_of(status: os.stat_result) -> str:
+    """Return in words what a path leads to."""
+    kinds = (
+        (stat.S_ISREG, "a regular file"),
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISLNK, "a symbolic link"),
+        (stat.S_ISSOCK, "a socket"),
+        (stat.S_ISFIFO, "a named pipe"),
+    )
+    return next((words for test, words in kinds if test(status.st_mode)), "a device")
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the system says while `path` is read into an error of this project."""
+    shown = ascii(path) if "\0" in os.fspath(path) else printable(path)
+    try:
+        yield
+    except LedgerError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.islink(path):
+            raise UnsupportedFileError(
+                f"{shown}: a symbolic link that leads nowhere", path=shown
+            ) from error
+        raise MissingFileError(f"{shown}: no such file or folder", path=shown) from error
+    except ValueError as error:
+        raise InvalidValueError(f"{shown}: not a path ({error})", path=shown) from error
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENXIO}:
+            raise UnsupportedFileError(
+                f"{shown}: expected a regular file or a folder, found {reason(error)}", path=shown
+            ) from error
+        raise UnreadableFileError(
+            f"{shown}: cannot be read ({reason(error)})", path=shown
+        ) from error
+
+
+def reason(error: OSError) -> str:
+    """Return what the system says, without number and path."""
+    return error.strerror or str(error)

@@ -1,1 +1,85 @@
-"""An event-sourced metadata ledger: `import ledger as ln`."""
+"""An event-sourced metadata ledger: `import ledger as ln`.
+
+Every public name is loaded when it is first used, so that importing this costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger import core, errors
+    from ledger.api import batch, finish, head, save, track
+    from ledger.initialize import initialize as init
+    from ledger.instance import close, connect
+    from ledger.lookups import Q
+    from ledger.registries.artifact import Artifact
+    from ledger.registries.collection import Collection
+    from ledger.registries.run import Run
+    from ledger.registries.transform import Transform
+    from ledger.registries.ulabel import ULabel
+    from ledger.user_settings import settings
+    from ledger.tracking.context import context
+
+# Public name: module that holds it, and its name there; "" for the module itself.
+_DOOR = {
+    "Artifact": ("ledger.registries.artifact", "Artifact"),
+    "Collection": ("ledger.registries.collection", "Collection"),
+    "Q": ("ledger.lookups", "Q"),
+    "Run": ("ledger.registries.run", "Run"),
+    "Transform": ("ledger.registries.transform", "Transform"),
+    "ULabel": ("ledger.registries.ulabel", "ULabel"),
+    "batch": ("ledger.api", "batch"),
+    "close": ("ledger.instance", "close"),
+    "connect": ("ledger.instance", "connect"),
+    "context": ("ledger.tracking.context", "context"),
+    "core": ("ledger.core", ""),
+    "errors": ("ledger.errors", ""),
+    "finish": ("ledger.api", "finish"),
+    "head": ("ledger.api", "head"),
+    "init": ("ledger.initialize", "initialize"),
+    "save": ("ledger.api", "save"),
+    "settings": ("ledger.user_settings", "settings"),
+    "track": ("ledger.api", "track"),
+}
+
+__all__ = [
+    "Artifact",
+    "Collection",
+    "Q",
+    "Run",
+    "Transform",
+    "ULabel",
+    "__version__",
+    "batch",
+    "close",
+    "connect",
+    "context",
+    "core",
+    "errors",
+    "finish",
+    "head",
+    "init",
+    "save",
+    "settings",
+    "track",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 (costs 40 ms)
+
+        return version("metaledger")
+    if name not in _DOOR:
+        raise AttributeError(f"module 'ledger' has no attribute '{name}'")
+    module, attribute = _DOOR[name]
+    loaded = importlib.import_module(module)
+    value = getattr(loaded, attribute) if attribute else loaded
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

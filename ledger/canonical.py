@@ -3,8 +3,8 @@
 Rules, in the order they are applied:
 
 1. Objects have their keys sorted by code point; there is no white space; text is UTF-8.
-2. Numbers are integers. A float is refused: whoever needs one tags it first as
-   `{"float": "<shortest decimal>"}` (`tag_float`), so that no two machines can print it differently.
+2. Numbers are integers. An identity with a float is refused: whoever needs one tags it first as
+   `{"float": "<shortest decimal>"}` (`tag_float`), so that no two machines print it differently.
 3. Text that takes part in an identity is NFC (`identity_bytes` sees to it); text in an event was
    made NFC when it was validated, except paths, which are kept as the file system has them.
 """
@@ -18,7 +18,7 @@ import msgspec
 
 from ledger.errors import InvalidValueError
 
-Json: TypeAlias = "None | bool | int | str | list[Json] | tuple[Json, ...] | dict[str, Json]"
+Json: TypeAlias = "bool | int | str | list[Json] | tuple[Json, ...] | dict[str, Json] | None"
 
 _encoder = msgspec.json.Encoder(order="sorted")
 
@@ -42,7 +42,8 @@ def identity_bytes(identity: Json) -> bytes:
     """Return the bytes whose hash names a command or a record: NFC, canonical, no floats.
 
     Raises:
-        InvalidValueError: The identity holds a float or another type that JSON has no exact form for.
+        InvalidValueError: The identity holds a float or another type that JSON has no exact form
+            for, or an object with a key that is no text or has a second spelling.
     """
     return encode(_exact(identity, "$"))
 
@@ -66,10 +67,21 @@ def _exact(value: object, path: str) -> Json:
         case list() | tuple():
             return [_exact(item, f"{path}[{number}]") for number, item in enumerate(value)]
         case dict():
-            return {nfc(str(key)): _exact(item, f"{path}.{key}") for key, item in value.items()}
+            return _exact_object(value, path)
         case _:
             raise InvalidValueError(
                 f"identity at {path}: expected text, integer, boolean, list or object, "
                 f"got {type(value).__name__}",
                 path=path,
             )
+
+
+def _exact_object(value: dict[object, object], path: str) -> dict[str, Json]:
+    found: dict[str, Json] = {}
+    for key, item in value.items():
+        if not isinstance(key, str) or nfc(key) in found:
+            raise InvalidValueError(
+                f"identity at {path}: expected text as keys, each once, got {key!r}", path=path
+            )
+        found[nfc(key)] = _exact(item, f"{path}.{key}")
+    return found

@@ -87,7 +87,7 @@ class TransformRegistered(Event, frozen=True, kw_only=True, tag="transform-regis
     name: str
     key: str | None = None
     version: str | None = None
-    kind: str = "script"
+    kind: str
     description: str | None = None
     source_hash: str | None = None
     source: str | None = None

@@ -1,0 +1,107 @@
+"""The verbs of the public door that are no class: track, finish, batch, save, head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ledger import instance
+from ledger.ids import Position
+from ledger.progress import progress
+from ledger.registries.base import Record
+from ledger.registries.run import Run
+from ledger.registries.transform import Transform
+from ledger.tracking.context import context
+
+T = TypeVar("T", bound=Record)
+
+_CHUNK = 500
+_UPLOADS = 8
+
+
+def track(
+    name: str | None = None,
+    key: str | None = None,
+    params: object = None,
+    *,
+    new_run: bool = False,
+    transform: Transform | None = None,
+) -> Run:
+    """Track what runs from here on, and return the run.
+
+    The same script again, with the same source, parameters, user and environment, is the same run
+    and adds nothing; anything new in it begins a new run.
+
+    Args:
+        name: What people call the transform; the file's name by default.
+        key: Path that identifies the transform; that of the file by default.
+        params: Parameters, a mapping; command-line arguments are recorded beside them.
+        new_run: Whether to begin a new run whatever there was.
+        transform: A saved transform to track instead of the running file.
+
+    Raises:
+        LedgerNotFoundError: There is no ledger here.
+        VersionPinnedError: The transform's version is pinned and its source has changed.
+        InvalidValueError: A parameter cannot be recorded.
+    """
+    return context.track(name, key, params, new_run=new_run, transform=transform)
+
+
+def finish() -> None:
+    """End the tracked run well, and print its receipt.
+
+    Raises:
+        NotTrackingError: No run is tracked.
+    """
+    context.finish()
+
+
+@contextmanager
+def batch() -> Iterator[None]:
+    """Group every save in the block into one transaction: all of it is recorded, or nothing.
+
+    It costs one commit, and holds the append lock for the whole block: other writers wait.
+    """
+    with instance.current().handler.batch():
+        yield
+
+
+def save(records: Iterable[T]) -> list[T]:
+    """Save records in groups of one transaction each, with a progress bar, and return them.
+
+    Contents of artifacts are stored first, in threads. A group is recorded whole or not at all;
+    where one is refused, the groups before it stay.
+
+    Raises:
+        CommandRejectedError: A record cannot be recorded as it stands.
+        StorageError: The disk or the database refused.
+    """
+    from ledger.registries.artifact import Artifact  # noqa: PLC0415 (loads hashing)
+
+    everything = list(records)
+    handler = instance.current().handler
+    with progress("saving", len(everything)) as step:
+        for first in range(0, len(everything), _CHUNK):
+            chunk = everything[first : first + _CHUNK]
+            artifacts = [record for record in chunk if isinstance(record, Artifact)]
+            if artifacts and not handler.is_batching:
+                _in_threads(artifacts)
+            with handler.batch():
+                for record in chunk:
+                    record.save()
+                    step(1)
+    return everything
+
+
+def _in_threads(artifacts: list[Any]) -> None:
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    with ThreadPoolExecutor(_UPLOADS) as pool:
+        for _ in pool.map(lambda artifact: artifact.prepare_content(), artifacts):
+            pass
+
+
+def head() -> Position:
+    """Return the position of the last recorded event; 0 for an empty log."""
+    return instance.current().handler.head()

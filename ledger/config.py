@@ -1,0 +1,105 @@
+"""The configuration file of a ledger: `.metaledger/config.toml`.
+
+It holds no secret. Paths in it are relative to the folder that holds `.metaledger/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ledger import files
+from ledger.errors import ConfigurationError, LedgerExistsError, MissingFileError
+
+FOLDER = ".metaledger"
+FILE = "config.toml"
+DATABASE = "ledger.db"
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a ledger's configuration file says.
+
+    Attributes:
+        id: Random name of the ledger, given once; also in its first event.
+        name: What people call it.
+        storage: Where content is kept: a folder, or a URL that fsspec knows.
+        database: Where log and read models are: a file below `.metaledger/`.
+    """
+
+    id: str
+    name: str
+    storage: str
+    database: str = DATABASE
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger that was found: its folder, its configuration, and why it is this one."""
+
+    root: Path
+    configuration: Configuration
+    origin: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder `.metaledger/`."""
+        return self.root / FOLDER
+
+    @property
+    def database_path(self) -> Path:
+        """Path of the SQLite file."""
+        return self.folder / self.configuration.database
+
+    @property
+    def storage_root(self) -> str:
+        """Root of the default storage: an absolute path or a URL."""
+        storage = self.configuration.storage
+        return storage if "://" in storage else str((self.root / storage).resolve())
+
+
+def load(root: Path, *, origin: str) -> Place:
+    """Return the ledger in a folder.
+
+    Raises:
+        MissingFileError: The folder has no configuration file.
+        ConfigurationError: The file is not a configuration.
+    """
+    path = root / FOLDER / FILE
+    import tomllib  # noqa: PLC0415 (needed once, where a ledger is opened)
+
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+        section = data.get("ledger", {})
+        return Place(
+            root=root, configuration=msgspec.convert(section, Configuration), origin=origin
+        )
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: no such configuration file") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"configuration {path}: {error}; mend or restore it") from error
+    except OSError as error:
+        raise ConfigurationError(f"configuration {path}: cannot be read: {error}") from error
+
+
+def write(root: Path, configuration: Configuration) -> Place:
+    """Write the configuration file of a new ledger, durably, and return the ledger.
+
+    Raises:
+        LedgerExistsError: There is one in this folder.
+    """
+    path = root / FOLDER / FILE
+    if path.exists():
+        raise LedgerExistsError(
+            f"{path}: there is a ledger in this folder already; use it, or choose another folder"
+        )
+    values = msgspec.to_builtins(configuration)
+    lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
+    text = "# A metaledger; see docs/format.md. It holds no secrets.\n[ledger]\n"
+    files.make_folders(path.parent)
+    files.write_durably(path, (text + "\n".join(lines) + "\n").encode())
+    return Place(root=root, configuration=configuration, origin="new")
+
+
+def _toml(value: str) -> str:
+    # A JSON string is a TOML basic string, except that TOML wants DEL escaped.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

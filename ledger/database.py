@@ -1,0 +1,272 @@
+"""Log and read models as one thing: what is appended is folded in the same transaction.
+
+The only place that knows both. A read session sees the present; a write session holds the append
+lock from its first statement to its commit, so that what a decision reads stays true until what
+it decided is recorded.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ledger.errors import StorageError, UnknownEventError
+from ledger.events import Draft, RecordedEvent
+from ledger.ids import CommandId
+from ledger.log.base import Appender, LogReader
+from projections.fold import fold
+from projections.store import ReadModels, WritableModels
+from projections.tables import SCHEMA_NUMBER
+
+if TYPE_CHECKING:
+    from ledger.log.sqlite import Datastore, Recorder
+
+FORMAT = 1  # of the log; raised only when today's program could not read tomorrow's log
+
+
+class Session:
+    """Log and read models for reading."""
+
+    def __init__(self, log: LogReader, models: ReadModels) -> None:
+        self.log = log
+        self.models = models
+
+
+class WriteSession:
+    """Log and read models inside one append transaction."""
+
+    def __init__(self, log: Appender, models: WritableModels) -> None:
+        self.log = log
+        self.models = models
+
+    def append(self, command_id: CommandId, drafts: Sequence[Draft]) -> list[RecordedEvent]:
+        """Record the events of one command and fold them into the read models.
+
+        Raises:
+            NameTakenError: Two live records would bear one name; nothing was recorded.
+            WrongExpectedVersionError: Somebody wrote past the append lock.
+        """
+        events = self.log.append(command_id, drafts)
+        for recorded in events:
+            self.models.apply(recorded.position, fold(recorded))
+        return events
+
+
+class Database(ABC):
+    """Where a ledger's log and read models are."""
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Session]:
+        """Lend log and read models for reading."""
+
+    @abstractmethod
+    def write(self) -> AbstractContextManager[WriteSession]:
+        """Lend log and read models for appending; durable when the block ends, undone if it raises."""
+
+    @abstractmethod
+    def savepoint(self, session: WriteSession) -> AbstractContextManager[None]:
+        """Undo what the block did to an open write session if it raises; the session goes on."""
+
+    @abstractmethod
+    def rebuild(self) -> int:
+        """Fold the whole log anew into empty read models and return how many events it holds."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give connections back; the ledger can be opened again."""
+
+
+class MemoryDatabase(Database):
+    """A ledger that ends with the process."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        from ledger.log.memory import MemoryLog  # noqa: PLC0415 (loads the framework)
+        from projections.memory import MemoryModels  # noqa: PLC0415
+
+        self._lock = threading.RLock()
+        self._log = MemoryLog(clock)
+        self._models = MemoryModels()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Lend log and read models for reading."""
+        with self._lock:
+            yield Session(self._log, self._models)
+
+    @contextmanager
+    def write(self) -> Iterator[WriteSession]:
+        """Lend log and read models for appending."""
+        with self._lock:
+            session = WriteSession(self._log, self._models)
+            with self.savepoint(session):
+                yield session
+
+    @contextmanager
+    def savepoint(self, session: WriteSession) -> Iterator[None]:
+        """Undo what the block did if it raises."""
+        length, token = session.log.head(), self._models.savepoint()
+        try:
+            yield
+        except BaseException:
+            self._log.rollback(length)
+            self._models.rollback(token)
+            raise
+
+    def rebuild(self) -> int:
+        """Fold the whole log anew into empty read models."""
+        with self._lock:
+            return _refold(self._log, self._models)
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+
+class SqliteDatabase(Database):
+    """A ledger in one SQLite file."""
+
+    def __init__(self, path: Path, clock: Callable[[], int]) -> None:
+        self.path = path
+        self._clock = clock
+        self._opened: tuple[int, Datastore, Recorder] | None = None
+        # Connections of a parent process: SQLite forbids to use and even to close them in a child.
+        self._inherited: list[Datastore] = []
+        self._opening = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path, clock: Callable[[], int]) -> SqliteDatabase:
+        """Make the tables of a new ledger, at a path where no file is, and return it."""
+        from ledger.log.sqlite import APPLICATION_ID, Datastore, Recorder  # noqa: PLC0415
+        from projections.sqlite import register_functions  # noqa: PLC0415
+
+        database = cls(path, clock)
+        store = Datastore(str(path), prepare=register_functions)
+        try:
+            with store.connection(write=False) as connection:
+                connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            Recorder(store).create_table()
+            with store.connection(write=True) as connection:
+                database._models(connection).create()
+                connection.executemany(
+                    "INSERT INTO meta VALUES (?, ?)",
+                    [("format", str(FORMAT)), ("read_models", str(SCHEMA_NUMBER))],
+                )
+        finally:
+            store.close()
+        return database
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Lend log and read models for reading."""
+        from ledger.log.sqlite import SqliteReader  # noqa: PLC0415
+
+        store, _ = self._open()
+        with store.connection(write=False) as connection:
+            yield Session(SqliteReader(connection), self._models(connection))
+
+    @contextmanager
+    def write(self) -> Iterator[WriteSession]:
+        """Lend log and read models for appending."""
+        from ledger.log.sqlite import SqliteAppender  # noqa: PLC0415
+
+        store, recorder = self._open()
+        with store.connection(write=True) as connection:
+            yield WriteSession(
+                SqliteAppender(connection, recorder, self._clock), self._models(connection)
+            )
+
+    @contextmanager
+    def savepoint(self, session: WriteSession) -> Iterator[None]:
+        """Undo what the block did to an open write session if it raises."""
+        connection = session.log.connection  # type: ignore[attr-defined]
+        connection.execute("SAVEPOINT one_save")
+        try:
+            yield
+        except BaseException:
+            # A full disk, among others, makes SQLite roll back all of it by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO one_save")
+                connection.execute("RELEASE one_save")
+            raise
+        connection.execute("RELEASE one_save")
+
+    def rebuild(self) -> int:
+        """Fold the whole log anew into empty read models."""
+        with self.write() as session:
+            return _refold(session.log, session.models)
+
+    def close(self) -> None:
+        """Give connections back."""
+        with self._opening:
+            if self._opened is not None and self._opened[0] == os.getpid():
+                self._opened[1].close()
+            self._opened = None
+
+    def _open(self) -> tuple[Datastore, Recorder]:
+        opened = self._opened
+        if opened is not None and opened[0] == os.getpid():
+            return opened[1], opened[2]
+        with self._opening:
+            if self._opened is not None:
+                if self._opened[0] == os.getpid():
+                    return self._opened[1], self._opened[2]
+                self._inherited.append(self._opened[1])
+            self._opened = (os.getpid(), *self._connect())
+            return self._opened[1], self._opened[2]
+
+    def _connect(self) -> tuple[Datastore, Recorder]:
+        from ledger.log.sqlite import Datastore, Recorder  # noqa: PLC0415
+        from projections.sqlite import register_functions  # noqa: PLC0415
+
+        if not self.path.is_file():
+            raise StorageError(
+                f"ledger database {self.path}: expected a file, found none; restore it from a "
+                "backup, or run 'metaledger init' for a new ledger"
+            )
+        store = Datastore(str(self.path), prepare=register_functions)
+        with store.connection(write=False) as connection:
+            found = dict(connection.execute("SELECT name, value FROM meta").fetchall())
+        if int(found.get("format", 0)) > FORMAT:
+            store.close()
+            raise UnknownEventError(
+                f"ledger {self.path}: format {found['format']}, this program knows up to {FORMAT}; "
+                "upgrade metaledger"
+            )
+        recorder = Recorder(store)
+        if found.get("read_models") != str(SCHEMA_NUMBER):
+            self._renew(store, recorder)
+        return store, recorder
+
+    def _renew(self, store: Datastore, recorder: Recorder) -> None:
+        """Replace read models of another version of this program by today's."""
+        from ledger.log.sqlite import SqliteAppender  # noqa: PLC0415
+
+        with store.connection(write=True) as connection:
+            models = self._models(connection)
+            models.drop()
+            models.create()
+            _refold(SqliteAppender(connection, recorder, self._clock), models)
+            connection.execute(
+                "INSERT INTO meta VALUES ('read_models', ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (str(SCHEMA_NUMBER),),
+            )
+
+    @staticmethod
+    def _models(connection):  # noqa: ANN001, ANN205
+        from projections.sqlite import SqliteModels  # noqa: PLC0415
+
+        return SqliteModels(connection)
+
+
+def _refold(log: LogReader, models: WritableModels) -> int:
+    models.clear()
+    count = 0
+    for recorded in log.read():
+        models.apply(recorded.position, fold(recorded))
+        count += 1
+    return count

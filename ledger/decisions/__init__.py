@@ -1,0 +1,1 @@
+"""The rules, one module a subject: state and command in, events out; no I/O, clock or chance."""

@@ -1,0 +1,277 @@
+"""Rules for artifacts and collections: identity by content, keys that move, versions, reruns.
+
+1. Content is the same where hash and digest are; an equal hash with another digest is other
+   content and gets its own `n`, said loudly.
+2. Of several artifacts of one content the one under the given key comes first, then the oldest.
+3. A key points at one artifact at a time: registering content under it moves it there.
+4. New content under a key that exists is a new version of that family.
+5. A run that makes content which exists reproduces it, once, unless it made it itself.
+"""
+
+from __future__ import annotations
+
+from ledger.commands import SaveArtifact, SaveCollection
+from ledger.decisions.facts import (
+    Decision,
+    Facts,
+    Notice,
+    Row,
+    Stamp,
+    birth,
+    differing,
+    namesakes,
+    require,
+)
+from ledger.errors import CommandRejectedError, ContentExistsError
+from ledger.events import (
+    ArtifactKeyed,
+    ArtifactRegistered,
+    ArtifactReproduced,
+    CollectionCreated,
+    LedgerEvent,
+    RecordChanged,
+)
+from ledger.ids import StreamId
+from ledger.schema import ARTIFACT, COLLECTION, LIVE, WITHDRAWN
+from projections.select import Order, Select, Test
+
+
+def find_content(facts: Facts, command: SaveArtifact) -> Row | None:
+    """Return the artifact that this content under this key means; None for new content."""
+    same = [
+        row
+        for row in namesakes(facts, "artifact", command.natural)
+        if row["state"] != WITHDRAWN and row["digest"] == command.content.digest
+    ]
+    if not same:
+        return None
+    pointed = ever = set[str]()
+    if command.key is not None:
+        pointed = {row["uid"] for row in facts.find("artifact_key", key=command.key)}
+        ever = {row["uid"] for row in facts.find("artifact_key", key=command.key, ever=True)}
+    return min(
+        same,
+        key=lambda row: (
+            row["state"] != LIVE,
+            row["uid"] not in pointed,
+            row["uid"] not in ever,
+            row["created_position"],
+        ),
+    )
+
+
+def save_artifact(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
+    """Decide on having an artifact of this content.
+
+    Raises:
+        ContentExistsError: The content is registered already and the mode is "error".
+    """
+    if command.target is not None:
+        row: Row | None = require(facts, "artifact", command.target)
+    elif command.mode == "warn_create_new":
+        row = None
+    else:
+        row = find_content(facts, command)
+    if row is None:
+        return _register(command, facts, stamp)
+    if command.mode == "error" and command.target is None:
+        raise exists_error(command, row)
+    return _meet_again(command, row, facts, stamp)
+
+
+def exists_error(command: SaveArtifact | SaveCollection, row: Row) -> ContentExistsError:
+    """Return the error of mode "error" for content that is registered already."""
+    title = "artifact" if isinstance(command, SaveArtifact) else "collection"
+    return ContentExistsError(
+        f"{title} {row['uid']}: the same content (hash {row['hash']}) is registered already; "
+        "load it with get(), or choose if_hash_exists='warn_return_existing' or 'warn_create_new'",
+        uid=row["uid"],
+        hash=row["hash"],
+    )
+
+
+def family_of(command: SaveArtifact, facts: Facts) -> Row | None:
+    """Return the artifact that new content is a new version of; None where it founds a family."""
+    if command.revises is not None:
+        return require(facts, "artifact", command.revises)
+    if command.key is None:
+        return None
+    for pointer in facts.find("artifact_key", key=command.key):
+        for row in facts.find("artifact", uid=pointer["uid"]):
+            if row["state"] != WITHDRAWN:
+                return row
+    return None
+
+
+def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
+    content = command.content
+    revised = family_of(command, facts)
+    stem = None if revised is None else revised["uid"][: ARTIFACT.uid_length]
+    born = birth(facts, "artifact", command.natural, stem=stem)
+    notices = []
+    others = [
+        row
+        for row in namesakes(facts, "artifact", command.natural)
+        if row["digest"] != content.digest
+    ]
+    if others:
+        notices.append(
+            Notice(
+                "warning",
+                f"artifact {others[0]['uid']} has the same {content.hash_type} hash "
+                f"{content.hash} and DIFFERENT bytes: this is not an accident, look at both",
+            )
+        )
+    if revised is not None and command.revises is None:
+        notices.append(
+            Notice(
+                "info",
+                f"new version of key '{command.key}': revises artifact {revised['uid']}",
+            )
+        )
+    event = ArtifactRegistered(
+        uid=born.uid,
+        natural=command.natural,
+        n=born.n,
+        key=command.key,
+        description=command.fields.get("description"),
+        version=command.version,
+        revises=None if revised is None else revised["uid"],
+        suffix=content.suffix,
+        hash=content.hash,
+        hash_type=content.hash_type,
+        digest=content.digest,
+        size=content.size,
+        n_files=content.n_files,
+        storage=content.storage,
+        storage_key=_storage_key(command, facts, born.uid),
+        in_place=content.in_place is not None,
+        **stamp.fields(),
+    )
+    return Decision(
+        events=(event,),
+        outcome=born.uid,
+        is_new=True,
+        natural=born.identity,
+        stream=born.stream,
+        notices=tuple(notices),
+    )
+
+
+def _storage_key(command: SaveArtifact, facts: Facts, uid: str) -> str:
+    """Return where the content is: in place, with an artifact of the same bytes, or its own place."""
+    content = command.content
+    if content.in_place is not None:
+        return content.in_place
+    for row in namesakes(facts, "artifact", command.natural):
+        if (
+            row["digest"] == content.digest
+            and row["state"] != WITHDRAWN
+            and row["storage"] == content.storage
+            and not row["in_place"]
+        ):
+            return str(row["storage_key"])
+    return f".metaledger/{uid}{content.suffix}"
+
+
+def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> Decision:
+    uid = row["uid"]
+    events: list[LedgerEvent] = []
+    if stamp.run is not None and not facts.find(
+        "link", field="artifact.runs", source=uid, target=stamp.run
+    ):
+        events.append(ArtifactReproduced(uid=uid, **stamp.fields()))
+    if command.key is not None and not facts.find("artifact_key", key=command.key, uid=uid):
+        events.append(ArtifactKeyed(uid=uid, key=command.key, **stamp.fields()))
+    changes = differing(row, command.fields)
+    if changes:
+        events.append(RecordChanged(registry="artifact", uid=uid, fields=changes, **stamp.fields()))
+    return Decision(events=tuple(events), outcome=uid, stream=StreamId(row["stream"]))
+
+
+def find_members(facts: Facts, command: SaveCollection) -> Row | None:
+    """Return the collection of these members; None where there is none."""
+    for row in namesakes(facts, "collection", command.natural):
+        if row["state"] != WITHDRAWN:
+            return row
+    return None
+
+
+def save_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> Decision:
+    """Decide on having a collection of these members.
+
+    Raises:
+        ContentExistsError: There is one already and the mode is "error".
+        CommandRejectedError: It has no members.
+    """
+    if not command.artifacts:
+        raise CommandRejectedError(
+            f"collection '{command.name}': expected at least one artifact, got none"
+        )
+    if command.target is not None:
+        row: Row | None = require(facts, "collection", command.target)
+    elif command.mode == "warn_create_new":
+        row = None
+    else:
+        row = find_members(facts, command)
+    if row is not None:
+        if command.mode == "error" and command.target is None:
+            raise exists_error(command, row)
+        changes = differing(row, {"name": command.name, **command.fields})
+        events: tuple[LedgerEvent, ...] = ()
+        if changes:
+            events = (
+                RecordChanged(
+                    registry="collection", uid=row["uid"], fields=changes, **stamp.fields()
+                ),
+            )
+        return Decision(events=events, outcome=row["uid"], stream=StreamId(row["stream"]))
+    return _create_collection(command, facts, stamp)
+
+
+def _create_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> Decision:
+    for member in command.artifacts:
+        require(facts, "artifact", member)
+    revised = _collection_family(command, facts)
+    stem = None if revised is None else revised["uid"][: COLLECTION.uid_length]
+    born = birth(facts, "collection", command.natural, stem=stem)
+    notices: tuple[Notice, ...] = ()
+    if revised is not None and command.revises is None:
+        notices = (
+            Notice("info", f"new version of '{command.name}': revises collection {revised['uid']}"),
+        )
+    event = CollectionCreated(
+        uid=born.uid,
+        natural=command.natural,
+        n=born.n,
+        name=command.name,
+        description=command.fields.get("description"),
+        version=command.version,
+        revises=None if revised is None else revised["uid"],
+        hash=command.hash,
+        is_ordered=command.is_ordered,
+        artifacts=command.artifacts,
+        **stamp.fields(),
+    )
+    return Decision(
+        events=(event,),
+        outcome=born.uid,
+        is_new=True,
+        natural=born.identity,
+        stream=born.stream,
+        notices=notices,
+    )
+
+
+def _collection_family(command: SaveCollection, facts: Facts) -> Row | None:
+    if command.revises is not None:
+        return require(facts, "collection", command.revises)
+    latest = facts.select(
+        Select(
+            registry="collection",
+            where=Test(("name",), "exact", command.name),
+            order=(Order("created_position", descending=True),),
+            limit=1,
+        )
+    )
+    return latest[0] if latest else None

@@ -1,0 +1,51 @@
+"""The one door to the rules: command and state in, decision out."""
+
+from __future__ import annotations
+
+from ledger.commands import (
+    ChangeRecord,
+    Command,
+    LinkRecords,
+    MoveRecord,
+    ReadArtifact,
+    SaveArtifact,
+    SaveCollection,
+    SaveRecord,
+    SaveTransform,
+)
+from ledger.decisions.artifacts import save_artifact, save_collection
+from ledger.decisions.facts import Decision, Facts, Stamp
+from ledger.decisions.records import (
+    change_record,
+    link_records,
+    move_record,
+    read_artifact,
+    save_record,
+)
+from ledger.decisions.transforms import save_transform
+
+
+def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: PLR0911 (one a command)
+    """Return what follows from a command in this state.
+
+    Raises:
+        CommandRejectedError: It cannot be carried out as it stands.
+        NotFoundError: It names a record that is not there.
+    """
+    match command:
+        case SaveRecord():
+            return save_record(command, facts, stamp)
+        case SaveTransform():
+            return save_transform(command, facts, stamp)
+        case SaveArtifact():
+            return save_artifact(command, facts, stamp)
+        case SaveCollection():
+            return save_collection(command, facts, stamp)
+        case ChangeRecord():
+            return change_record(command, facts, stamp)
+        case MoveRecord():
+            return move_record(command, facts, stamp)
+        case LinkRecords():
+            return link_records(command, facts, stamp)
+        case ReadArtifact():
+            return read_artifact(command, facts, stamp)

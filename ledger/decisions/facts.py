@@ -1,0 +1,139 @@
+"""What decisions see and say: the state they may read, the stamp of events, the decision itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from ledger.canonical import Json
+from ledger.errors import CorruptLogError, NotFoundError
+from ledger.events import Draft, LedgerEvent, Noted
+from ledger.ids import StreamId, derive, stream_id, uid, versioned_uid
+from ledger.schema import REGISTRIES, WITHDRAWN
+from projections.select import Select
+
+Row = dict[str, Any]
+
+
+class Facts(Protocol):
+    """The read models, as decisions read them."""
+
+    def find(
+        self, table: str, *, at: int | None = None, ever: bool = False, **equals: object
+    ) -> list[Row]:
+        """Return the valid rows of a table whose columns equal the given values."""
+
+    def select(self, select: Select) -> list[Row]:
+        """Return the rows that answer a question."""
+
+
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """What every event of a command carries; its command is filled in when the decision stands."""
+
+    at: int
+    actor: str
+    run: str | None
+    causation: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return them as keyword arguments of an event."""
+        return {
+            "at": self.at,
+            "actor": self.actor,
+            "run": self.run,
+            "command": [],
+            "causation": self.causation,
+        }
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something the user should be told; `level` is "hint", "info" or "warning"."""
+
+    level: Literal["hint", "info", "warning"]
+    text: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from a command: events to record, and the record it ends at.
+
+    Attributes:
+        events: Empty where the command has no effect.
+        outcome: Uid of the record.
+        is_new: Whether the record is created by these events.
+        natural: Creation identity of a new record; its hash is the command id outside a run.
+        stream: Stream of the record.
+        notices: What to tell the user.
+    """
+
+    events: tuple[LedgerEvent, ...] = ()
+    outcome: str
+    is_new: bool = False
+    natural: list[Any] | None = None
+    stream: StreamId
+    notices: tuple[Notice, ...] = ()
+
+    def drafts(self, identity: list[Json], noted: tuple[Noted, ...] = ()) -> list[Draft]:
+        """Return the events as one command: its identity in each, intents passed in the first."""
+        events = [msgspec.structs.replace(event, command=identity) for event in self.events]
+        if noted:
+            events[0] = msgspec.structs.replace(events[0], noted=noted)
+        return [Draft(stream=self.stream, event=event) for event in events]
+
+
+class Birth(msgspec.Struct, frozen=True):
+    """Where a new record will live."""
+
+    n: int
+    uid: str
+    stream: StreamId
+    identity: list[Json]
+
+
+def require(facts: Facts, registry: str, wanted: str) -> Row:
+    """Return the row of a record that must exist.
+
+    Raises:
+        NotFoundError: There is no such record, or it was withdrawn for good.
+    """
+    rows = facts.find(registry, uid=wanted)
+    if not rows:
+        raise NotFoundError(f"{registry} {wanted}: not in this ledger", uid=wanted)
+    if rows[0]["state"] == WITHDRAWN:
+        raise NotFoundError(
+            f"{registry} {wanted}: withdrawn for good by {rows[0]['changed_by']}", uid=wanted
+        )
+    return rows[0]
+
+
+def namesakes(facts: Facts, registry: str, natural: Sequence[Json]) -> list[Row]:
+    """Return every record that was created under a natural key, in order of n."""
+    rows = facts.find(registry, natural=derive(list(natural)))
+    return sorted(rows, key=lambda row: int(row["n"]))
+
+
+def birth(
+    facts: Facts, registry: str, natural: Sequence[Json], *, stem: str | None = None
+) -> Birth:
+    """Return n, uid and stream of the next record of a natural key.
+
+    n is one more than the highest so far; a uid that another record bears is passed over.
+    """
+    spec = REGISTRIES[registry]
+    taken = namesakes(facts, registry, natural)
+    first = 1 + max((int(row["n"]) for row in taken), default=0)
+    for n in range(first, first + 1_000):
+        identity: list[Json] = ["create", *natural, n]
+        if spec.is_versioned:
+            name = versioned_uid(identity, stem_length=spec.uid_length, stem=stem)
+        else:
+            name = uid(identity, spec.uid_length)
+        if not facts.find(registry, uid=name):
+            return Birth(n, name, stream_id(identity), identity)
+    raise CorruptLogError(f"{registry}: no free uid for {natural} after a thousand tries")
+
+
+def differing(row: Row, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return those fields whose value is not the row's already."""
+    return {name: value for name, value in fields.items() if row.get(name) != value}

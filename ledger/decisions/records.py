@@ -1,0 +1,192 @@
+"""Rules for records of named registries, and for changes, moves and links of any record.
+
+1. A live record of exactly this name is the record.
+2. Else the record that was created under this name, though it was renamed or trashed since, is.
+3. Else a new one is created; where all of that name were withdrawn, it is the next `n`.
+4. What exists is changed only in fields that were assigned and differ.
+"""
+
+from __future__ import annotations
+
+from ledger.commands import ChangeRecord, LinkRecords, MoveRecord, ReadArtifact, SaveRecord
+from ledger.decisions.facts import (
+    Decision,
+    Facts,
+    Notice,
+    Row,
+    Stamp,
+    birth,
+    differing,
+    namesakes,
+    require,
+)
+from ledger.errors import CommandRejectedError, NameTakenError
+from ledger.events import (
+    InputRecorded,
+    LedgerEvent,
+    LinkAdded,
+    LinkRemoved,
+    RecordChanged,
+    RecordCreated,
+    RecordRestored,
+    RecordTrashed,
+    RecordWithdrawn,
+)
+from ledger.ids import StreamId
+from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
+
+
+def find_named(facts: Facts, registry: str, name: str) -> Row | None:
+    """Return the record that a name means: the live one, else the one created under it."""
+    live = facts.find(registry, name=name, state=LIVE)
+    if live:
+        return live[0]
+    created = [
+        row for row in namesakes(facts, registry, [registry, name]) if row["state"] != WITHDRAWN
+    ]
+    return created[-1] if created else None
+
+
+def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
+    """Return the hint that a record found by its first name has moved on since; None if it has not."""
+    title = REGISTRIES[registry].title
+    if row["state"] == TRASHED:
+        return Notice(
+            "warning",
+            f"{title} '{name}' ({row['uid']}) was moved to the trash by {row['changed_by']}; "
+            "restore() brings it back",
+        )
+    if row["name"] != name:
+        return Notice(
+            "hint",
+            f"{title} '{name}' ({row['uid']}) was renamed to '{row['name']}' "
+            f"by {row['changed_by']}",
+        )
+    return None
+
+
+def save_record(command: SaveRecord, facts: Facts, stamp: Stamp) -> Decision:
+    """Decide on having a record of this name."""
+    registry = command.registry
+    row = (
+        require(facts, registry, command.target)
+        if command.target is not None
+        else find_named(facts, registry, command.name)
+    )
+    if row is not None:
+        return change(registry, row, command.fields, facts, stamp)
+    born = birth(facts, registry, command.natural)
+    event = RecordCreated(
+        registry=registry,
+        uid=born.uid,
+        natural=command.natural,
+        n=born.n,
+        fields={"name": command.name, **command.fields},
+        **stamp.fields(),
+    )
+    return Decision(
+        events=(event,),
+        outcome=born.uid,
+        is_new=True,
+        natural=born.identity,
+        stream=born.stream,
+    )
+
+
+def change(
+    registry: str, row: Row, fields: dict[str, object], facts: Facts, stamp: Stamp
+) -> Decision:
+    """Decide on giving a record's fields these values.
+
+    Raises:
+        NameTakenError: Another live record of the registry bears the new name.
+    """
+    changes = differing(row, fields)
+    if "name" in changes and REGISTRIES[registry].is_named and row["state"] == LIVE:
+        _refuse_taken(facts, registry, str(changes["name"]), row["uid"])
+    events: tuple[LedgerEvent, ...] = ()
+    if changes:
+        events = (
+            RecordChanged(registry=registry, uid=row["uid"], fields=changes, **stamp.fields()),
+        )
+    return Decision(events=events, outcome=row["uid"], stream=StreamId(row["stream"]))
+
+
+def change_record(command: ChangeRecord, facts: Facts, stamp: Stamp) -> Decision:
+    """Decide on changing a record that must exist."""
+    row = require(facts, command.registry, command.uid)
+    return change(command.registry, row, command.fields, facts, stamp)
+
+
+def move_record(command: MoveRecord, facts: Facts, stamp: Stamp) -> Decision:
+    """Decide on trash, restoration or withdrawal; what is there already stays as it is."""
+    registry = command.registry
+    row = require(facts, registry, command.uid)
+    about = {"registry": registry, "uid": command.uid, **stamp.fields()}
+    event: LedgerEvent | None = None
+    if command.move == "trash" and row["state"] == LIVE:
+        event = RecordTrashed(**about)
+    elif command.move == "restore" and row["state"] == TRASHED:
+        if REGISTRIES[registry].is_named:
+            _refuse_taken(facts, registry, row["name"], row["uid"])
+        event = RecordRestored(**about)
+    elif command.move == "withdraw":
+        event = RecordWithdrawn(content_removed=command.content_removed, **about)
+    return Decision(
+        events=() if event is None else (event,),
+        outcome=command.uid,
+        stream=StreamId(row["stream"]),
+    )
+
+
+def link_records(command: LinkRecords, facts: Facts, stamp: Stamp) -> Decision:
+    """Decide on a link; the side that holds it is the subject."""
+    row = require(facts, command.registry, command.uid)
+    relation = REGISTRIES[command.registry].relation(command.field)
+    if relation is None or relation.link is None or relation.is_reverse:
+        raise CommandRejectedError(
+            f"{command.registry} {command.uid}: '{command.field}' is not a link it holds"
+        )
+    if command.is_present:
+        require(facts, relation.target, command.target)
+    is_there = bool(
+        facts.find("link", field=relation.link, source=command.uid, target=command.target)
+    )
+    events: tuple[LedgerEvent, ...] = ()
+    if is_there != command.is_present:
+        kind = LinkAdded if command.is_present else LinkRemoved
+        events = (
+            kind(
+                registry=command.registry,
+                uid=command.uid,
+                field=command.field,
+                target=command.target,
+                **stamp.fields(),
+            ),
+        )
+    return Decision(events=events, outcome=command.uid, stream=StreamId(row["stream"]))
+
+
+def read_artifact(command: ReadArtifact, facts: Facts, stamp: Stamp) -> Decision:
+    """Decide on an input: the first read in a run, of what that run did not make."""
+    artifact = require(facts, "artifact", command.uid)
+    if stamp.run is None:
+        return Decision(outcome=command.uid, stream=StreamId(artifact["stream"]))
+    run = require(facts, "run", stamp.run)
+    made = facts.find("link", field="artifact.runs", source=command.uid, target=stamp.run)
+    known = facts.find("link", field="run.inputs", source=stamp.run, target=command.uid)
+    events: tuple[LedgerEvent, ...] = ()
+    if not made and not known:
+        events = (InputRecorded(artifact=command.uid, **{**stamp.fields(), "uid": stamp.run}),)
+    return Decision(events=events, outcome=command.uid, stream=StreamId(run["stream"]))
+
+
+def _refuse_taken(facts: Facts, registry: str, name: str, own: str) -> None:
+    for row in facts.find(registry, name=name, state=LIVE):
+        if row["uid"] != own:
+            raise NameTakenError(
+                f"{REGISTRIES[registry].title} '{name}': the name belongs to {row['uid']}; "
+                "rename or delete that one first",
+                name=name,
+                uid=row["uid"],
+            )

@@ -1,0 +1,282 @@
+"""When is a second pass the same run, and when is it something new?
+
+A `Passage` is one execution of a script between `track()` and its end. It knows the intents of
+the run that it goes through, and tells for each new intent what must happen first. It is pure: it
+never reads or writes; whoever drives it supplies what a run knows and records what it asks for.
+
+1. An intent that the run knows does nothing and has its recorded outcome, whatever the record
+   looks like today.
+2. Going through a finished run, the first unknown intent with an effect is a fork: a new run.
+3. Going through an unfinished run, the first unknown intent with an effect continues that run
+   where every recorded intent was passed before it, and is a fork where one was not.
+4. An intent without effect is remembered, and travels with the next event of the run.
+5. Intents passed before a fork are the fork's own, without effect; what was read and made again
+   before it are the fork's inputs and reproductions.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from ledger.canonical import Json
+from ledger.events import Noted
+from projections.fold import intent_key, subject_key
+
+
+class Case(enum.StrEnum):
+    """What a pass turned out to be."""
+
+    NEW = "new run"
+    REPLAY = "replay"
+    RESUMABLE = "replay of an unfinished run"
+    CONTINUED = "continued an unfinished run"
+    FORK = "new run, from where it differed"
+
+
+class Step(enum.Enum):
+    """What must be recorded before an effect can be."""
+
+    NOTHING = enum.auto()
+    RESUME = enum.auto()
+    FORK = enum.auto()
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What one save asks for, as a run knows it."""
+
+    kind: str
+    subject: Json
+    fields: dict[str, Json]
+    occurrence: int
+    key: str
+    subject_key: str
+
+    def identity(self, run: str) -> list[Json]:
+        """Return the identity of the command that this intent is in a run."""
+        return ["intent", run, self.kind, self.subject, self.fields, self.occurrence]
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """An intent that the pass has behind it, with its outcome."""
+
+    intent: Intent
+    outcome: str
+
+    @property
+    def noted(self) -> Noted:
+        """The same as an event carries it."""
+        return (self.intent.key, self.intent.subject_key, self.outcome)
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Where a passage stood: what a transaction that fails takes it back to."""
+
+    case: Case
+    run: str
+    known: dict[str, str]
+    by_subject: dict[str, list[str]]
+    remaining: set[str]
+    pending: list[Noted]
+    n_pending: int
+    n_passed: int
+    n_events: int
+
+
+class Passage:
+    """One pass through a run.
+
+    Attributes:
+        case: What the pass is so far.
+        run: Uid of the run that it replays, continues or is.
+        n_events: How many events it has recorded.
+        n_known: How many of its intents were recorded already.
+        n_idle: How many had no effect.
+    """
+
+    def __init__(self, case: Case, run: str, known: Iterable[Noted] = ()) -> None:
+        self.case = case
+        self.run = run
+        self.n_events = 0
+        self.n_known = 0
+        self.n_idle = 0
+        self.passed: list[Passed] = []
+        self._counts: Counter[str] = Counter()
+        self._subject_counts: Counter[str] = Counter()
+        self._pending: list[Noted] = []
+        self._known: dict[str, str] = {}
+        self._by_subject: dict[str, list[str]] = {}
+        self._remaining: set[str] = set()
+        self._learn(known)
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the pass records into its run, rather than only going through it."""
+        return self.case in {Case.NEW, Case.CONTINUED, Case.FORK}
+
+    @property
+    def n_intents(self) -> int:
+        """How many intents the pass had."""
+        return self._counts.total()
+
+    @property
+    def unpassed(self) -> int:
+        """How many recorded intents of the run the pass has not come to."""
+        return len(self._remaining)
+
+    def intent(self, kind: str, subject: Json, fields: dict[str, Json]) -> Intent:
+        """Return the next intent of this kind, subject and fields, and count it."""
+        unnumbered = intent_key(kind, subject, fields, 0)
+        self._counts[unnumbered] += 1
+        occurrence = self._counts[unnumbered]
+        about = subject_key(kind, subject)
+        self._subject_counts[about] += 1
+        return Intent(
+            kind=kind,
+            subject=subject,
+            fields=fields,
+            occurrence=occurrence,
+            key=intent_key(kind, subject, fields, occurrence),
+            subject_key=about,
+        )
+
+    def recall(self, intent: Intent) -> str | None:
+        """Return the recorded outcome of an intent; None where the run does not know it."""
+        return self._known.get(intent.key)
+
+    def recall_subject(self, kind: str, subject: Json) -> str | None:
+        """Return what the next save of this subject ended at when it was recorded, if it was.
+
+        This is what a constructor asks, before it is known which fields will be assigned.
+        """
+        about = subject_key(kind, subject)
+        outcomes = self._by_subject.get(about)
+        if not outcomes:
+            return None
+        return outcomes[min(self._subject_counts[about], len(outcomes) - 1)]
+
+    def pass_known(self, intent: Intent, outcome: str) -> None:
+        """Take a known intent as passed."""
+        self.n_known += 1
+        self._remaining.discard(intent.key)
+        self.passed.append(Passed(intent, outcome))
+
+    def pass_idle(self, intent: Intent, outcome: str) -> None:
+        """Take an intent without effect as passed; it travels with the run's next event."""
+        self.n_idle += 1
+        passed = Passed(intent, outcome)
+        self.passed.append(passed)
+        if self.case is not Case.REPLAY:
+            self._pending.append(passed.noted)
+
+    def pass_effect(self, intent: Intent, outcome: str, n_events: int) -> None:
+        """Take an intent whose events were recorded as passed."""
+        self.n_events += n_events
+        self.passed.append(Passed(intent, outcome))
+
+    def step(self) -> Step:
+        """Return what must be recorded before the effect of an unknown intent."""
+        if self.is_own:
+            return Step.NOTHING
+        if self.case is Case.RESUMABLE and not self._remaining:
+            return Step.RESUME
+        return Step.FORK
+
+    def rebase(self, case: Case, run: str, known: Iterable[Noted]) -> None:
+        """Go through this run instead, with what was passed so far behind it.
+
+        For a run that another process started or advanced while this pass was under way.
+        """
+        self.case = case
+        self.run = run
+        self._known, self._by_subject, self._remaining = {}, {}, set()
+        self._learn(known)
+        for passed in self.passed:
+            self._remaining.discard(passed.intent.key)
+        self._pending = [
+            passed.noted for passed in self.passed if passed.intent.key not in self._known
+        ]
+
+    def resume(self, n_events: int = 1) -> None:
+        """Continue the run: from here on the pass records into it."""
+        self.case = Case.CONTINUED
+        self.n_events += n_events
+
+    def fork(self, run: str, n_events: int) -> None:
+        """Be a new run: from here on the pass records into `run`."""
+        self.case = Case.FORK
+        self.run = run
+        self.n_events += n_events
+        self._pending = []
+        self._remaining = set()
+        self._known, self._by_subject = {}, {}
+        for passed in self.passed:
+            key, about, outcome = passed.noted
+            self._known[key] = outcome
+            self._by_subject.setdefault(about, []).append(outcome)
+
+    def take_pending(self) -> tuple[Noted, ...]:
+        """Return the intents without effect that no event carries yet, and let go of them."""
+        pending, self._pending = self._pending, []
+        return tuple(pending)
+
+    def remade(self) -> list[str]:
+        """Return the artifacts that the pass saved so far, each once, in order."""
+        return list(
+            dict.fromkeys(passed.outcome for passed in self.passed if _is_artifact(passed.intent))
+        )
+
+    def inputs(self) -> list[str]:
+        """Return the artifacts that the pass read before it saved them, each once, in order."""
+        made: set[str] = set()
+        read: dict[str, None] = {}
+        for passed in self.passed:
+            if passed.intent.kind == "read" and passed.outcome not in made:
+                read[passed.outcome] = None
+            elif _is_artifact(passed.intent):
+                made.add(passed.outcome)
+        return list(read)
+
+    def mark(self) -> Mark:
+        """Return where the passage stands."""
+        return Mark(
+            self.case,
+            self.run,
+            self._known,
+            self._by_subject,
+            self._remaining,
+            self._pending,
+            len(self._pending),
+            len(self.passed),
+            self.n_events,
+        )
+
+    def return_to(self, mark: Mark) -> None:
+        """Stand where the passage stood; occurrences stay counted, as the script did ask."""
+        self.case, self.run = mark.case, mark.run
+        self._known, self._by_subject = mark.known, mark.by_subject
+        self._remaining = mark.remaining
+        self._pending = mark.pending
+        del self._pending[mark.n_pending :]
+        del self.passed[mark.n_passed :]
+        self.n_events = mark.n_events
+
+    def _learn(self, known: Iterable[Noted]) -> None:
+        for key, about, outcome in known:
+            if key not in self._known:
+                self._by_subject.setdefault(about, []).append(outcome)
+            self._known[key] = outcome
+            self._remaining.add(key)
+
+
+def _is_artifact(intent: Intent) -> bool:
+    subject = intent.subject
+    return (
+        intent.kind in {"save", "save-new"}
+        and isinstance(subject, list)
+        and bool(subject)
+        and subject[0] == "artifact"
+    )

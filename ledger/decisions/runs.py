@@ -1,0 +1,167 @@
+"""Rules for runs: how one starts, forks, resumes and ends.
+
+1. A run is identified by what it is (transform, source, parameters, user, environment) and an
+   ordinal; a new one takes the next free ordinal.
+2. A fork abandons the run it came from where that one is still open, and takes over what the pass
+   has read and made again.
+3. Each resumption of a run counts, so that its start and its end happen once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ledger.canonical import Json
+from ledger.decisions.facts import Birth, Facts, Row, Stamp, birth, namesakes
+from ledger.events import (
+    ArtifactReproduced,
+    InputRecorded,
+    LedgerEvent,
+    Noted,
+    RunAbandoned,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+)
+from ledger.ids import StreamId
+
+FINISHED = "finished"
+
+
+class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run will say of itself when it starts.
+
+    Attributes:
+        identity: Hash of transform, source, parameters, user and environment.
+        fields: Fields of `RunStarted` that are the same for every run of this plan.
+    """
+
+    identity: str
+    fields: dict[str, Any]
+
+    @property
+    def natural(self) -> list[Json]:
+        """Natural key of its runs; their `n` is the ordinal."""
+        return ["run", self.identity]
+
+    def naming(self, fields: dict[str, Any]) -> RunPlan:
+        """Return the plan with further fields."""
+        return RunPlan(identity=self.identity, fields={**self.fields, **fields})
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """An event on a stream, with the identity of its command."""
+
+    stream: StreamId
+    identity: list[Json]
+    event: LedgerEvent
+
+
+def latest_run(facts: Facts, plan: RunPlan) -> Row | None:
+    """Return the run with the highest ordinal; None where there is none yet."""
+    rows = namesakes(facts, "run", plan.natural)
+    return rows[-1] if rows else None
+
+
+def known_intents(facts: Facts, run: str) -> list[Noted]:
+    """Return what a run knows, in the order it came to know it."""
+    rows = facts.find("intent", run=run)
+    rows.sort(key=lambda row: (row["from_position"], row["ordinal"]))
+    return [(row["intent"], row["subject"], row["outcome"]) for row in rows]
+
+
+def start(facts: Facts, plan: RunPlan, stamp: Stamp) -> tuple[Birth, Step]:
+    """Decide on a new run."""
+    born = birth(facts, "run", plan.natural)
+    return born, _started(born, plan, stamp, ())
+
+
+def fork(  # noqa: PLR0913 (each is a thing of its own)
+    facts: Facts,
+    plan: RunPlan,
+    stamp: Stamp,
+    *,
+    origin: str,
+    noted: tuple[Noted, ...],
+    inputs: list[str],
+    remade: list[str],
+) -> tuple[Birth, list[Step]]:
+    """Decide on a new run that begins in the middle of a pass through the run `origin`."""
+    born = birth(facts, "run", plan.natural)
+    steps = [_started(born, plan, stamp, noted, forked_from=origin)]
+    for row in facts.find("run", uid=origin):
+        if row["status"] == "started":
+            event: LedgerEvent = RunAbandoned(uid=origin, by=born.uid, **_in(stamp, born.uid))
+            steps.append(_step(row["stream"], ["abandon", origin, born.uid], event))
+    for artifact in inputs:
+        event = InputRecorded(artifact=artifact, **_in(stamp, born.uid), uid=born.uid)
+        steps.append(_step(born.stream, ["fork-input", born.uid, artifact], event))
+    for artifact in remade:
+        for row in facts.find("artifact", uid=artifact):
+            event = ArtifactReproduced(uid=artifact, **_in(stamp, born.uid))
+            steps.append(_step(row["stream"], ["fork-remade", born.uid, artifact], event))
+    return born, steps
+
+
+def resume(facts: Facts, run: str, stamp: Stamp, noted: tuple[Noted, ...]) -> Step:
+    """Decide on continuing an unfinished run."""
+    (row,) = facts.find("run", uid=run)
+    times = int(row["resumptions"]) + 1
+    event = RunResumed(uid=run, resumption=times, noted=noted, **_in(stamp, run))
+    return _step(row["stream"], ["resume", run, times], event)
+
+
+def finish(  # noqa: PLR0913 (each is a thing of its own)
+    facts: Facts,
+    run: str,
+    stamp: Stamp,
+    *,
+    status: str,
+    noted: tuple[Noted, ...],
+    error: str | None = None,
+    is_consecutive: bool | None = None,
+) -> Step:
+    """Decide on the end of a pass that recorded into a run."""
+    (row,) = facts.find("run", uid=run)
+    event = RunFinished(
+        uid=run,
+        status=status,
+        error=error,
+        is_consecutive=is_consecutive,
+        noted=noted,
+        **_in(stamp, run),
+    )
+    return _step(row["stream"], ["finish", run, int(row["resumptions"])], event)
+
+
+def _started(
+    born: Birth,
+    plan: RunPlan,
+    stamp: Stamp,
+    noted: tuple[Noted, ...],
+    forked_from: str | None = None,
+) -> Step:
+    event = RunStarted(
+        uid=born.uid,
+        natural=plan.natural,
+        n=born.n,
+        forked_from=forked_from,
+        noted=noted,
+        **plan.fields,
+        **_in(stamp, born.uid),
+    )
+    return _step(born.stream, born.identity, event)
+
+
+def _in(stamp: Stamp, run: str) -> dict[str, Any]:
+    return {**stamp.fields(), "run": run}
+
+
+def _step(stream: str, identity: list[Json], event: LedgerEvent) -> Step:
+    return Step(
+        stream=StreamId(stream),
+        identity=identity,
+        event=msgspec.structs.replace(event, command=identity),
+    )

@@ -1,0 +1,142 @@
+"""One open ledger: its place, its database, its content stores, what it keeps in mind.
+
+`current()` is the ledger that the public classes work on: found from the working directory when
+it is first needed, or the one that `connect()` named.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger.config import Place
+from ledger.database import SqliteDatabase
+from ledger.events import BlobRecorded
+from ledger.handler import Handler
+from ledger.ids import stream_id
+from ledger.locate import VARIABLE, locate
+from ledger.times import now_micros
+from ledger.tracking.actor import current_actor
+
+if TYPE_CHECKING:
+    from ledger.content.hash_cache import HashCache
+    from ledger.content.store import ContentStore
+    from ledger.searching import NameSearch
+
+
+class Ledger:
+    """An open ledger."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.database = SqliteDatabase(place.database_path, now_micros)
+        self.handler = Handler(self.database, clock=now_micros, actor=current_actor())
+        self.verified: dict[str, Any] = {}
+        self._stores: dict[str, ContentStore] = {}
+        self._hash_cache: HashCache | None = None
+        self._name_searches: dict[str, NameSearch] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Ledger '{self.place.configuration.name}' in {self.place.root}>"
+
+    @property
+    def storage(self) -> str:
+        """Root of the default storage."""
+        return self.place.storage_root
+
+    def store(self, root: str | None = None) -> ContentStore:
+        """Return the content store of a storage root; the default one without."""
+        from ledger.content.store import open_store  # noqa: PLC0415 (only content needs it)
+
+        root = self.storage if root is None else root
+        with self._lock:
+            if root not in self._stores:
+                self._stores[root] = open_store(root)
+            return self._stores[root]
+
+    @property
+    def hash_cache(self) -> HashCache:
+        """Remembered hashes of unchanged files; disposable."""
+        from ledger.content.hash_cache import HashCache  # noqa: PLC0415
+
+        with self._lock:
+            if self._hash_cache is None:
+                self._hash_cache = HashCache(self.place.folder / "cache" / "hashes.sqlite3")
+            return self._hash_cache
+
+    def name_search(self, registry: str) -> NameSearch:
+        """Return the index of similar names of a registry."""
+        from ledger.searching import NameSearch  # noqa: PLC0415 (loads rapidfuzz)
+
+        with self._lock:
+            if registry not in self._name_searches:
+                self._name_searches[registry] = NameSearch(self.handler, registry)
+            return self._name_searches[registry]
+
+    def blob(self, blob: str | None) -> str | None:
+        """Return a text that the log keeps, by its hash; None where none is named."""
+        if blob is None:
+            return None
+        with self.handler.reading() as session:
+            for recorded in session.log.stream(stream_id(["blob", blob])):
+                if isinstance(recorded.event, BlobRecorded):
+                    return recorded.event.text
+        return None
+
+    def close(self) -> None:
+        """Give every connection back; the ledger opens again when it is next used."""
+        with self._lock:
+            if self._hash_cache is not None:
+                self._hash_cache.close()
+                self._hash_cache = None
+            self._name_searches.clear()
+        self.database.close()
+
+
+_current: Ledger | None = None
+_found_from: tuple[str, str | None] | None = None
+
+
+def current() -> Ledger:
+    """Return the ledger in use; find it where none was named.
+
+    Raises:
+        LedgerNotFoundError: There is none here; the message names `metaledger init`.
+    """
+    global _current, _found_from  # noqa: PLW0603 (one process works on one ledger at a time)
+    here = (str(Path.cwd()), os.environ.get(VARIABLE))
+    if _current is not None and (_found_from is None or _found_from == here):
+        return _current
+    if _current is not None and _current.handler.tracked is not None:
+        # A script that changes its folder in the middle of a run stays with its ledger.
+        return _current
+    place = locate()
+    if _current is None or _current.place.root != place.root:
+        _current = Ledger(place)
+    _found_from = here
+    return _current
+
+
+def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
+    """Use the ledger in this folder from now on, whatever the working directory is.
+
+    Raises:
+        LedgerNotFoundError: There is no ledger in it.
+    """
+    global _current, _found_from  # noqa: PLW0603 (as above)
+    found = locate(place)
+    if _current is None or _current.place.root != found.root:
+        if _current is not None:
+            close()
+        _current = Ledger(found)
+    _found_from = None if place is not None else (str(Path.cwd()), os.environ.get(VARIABLE))
+    return _current
+
+
+def close() -> None:
+    """Give the connections of the ledger in use back; a tracked run stays in hand."""
+    if _current is not None:
+        _current.close()

@@ -1,0 +1,65 @@
+"""Where the ledger is: found as git finds a repository.
+
+1. `ln.connect(place)` says so; else
+2. the variable `METALEDGER_URL` does; else
+3. it is the nearest folder, upward from the working directory, whose `.metaledger/` holds a
+   configuration file; else
+4. there is none, and the error names `metaledger init`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ledger.config import FILE, FOLDER, Place, load
+from ledger.errors import ConfigurationError, LedgerNotFoundError
+
+VARIABLE = "METALEDGER_URL"
+
+
+def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = None) -> Place:
+    """Return the ledger that this process should use.
+
+    Args:
+        place: Folder of a ledger, or its `file://` URL; None to find it.
+        start: Where to begin looking upward; the working directory by default.
+
+    Raises:
+        LedgerNotFoundError: There is none.
+        ConfigurationError: Its configuration cannot be read.
+    """
+    if place is not None:
+        return _named(os.fspath(place), origin="connect()")
+    named = os.environ.get(VARIABLE)
+    if named:
+        return _named(named, origin=f"variable {VARIABLE}")
+    start = Path.cwd() if start is None else start
+    for folder in (start, *start.parents):
+        if (folder / FOLDER / FILE).is_file():
+            return load(folder, origin=f"found from {start}")
+    raise LedgerNotFoundError(
+        f"{start}: not inside a ledger, nor is any folder above it; "
+        "make one with 'metaledger init --storage ./storage'",
+        start=str(start),
+    )
+
+
+def _named(place: str, *, origin: str) -> Place:
+    if place.startswith("file://"):
+        place = place.removeprefix("file://")
+    elif "://" in place:
+        raise ConfigurationError(
+            f"ledger {place.split('://')[0]}://…: expected a folder or a file:// URL; "
+            "run from a folder whose configuration names the database"
+        )
+    root = Path(place).expanduser().absolute()
+    if root.name == FOLDER:
+        root = root.parent
+    if not (root / FOLDER / FILE).is_file():
+        raise LedgerNotFoundError(
+            f"{root}: there is no ledger in this folder ({origin}); "
+            "make one with 'metaledger init --storage ./storage'",
+            start=str(root),
+        )
+    return load(root, origin=origin)

@@ -1,0 +1,121 @@
+"""The seam of the log: append, read, head. Every implementation passes one conformance suite.
+
+1. `position` is dense from 1, in commit order, never reused.
+2. `recorded_at` is given under the append lock and strictly increases, even if the clock does not.
+3. A stream has one event a version; a command has one event a number. The database says so.
+4. What `append` returned is durable when the transaction around it has ended.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+
+from ledger.errors import CorruptLogError
+from ledger.events import Draft, RecordedEvent, from_payload
+from ledger.ids import CommandId, Position, StreamId
+from ledger.log.entry import Entry, Pending, entry_for, recorded
+
+READ_BATCH = 1_000
+
+
+class LogReader(ABC):
+    """Reads the log; bound to a connection by whoever made it."""
+
+    @abstractmethod
+    def last(self) -> tuple[Position, int]:
+        """Return position and recorded time (microseconds) of the last entry; (0, 0) if empty."""
+
+    @abstractmethod
+    def entries(self, *, after: int = 0, until: int | None = None, limit: int) -> list[Entry]:
+        """Return up to `limit` entries with `after` < position <= `until`, in order."""
+
+    @abstractmethod
+    def stream_entries(self, stream: StreamId, *, until: int | None = None) -> list[Entry]:
+        """Return every entry of a stream up to a position, in order; empty where there is none."""
+
+    @abstractmethod
+    def command_entries(self, command_id: CommandId) -> list[Entry]:
+        """Return the entries that a command left, in order; empty where it was never recorded."""
+
+    def head(self) -> Position:
+        """Return the position of the last entry; 0 for an empty log."""
+        return self.last()[0]
+
+    def read(self, *, after: int = 0, until: int | None = None) -> Iterator[RecordedEvent]:
+        """Yield events with `after` < position <= `until`, in order, reading ahead in batches.
+
+        Raises:
+            UnknownEventError: An event's type or shape is not known to this program.
+            CorruptLogError: A position is missing.
+        """
+        after = max(after, 0)
+        while batch := self.entries(after=after, until=until, limit=READ_BATCH):
+            for entry in batch:
+                after += 1
+                if entry.envelope.position != after:
+                    raise CorruptLogError(
+                        f"log: expected position {after}, found {entry.envelope.position}; "
+                        "stop writing and audit the ledger",
+                        position=after,
+                    )
+                yield decode(entry)
+
+    def stream(self, stream: StreamId, *, until: int | None = None) -> list[RecordedEvent]:
+        """Return the events of a stream, in order."""
+        return [decode(entry) for entry in self.stream_entries(stream, until=until)]
+
+    def command(self, command_id: CommandId) -> list[RecordedEvent]:
+        """Return the events that a command left, in order; empty where it was never recorded."""
+        return [decode(entry) for entry in self.command_entries(command_id)]
+
+
+class Appender(LogReader):
+    """Appends to the log inside a transaction that holds the append lock."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+
+    def append(self, command_id: CommandId, drafts: Sequence[Draft]) -> list[RecordedEvent]:
+        """Record the events of one command, at consecutive positions, and return them.
+
+        Raises:
+            WrongExpectedVersionError: A stream or the command was written meanwhile. Cannot happen
+                while the lock is held; says that somebody wrote past it.
+        """
+        position, last_time = self.last()
+        versions: dict[StreamId, int] = {}
+        entries = []
+        events = []
+        for number, draft in enumerate(drafts, start=1):
+            stream = draft.stream
+            version = versions[stream] = (
+                versions[stream] if stream in versions else self.stream_version(stream)
+            ) + 1
+            position = Position(position + 1)
+            last_time = max(self._clock(), last_time + 1)
+            pending = Pending(
+                stream=stream, command_id=command_id, number=number, event=draft.event
+            )
+            entry = entry_for(pending, position=position, version=version, recorded_at=last_time)
+            entries.append(entry)
+            events.append(recorded(entry, draft.event))
+        self._insert(entries)
+        return events
+
+    @abstractmethod
+    def stream_version(self, stream: StreamId) -> int:
+        """Return the version of the last event of a stream; 0 where it does not exist."""
+
+    @abstractmethod
+    def _insert(self, entries: Sequence[Entry]) -> None:
+        """Store entries that follow the last one."""
+
+
+def decode(entry: Entry) -> RecordedEvent:
+    """Return the event of a stored entry.
+
+    Raises:
+        UnknownEventError: Its type or shape is not known to this program.
+    """
+    return recorded(entry, from_payload(entry.payload, position=entry.envelope.position))

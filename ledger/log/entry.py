@@ -1,0 +1,88 @@
+"""What the log adds to an event: its place, its time, its command, and the hash that proves them.
+
+The bytes are stated in docs/format.md, section "Entries".
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from ledger.canonical import encode
+from ledger.events import LedgerEvent, RecordedEvent, tag_of, to_payload
+from ledger.ids import CommandId, Position, StreamId
+from ledger.merkle import leaf_hash, payload_hash
+
+SALT_BYTES = 32
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of an entry that stays readable when its payload is erased."""
+
+    position: Position
+    recorded_at: int
+    stream: StreamId
+    version: int
+    tag: str
+    command_id: CommandId
+    number: int
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of the log as it is stored: envelope, payload, salt and leaf hash."""
+
+    envelope: Envelope
+    payload: bytes
+    salt: bytes
+    leaf: bytes
+
+
+def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> Entry:
+    """Return the entry over an envelope and a payload, salted by chance unless told otherwise."""
+    salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
+    return Entry(
+        envelope=envelope, payload=payload, salt=salt, leaf=leaf_of(envelope, payload, salt)
+    )
+
+
+def leaf_of(envelope: Envelope, payload: bytes, salt: bytes) -> bytes:
+    """Return the leaf hash that an honest entry of these parts has."""
+    return leaf_hash(encode(envelope) + payload_hash(salt, payload))
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """An event about to be appended, with the command that caused it."""
+
+    stream: StreamId
+    command_id: CommandId
+    number: int
+    event: LedgerEvent
+
+
+def entry_for(pending: Pending, *, position: int, version: int, recorded_at: int) -> Entry:
+    """Return the sealed entry of an event at its place."""
+    envelope = Envelope(
+        position=Position(position),
+        recorded_at=recorded_at,
+        stream=pending.stream,
+        version=version,
+        tag=tag_of(pending.event),
+        command_id=pending.command_id,
+        number=pending.number,
+    )
+    return seal(envelope, to_payload(pending.event))
+
+
+def recorded(entry: Entry, event: LedgerEvent) -> RecordedEvent:
+    """Return an event with its place in the log."""
+    envelope = entry.envelope
+    return RecordedEvent(
+        position=envelope.position,
+        recorded_at=envelope.recorded_at,
+        stream=envelope.stream,
+        version=envelope.version,
+        command_id=envelope.command_id,
+        number=envelope.number,
+        event=event,
+    )

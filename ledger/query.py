@@ -1,0 +1,424 @@
+"""Questions and their answers: `filter(...)` makes a `QuerySet`, asking it runs one statement.
+
+A query set is lazy and immutable: every method that narrows or orders returns another one. It
+asks the database each time it is iterated, counted or indexed; it never loads a registry to
+filter it here. Bound to a position it answers as of that position.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
+from ledger.lookups import Q, conditions
+from ledger.present import one_line, rows_html
+from ledger.schema import REGISTRIES, FieldSpec
+from projections.select import And, Order, Select
+
+if TYPE_CHECKING:
+    from ledger.registries.base import Record
+
+R = TypeVar("R", bound="Record")
+_REPR_ROWS = 10
+
+
+class Results(Generic[R]):
+    """What a query set and a list of records have in common: ways to look at the rows."""
+
+    registry: str
+
+    def _fetch(self, limit: int | None = None) -> list[R]:
+        raise NotImplementedError
+
+    def count(self) -> int:
+        """Return how many records there are."""
+        return len(self._fetch())
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[R]:
+        return iter(self._fetch())
+
+    def __bool__(self) -> bool:
+        return self.exists()
+
+    def all(self) -> list[R]:
+        """Return every record, in order."""
+        return self._fetch()
+
+    def first(self) -> R | None:
+        """Return the first record; None where there is none."""
+        return next(iter(self._fetch(1)), None)
+
+    def last(self) -> R | None:
+        """Return the last record; None where there is none."""
+        records = self._fetch()
+        return records[-1] if records else None
+
+    def exists(self) -> bool:
+        """Return whether there is any record."""
+        return self.count() > 0
+
+    def one(self) -> R:
+        """Return the only record.
+
+        Raises:
+            NotFoundError: There is none.
+            MultipleResultsError: There are several.
+        """
+        found = self.one_or_none()
+        if found is None:
+            raise NotFoundError(
+                f"{REGISTRIES[self.registry].title}: expected one record, found none"
+            )
+        return found
+
+    def one_or_none(self) -> R | None:
+        """Return the only record; None where there is none.
+
+        Raises:
+            MultipleResultsError: There are several.
+        """
+        records = self._fetch(2)
+        if len(records) > 1:
+            raise MultipleResultsError(
+                f"{REGISTRIES[self.registry].title}: expected one record, found {self.count()}; "
+                "narrow the query, or use first()"
+            )
+        return records[0] if records else None
+
+    def to_list(self, field: str | None = None) -> list[Any]:
+        """Return every record, or the value of one field of every record, in order."""
+        records = self._fetch()
+        return list(records) if field is None else [getattr(record, field) for record in records]
+
+    def to_arrow(self) -> Any:
+        """Return the records as a `pyarrow.Table`, one row a record; times are UTC."""
+        from projections.arrow import to_arrow  # noqa: PLC0415 (loads pyarrow)
+
+        return to_arrow(self.registry, [record._row for record in self._fetch()])  # noqa: SLF001
+
+    def df(self) -> Any:
+        """Return the records as a pandas `DataFrame`.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        from projections.arrow import to_pandas  # noqa: PLC0415
+
+        return to_pandas(self.to_arrow())
+
+    def to_polars(self) -> Any:
+        """Return the records as a polars `DataFrame`.
+
+        Raises:
+            MissingDependencyError: polars is not installed.
+        """
+        from projections.arrow import to_polars  # noqa: PLC0415
+
+        return to_polars(self.to_arrow())
+
+    def __repr__(self) -> str:
+        records = self._fetch(_REPR_ROWS + 1)
+        lines = [one_line(self.registry, record._row) for record in records[:_REPR_ROWS]]  # noqa: SLF001
+        if len(records) > _REPR_ROWS:
+            lines.append(f"… and {self.count() - _REPR_ROWS:,} more")
+        return (
+            f"<{type(self).__name__} [\n  " + "\n  ".join(lines) + "\n]>"
+            if lines
+            else (f"<{type(self).__name__} []>")
+        )
+
+    def _repr_html_(self) -> str:
+        records = self._fetch(_REPR_ROWS)
+        return rows_html(self.registry, [record._row for record in records], self.count())  # noqa: SLF001
+
+
+class RecordList(Results[R]):
+    """Records in an order of their own: members of a collection, earlier runs, search results."""
+
+    def __init__(self, registry: str, records: Sequence[R]) -> None:
+        self.registry = registry
+        self._records = list(records)
+
+    def _fetch(self, limit: int | None = None) -> list[R]:
+        return self._records[:limit]
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[R]: ...
+    def __getitem__(self, index: int | slice) -> R | list[R]:
+        return self._records[index]
+
+    def __contains__(self, record: object) -> bool:
+        return record in self._records
+
+
+class Source:
+    """Where a query set gets its rows from: a ledger, at a position or now."""
+
+    def __init__(self, ledger: Any, at: int | None = None) -> None:
+        self.ledger = ledger
+        self.at = at
+
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """Return what a question to the read models gives."""
+        with self.ledger.handler.reading() as session:
+            return question(session.models)
+
+
+class QuerySet(Results[R]):
+    """Records of a registry that pass a condition, in an order."""
+
+    def __init__(self, kind: type[R], source: Source, select: Select) -> None:
+        self._kind = kind
+        self._source = source
+        self._select = select
+        self.registry = select.registry
+
+    # --- narrowing ------------------------------------------------------------------------------
+
+    def filter(self, *queries: Q, **lookups: object) -> QuerySet[R]:
+        """Return those records that pass every condition, in Django's spelling.
+
+        Raises:
+            UnknownFieldError: A lookup names no field or relation.
+            InvalidValueError: A value is not of its field's kind.
+        """
+        if "is_trashed" in lookups and self._select.trash == "without":
+            return self.with_trash().filter(*queries, **lookups)
+        self._refuse_sliced("filter")
+        return self._narrowed(conditions(self.registry, queries, lookups))
+
+    def exclude(self, *queries: Q, **lookups: object) -> QuerySet[R]:
+        """Return those records that do not pass all of the conditions."""
+        self._refuse_sliced("exclude")
+        return self._narrowed((~Q(*queries, **lookups)).where(self.registry))
+
+    def with_trash(self) -> QuerySet[R]:
+        """Return the same query over the records in the trash too."""
+        return self._with(trash="with")
+
+    def order_by(self, *fields: str) -> QuerySet[R]:
+        """Return the records ordered by fields; `-name` for descending order.
+
+        Records that are equal in all of them stay in the order of their creation.
+        """
+        self._refuse_sliced("order_by")
+        spec = REGISTRIES[self.registry]
+        order = []
+        for field in fields:
+            name = field.removeprefix("-")
+            found = spec.require(name)
+            if not isinstance(found, FieldSpec) or found.is_virtual:
+                raise InvalidValueError(f"{spec.title}: cannot order by '{name}'")
+            order.append(Order(name, descending=field.startswith("-")))
+        return self._with(order=tuple(order), reverse=False)
+
+    def reverse(self) -> QuerySet[R]:
+        """Return the records in the opposite order."""
+        self._refuse_sliced("reverse")
+        return self._with(reverse=not self._select.reverse)
+
+    @overload
+    def distinct(self) -> QuerySet[R]: ...
+    @overload
+    def distinct(self, field: str) -> list[Any]: ...
+    def distinct(self, field: str | None = None) -> QuerySet[R] | list[Any]:
+        """Return the query itself, whose records are distinct; with a field, its distinct values."""
+        if field is None:
+            return self
+        found = REGISTRIES[self.registry].require(field)
+        if not isinstance(found, FieldSpec) or found.is_virtual:
+            raise InvalidValueError(f"distinct: '{field}' is no plain field")
+        values: list[Any] = self._source.ask(lambda models: models.distinct(self._asked(), field))
+        return [self._kind._shown(found, value) for value in values]  # noqa: SLF001
+
+    def search(self, text: str, *, limit: int = 20) -> RecordList[R]:
+        """Return the records that match a text best, best first, narrowed by this query."""
+        from ledger.searching import search  # noqa: PLC0415
+
+        return RecordList(self.registry, search(self, text, limit=limit))
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """Return how many records pass."""
+        total: int = self._source.ask(lambda models: models.count(self._asked()))
+        if not self._is_sliced:
+            return total
+        left = max(0, total - self._select.offset)
+        return left if self._select.limit is None else min(left, self._select.limit)
+
+    def last(self) -> R | None:
+        """Return the last record; None where there is none."""
+        if self._is_sliced:
+            return super().last()
+        return self.reverse().first()
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> QuerySet[R]: ...
+    def __getitem__(self, index: int | slice) -> R | QuerySet[R]:
+        if isinstance(index, slice):
+            return self._sliced(index)
+        if index < 0:
+            return self.all()[index]
+        found = self._sliced(slice(index, index + 1))._fetch()
+        if not found:
+            raise IndexError(f"{self.registry} query has {self.count()} records, none at {index}")
+        return found[0]
+
+    def get(self, uid: str | None = None, **lookups: object) -> R:
+        """Return the one record with this uid, or unique beginning of a uid, or these fields.
+
+        Raises:
+            NotFoundError: There is none; the message names the nearest.
+            MultipleResultsError: The beginning of a uid, or the fields, mean several.
+        """
+        if uid is not None:
+            return self._by_uid(uid)
+        if not lookups:
+            raise InvalidValueError("get: expected a uid or a field, got neither")
+        if "key" in lookups and self.registry == "artifact":
+            return self._by_key(lookups)
+        found = self.filter(**lookups)._fetch(2)
+        if len(found) == 1:
+            return found[0]
+        title = REGISTRIES[self.registry].title
+        shown = ", ".join(f"{name}={value!r}" for name, value in lookups.items())
+        if not found:
+            raise NotFoundError(f"{title} with {shown}: not in this ledger", **lookups)
+        raise MultipleResultsError(
+            f"{title} with {shown}: {self.filter(**lookups).count()} records; "
+            "use filter() for all of them"
+        )
+
+    def _by_uid(self, uid: str) -> R:
+        # Whoever names a uid means that record, in the trash or not.
+        everywhere = self.with_trash()
+        exact = everywhere.filter(uid=uid)._fetch(1)
+        if exact:
+            return exact[0]
+        title = REGISTRIES[self.registry].title
+        found = everywhere.filter(uid__startswith=uid)._fetch(4) if uid else []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            # One family counts as one: its beginning means the latest version.
+            stems = {record.uid[: REGISTRIES[self.registry].uid_length] for record in found}
+            if (
+                REGISTRIES[self.registry].is_versioned
+                and len(stems) == 1
+                and len(uid) >= len(next(iter(stems)))
+            ):
+                return everywhere.filter(uid__startswith=uid).reverse()[0]
+            raise MultipleResultsError(
+                f"{title} '{uid}': several uids begin so: "
+                f"{', '.join(record.uid for record in found[:3])}…; give more digits"
+            )
+        near = everywhere.filter(uid__startswith=uid[:3])._fetch(3) if len(uid) >= 3 else []  # noqa: PLR2004 (enough to be telling)
+        hint = f"; nearest: {', '.join(record.uid for record in near)}" if near else ""
+        raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)
+
+    def _by_key(self, lookups: dict[str, object]) -> R:
+        key = lookups["key"]
+        pointers = self._source.ask(
+            lambda models: models.find("artifact_key", at=self._source.at, key=key)
+        )
+        others = {name: value for name, value in lookups.items() if name != "key"}
+        found = [
+            record
+            for pointer in pointers
+            for record in self.filter(uid=pointer["uid"], **others)._fetch(1)
+        ]
+        if not found:
+            raise NotFoundError(f"Artifact with key {key!r}: no key of this name points at one")
+        return found[0]
+
+    def lookup(self, field: str | None = None) -> Lookup:
+        """Return an object with one attribute a record, for tab completion."""
+        name = field or ("key" if self.registry == "artifact" else "name")
+        return Lookup(self, name)
+
+    def as_of(self, position: int) -> QuerySet[R]:
+        """Return the same query as of a position of the log, inclusive."""
+        return QuerySet(self._kind, Source(self._source.ledger, position), self._select)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _fetch(self, limit: int | None = None) -> list[R]:
+        select = self._asked()
+        if limit is not None and (select.limit is None or select.limit > limit):
+            select = msgspec.structs.replace(select, limit=limit)
+        rows = self._source.ask(lambda models: models.select(select))
+        return [self._kind._from_row(row, self._source) for row in rows]  # noqa: SLF001
+
+    def _asked(self) -> Select:
+        return msgspec.structs.replace(self._select, at=self._source.at)
+
+    def _with(self, **changes: object) -> QuerySet[R]:
+        return QuerySet(self._kind, self._source, msgspec.structs.replace(self._select, **changes))
+
+    def _narrowed(self, where: Any) -> QuerySet[R]:
+        return self._with(where=And((self._select.where, where)))
+
+    def _sliced(self, part: slice) -> QuerySet[R]:
+        start, stop, step = part.start or 0, part.stop, part.step
+        if step not in (None, 1) or start < 0 or (stop is not None and stop < 0):
+            raise InvalidValueError("slice of a query: expected [a:b] without step, from the front")
+        room = self._select.limit
+        length = None if stop is None else max(0, stop - start)
+        if room is not None:
+            left = max(0, room - start)
+            length = left if length is None else min(left, length)
+        return self._with(offset=self._select.offset + start, limit=length)
+
+    @property
+    def _is_sliced(self) -> bool:
+        return self._select.limit is not None or self._select.offset > 0
+
+    def _refuse_sliced(self, verb: str) -> None:
+        if self._is_sliced:
+            raise InvalidValueError(f"{verb}: a slice was taken already; {verb} first, then slice")
+
+
+class Lookup:
+    """Records as attributes, for tab completion: `labels = ULabel.lookup(); labels.my_project_1`."""
+
+    def __init__(self, query: QuerySet[Any], field: str) -> None:
+        self._records: dict[str, Any] = {}
+        for record in query:
+            value = getattr(record, field)
+            if value is not None:
+                self._records.setdefault(_identifier(str(value)), record)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._records[name]
+        except KeyError:
+            raise NotFoundAttributeError(f"lookup has no '{name}'") from None
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._records)
+
+    def __repr__(self) -> str:
+        return f"<Lookup of {len(self._records):,} records: press tab>"
+
+
+class NotFoundAttributeError(NotFoundError, AttributeError):
+    """A lookup has no record of this name."""
+
+    code = "not-found-attribute"
+
+
+def _identifier(text: str) -> str:
+    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in text.casefold()).strip("_")
+    return f"n{name}" if not name or name[0].isdigit() else name

@@ -1,0 +1,412 @@
+"""Artifacts: immutable bytes, a file or a folder, and what is recorded of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+from ledger import instance
+from ledger.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
+from ledger.content.hashing import hash_many, hash_path
+from ledger.decisions.artifacts import exists_error, find_content
+from ledger.decisions.facts import Notice
+from ledger.errors import DamagedContentError, InvalidValueError, LedgerError, NotSavedError
+from ledger.handler import Prepare
+from ledger.messages import tell
+from ledger.progress import progress
+from ledger.query import QuerySet, RecordList
+from ledger.registries.base import Record, record_class, row_of
+from ledger.registries.content import LocalContent, check_key, name_in_store
+from ledger.schema import ARTIFACT, TRASHED, WITHDRAWN
+from ledger.user_settings import check_mode, settings
+
+
+class Artifact(Record):
+    """A file or folder: `Artifact("sample.fcs", key="raw/sample.fcs", description=None).save()`.
+
+    Its identity is its content. The same content again is the same artifact, whatever the path;
+    a key is a name that points at one artifact at a time.
+
+    Args:
+        path: Path or URL of a file or folder.
+        key: Name for it, a relative path. Content under a key that exists is a new version.
+        description: What a person says of it.
+        version: Version within its family, as text.
+        revises: The artifact that this one is a new version of.
+        if_hash_exists: What to do where the content is registered: `"warn_return_existing"`,
+            `"error"` or `"warn_create_new"`; `settings.creation.artifact_if_hash_exists` without.
+        rehash: Whether to read every byte although the file looks unchanged since last time.
+
+    Raises:
+        MissingFileError: There is nothing at the path.
+        ContentExistsError: The content is registered and the mode is "error".
+        UnsupportedFileError: It is a socket, a device, a dangling link, or holds one.
+    """
+
+    registry = "artifact"
+
+    def __init__(  # noqa: PLR0913 (the public signature)
+        self,
+        path: str | os.PathLike[str],
+        key: str | os.PathLike[str] | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        revises: Artifact | None = None,
+        *,
+        if_hash_exists: str | None = None,
+        rehash: bool = False,
+        **unknown: object,
+    ) -> None:
+        for name in unknown:
+            raise self.spec.unknown(name)
+        self._begin()
+        content = LocalContent.at(self._source.ledger, path, rehash=rehash)
+        self._take(content, key, description, version, revises, if_hash_exists)
+
+    def _take(  # noqa: PLR0913 (as the constructor)
+        self,
+        content: LocalContent,
+        key: str | os.PathLike[str] | None,
+        description: str | None,
+        version: str | None,
+        revises: Artifact | None,
+        if_hash_exists: str | None,
+    ) -> None:
+        """Become the record of this content: the existing one, or a new one that is not saved."""
+        mode = (
+            settings.creation.artifact_if_hash_exists
+            if if_hash_exists is None
+            else check_mode("if_hash_exists", if_hash_exists)
+        )
+        if revises is not None and not isinstance(revises, Artifact):
+            raise InvalidValueError(f"Artifact.revises: expected an Artifact, got {revises!r}")
+        fields: dict[str, Any] = {}
+        if description is not None:
+            fields["description"] = self._checked("description", description)
+        if version is not None and (not isinstance(version, str) or not version.strip()):
+            raise InvalidValueError(f"Artifact.version: expected text, got {version!r}")
+        self._content: LocalContent | None = content
+        self._request = SaveArtifact(
+            content=content.described(),
+            key=check_key(key),
+            version=version,
+            revises=None if revises is None else revises.uid,
+            mode=mode,
+            fields=fields,
+        )
+        existing = self._existing()
+        if existing is None:
+            self._row = _described(self._request)
+        else:
+            self._row = existing
+            self._request = _aimed(self._request, existing["uid"])
+        self._assigned = dict(fields)
+
+    def _existing(self) -> dict[str, Any] | None:
+        """Return the row of the artifact that this is, and tell the user about it."""
+        request = self._request
+        recalled = self._source.ledger.handler.recall(request.kind, request.subject)
+        if recalled is not None:
+            return row_of(self._source, "artifact", recalled)
+        found = self._source.ask(lambda models: find_content(models, request))
+        if found is None:
+            return None
+        uid = found["uid"]
+        match request.mode:
+            case "error":
+                raise exists_error(request, found)
+            case "warn_create_new":
+                text = f"content is registered already as artifact {uid}: creating a new one"
+                tell([Notice("warning", text)])
+                return None
+            case "warn_return_existing":
+                where = (
+                    " (in the trash: restore() brings it back)" if found["state"] == TRASHED else ""
+                )
+                tell(
+                    [
+                        Notice(
+                            "info",
+                            f"returning the existing artifact {uid} with the same content{where}",
+                        )
+                    ]
+                )
+                return row_of(self._source, "artifact", uid)
+
+    @classmethod
+    def from_dir(
+        cls,
+        path: str | os.PathLike[str],
+        key: str | None = None,
+        *,
+        if_hash_exists: str | None = None,
+        rehash: bool = False,
+    ) -> list[Self]:
+        """Return an artifact for every file below a folder, not saved yet: `ln.save(artifacts)`.
+
+        Files are hashed in threads, with a progress bar where it takes long.
+
+        Args:
+            path: The folder.
+            key: Beginning of the keys; each file's is this and its path below the folder. By
+                default the folder's name.
+            if_hash_exists: As for one artifact.
+            rehash: As for one artifact.
+        """
+        ledger = instance.current()
+        root = Path(path).expanduser().absolute()
+        if not root.is_dir():
+            raise InvalidValueError(f"from_dir {root}: expected a folder")
+        prefix = root.name if key is None else str(key).rstrip("/")
+        files = sorted(
+            Path(folder, name)
+            for folder, _, names in os.walk(root)
+            for name in names
+            if ".metaledger" not in Path(folder).relative_to(root).parts
+        )
+        total = sum(file.lstat().st_size for file in files)
+        with progress("hashing", total, unit="bytes") as step:
+            hashed = hash_many(files, cache=ledger.hash_cache, rehash=rehash, progress=step)
+        artifacts = []
+        for file, result in zip(files, hashed, strict=True):
+            below = file.relative_to(root).as_posix()
+            artifact = cls.__new__(cls)
+            artifact._begin()
+            artifact._take(
+                LocalContent(ledger, file, result),
+                f"{prefix}/{below}" if prefix else below,
+                None,
+                None,
+                None,
+                if_hash_exists,
+            )
+            artifacts.append(artifact)
+        return artifacts
+
+    # --- saving ---------------------------------------------------------------------------------
+
+    def _creation(self) -> Command:
+        import msgspec  # noqa: PLC0415
+
+        fields = {**self._request.fields, **self._assigned}
+        self._request = msgspec.structs.replace(self._request, fields=fields)
+        return self._request
+
+    def _prepare(self) -> Prepare | None:
+        return None if self._content is None else self._content.prepare
+
+    def prepare_content(self) -> None:
+        """Store the content of an artifact that is about to be saved; many at once, in threads."""
+        if not self._is_fresh or self._content is None:
+            return
+        decision = self._source.ledger.handler.first_look(self._creation())
+        if decision is not None:
+            self._content.prepare(decision)
+
+    def replace(self, path: str | os.PathLike[str]) -> Self:
+        """Have other content from now on: `save()` then makes this record its new version.
+
+        What was stored before stays as it is; this record becomes the latest of the family, under
+        the same key.
+        """
+        self._refuse_view("replace()")
+        if self._is_fresh:
+            raise NotSavedError("replace(): this artifact is not saved; construct another one")
+        earlier = self._from_row(self._row, self._source)
+        content = LocalContent.at(self._source.ledger, path)
+        if content.hashed.digest == self._row["digest"]:
+            return self
+        self._begin()
+        self._take(content, earlier.key, earlier.description, None, earlier, "warn_return_existing")
+        return self
+
+    def delete(self, *, permanent: bool = False, storage: bool = False) -> None:
+        """Move the artifact to the trash; with `permanent`, withdraw it for good.
+
+        Args:
+            permanent: Withdraw it: its key is free, its events and the past stay.
+            storage: With `permanent`: remove its stored content too, unless another artifact
+                names it or it was registered in place. As-of queries still find the record.
+        """
+        self._refuse_view("delete()")
+        if storage and not permanent:
+            raise InvalidValueError("delete(storage=True): only together with permanent=True")
+        if not storage:
+            super().delete(permanent=permanent)
+            return
+        row = self._row
+        shared = self.filter(storage=row["storage"], storage_key=row["storage_key"]).with_trash()
+        removed = shared.count() == 1 and not row["in_place"]
+        self._perform(
+            MoveRecord(registry="artifact", uid=self.uid, move="withdraw", content_removed=removed)
+        )
+        if removed:
+            self._source.ledger.store(row["storage"]).remove(name_in_store(row["storage_key"]))
+
+    # --- content --------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path | str:
+        """Where its content is: a path of this computer, or a URL."""
+        if not self.is_saved:
+            if self._content is None:
+                raise NotSavedError("this artifact has no content yet")
+            return self._content.path
+        row = self._row
+        if row["in_place"]:
+            return Path(row["storage"]) / row["storage_key"]
+        store = self._source.ledger.store(row["storage"])
+        name = name_in_store(row["storage_key"])
+        return store.local_path(name) or store.url(name)
+
+    def cache(self, *, verify: bool = True) -> Path:
+        """Return a path of this computer with its content, and record the artifact as read.
+
+        The bytes are compared with their digest once a process, and again when size or times of
+        the file changed.
+
+        Raises:
+            DamagedContentError: The content is missing or is not what was registered.
+        """
+        if not self.is_saved:
+            return Path(self.path)
+        place = self.path
+        if isinstance(place, str):
+            place = self._fetched()
+        elif verify:
+            self._verify(place)
+        self._note_read()
+        return place
+
+    def open(self, mode: str = "rb", *, verify: bool = True) -> BinaryIO:
+        """Return its content opened for reading, and record the artifact as read.
+
+        Raises:
+            InvalidValueError: The mode is not "rb", or it is a folder.
+            DamagedContentError: The content is missing or is not what was registered.
+        """
+        if mode not in {"r", "rb"}:
+            raise InvalidValueError(f"open: content is immutable, expected mode 'rb', got '{mode}'")
+        path = self.cache(verify=verify)
+        if path.is_dir():
+            raise InvalidValueError(f"open: artifact {self.uid} is a folder; use cache()")
+        return path.open("rb")
+
+    def load(self) -> Any:
+        """Return its content in memory, by its suffix, and record the artifact as read.
+
+        Tables (`.csv .tsv .parquet .feather .arrow`) come as a pandas `DataFrame`, `.json` and
+        `.jsonl` as plain data, text as `str`, anything else as `bytes`; a folder as its path.
+        """
+        from ledger.registries.loading import load  # noqa: PLC0415 (loads pandas)
+
+        return load(self.cache(), self.suffix)
+
+    def _fetched(self) -> Path:
+        row = self._row
+        folder = self._source.ledger.place.folder / "cache" / "content"
+        target = folder / name_in_store(row["storage_key"])
+        if not target.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            store = self._source.ledger.store(row["storage"])
+            store.fetch(name_in_store(row["storage_key"]), target, row["digest"])
+        return target
+
+    def _verify(self, place: Path) -> None:
+        ledger = self._source.ledger
+        row = self._row
+        try:
+            if row["in_place"]:
+                # No cached hash here: a cache is no witness.
+                hashed = hash_path(place)
+                found, stamp = hashed.digest, hashed.stamp
+                if found != row["digest"]:
+                    raise DamagedContentError(f"expected {row['digest']}, found {found}")
+                ledger.verified[self.uid] = stamp
+                return
+            store = ledger.store(row["storage"])
+            name = name_in_store(row["storage_key"])
+            stamp = store.stat(name)
+            if stamp is not None and ledger.verified.get(self.uid) == stamp:
+                return
+            store.verify(name, row["digest"], row["n_files"] is not None)
+            ledger.verified[self.uid] = stamp
+        except LedgerError as error:
+            raise DamagedContentError(
+                f"content of artifact {self.uid} at {place}: {error}; "
+                "restore it from a backup, and audit the ledger with its content",
+                uid=self.uid,
+            ) from error
+
+    def _note_read(self) -> None:
+        handler = self._source.ledger.handler
+        tracked = handler.tracked
+        if tracked is None or self._source.at is not None or self.uid in tracked.read:
+            return
+        tracked.read.add(self.uid)
+        handler.perform(ReadArtifact(uid=self.uid))
+
+    # --- relations of its own -------------------------------------------------------------------
+
+    @property
+    def transform(self) -> Any:
+        """The transform of the run that made it last; None outside a run."""
+        run = self.run
+        return None if run is None else run.transform
+
+    @property
+    def previous_runs(self) -> RecordList[Any]:
+        """Earlier runs that made the same content, latest first."""
+        source = self._source
+        links = source.ask(
+            lambda models: models.find("link", at=source.at, field="artifact.runs", source=self.uid)
+        )
+        links.sort(key=lambda link: -link["from_position"])
+        kind = record_class("run")
+        rows = [
+            row_of(source, "run", link["target"])
+            for link in links
+            if link["target"] != self._row.get("run")
+        ]
+        return RecordList("run", [kind._from_row(row, source) for row in rows if row is not None])
+
+    @property
+    def versions(self) -> QuerySet[Artifact]:
+        """Every version of its family, oldest first."""
+        return self.filter(uid__startswith=self.uid[: ARTIFACT.uid_length])
+
+    @property
+    def keys(self) -> list[str]:
+        """Keys that point at it now, oldest first."""
+        source = self._source
+        pointers = source.ask(
+            lambda models: models.find("artifact_key", at=source.at, uid=self.uid)
+        )
+        return [pointer["key"] for pointer in pointers]
+
+
+def _described(request: SaveArtifact) -> dict[str, Any]:
+    content = request.content
+    return {
+        "key": request.key,
+        "version": request.version,
+        "revises": request.revises,
+        "suffix": content.suffix,
+        "size": content.size,
+        "n_files": content.n_files,
+        "hash": content.hash,
+        "hash_type": content.hash_type,
+        "digest": content.digest,
+        "storage": content.storage,
+    }
+
+
+def _aimed(request: SaveArtifact, uid: str) -> SaveArtifact:
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.structs.replace(request, target=uid)
+
+
+__all__ = ["WITHDRAWN", "Artifact", "Sequence"]

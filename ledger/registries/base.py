@@ -1,0 +1,471 @@
+"""What every record can do, and every registry.
+
+A record is what was read of one subject, and the fields assigned since. Constructing one never
+writes; `save()` writes once. The rules are not here: a method builds a command and gives it to the
+handler, or asks a query.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, ClassVar, Self, TypeVar
+
+import msgspec
+
+from ledger import instance
+from ledger.canonical import nfc
+from ledger.commands import ChangeRecord, Command, LinkRecords, MoveRecord
+from ledger.errors import (
+    InvalidValueError,
+    NotSavedError,
+    ReadOnlyViewError,
+    UnknownFieldError,
+)
+from ledger.handler import Outcome, Prepare
+from ledger.lookups import Q
+from ledger.messages import tell
+from ledger.present import one_line, record_html
+from ledger.query import Lookup, QuerySet, RecordList, Results, Source
+from ledger.schema import REGISTRIES, TRASHED, FieldSpec, RegistrySpec, RelationSpec
+from ledger.times import to_datetime
+from projections.select import Select
+
+T = TypeVar("T", bound="Record")
+
+_MODULES = {name: f"ledger.registries.{name}" for name in REGISTRIES}
+
+
+def record_class(registry: str) -> type[Record]:
+    """Return the public class of a registry."""
+    module = importlib.import_module(_MODULES[registry])
+    found: type[Record] = getattr(module, REGISTRIES[registry].title)
+    return found
+
+
+class Registry:
+    """The records of one kind, now or as of a position: everything that can be asked of them."""
+
+    def __init__(self, kind: type[T], source: Source) -> None:
+        self._kind = kind
+        self._source = source
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        """Refuse: a view of the past creates nothing."""
+        raise ReadOnlyViewError(
+            f"{self._kind.__name__}(...): a view as of position {self._source.at} cannot be "
+            "written through; use the registry itself"
+        )
+
+    def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
+        """Return the records that pass every condition; all of them without any."""
+        query: QuerySet[Any] = QuerySet(
+            self._kind, self._source, Select(registry=self._kind.registry)
+        )
+        return query.filter(*queries, **lookups) if queries or lookups else query
+
+    def get(self, uid: str | None = None, **lookups: object) -> Any:
+        """Return the one record with this uid, unique beginning of a uid, or these fields."""
+        return self.filter().get(uid, **lookups)
+
+    def search(self, text: str, *, limit: int = 20) -> RecordList[Any]:
+        """Return the records that match a text best, best first."""
+        return self.filter().search(text, limit=limit)
+
+    def lookup(self, field: str | None = None) -> Lookup:
+        """Return an object with one attribute a record, for tab completion."""
+        return self.filter().lookup(field)
+
+    def __repr__(self) -> str:
+        return f"<{self._kind.__name__} as of position {self._source.at}>"
+
+
+class Record:
+    """A record of a registry.
+
+    Two records are equal where registry and uid are. Fields and relations of the registry are
+    attributes; those that may be changed can be assigned, and `save()` records the change.
+    """
+
+    registry: ClassVar[str]
+    spec: ClassVar[RegistrySpec]
+
+    def __init_subclass__(cls) -> None:
+        cls.spec = REGISTRIES[cls.registry]
+
+    def _begin(self) -> None:
+        """Set up a record that is not saved yet."""
+        self._source = Source(instance.current())
+        self._row: dict[str, Any] = {}
+        self._assigned: dict[str, Any] = {}
+        self._is_fresh = True
+
+    @classmethod
+    def _from_row(cls, row: dict[str, Any], source: Source) -> Self:
+        record = cls.__new__(cls)
+        record._source = source
+        record._row = row
+        record._assigned = {}
+        record._is_fresh = False
+        return record
+
+    # --- asking the registry --------------------------------------------------------------------
+
+    @classmethod
+    def _registry(cls) -> Registry:
+        return Registry(cls, Source(instance.current()))
+
+    @classmethod
+    def filter(cls, *queries: Q, **lookups: object) -> QuerySet[Self]:
+        """Return the records that pass every condition, in Django's spelling; lazily.
+
+        `ULabel.filter(name__icontains="x")`, `Artifact.filter(labels__name="y", size__gt=10)`.
+
+        Raises:
+            UnknownFieldError: A lookup names no field or relation.
+            InvalidValueError: A value is not of its field's kind.
+        """
+        return cls._registry().filter(*queries, **lookups)
+
+    @classmethod
+    def get(cls, uid: str | None = None, **lookups: object) -> Self:
+        """Return the one record with this uid, unique beginning of a uid, or these fields.
+
+        Raises:
+            NotFoundError: There is none.
+            MultipleResultsError: There are several.
+        """
+        found: Self = cls._registry().get(uid, **lookups)
+        return found
+
+    @classmethod
+    def search(cls, text: str, *, limit: int = 20) -> RecordList[Self]:
+        """Return the records that match a text best, best first: words, beginnings, typos."""
+        return cls._registry().search(text, limit=limit)
+
+    @classmethod
+    def lookup(cls, field: str | None = None) -> Lookup:
+        """Return an object with one attribute a record, for tab completion."""
+        return cls._registry().lookup(field)
+
+    @classmethod
+    def df(cls, *, limit: int | None = None) -> Any:
+        """Return the registry, or its first records, as a pandas `DataFrame`."""
+        query = cls.filter()
+        return (query if limit is None else query[:limit]).df()
+
+    # --- fields ---------------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = self.spec.require(name)
+        if isinstance(found, RelationSpec):
+            return self._related(found)
+        if name in self._assigned:
+            return self._assigned[name]
+        return self._shown(found, self._row.get(name))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+            return
+        self._assigned[name] = self._checked(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name.startswith("_"):
+            object.__delattr__(self, name)
+            return
+        raise UnknownFieldError(f"{self.spec.title}.{name} cannot be deleted; assign None")
+
+    def __dir__(self) -> list[str]:
+        names = [*self.spec.fields, *self.spec.relations]
+        return sorted({*super().__dir__(), *(spec.name for spec in names), "uid", "created_at"})
+
+    @property
+    def uid(self) -> str:
+        """Its uid, the same in every ledger; known once it is saved.
+
+        Raises:
+            NotSavedError: It was not saved yet.
+        """
+        uid = self._row.get("uid")
+        if uid is None:
+            raise NotSavedError(f"this {self.spec.title} has no uid yet: save() it first")
+        return str(uid)
+
+    @staticmethod
+    def _shown(field: FieldSpec, value: Any) -> Any:
+        if value is None:
+            return None
+        match field.kind:
+            case "time":
+                return to_datetime(value)
+            case "json":
+                return msgspec.json.decode(value)
+            case "boolean":
+                return bool(value)
+            case _:
+                return value
+
+    @classmethod
+    def _checked(cls, name: str, value: object) -> Any:
+        """Return a value that may be assigned to a field.
+
+        Raises:
+            UnknownFieldError: There is no such field.
+            InvalidValueError: The field is not to be assigned, or not with this value.
+        """
+        field = cls.spec.require(name)
+        if not isinstance(field, FieldSpec) or not field.is_editable:
+            raise InvalidValueError(
+                f"{cls.spec.title}.{name} cannot be assigned; "
+                f"assignable: {', '.join(f.name for f in cls.spec.fields if f.is_editable)}"
+            )
+        return check_text(f"{cls.spec.title}.{name}", value, field, required=name == "name")
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether it is in the ledger."""
+        return "uid" in self._row
+
+    # --- changing -------------------------------------------------------------------------------
+
+    def save(self) -> Self:
+        """Record what was assigned and return the record; nothing new appends nothing.
+
+        Durable when it returns.
+
+        Raises:
+            CommandRejectedError: It cannot be recorded as it stands; nothing was.
+            StorageError: The database refused; nothing was recorded.
+        """
+        self._refuse_view("save()")
+        if self._is_fresh:
+            self._perform(self._creation(), prepare=self._prepare())
+        elif self._assigned:
+            self._perform(
+                ChangeRecord(registry=self.registry, uid=self.uid, fields=dict(self._assigned))
+            )
+        return self
+
+    def delete(self, *, permanent: bool = False) -> None:
+        """Move the record to the trash; with `permanent`, withdraw it for good.
+
+        Its events stay, and the past keeps it. A withdrawn record's name is free again.
+        """
+        self._refuse_view("delete()")
+        move = "withdraw" if permanent else "trash"
+        self._perform(MoveRecord(registry=self.registry, uid=self.uid, move=move))
+
+    def restore(self) -> Self:
+        """Take the record out of the trash and return it.
+
+        Raises:
+            NameTakenError: Another record took its name meanwhile.
+        """
+        self._refuse_view("restore()")
+        self._perform(MoveRecord(registry=self.registry, uid=self.uid, move="restore"))
+        return self
+
+    def _creation(self) -> Command:
+        """Return the command that saves a constructed record."""
+        raise UnknownFieldError(f"{self.spec.title} records are made by track()")
+
+    def _prepare(self) -> Prepare | None:
+        """Return what makes content durable before an event names it."""
+        return None
+
+    def _perform(self, command: Command, *, prepare: Prepare | None = None) -> Outcome:
+        handler = self._source.ledger.handler
+        before = (self._row, self._assigned, self._is_fresh)
+        outcome: Outcome = handler.perform(command, prepare=prepare)
+        tell(outcome.notices)
+        handler.on_undo(lambda: self._return_to(*before))
+        self._assigned = {}
+        self._is_fresh = False
+        self._reload(outcome.uid)
+        return outcome
+
+    def _return_to(
+        self,
+        row: dict[str, Any],
+        assigned: dict[str, Any],
+        is_fresh: bool,  # noqa: FBT001 (state)
+    ) -> None:
+        self._row, self._assigned, self._is_fresh = row, assigned, is_fresh
+
+    def _reload(self, uid: str) -> None:
+        rows = row_of(self._source, self.registry, uid)
+        if rows is not None:
+            self._row = rows
+
+    def _refuse_view(self, verb: str) -> None:
+        if self._source.at is not None:
+            raise ReadOnlyViewError(
+                f"{verb} on {self.spec.title} {self._row.get('uid')}: it is a view as of position "
+                f"{self._source.at}; get() the record itself to change it"
+            )
+
+    # --- relations ------------------------------------------------------------------------------
+
+    def _related(self, relation: RelationSpec) -> Any:
+        if relation.is_many:
+            return Related(self, relation)
+        uid = self._row.get(str(relation.column))
+        if uid is None:
+            return None
+        row = row_of(self._source, relation.target, uid)
+        return None if row is None else record_class(relation.target)._from_row(row, self._source)
+
+    # --- looks ----------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        if not (self.is_saved and other.is_saved):
+            return self is other
+        return self.registry == other.registry and self.uid == other.uid
+
+    def __hash__(self) -> int:
+        return hash((self.registry, self._row.get("uid") or id(self)))
+
+    def __repr__(self) -> str:
+        text = one_line(self.registry, {**self._row, **self._assigned})
+        return text if self.is_saved else text.replace("(", "(not saved, ", 1).replace(", )", ")")
+
+    def _repr_html_(self) -> str:
+        return record_html(self.registry, {**self._row, **self._assigned})
+
+
+class Related(Results[Any]):
+    """The records at the end of a relation to many; those that the record holds can be changed."""
+
+    def __init__(self, record: Record, relation: RelationSpec) -> None:
+        self._record = record
+        self._relation = relation
+        self.registry = relation.target
+
+    def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
+        """Return those of them that pass every condition."""
+        kind = record_class(self.registry)
+        query: QuerySet[Any] = QuerySet(kind, self._record._source, Select(registry=self.registry))
+        back = _inverse(self._record.registry, self._relation)
+        return query.filter(*queries, **{back: self._record.uid}, **lookups)
+
+    def add(self, *records: Record) -> None:
+        """Have links to these saved records; those there already stay as they are.
+
+        Raises:
+            NotSavedError: One of them was not saved.
+            InvalidValueError: One of them is of another registry, or the link is held elsewhere.
+        """
+        self._change(records, is_present=True)
+
+    def remove(self, *records: Record) -> None:
+        """Have no links to these records any more."""
+        self._change(records, is_present=False)
+
+    def count(self) -> int:
+        """Return how many there are."""
+        return self.filter().count()
+
+    def _fetch(self, limit: int | None = None) -> list[Any]:
+        if self._relation.link is None or self._relation.is_reverse:
+            return self.filter()._fetch(limit)
+        source = self._record._source
+        links = source.ask(
+            lambda models: models.find(
+                "link", at=source.at, field=self._relation.link, source=self._record.uid
+            )
+        )
+        links.sort(key=lambda link: (link["from_position"], link["ordinal"]))
+        by_uid = {record.uid: record for record in self.filter()._fetch()}
+        ordered = [by_uid[link["target"]] for link in links if link["target"] in by_uid]
+        return ordered[:limit]
+
+    def _change(self, records: tuple[Record, ...], *, is_present: bool) -> None:
+        holder, relation = self._record, self._relation
+        holder._refuse_view(f"{relation.name}.add()")
+        if relation.link is None or relation.is_reverse:
+            raise InvalidValueError(
+                f"{holder.spec.title}.{relation.name}: held by the other side; "
+                f"change it on a {REGISTRIES[relation.target].title}"
+            )
+        for record in records:
+            if not isinstance(record, Record) or record.registry != relation.target:
+                raise InvalidValueError(
+                    f"{holder.spec.title}.{relation.name}: expected "
+                    f"{REGISTRIES[relation.target].title} records, got {record!r}"
+                )
+            holder._perform(
+                LinkRecords(
+                    registry=holder.registry,
+                    uid=holder.uid,
+                    field=relation.name,
+                    target=record.uid,
+                    is_present=is_present,
+                )
+            )
+
+
+def row_of(source: Source, registry: str, uid: str) -> dict[str, Any] | None:
+    """Return the row of a record, in the trash or not; None where there is none."""
+    select = Select(registry=registry, where=_is_uid(uid), at=source.at, trash="with", limit=1)
+    rows: list[dict[str, Any]] = source.ask(lambda models: models.select(select))
+    return rows[0] if rows else None
+
+
+def _is_uid(uid: str) -> Any:
+    from projections.select import Test  # noqa: PLC0415
+
+    return Test(("uid",), "exact", uid)
+
+
+def _inverse(registry: str, relation: RelationSpec) -> str:
+    """Return the name of the way back over a relation."""
+    for other in REGISTRIES[relation.target].relations:
+        if other.target != registry or other.is_reverse == relation.is_reverse:
+            continue
+        if relation.link is not None and other.link == relation.link:
+            return other.name
+        if relation.link is None and other.link is None and other.column == relation.column:
+            return other.name
+    raise UnknownFieldError(f"no way back over {registry}.{relation.name}")
+
+
+def is_trashed(row: dict[str, Any]) -> bool:
+    """Return whether a record is in the trash."""
+    return bool(row["state"] == TRASHED)
+
+
+def check_text(subject: str, value: object, field: FieldSpec, *, required: bool = False) -> Any:
+    """Return a text as it is recorded: NFC, within its length, without control characters.
+
+    Raises:
+        InvalidValueError: It is something else; the message says what was expected.
+    """
+    if value is None and not required:
+        return None
+    if not isinstance(value, str):
+        raise InvalidValueError(f"{subject}: expected text, got {type(value).__name__} {value!r}")
+    text = nfc(value)
+    if required and not text.strip():
+        raise InvalidValueError(f"{subject}: expected a name, got {value!r}")
+    if len(text) > field.max_length:
+        raise InvalidValueError(
+            f"{subject}: expected at most {field.max_length:,} characters, got {len(text):,}"
+        )
+    allowed = "\n\t" if field.name == "description" else ""
+    for place, character in enumerate(text):
+        if (
+            ord(character) < 32
+            and character not in allowed
+            or character == "\x7f"
+            or (  # noqa: PLR2004 (control characters)
+                0xD800 <= ord(character) <= 0xDFFF  # noqa: PLR2004 (surrogates)
+            )
+        ):
+            raise InvalidValueError(
+                f"{subject}: control character {character!r} at place {place} is not allowed"
+            )
+    return text

@@ -1,0 +1,135 @@
+"""Collections of artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ledger.commands import Command, SaveCollection
+from ledger.content.hashing import hash_members
+from ledger.decisions.artifacts import exists_error, find_members
+from ledger.decisions.facts import Notice
+from ledger.errors import InvalidValueError
+from ledger.messages import tell
+from ledger.query import QuerySet
+from ledger.registries.artifact import Artifact
+from ledger.registries.base import Record, row_of
+from ledger.schema import COLLECTION
+from ledger.user_settings import check_mode, settings
+
+
+class Collection(Record):
+    """Artifacts that belong together: `Collection([a, b], name="Two files").save()`.
+
+    Its identity is its members: the same artifacts again are the same collection, in any order
+    unless it is ordered. Other members under a name that exists are a new version of it.
+
+    Args:
+        artifacts: At least one saved artifact; each counts once.
+        name: What people call it.
+        description: What a person says of it.
+        ordered: Whether the order of the artifacts counts.
+        version: Version within its family, as text.
+        revises: The collection that this one is a new version of.
+        if_hash_exists: What to do where a collection of these members exists, as for artifacts.
+
+    Raises:
+        NotSavedError: An artifact was not saved yet.
+        ContentExistsError: There is one of these members and the mode is "error".
+    """
+
+    registry = "collection"
+
+    def __init__(  # noqa: PLR0913 (the public signature)
+        self,
+        artifacts: Iterable[Artifact],
+        name: str | None = None,
+        description: str | None = None,
+        *,
+        ordered: bool = False,
+        version: str | None = None,
+        revises: Collection | None = None,
+        if_hash_exists: str | None = None,
+        **unknown: object,
+    ) -> None:
+        for field in unknown:
+            raise self.spec.unknown(field)
+        self._begin()
+        members = list(dict.fromkeys(_members(artifacts)))
+        mode = (
+            settings.creation.artifact_if_hash_exists
+            if if_hash_exists is None
+            else check_mode("if_hash_exists", if_hash_exists)
+        )
+        fields: dict[str, Any] = {}
+        if description is not None:
+            fields["description"] = self._checked("description", description)
+        self._request = SaveCollection(
+            name=self._checked("name", name),
+            hash=hash_members([member._row["hash"] for member in members], ordered),
+            artifacts=[member.uid for member in members],
+            is_ordered=ordered,
+            version=version,
+            revises=None if revises is None else revises.uid,
+            mode=mode,
+            fields=fields,
+        )
+        existing = self._existing()
+        if existing is None:
+            self._row = {
+                "name": self._request.name,
+                "hash": self._request.hash,
+                "is_ordered": ordered,
+                "version": version,
+            }
+        else:
+            self._row = existing
+            self._request = msgspec.structs.replace(self._request, target=existing["uid"])
+        self._assigned = dict(fields)
+
+    def _existing(self) -> dict[str, Any] | None:
+        request = self._request
+        recalled = self._source.ledger.handler.recall(request.kind, request.subject)
+        if recalled is not None:
+            return row_of(self._source, "collection", recalled)
+        found = self._source.ask(lambda models: find_members(models, request))
+        if found is None:
+            return None
+        uid = found["uid"]
+        match request.mode:
+            case "error":
+                raise exists_error(request, found)
+            case "warn_create_new":
+                text = f"the same artifacts are collection {uid} already: creating a new one"
+                tell([Notice("warning", text)])
+                return None
+            case "warn_return_existing":
+                text = f"returning the existing collection {uid} of the same artifacts"
+                tell([Notice("info", text)])
+                return row_of(self._source, "collection", uid)
+
+    def _creation(self) -> Command:
+        fields = {**self._request.fields, **self._assigned}
+        name = fields.pop("name", self._request.name)
+        self._request = msgspec.structs.replace(self._request, fields=fields, name=name)
+        return self._request
+
+    @property
+    def versions(self) -> QuerySet[Collection]:
+        """Every version of its family, oldest first."""
+        return self.filter(uid__startswith=self.uid[: COLLECTION.uid_length])
+
+
+def _members(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    if isinstance(artifacts, Artifact) or not isinstance(artifacts, Iterable):
+        raise InvalidValueError(f"Collection: expected a list of artifacts, got {artifacts!r}")
+    members = list(artifacts)
+    for member in members:
+        if not isinstance(member, Artifact):
+            raise InvalidValueError(f"Collection: expected artifacts, got {member!r}")
+        member.uid  # noqa: B018 (raises where the artifact was not saved)
+    if not members:
+        raise InvalidValueError("Collection: expected at least one artifact, got none")
+    return members

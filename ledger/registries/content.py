@@ -1,0 +1,125 @@
+"""From a path that a user names to content that an artifact can stand for."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ledger.canonical import nfc
+from ledger.commands import Content
+from ledger.content.hashing import HashedContent, hash_path
+from ledger.content.store import FOLDER, ContentStore
+from ledger.decisions.facts import Decision
+from ledger.errors import InvalidValueError
+from ledger.events import ArtifactRegistered
+from ledger.registries.base import check_text
+from ledger.schema import ARTIFACT, FieldSpec
+
+_COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4"}
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9_+-]{1,16}){1,2}")
+
+
+class LocalContent:
+    """Content at a path of this computer, hashed, and on its way into the storage."""
+
+    def __init__(self, ledger: Any, path: Path, hashed: HashedContent) -> None:
+        self._ledger = ledger
+        self._put: set[str] = set()
+        self.path = path
+        self.hashed = hashed
+
+    @classmethod
+    def at(
+        cls, ledger: Any, place: str | os.PathLike[str], *, rehash: bool = False
+    ) -> LocalContent:
+        """Return the content at a path or URL, hashed; content elsewhere is fetched first.
+
+        Raises:
+            MissingFileError: There is nothing.
+            UnreadableFileError: It cannot be read.
+            UnsupportedFileError: It is neither a file nor a folder of files.
+            FileChangedError: It keeps changing while it is read.
+        """
+        path = local_path(place)
+        hashed = hash_path(path, cache=ledger.hash_cache, rehash=rehash)
+        return cls(ledger, path, hashed)
+
+    def described(self) -> Content:
+        """Return what a command says of the content."""
+        store = self._ledger.store()
+        return Content(
+            hash=self.hashed.hash,
+            hash_type=self.hashed.hash_type,
+            digest=self.hashed.digest,
+            size=self.hashed.size,
+            n_files=self.hashed.n_files if self.hashed.is_folder else None,
+            suffix=suffix_of(self.path),
+            storage=store.root,
+            in_place=store.holds(self.path),
+        )
+
+    def prepare(self, decision: Decision) -> None:
+        """Make the content durable where the decision's event will say it is."""
+        for event in decision.events:
+            if isinstance(event, ArtifactRegistered) and not event.in_place:
+                store: ContentStore = self._ledger.store(event.storage)
+                name = name_in_store(event.storage_key)
+                # Called before and inside the transaction: the second time only if it is gone.
+                if name not in self._put or not store.exists(name):
+                    store.put(self.path, name, self.hashed)
+                    self._put.add(name)
+
+
+def name_in_store(storage_key: str) -> str:
+    """Return the name that a content store knows a storage key by."""
+    return storage_key.removeprefix(f"{FOLDER}/")
+
+
+def local_path(place: str | os.PathLike[str]) -> Path:
+    """Return a path of this computer for a path or URL, fetching it where it is elsewhere."""
+    text = os.fspath(place)
+    if not isinstance(text, str):
+        raise InvalidValueError(f"artifact: expected a path or URL as text, got {place!r}")
+    if text.startswith("file://"):
+        from urllib.parse import unquote, urlsplit  # noqa: PLC0415
+
+        return Path(unquote(urlsplit(text).path))
+    if "://" in text:
+        from ledger.registries.loading import fetch  # noqa: PLC0415 (loads fsspec)
+
+        return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
+    return Path(text).expanduser().absolute()
+
+
+def suffix_of(path: Path) -> str:
+    """Return the ending of a file name: `.csv`, `.fcs`, `.tar.gz`; "" where it has none."""
+    name = path.name
+    endings = path.suffixes
+    suffix = endings[-1] if endings else ""
+    if suffix.lower() in _COMPRESSED and len(endings) > 1:
+        suffix = "".join(endings[-2:])
+    return suffix if _SUFFIX.fullmatch(suffix) and not name.startswith(suffix) else ""
+
+
+def check_key(key: object) -> str | None:
+    """Return a key as it is recorded.
+
+    Raises:
+        InvalidValueError: It is no relative path without `..`, or no text of a key's length.
+    """
+    if key is None:
+        return None
+    if isinstance(key, os.PathLike):
+        key = os.fspath(key)
+    field = ARTIFACT.field("key")
+    assert isinstance(field, FieldSpec)  # noqa: S101 (for the type checker)
+    text = str(check_text("Artifact.key", key, field, required=True))
+    parts = text.split("/")
+    if text.startswith("/") or "\\" in text or any(part in {"", ".", ".."} for part in parts):
+        raise InvalidValueError(
+            f"Artifact.key: expected a relative path such as 'raw/sample.fcs', got {text!r}"
+        )
+    return nfc(text)

@@ -1,0 +1,118 @@
+"""Metadata registries: records that a name identifies.
+
+A further registry of this kind is a `RegistrySpec` in `ledger.schema` and a class of three lines.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.commands import Command, SaveRecord
+from ledger.decisions.facts import Notice
+from ledger.decisions.records import find_named, whereabouts
+from ledger.errors import InvalidValueError
+from ledger.messages import is_audible, say, table, tell
+from ledger.present import short_time
+from ledger.registries.base import Record, row_of
+from ledger.schema import REGISTRIES
+from ledger.user_settings import settings
+
+SIMILAR_SHOWN = 5
+
+
+class NamedRecord(Record):
+    """A record that its name identifies.
+
+    Constructing one looks for a record of this name: there is never a second one. Without one,
+    and with `settings.creation.search_names` on, similar names are shown: save the new record, or
+    load one of those.
+    """
+
+    registry = "ulabel"
+
+    def __init__(self, name: str | None = None, **fields: object) -> None:
+        self._begin()
+        for field in fields:
+            self.spec.require(field)
+        if name is None:
+            raise InvalidValueError(f"{self.spec.title}: expected a name, got none")
+        self._name = self._checked("name", name)
+        given = {field: self._checked(field, value) for field, value in fields.items()}
+        existing = self._existing()
+        if existing is not None:
+            self._row = existing
+            self._target: str | None = existing["uid"]
+        else:
+            self._target = None
+            self._row = {"name": self._name}
+        self._assigned = given
+
+    def _existing(self) -> dict[str, Any] | None:
+        """Return the row of the record that the name means, and tell the user about it."""
+        handler = self._source.ledger.handler
+        recalled = handler.recall("save", [self.registry, self._name])
+        if recalled is not None:
+            row = row_of(self._source, self.registry, recalled)
+            if row is not None:
+                return row
+        found = self._source.ask(lambda models: find_named(models, self.registry, self._name))
+        if found is not None:
+            moved = whereabouts(self.registry, self._name, found)
+            if moved is not None:
+                tell([moved])
+            elif settings.creation.search_names:
+                tell([_existing_notice(self.spec.title, self._name, found["uid"])])
+            return row_of(self._source, self.registry, found["uid"])
+        if settings.creation.search_names and is_audible("warning"):
+            self._show_similar()
+        return None
+
+    def _show_similar(self) -> None:
+        search = self._source.ledger.name_search(self.registry)
+        similar = search.similar(self._name, limit=SIMILAR_SHOWN)
+        if not similar.hits:
+            return
+        show_similar(self, similar)
+
+    def _creation(self) -> Command:
+        fields = {name: value for name, value in self._assigned.items() if name != "name"}
+        if self._assigned.get("name", self._name) != self._name:
+            if self._target is not None:
+                fields["name"] = self._assigned["name"]
+            else:
+                self._name = self._assigned["name"]
+        return SaveRecord(
+            registry=self.registry, name=self._name, fields=fields, target=self._target
+        )
+
+
+def _existing_notice(title: str, name: str, uid: str) -> Notice:
+    return Notice("info", f"returning the existing {title} '{name}' ({uid})")
+
+
+def show_similar(record: Record, similar: Any) -> None:
+    """Show the table of records with similar names, most similar first."""
+    title = record.spec.title
+    several = len(similar.hits) + similar.more > 1
+    noun = "records with similar names exist" if several else "a record with a similar name exists"
+    say("warning", f"{noun}! did you mean to load {'one of them' if several else 'it'}?")
+    rows = [similar_row(record._source, record.registry, hit.uid) for hit in similar.hits]
+    table("warning", ["uid", "name", "description", "run", "created by", "created at"], rows)
+    if similar.more:
+        say("warning", f"and {similar.more:,} more; {title}.search('…') shows them")
+
+
+def similar_row(source: Any, registry: str, uid: str) -> list[object]:
+    """Return the cells that a person tells a record of a registry by."""
+    row = row_of(source, registry, uid) or {"uid": uid}
+    return [
+        row["uid"],
+        row.get("name"),
+        row.get("description"),
+        row.get("run"),
+        row.get("created_by"),
+        short_time(row.get("created_at")),
+    ]
+
+
+__all__ = ["REGISTRIES", "NamedRecord", "show_similar", "similar_row"]

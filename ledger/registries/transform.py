@@ -1,0 +1,97 @@
+"""Transforms: what makes artifacts; a script, a notebook, a pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.commands import Command, SaveTransform
+from ledger.decisions.facts import Notice
+from ledger.decisions.transforms import find_transform
+from ledger.errors import InvalidValueError
+from ledger.ids import uid as derive_uid
+from ledger.messages import is_audible, tell
+from ledger.query import QuerySet
+from ledger.registries.base import Record, row_of
+from ledger.registries.named import SIMILAR_SHOWN, show_similar
+from ledger.schema import TRANSFORM
+from ledger.user_settings import settings
+
+
+def stem_of(key: str) -> str:
+    """Return the stem of the uids of a transform that is known by a key, or by a name."""
+    return derive_uid(["transform-stem", key], TRANSFORM.uid_length)
+
+
+class Transform(Record):
+    """A version of something that makes artifacts: `Transform(name=…, key=…, version="1").save()`.
+
+    `track()` registers the running script by itself; construct one for what runs elsewhere. Name
+    or key, and version, identify it: the same again is the same record.
+    """
+
+    registry = "transform"
+
+    def __init__(
+        self,
+        name: str | None = None,
+        key: str | None = None,
+        version: str | None = None,
+        description: str | None = None,
+        *,
+        kind: str = "pipeline",
+        **unknown: object,
+    ) -> None:
+        for field in unknown:
+            raise self.spec.unknown(field)
+        if name is None and key is None:
+            raise InvalidValueError("Transform: expected a name or a key, got neither")
+        self._begin()
+        given: dict[str, Any] = {}
+        if name is not None:
+            given["name"] = self._checked("name", name)
+        if description is not None:
+            given["description"] = self._checked("description", description)
+        self._request = SaveTransform(
+            stem=stem_of(key or str(name)),
+            version=version,
+            defaults={"name": name or key, "key": key, "kind": kind},
+            fields=given,
+        )
+        existing = self._existing(str(name or key))
+        self._row = existing or {"name": name or key, "key": key, "version": version, "kind": kind}
+        self._target = None if existing is None else existing["uid"]
+        self._assigned = given
+
+    def _existing(self, name: str) -> dict[str, Any] | None:
+        request = self._request
+        recalled = self._source.ledger.handler.recall("save", request.subject)
+        if recalled is not None:
+            return row_of(self._source, "transform", recalled)
+        found = self._source.ask(lambda models: find_transform(models, request))
+        if found is not None:
+            text = f"returning the existing Transform '{found['name']}' ({found['uid']})"
+            tell([Notice("info", text)])
+            return row_of(self._source, "transform", found["uid"])
+        if settings.creation.search_names and is_audible("warning"):
+            search = self._source.ledger.name_search("transform")
+            similar = search.similar(name, limit=SIMILAR_SHOWN)
+            if similar.hits:
+                show_similar(self, similar)
+        return None
+
+    def _creation(self) -> Command:
+        import msgspec  # noqa: PLC0415
+
+        return msgspec.structs.replace(
+            self._request, fields=dict(self._assigned), target=self._target
+        )
+
+    @property
+    def versions(self) -> QuerySet[Transform]:
+        """Every version of its family, oldest first."""
+        return self.filter(uid__startswith=self.uid[: TRANSFORM.uid_length])
+
+    @property
+    def source_code(self) -> str | None:
+        """Text of its source as it was tracked; None where there is none."""
+        return self._source.ledger.blob(self._row.get("source"))

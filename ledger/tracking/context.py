@@ -1,0 +1,323 @@
+"""`track()` and `finish()`: the run in hand, from its first line to its receipt.
+
+1. `track()` finds out what is running, with what and by whom, and begins a pass: through the
+   latest run of the same identity, or a new run. It writes only where a run is new.
+2. `finish()` ends the pass well. Leaving the process without it is no claim of success: a run of
+   the pass's own is `ended`, or `failed` where an exception got away.
+3. A pass gives one receipt, whichever way it ends.
+4. Only the process that called `track()` ends the pass: a forked child that exits does not.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger import instance
+from ledger.canonical import Json
+from ledger.commands import SaveTransform
+from ledger.database import WriteSession
+from ledger.decisions.decide import decide
+from ledger.decisions.facts import Stamp
+from ledger.decisions.replay import Passage
+from ledger.decisions.runs import RunPlan
+from ledger.decisions.transforms import find_transform
+from ledger.errors import InvalidValueError, LedgerError, NotTrackingError
+from ledger.events import BlobRecorded, Draft
+from ledger.ids import command_id, digest, stream_id
+from ledger.messages import say
+from ledger.registries.base import check_text, row_of
+from ledger.registries.run import Run
+from ledger.registries.transform import Transform, stem_of
+from ledger.schema import TRANSFORM, FieldSpec
+from ledger.user_settings import settings
+from ledger.tracking.environment import (
+    capture_environment,
+    environment_hash,
+    environment_text,
+)
+from ledger.tracking.git import GitQuery, start_git_query
+from ledger.tracking.imports import imported_modules
+from ledger.tracking.notebook import is_consecutive, read_notebook
+from ledger.tracking.params import canonical_params
+from ledger.tracking.receipt import receipt
+from ledger.tracking.source import Source, command_line, find_source
+
+if TYPE_CHECKING:
+    from ledger.instance import Ledger
+
+
+class Context:
+    """The run in hand: `ln.context`."""
+
+    def __init__(self) -> None:
+        self._ledger: Ledger | None = None
+        self._source: Source | None = None
+        self._pid: int | None = None
+        self._last: tuple[Ledger, str] | None = None
+        self._error: str | None = None
+        self._is_hooked = False
+        # What the first `track()` of the process named counts for those after it.
+        self._request: dict[str, Any] = {}
+
+    @property
+    def is_tracking(self) -> bool:
+        """Whether a run is in hand."""
+        return self._ledger is not None and self._ledger.handler.tracked is not None
+
+    @property
+    def run(self) -> Run | None:
+        """The run in hand; None before `track()` and after `finish()`."""
+        if self._ledger is None or self._ledger.handler.tracked is None:
+            return None
+        return _run(self._ledger, self._ledger.handler.tracked.passage.run)
+
+    @property
+    def transform(self) -> Transform | None:
+        """The transform of the run in hand."""
+        run = self.run
+        return None if run is None else run.transform
+
+    @property
+    def last_run(self) -> Run | None:
+        """The run in hand, or the one that ended last in this process."""
+        return self.run or (None if self._last is None else _run(*self._last))
+
+    def __repr__(self) -> str:
+        return f"<Context run={self.run!r}>"
+
+    def track(
+        self,
+        name: str | None = None,
+        key: str | None = None,
+        params: object = None,
+        *,
+        new_run: bool = False,
+        transform: Transform | None = None,
+    ) -> Run:
+        """Begin a pass; see `ledger.track`."""
+        ledger = instance.current()
+        if self.is_tracking:
+            self._end("ended")
+        source = find_source(root=ledger.place.root)
+        git = start_git_query(None if source.path is None else os.path.dirname(source.path))
+        self._ledger, self._source, self._pid = ledger, source, os.getpid()
+        self._error = None
+        self._hook()
+        start = _Start(ledger, source, git)
+        command = start.transform_command(self._named(name, key, transform))
+        plan = start.plan(command, name, params)
+        is_new = new_run or source.text is None
+        tracked = ledger.handler.track(
+            plan, new_run=is_new, before=lambda session: start.record(session, command)
+        )
+        run = _run(ledger, tracked.passage.run)
+        say(
+            "hint",
+            f"{tracked.passage.case}: {run.transform.name} ({run.transform.uid}), run {run.uid}",
+        )
+        return run
+
+    def finish(self) -> None:
+        """End the pass well; see `ledger.finish`."""
+        if not self.is_tracking:
+            raise NotTrackingError("finish(): no run is tracked; call track() first")
+        self._end("finished")
+
+    def _named(
+        self, name: str | None, key: str | None, transform: Transform | None
+    ) -> dict[str, Any]:
+        """Return what identifies the transform; a bare `track()` goes on with what was named before."""
+        if name is None and key is None and transform is None:
+            return self._request
+        self._request = {"name": name, "key": key, "transform": transform}
+        return self._request
+
+    def _end(self, status: str) -> None:
+        ledger = self._ledger
+        if ledger is None or ledger.handler.tracked is None:
+            return
+        passage = ledger.handler.finish(
+            status, error=self._error, is_consecutive=self._is_consecutive()
+        )
+        self._last = None if passage is None else (ledger, passage.run)
+        if passage is not None:
+            self._say_receipt(ledger, passage, status)
+
+    def _say_receipt(self, ledger: Ledger, passage: Passage, status: str) -> None:
+        run = _run(ledger, passage.run)
+        say("success" if status == "finished" else "warning", receipt(run, passage, status))
+
+    def _is_consecutive(self) -> bool | None:
+        source = self._source
+        if source is None or source.kind != "notebook" or source.path is None:
+            return None
+        notebook = read_notebook(source.path)
+        return None if notebook is None else is_consecutive(notebook)
+
+    # --- leaving --------------------------------------------------------------------------------
+
+    def _hook(self) -> None:
+        if self._is_hooked:
+            return
+        self._is_hooked = True
+        atexit.register(self._leave)
+        previous = sys.excepthook
+
+        def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+            self._error = f"{kind.__name__}: {error}"[:500]
+            previous(kind, error, trace)
+
+        sys.excepthook = remember
+
+    def _leave(self) -> None:
+        if not self.is_tracking or self._pid != os.getpid():
+            return
+        try:
+            self._end("ended" if self._error is None else "failed")
+        except LedgerError as error:
+            say("error", f"the end of the run could not be recorded: {error}")
+
+
+class _Start:
+    """What `track()` finds out, and how it is recorded."""
+
+    def __init__(self, ledger: Ledger, source: Source, git: GitQuery) -> None:
+        self._ledger = ledger
+        self._source = source
+        self._git = git
+        self._environment = capture_environment()
+
+    def transform_command(self, named: Mapping[str, Any]) -> SaveTransform:
+        """Return the request for the transform that is running."""
+        given: Transform | None = named.get("transform")
+        if given is not None:
+            return self._given_transform(given)
+        name, key = named.get("name"), named.get("key")
+        fields: dict[str, Any] = {}
+        if name is not None:
+            fields["name"] = _text("name", name)
+        if key is not None:
+            key = _text("key", key)
+        suggested = key or self._source.key
+        stem = settings.transform.stem_uid or stem_of(
+            suggested or f"{self._source.name}/{self._ledger.handler.actor}"
+        )
+        return SaveTransform(
+            stem=stem,
+            version=settings.transform.version,
+            source_hash=self._source.source_hash,
+            source=self._source.source_hash,
+            defaults={
+                "name": name or key or self._source.name,
+                "key": suggested,
+                "kind": "script" if self._source.kind == "module" else self._source.kind,
+            },
+            fields=fields,
+        )
+
+    def _given_transform(self, transform: Transform) -> SaveTransform:
+        if not isinstance(transform, Transform) or not transform.is_saved:
+            raise InvalidValueError(f"track: expected a saved Transform, got {transform!r}")
+        return SaveTransform(
+            stem=transform.uid[: TRANSFORM.uid_length],
+            version=transform.version,
+            source_hash=transform.source_hash,
+            target=transform.uid,
+        )
+
+    def plan(self, command: SaveTransform, name: str | None, params: object) -> RunPlan:
+        """Return who the run is.
+
+        Raises:
+            InvalidValueError: A parameter cannot be recorded.
+            VersionPinnedError: The transform's version is pinned and its source has changed.
+        """
+        given = canonical_params(params, command_line(self._source.kind))
+        with self._ledger.handler.reading() as session:
+            if command.target is None:
+                find_transform(session.models, command)
+        environment = environment_hash(self._environment)
+        identity: list[Json] = [
+            ["transform", command.stem, command.source_hash or command.version],
+            given,  # type: ignore[list-item]
+            self._ledger.handler.actor,
+            environment,
+        ]
+        return RunPlan(
+            identity=digest(identity).hex(),
+            fields={
+                "transform": "",
+                "name": name,
+                "params": given["params"],
+                "arguments": given["argv"],
+                "environment": environment,
+                "host": socket.gethostname(),
+            },
+        )
+
+    def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
+        """Record transform, source and environment, where they are new; return what a run says of them."""
+        stamp = self._ledger.handler.stamp()
+        text = environment_text(self._environment)
+        self._record_blob(session, stamp, environment_hash(self._environment), text)
+        if command.source is not None and self._source.text is not None:
+            self._record_blob(session, stamp, command.source, self._source.text)
+        decision = decide(command, session.models, stamp)
+        if decision.events:
+            identity = decision.natural or [
+                command.kind,
+                command.subject,
+                command.fields,
+                session.log.stream_version(decision.stream),
+            ]
+            session.append(command_id(identity), decision.drafts(identity))
+        state = self._git.result()
+        packages = imported_modules(
+            self._source.text,
+            folder=None if self._source.path is None else os.path.dirname(self._source.path),
+        )
+        return {
+            "transform": decision.outcome,
+            "modules": {
+                package.module: package.version or "" for package in packages if package.version
+            },
+            "git_commit": None if state is None else state.commit,
+            "git_is_dirty": None if state is None else state.is_dirty,
+        }
+
+    @staticmethod
+    def _record_blob(session: WriteSession, stamp: Stamp, blob: str, text: str) -> None:
+        identity: list[Json] = ["blob", blob]
+        if session.log.command(command_id(identity)):
+            return
+        event = BlobRecorded(
+            blob=blob, media_type="text/plain", text=text, **{**stamp.fields(), "command": identity}
+        )
+        session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
+
+
+def _text(field: str, value: object) -> str:
+    spec = TRANSFORM.field(field)
+    assert isinstance(spec, FieldSpec)  # noqa: S101 (for the type checker)
+    return str(check_text(f"track: {field}", value, spec, required=True))
+
+
+def _run(ledger: Ledger, uid: str) -> Run:
+    from ledger.query import Source as Rows  # noqa: PLC0415
+
+    row = row_of(Rows(ledger), "run", uid)
+    if row is None:
+        raise NotTrackingError(f"run {uid}: not in the ledger")
+    return Run._from_row(row, Rows(ledger))  # noqa: SLF001 (records are made of rows)
+
+
+context = Context()
+
+__all__ = ["Context", "context", "msgspec"]

@@ -1,0 +1,28 @@
+"""The receipt of a pass: what it did, and which case it was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ledger.decisions.replay import Case, Passage
+
+
+def receipt(run: Any, passage: Passage, status: str) -> str:
+    """Return the one line that tells how a pass went."""
+    events = f"{passage.n_events:,} new event{'' if passage.n_events == 1 else 's'}"
+    counts = (
+        f"{passage.n_intents:,} intent{'' if passage.n_intents == 1 else 's'} "
+        f"({passage.n_known:,} already recorded, {passage.n_idle:,} without effect)"
+    )
+    what = {
+        Case.NEW: "new run",
+        Case.REPLAY: "replay of run",
+        Case.RESUMABLE: "replay of unfinished run",
+        Case.CONTINUED: "continued run",
+        Case.FORK: "new run, forked where it differed,",
+    }[passage.case]
+    end = "" if status == "finished" else f", {status}"
+    left = ""
+    if passage.unpassed and not passage.is_own:
+        left = f"; {passage.unpassed:,} recorded intents were not asked for again"
+    return f"{what} {run.uid} of {run.transform.name}{end}: {counts}, {events}{left}"

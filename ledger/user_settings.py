@@ -1,0 +1,157 @@
+"""What a user can set for the session: `ln.settings`.
+
+An unknown name and an unknown value are refused, with the way out; nothing here is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ledger.commands import MODES, Mode
+from ledger.errors import InvalidValueError, UnknownSettingError
+
+VERBOSITIES = ("error", "warning", "success", "info", "hint", "debug")
+
+
+class _Section:
+    """A group of settings; refuses names that it does not have."""
+
+    _title = "settings"
+    _values: dict[str, Any]
+    _checks: dict[str, Callable[[str, Any], Any]]
+
+    def __init__(self, defaults: dict[str, tuple[Any, Callable[[str, Any], Any]]]) -> None:
+        object.__setattr__(self, "_values", {name: value for name, (value, _) in defaults.items()})
+        object.__setattr__(self, "_checks", {name: check for name, (_, check) in defaults.items()})
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._values[name]
+        except KeyError:
+            raise self._unknown(name) from None
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self._checks:
+            raise self._unknown(name)
+        self._values[name] = self._checks[name](f"{self._title}.{name}", value)
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._values)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value!r}" for name, value in self._values.items())
+        return f"{self._title}({values})"
+
+    def _unknown(self, name: str) -> UnknownSettingError:
+        import difflib  # noqa: PLC0415 (costly, and only needed here)
+
+        near = difflib.get_close_matches(name, self._values, n=1)
+        way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._values)}"
+        return UnknownSettingError(f"{self._title} has no setting '{name}'; {way_out}", name=name)
+
+
+class CreationSettings(_Section):
+    """How records are created.
+
+    `search_names`: whether constructing a record looks for similar names (default True).
+    `artifact_if_hash_exists`: what happens where content is registered already:
+    `"warn_return_existing"` (default), `"error"`, `"warn_create_new"`.
+    """
+
+    _title = "settings.creation"
+
+    search_names: bool
+    artifact_if_hash_exists: Mode
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "search_names": (True, _boolean),
+                "artifact_if_hash_exists": ("warn_return_existing", _mode),
+            }
+        )
+
+
+class TransformSettings(_Section):
+    """What identifies the transform that `track()` begins.
+
+    `stem_uid`: first 12 digits of its uid; `version`: pins the version. None: found out.
+    """
+
+    _title = "settings.transform"
+
+    stem_uid: str | None
+    version: str | None
+
+    def __init__(self) -> None:
+        super().__init__({"stem_uid": (None, _stem), "version": (None, _version)})
+
+
+class Settings(_Section):
+    """Settings of this process.
+
+    `verbosity`: "error", "warning", "success", "info", "hint" (default) or "debug".
+    """
+
+    verbosity: str
+
+    def __init__(self) -> None:
+        super().__init__({"verbosity": ("hint", _verbosity)})
+        object.__setattr__(self, "creation", CreationSettings())
+        object.__setattr__(self, "transform", TransformSettings())
+
+    creation: CreationSettings
+    transform: TransformSettings
+
+    def __dir__(self) -> list[str]:
+        return ["creation", "transform", *super().__dir__()]
+
+
+def check_mode(name: str, value: object) -> Mode:
+    """Return `value` if it is a mode.
+
+    Raises:
+        InvalidValueError: It is not; the message names the three.
+    """
+    if value not in MODES:
+        raise InvalidValueError(
+            f"{name}: expected one of {', '.join(MODES)}; got {value!r}", name=name, value=value
+        )
+    return value
+
+
+_mode = check_mode
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InvalidValueError(f"{name}: expected True or False, got {value!r}")
+    return value
+
+
+def _verbosity(name: str, value: object) -> str:
+    if not isinstance(value, str) or value not in VERBOSITIES:
+        raise InvalidValueError(f"{name}: expected one of {', '.join(VERBOSITIES)}; got {value!r}")
+    return value
+
+
+def _stem(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not (isinstance(value, str) and len(value) == 12 and value.isascii() and value.isalnum()):  # noqa: PLR2004 (digits of a stem)
+        raise InvalidValueError(f"{name}: expected 12 letters or digits, got {value!r}")
+    return value
+
+
+def _version(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value.strip() or len(value) > 64:  # noqa: PLR2004 (the field's length)
+        raise InvalidValueError(f"{name}: expected a text of 1 to 64 characters, got {value!r}")
+    return value
+
+
+settings = Settings()

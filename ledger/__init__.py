@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
     from ledger.registries.ulabel import ULabel
-    from ledger.user_settings import settings
     from ledger.tracking.context import context
+    from ledger.user_settings import settings
 
 # Public name: module that holds it, and its name there; "" for the module itself.
 _DOOR = {

@@ -6,7 +6,7 @@ what is asked, never when, by whom or where. They are plain data that canonical 
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 
@@ -183,7 +183,7 @@ class MoveRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Each move is an intent of its own."""
         return self.move
 
-    fields = {}  # noqa: RUF012 (not a field of the Struct: it has no annotation)
+    fields: ClassVar[dict[str, Any]] = {}
 
     @property
     def subject(self) -> Json:
@@ -210,7 +210,7 @@ class LinkRecords(msgspec.Struct, frozen=True, kw_only=True):
         """What the intent is about."""
         return [self.uid, self.field, self.target]
 
-    fields = {}  # noqa: RUF012 (not a field of the Struct: it has no annotation)
+    fields: ClassVar[dict[str, Any]] = {}
 
 
 class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,7 +219,7 @@ class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
 
     kind = "read"
-    fields = {}  # noqa: RUF012 (not a field of the Struct: it has no annotation)
+    fields: ClassVar[dict[str, Any]] = {}
 
     @property
     def subject(self) -> Json:

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import StorageError, UnknownEventError
 from ledger.events import Draft, RecordedEvent
@@ -25,6 +25,7 @@ from projections.tables import SCHEMA_NUMBER
 
 if TYPE_CHECKING:
     from ledger.log.sqlite import Datastore, Recorder
+    from projections.sqlite import SqliteModels
 
 FORMAT = 1  # of the log; raised only when today's program could not read tomorrow's log
 
@@ -66,7 +67,7 @@ class Database(ABC):
 
     @abstractmethod
     def write(self) -> AbstractContextManager[WriteSession]:
-        """Lend log and read models for appending; durable when the block ends, undone if it raises."""
+        """Lend log and read models for appending; durable at the end, undone if it raises."""
 
     @abstractmethod
     def savepoint(self, session: WriteSession) -> AbstractContextManager[None]:
@@ -257,7 +258,7 @@ class SqliteDatabase(Database):
             )
 
     @staticmethod
-    def _models(connection):  # noqa: ANN001, ANN205
+    def _models(connection: Any) -> SqliteModels:
         from projections.sqlite import SqliteModels  # noqa: PLC0415
 
         return SqliteModels(connection)

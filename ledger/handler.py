@@ -208,7 +208,7 @@ class Handler:
             raise
 
     def first_look(self, command: Command) -> Decision | None:
-        """Return what would follow from a command now; None inside a batch, or where it is known."""
+        """Return what would follow from a command; None inside a batch, or where it is known."""
         tracked = self.tracked
         if tracked is not None and self.recall(command.kind, command.subject) is not None:
             return None
@@ -221,7 +221,7 @@ class Handler:
         with self.reading() as session:
             return decide(command, session.models, stamp)
 
-    def _record(  # noqa: PLR0913 (the state of one command)
+    def _record(
         self,
         session: WriteSession,
         tracked: Tracked,

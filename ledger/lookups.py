@@ -7,10 +7,9 @@ over relations to a field; a last part that is no field says how to compare.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 
-from ledger.errors import InvalidValueError, LedgerError
+from ledger.errors import InvalidValueError
 from ledger.schema import REGISTRIES, FieldSpec, RelationSpec
 from ledger.times import to_micros
 from projections.select import OPERATORS, And, Not, Or, Test, Where
@@ -23,7 +22,7 @@ class Q:
     """A condition that can be joined: `Q(name="a") | Q(name="b")`, `~Q(key__startswith="x")`."""
 
     def __init__(self, *conditions: Q, **lookups: object) -> None:
-        self._build = lambda registry: And(
+        self._build: Callable[[str], Where] = lambda registry: And(
             (*(q.where(registry) for q in conditions), *_tests(registry, lookups))
         )
 
@@ -41,7 +40,7 @@ class Q:
         return _joined(lambda registry: Not(self.where(registry)))
 
 
-def _joined(build: Any) -> Q:
+def _joined(build: Callable[[str], Where]) -> Q:
     joined = Q()
     joined._build = build  # noqa: SLF001 (its own class)
     return joined
@@ -108,7 +107,16 @@ def _value(end: FieldSpec | RelationSpec, operator: str, value: object, lookup: 
     return _single(end, value, lookup)
 
 
-def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object:  # noqa: PLR0911 (one a kind)
+_EXPECTED = {
+    "text": "text",
+    "json": "text",
+    "integer": "a whole number",
+    "boolean": "True or False",
+    "time": "a datetime with a time zone",
+}
+
+
+def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object:
     if isinstance(end, RelationSpec):
         uid = getattr(value, "uid", value)
         if not isinstance(uid, str):
@@ -116,31 +124,20 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
                 f"lookup '{lookup}': expected a saved {end.target} or its uid, got {value!r}"
             )
         return uid
-    try:
-        match end.kind:
-            case "text" | "json":
-                if isinstance(value, str):
-                    return value
-                if end.name == "uid" and isinstance(getattr(value, "uid", None), str):
-                    return value.uid  # type: ignore[attr-defined]
-            case "integer":
-                if isinstance(value, int) and not isinstance(value, bool):
-                    return value
-            case "boolean":
-                if isinstance(value, bool):
-                    return value
-            case "time":
-                if isinstance(value, dt.datetime):
-                    return to_micros(value)
-    except LedgerError:
-        raise
-    expected = {
-        "text": "text",
-        "json": "text",
-        "integer": "a whole number",
-        "boolean": "True or False",
-        "time": "a datetime with a time zone",
-    }[end.kind]
+    match end.kind, value:
+        case "text" | "json", str():
+            return value
+        case "boolean", bool():
+            return value
+        case "integer", int() if not isinstance(value, bool):
+            return value
+        case "time", dt.datetime():
+            return to_micros(value)
+        case _:
+            pass
+    if end.name == "uid" and isinstance(getattr(value, "uid", None), str):
+        return value.uid  # type: ignore[attr-defined]
+    expected = _EXPECTED[end.kind]
     raise InvalidValueError(
         f"lookup '{lookup}': expected {expected}, got {type(value).__name__} {value!r}",
         lookup=lookup,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from ledger.decisions.facts import Notice
 from ledger.user_settings import VERBOSITIES, settings
@@ -24,7 +25,7 @@ def is_audible(level: str) -> bool:
 def say(level: str, text: str) -> None:
     """Print a message of a level, unless the user asked not to hear it."""
     if is_audible(level):
-        print(f"{_SIGNS[level]} {printable(text)}", file=_stream())  # noqa: T201 (this is the place that prints)
+        print(f"{_SIGNS[level]} {printable(text)}", file=_stream())
 
 
 def tell(notices: Sequence[Notice]) -> None:
@@ -66,7 +67,7 @@ def printable(text: str) -> str:
     )
 
 
-def _stream():  # noqa: ANN202
+def _stream() -> TextIO:
     return sys.stdout if in_notebook() else sys.stderr
 
 

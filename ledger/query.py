@@ -7,9 +7,10 @@ filter it here. Bound to a position it answers as of that position.
 
 from __future__ import annotations
 
-import msgspec
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import msgspec
 
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
 from ledger.lookups import Q, conditions
@@ -99,7 +100,7 @@ class Results(Generic[R]):
         """Return the records as a `pyarrow.Table`, one row a record; times are UTC."""
         from projections.arrow import to_arrow  # noqa: PLC0415 (loads pyarrow)
 
-        return to_arrow(self.registry, [record._row for record in self._fetch()])  # noqa: SLF001
+        return to_arrow(self.registry, [record._row for record in self._fetch()])
 
     def df(self) -> Any:
         """Return the records as a pandas `DataFrame`.
@@ -123,7 +124,7 @@ class Results(Generic[R]):
 
     def __repr__(self) -> str:
         records = self._fetch(_REPR_ROWS + 1)
-        lines = [one_line(self.registry, record._row) for record in records[:_REPR_ROWS]]  # noqa: SLF001
+        lines = [one_line(self.registry, record._row) for record in records[:_REPR_ROWS]]
         if len(records) > _REPR_ROWS:
             lines.append(f"… and {self.count() - _REPR_ROWS:,} more")
         return (
@@ -134,7 +135,7 @@ class Results(Generic[R]):
 
     def _repr_html_(self) -> str:
         records = self._fetch(_REPR_ROWS)
-        return rows_html(self.registry, [record._row for record in records], self.count())  # noqa: SLF001
+        return rows_html(self.registry, [record._row for record in records], self.count())
 
 
 class RecordList(Results[R]):
@@ -229,14 +230,14 @@ class QuerySet(Results[R]):
     @overload
     def distinct(self, field: str) -> list[Any]: ...
     def distinct(self, field: str | None = None) -> QuerySet[R] | list[Any]:
-        """Return the query itself, whose records are distinct; with a field, its distinct values."""
+        """Return the query itself, which is distinct; with a field, its distinct values."""
         if field is None:
             return self
         found = REGISTRIES[self.registry].require(field)
         if not isinstance(found, FieldSpec) or found.is_virtual:
             raise InvalidValueError(f"distinct: '{field}' is no plain field")
         values: list[Any] = self._source.ask(lambda models: models.distinct(self._asked(), field))
-        return [self._kind._shown(found, value) for value in values]  # noqa: SLF001
+        return [self._kind._shown(found, value) for value in values]
 
     def search(self, text: str, *, limit: int = 20) -> RecordList[R]:
         """Return the records that match a text best, best first, narrowed by this query."""
@@ -357,7 +358,7 @@ class QuerySet(Results[R]):
         if limit is not None and (select.limit is None or select.limit > limit):
             select = msgspec.structs.replace(select, limit=limit)
         rows = self._source.ask(lambda models: models.select(select))
-        return [self._kind._from_row(row, self._source) for row in rows]  # noqa: SLF001
+        return [self._kind._from_row(row, self._source) for row in rows]
 
     def _asked(self) -> Select:
         return msgspec.structs.replace(self._select, at=self._source.at)
@@ -389,7 +390,7 @@ class QuerySet(Results[R]):
 
 
 class Lookup:
-    """Records as attributes, for tab completion: `labels = ULabel.lookup(); labels.my_project_1`."""
+    """Records as attributes, for tab completion: `ULabel.lookup().my_project_1`."""
 
     def __init__(self, query: QuerySet[Any], field: str) -> None:
         self._records: dict[str, Any] = {}

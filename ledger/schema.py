@@ -109,7 +109,9 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
         # Imported here: difflib costs more than everything else in this module.
         import difflib  # noqa: PLC0415
 
-        names = [spec.name for spec in (*self.fields, *self.relations, *COMMON_FIELDS)]
+        names = [spec.name for spec in self.fields]
+        names += [spec.name for spec in self.relations]
+        names += [spec.name for spec in COMMON_FIELDS]
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         way_out = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(names)}"
         return UnknownFieldError(

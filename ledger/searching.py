@@ -67,20 +67,20 @@ def search(query: QuerySet[Any], text: str, *, limit: int) -> list[Any]:
             for word in words
         )
     )
-    found = query._narrowed(every_word)[:_CANDIDATES].all()  # noqa: SLF001 (one face of the query)
+    found = query._narrowed(every_word)[:_CANDIDATES].all()
     ranked = []
     for record in found:
         ranks = [
             search_rank(text, str(value))
             for field in (*spec.searched, "uid")
-            if (value := record._row.get(field)) is not None  # noqa: SLF001
+            if (value := record._row.get(field)) is not None
         ]
         ranked.append((max((rank for rank in ranks if rank is not None), default=0.0), record))
     ranked.sort(key=lambda pair: -pair[0])
     records = [record for _, record in ranked]
     if spec.is_named and len(records) < limit:
         known = {record.uid for record in records}
-        ledger = query._source.ledger  # noqa: SLF001
+        ledger = query._source.ledger
         similar = ledger.name_search(query.registry).similar(text, limit=limit)
         uids = [hit.uid for hit in similar.hits if hit.uid not in known]
         by_uid = {record.uid: record for record in query.filter(uid__in=uids)} if uids else {}

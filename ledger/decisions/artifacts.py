@@ -159,7 +159,7 @@ def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
 
 
 def _storage_key(command: SaveArtifact, facts: Facts, uid: str) -> str:
-    """Return where the content is: in place, with an artifact of the same bytes, or its own place."""
+    """Return where the content is: in place, beside an artifact of the same bytes, or its own."""
     content = command.content
     if content.in_place is not None:
         return content.in_place

@@ -48,7 +48,7 @@ def find_named(facts: Facts, registry: str, name: str) -> Row | None:
 
 
 def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
-    """Return the hint that a record found by its first name has moved on since; None if it has not."""
+    """Return the hint that a record found by its first name moved on; None if it did not."""
     title = REGISTRIES[registry].title
     if row["state"] == TRASHED:
         return Notice(

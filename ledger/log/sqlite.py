@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import (
+    ConnectionPoolClosedError,
     IntegrityError,
     Notification,
     PersistenceError,
@@ -247,6 +248,8 @@ def translated() -> Iterator[None]:
         raise WrongExpectedVersionError(
             f"append refused by the database: {error}; reload and decide again"
         ) from error
+    except ConnectionPoolClosedError as error:
+        raise StorageError("ledger database: closed by another thread; open it again") from error
     except (sqlite3.Error, PersistenceError) as error:
         raise StorageError(_explain(str(error))) from error
 

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Self
 from ledger import instance
 from ledger.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
 from ledger.content.hashing import hash_many, hash_path
+from ledger.content.store import ContentStore
 from ledger.decisions.artifacts import exists_error, find_content
 from ledger.decisions.facts import Notice
 from ledger.errors import DamagedContentError, InvalidValueError, LedgerError, NotSavedError
@@ -17,7 +18,7 @@ from ledger.handler import Prepare
 from ledger.messages import tell
 from ledger.progress import progress
 from ledger.query import QuerySet, RecordList
-from ledger.registries.base import Record, record_class, row_of
+from ledger.registries.base import Record, check_version, record_class, row_of
 from ledger.registries.content import LocalContent, check_key, name_in_store
 from ledger.schema import ARTIFACT, TRASHED, WITHDRAWN
 from ledger.user_settings import check_mode, settings
@@ -65,7 +66,7 @@ class Artifact(Record):
         content = LocalContent.at(self._source.ledger, path, rehash=rehash)
         self._take(content, key, description, version, revises, if_hash_exists)
 
-    def _take(  # noqa: PLR0913 (as the constructor)
+    def _take(  # noqa: PLR0913, PLR0917 (as the constructor)
         self,
         content: LocalContent,
         key: str | os.PathLike[str] | None,
@@ -85,13 +86,11 @@ class Artifact(Record):
         fields: dict[str, Any] = {}
         if description is not None:
             fields["description"] = self._checked("description", description)
-        if version is not None and (not isinstance(version, str) or not version.strip()):
-            raise InvalidValueError(f"Artifact.version: expected text, got {version!r}")
         self._content: LocalContent | None = content
         self._request = SaveArtifact(
             content=content.described(),
             key=check_key(key),
-            version=version,
+            version=check_version("Artifact", version),
             revises=None if revises is None else revises.uid,
             mode=mode,
             fields=fields,
@@ -256,10 +255,11 @@ class Artifact(Record):
             return self._content.path
         row = self._row
         if row["in_place"]:
-            return Path(row["storage"]) / row["storage_key"]
-        store = self._source.ledger.store(row["storage"])
+            return Path(str(row["storage"]), row["storage_key"])
+        store: ContentStore = self._source.ledger.store(row["storage"])
         name = name_in_store(row["storage_key"])
-        return store.local_path(name) or store.url(name)
+        local = store.local_path(name)
+        return store.url(name) if local is None else local
 
     def cache(self, *, verify: bool = True) -> Path:
         """Return a path of this computer with its content, and record the artifact as read.
@@ -306,7 +306,7 @@ class Artifact(Record):
 
     def _fetched(self) -> Path:
         row = self._row
-        folder = self._source.ledger.place.folder / "cache" / "content"
+        folder: Path = self._source.ledger.place.folder / "cache" / "content"
         target = folder / name_in_store(row["storage_key"])
         if not target.exists():
             folder.mkdir(parents=True, exist_ok=True)

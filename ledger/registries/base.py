@@ -8,7 +8,8 @@ handler, or asks a query.
 from __future__ import annotations
 
 import importlib
-from typing import Any, ClassVar, Self, TypeVar
+import unicodedata
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
 
@@ -178,8 +179,9 @@ class Record:
         raise UnknownFieldError(f"{self.spec.title}.{name} cannot be deleted; assign None")
 
     def __dir__(self) -> list[str]:
-        names = [*self.spec.fields, *self.spec.relations]
-        return sorted({*super().__dir__(), *(spec.name for spec in names), "uid", "created_at"})
+        fields = {spec.name for spec in self.spec.fields}
+        relations = {spec.name for spec in self.spec.relations}
+        return sorted({*super().__dir__(), *fields, *relations, "created_at", "created_by"})
 
     @property
     def uid(self) -> str:
@@ -217,9 +219,9 @@ class Record:
         """
         field = cls.spec.require(name)
         if not isinstance(field, FieldSpec) or not field.is_editable:
+            assignable = ", ".join(spec.name for spec in cls.spec.fields if spec.is_editable)
             raise InvalidValueError(
-                f"{cls.spec.title}.{name} cannot be assigned; "
-                f"assignable: {', '.join(f.name for f in cls.spec.fields if f.is_editable)}"
+                f"{cls.spec.title}.{name} cannot be assigned; assignable: {assignable or 'nothing'}"
             )
         return check_text(f"{cls.spec.title}.{name}", value, field, required=name == "name")
 
@@ -254,7 +256,7 @@ class Record:
         Its events stay, and the past keeps it. A withdrawn record's name is free again.
         """
         self._refuse_view("delete()")
-        move = "withdraw" if permanent else "trash"
+        move: Literal["withdraw", "trash"] = "withdraw" if permanent else "trash"
         self._perform(MoveRecord(registry=self.registry, uid=self.uid, move=move))
 
     def restore(self) -> Self:
@@ -383,7 +385,7 @@ class Related(Results[Any]):
         ordered = [by_uid[link["target"]] for link in links if link["target"] in by_uid]
         return ordered[:limit]
 
-    def _change(self, records: tuple[Record, ...], *, is_present: bool) -> None:
+    def _change(self, records: tuple[object, ...], *, is_present: bool) -> None:
         holder, relation = self._record, self._relation
         holder._refuse_view(f"{relation.name}.add()")
         if relation.link is None or relation.is_reverse:
@@ -450,22 +452,28 @@ def check_text(subject: str, value: object, field: FieldSpec, *, required: bool 
         raise InvalidValueError(f"{subject}: expected text, got {type(value).__name__} {value!r}")
     text = nfc(value)
     if required and not text.strip():
-        raise InvalidValueError(f"{subject}: expected a name, got {value!r}")
+        raise InvalidValueError(f"{subject}: expected a text that is not blank, got {value!r}")
     if len(text) > field.max_length:
         raise InvalidValueError(
             f"{subject}: expected at most {field.max_length:,} characters, got {len(text):,}"
         )
     allowed = "\n\t" if field.name == "description" else ""
     for place, character in enumerate(text):
-        if (
-            ord(character) < 32
-            and character not in allowed
-            or character == "\x7f"
-            or (  # noqa: PLR2004 (control characters)
-                0xD800 <= ord(character) <= 0xDFFF  # noqa: PLR2004 (surrogates)
-            )
-        ):
+        if character not in allowed and unicodedata.category(character) in {"Cc", "Cs"}:
             raise InvalidValueError(
                 f"{subject}: control character {character!r} at place {place} is not allowed"
             )
+    return text
+
+
+def check_version(title: str, version: object) -> str | None:
+    """Return a version as it is recorded: None, or a text that is not blank.
+
+    Raises:
+        InvalidValueError: It is something else.
+    """
+    if version is None:
+        return None
+    field = FieldSpec(name="version", max_length=64)
+    text: str = check_text(f"{title}.version", version, field, required=True)
     return text

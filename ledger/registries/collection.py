@@ -15,7 +15,7 @@ from ledger.errors import InvalidValueError
 from ledger.messages import tell
 from ledger.query import QuerySet
 from ledger.registries.artifact import Artifact
-from ledger.registries.base import Record, row_of
+from ledger.registries.base import Record, check_version, row_of
 from ledger.schema import COLLECTION
 from ledger.user_settings import check_mode, settings
 
@@ -71,7 +71,7 @@ class Collection(Record):
             hash=hash_members([member._row["hash"] for member in members], ordered),
             artifacts=[member.uid for member in members],
             is_ordered=ordered,
-            version=version,
+            version=check_version("Collection", version),
             revises=None if revises is None else revises.uid,
             mode=mode,
             fields=fields,

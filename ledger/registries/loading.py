@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ledger.errors import LedgerError, MissingDependencyError, MissingFileError, StorageError
+from ledger.errors import MissingDependencyError, MissingFileError, StorageError
 
 _TABLES = {".csv", ".tsv", ".parquet", ".feather", ".arrow"}
 _TEXTS = {".txt", ".md", ".log", ".py", ".toml", ".yaml", ".yml", ".html", ".svg", ".sh", ".sql"}
@@ -47,11 +47,9 @@ def fetch(url: str, folder: Path) -> Path:
     try:
         system, remote = fsspec.core.url_to_fs(url)
         target = folder / (remote.rstrip("/").rsplit("/", 1)[-1] or "content")
-        if not system.exists(remote):
-            raise MissingFileError(f"{url}: there is nothing at this URL")
         system.get(remote, str(target), recursive=system.isdir(remote))
-    except LedgerError:
-        raise
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{url}: there is nothing at this URL") from error
     except ImportError as error:
         raise MissingDependencyError(f"{url}: {error}") from error
     except Exception as error:

@@ -11,7 +11,7 @@ from ledger.errors import InvalidValueError
 from ledger.ids import uid as derive_uid
 from ledger.messages import is_audible, tell
 from ledger.query import QuerySet
-from ledger.registries.base import Record, row_of
+from ledger.registries.base import Record, check_version, row_of
 from ledger.registries.named import SIMILAR_SHOWN, show_similar
 from ledger.schema import TRANSFORM
 from ledger.user_settings import settings
@@ -53,7 +53,7 @@ class Transform(Record):
             given["description"] = self._checked("description", description)
         self._request = SaveTransform(
             stem=stem_of(key or str(name)),
-            version=version,
+            version=check_version("Transform", version),
             defaults={"name": name or key, "key": key, "kind": kind},
             fields=given,
         )
@@ -94,4 +94,5 @@ class Transform(Record):
     @property
     def source_code(self) -> str | None:
         """Text of its source as it was tracked; None where there is none."""
-        return self._source.ledger.blob(self._row.get("source"))
+        text: str | None = self._source.ledger.blob(self._row.get("source"))
+        return text

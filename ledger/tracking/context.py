@@ -15,9 +15,8 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from ledger import instance
 from ledger.canonical import Json
@@ -36,7 +35,6 @@ from ledger.registries.base import check_text, row_of
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform, stem_of
 from ledger.schema import TRANSFORM, FieldSpec
-from ledger.user_settings import settings
 from ledger.tracking.environment import (
     capture_environment,
     environment_hash,
@@ -48,6 +46,7 @@ from ledger.tracking.notebook import is_consecutive, read_notebook
 from ledger.tracking.params import canonical_params
 from ledger.tracking.receipt import receipt
 from ledger.tracking.source import Source, command_line, find_source
+from ledger.user_settings import settings
 
 if TYPE_CHECKING:
     from ledger.instance import Ledger
@@ -106,7 +105,7 @@ class Context:
         if self.is_tracking:
             self._end("ended")
         source = find_source(root=ledger.place.root)
-        git = start_git_query(None if source.path is None else os.path.dirname(source.path))
+        git = start_git_query(_folder(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
@@ -133,7 +132,7 @@ class Context:
     def _named(
         self, name: str | None, key: str | None, transform: Transform | None
     ) -> dict[str, Any]:
-        """Return what identifies the transform; a bare `track()` goes on with what was named before."""
+        """Return what identifies the transform; a bare `track()` goes on with the last one."""
         if name is None and key is None and transform is None:
             return self._request
         self._request = {"name": name, "key": key, "transform": transform}
@@ -158,7 +157,7 @@ class Context:
         source = self._source
         if source is None or source.kind != "notebook" or source.path is None:
             return None
-        notebook = read_notebook(source.path)
+        notebook = read_notebook(Path(source.path))
         return None if notebook is None else is_consecutive(notebook)
 
     # --- leaving --------------------------------------------------------------------------------
@@ -196,7 +195,7 @@ class _Start:
 
     def transform_command(self, named: Mapping[str, Any]) -> SaveTransform:
         """Return the request for the transform that is running."""
-        given: Transform | None = named.get("transform")
+        given = named.get("transform")
         if given is not None:
             return self._given_transform(given)
         name, key = named.get("name"), named.get("key")
@@ -222,7 +221,8 @@ class _Start:
             fields=fields,
         )
 
-    def _given_transform(self, transform: Transform) -> SaveTransform:
+    @staticmethod
+    def _given_transform(transform: object) -> SaveTransform:
         if not isinstance(transform, Transform) or not transform.is_saved:
             raise InvalidValueError(f"track: expected a saved Transform, got {transform!r}")
         return SaveTransform(
@@ -263,7 +263,7 @@ class _Start:
         )
 
     def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
-        """Record transform, source and environment, where they are new; return what a run says of them."""
+        """Record transform, source and environment where they are new; return what names them."""
         stamp = self._ledger.handler.stamp()
         text = environment_text(self._environment)
         self._record_blob(session, stamp, environment_hash(self._environment), text)
@@ -281,7 +281,7 @@ class _Start:
         state = self._git.result()
         packages = imported_modules(
             self._source.text,
-            folder=None if self._source.path is None else os.path.dirname(self._source.path),
+            folder=_folder(self._source),
         )
         return {
             "transform": decision.outcome,
@@ -303,6 +303,10 @@ class _Start:
         session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
 
 
+def _folder(source: Source) -> Path | None:
+    return None if source.path is None else Path(source.path).parent
+
+
 def _text(field: str, value: object) -> str:
     spec = TRANSFORM.field(field)
     assert isinstance(spec, FieldSpec)  # noqa: S101 (for the type checker)
@@ -315,9 +319,9 @@ def _run(ledger: Ledger, uid: str) -> Run:
     row = row_of(Rows(ledger), "run", uid)
     if row is None:
         raise NotTrackingError(f"run {uid}: not in the ledger")
-    return Run._from_row(row, Rows(ledger))  # noqa: SLF001 (records are made of rows)
+    return Run._from_row(row, Rows(ledger))
 
 
 context = Context()
 
-__all__ = ["Context", "context", "msgspec"]
+__all__ = ["Context", "context"]

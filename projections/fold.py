@@ -111,7 +111,7 @@ def subject_key(kind: str, subject: object) -> str:
     return derive(["subject", kind, subject])  # type: ignore[list-item]
 
 
-def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: PLR0911 (one return a kind)
+def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
     event = recorded.event
     match event:
         case LedgerInitialized() | BlobRecorded():
@@ -165,7 +165,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: PLR0911 
         case RunStarted():
             return [_created(recorded, "run", event.natural, event.n, _run_fields(event))]
         case RunResumed():
-            values = {"status": "started", "finished_at": None, "error": None}
+            values: Values = {"status": "started", "finished_at": None, "error": None}
             return [
                 _amended(recorded, "run", event.uid, values | {"resumptions": event.resumption})
             ]

@@ -6,11 +6,13 @@ in-memory one; both must give the same rows in the same order. A path leads over
 
 Rules of meaning, the same everywhere:
 
-1. A test over a relation to many holds where any record at its end passes it.
+1. A test over a relation holds where any record at its end passes it, so nowhere where there is
+   none. A path that ends in a relation compares the uids there; `isnull` asks if there is none.
 2. A comparison with a missing value holds for no row; `isnull` asks for missing values.
    `Not` turns round what held: `Not(a test)` holds for rows whose value is missing.
 3. Case-insensitive comparison compares `str.casefold` of both sides.
-4. Missing values sort before all others, and so after them in descending order; text sorts by code point.
+4. Missing values sort before all others, and so after them in descending order; text sorts by
+   code point.
 5. The last sort key is always `created_position`, ascending; reversed queries reverse it too.
 6. `key` of an artifact matches every key that ever pointed at it (up to `at`); ordering by it and
    reading it use its latest key.

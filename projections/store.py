@@ -10,8 +10,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
-from projections.fold import Change
+from ledger.errors import CorruptLogError, NameTakenError
+from projections.fold import Amended, Change
 from projections.select import Select
+from projections.tables import TABLES
 
 Row: TypeAlias = dict[str, Any]
 
@@ -25,6 +27,9 @@ class ReadModels(ABC):
     ) -> list[Row]:
         """Return the rows of a table whose columns equal the given values, oldest first.
 
+        A row holds every column, both bounds included. Rows of one position come in the order of
+        their `ordinal` where the table has one, then of their key. Withdrawn records are found too.
+
         Args:
             table: One of `projections.tables.TABLES`.
             at: As of which position; None for now.
@@ -36,8 +41,13 @@ class ReadModels(ABC):
     def select(self, select: Select) -> list[Row]:
         """Return the rows of the registry that answer, in order, with virtual fields computed.
 
-        A row holds every column of the registry's table, `is_trashed`, and `is_latest` where the
-        registry has it; JSON columns as text, times as microseconds, booleans as bool.
+        A row holds every column of the registry's table, `from_position` (since when it reads like
+        this), `is_trashed`, and `is_latest` where the registry has it; JSON columns as text, times
+        as microseconds, booleans as bool.
+
+        Raises:
+            UnknownFieldError: The question names what a registry does not have.
+            InvalidValueError: A path, an operator or a value does not fit its field.
         """
 
     @abstractmethod
@@ -46,7 +56,10 @@ class ReadModels(ABC):
 
     @abstractmethod
     def distinct(self, select: Select, field: str) -> list[Any]:
-        """Return the distinct values of one field over all rows that answer, sorted."""
+        """Return the distinct values of one field over all rows that answer, sorted.
+
+        A missing value is one of them, and the first; `offset` and `limit` play no part.
+        """
 
     @abstractmethod
     def changed_names(self, registry: str, *, after: int) -> list[Row]:
@@ -63,8 +76,11 @@ class WritableModels(ReadModels):
     def apply(self, position: int, changes: Iterable[Change]) -> None:
         """Carry out the changes of one event at its position, in order.
 
+        After an error the caller undoes the event: some of its changes may have been made.
+
         Raises:
             NameTakenError: A change would give two live records of a registry one name.
+            CorruptLogError: A change is about a record that is not there.
         """
 
     @abstractmethod
@@ -74,3 +90,31 @@ class WritableModels(ReadModels):
     @abstractmethod
     def clear(self) -> None:
         """Empty every table: for rebuilds."""
+
+
+def oldest_first(table: str) -> tuple[str, ...]:
+    """Return by which columns rows of one position are sorted: place within it, then key."""
+    described = TABLES[table]
+    has_place = table in {"link", "intent"}
+    return (*(("ordinal",) if has_place else ()), *described.key)
+
+
+def name_taken(table: str, name: object) -> NameTakenError:
+    """Return the error for a name that another live record bears."""
+    return NameTakenError(
+        f"{table} '{name}': the name is taken by another live record; "
+        "load that one, or choose another name",
+        registry=table,
+        name=name,
+    )
+
+
+def not_there(position: int, change: Amended, found: int) -> CorruptLogError:
+    """Return the error for a change of a record that has no valid row, or several."""
+    key = ", ".join(f"{name} {value}" for name, value in change.key.items())
+    return CorruptLogError(
+        f"event at position {position} changes {change.table} {key}: expected 1 valid row, "
+        f"found {found}; rebuild the read models, and audit the log if that does not help",
+        position=position,
+        table=change.table,
+    )

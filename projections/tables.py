@@ -70,6 +70,8 @@ def _registry_table(spec: RegistrySpec) -> Table:
     indexes = [
         Index(columns=("natural", "n", "from_position")),
         Index(columns=("created_position", "from_position")),
+        # What changed since a position: name indexes catch up by it, and differences are told.
+        Index(columns=("from_position",)),
     ]
     indexes += [
         Index(columns=(field.name, "from_position")) for field in spec.fields if field.is_indexed
@@ -95,8 +97,10 @@ LINK = Table(
         Column("ordinal", "integer"),
         Column("run"),
     ),
-    key=("field", "source", "target"),
-    indexes=(Index(columns=("field", "target", "from_position")),),
+    # Neither begins with the field: a planner without statistics would take it for selective, and
+    # read all links of a kind to find those of one record.
+    key=("source", "field", "target"),
+    indexes=(Index(columns=("target", "field", "from_position")),),
 )
 
 ARTIFACT_KEY = Table(

@@ -33,7 +33,7 @@ from ledger.events import (
 )
 from ledger.ids import StreamId
 from ledger.schema import ARTIFACT, COLLECTION, LIVE, WITHDRAWN
-from projections.select import Order, Select, Test
+from projections.select import Select, Test
 
 
 def find_content(facts: Facts, command: SaveArtifact) -> Row | None:
@@ -270,7 +270,7 @@ def _collection_family(command: SaveCollection, facts: Facts) -> Row | None:
         Select(
             registry="collection",
             where=Test(("name",), "exact", command.name),
-            order=(Order("created_position", descending=True),),
+            reverse=True,
             limit=1,
         )
     )

@@ -24,7 +24,7 @@ from ledger.errors import VersionPinnedError
 from ledger.events import LedgerEvent, RecordChanged, TransformRegistered
 from ledger.ids import StreamId
 from ledger.schema import WITHDRAWN
-from projections.select import Order, Select, Test
+from projections.select import Select, Test
 
 
 def find_transform(facts: Facts, command: SaveTransform) -> Row | None:
@@ -83,7 +83,7 @@ def save_transform(command: SaveTransform, facts: Facts, stamp: Stamp) -> Decisi
         Select(
             registry="transform",
             where=Test(("uid",), "startswith", command.stem),
-            order=(Order("created_position", descending=True),),
+            reverse=True,
             limit=1,
         )
     )

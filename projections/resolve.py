@@ -1,0 +1,188 @@
+"""What a question may say, checked once for every store.
+
+1. Every step of a path but the last is a relation; the last is a field or a relation, and stands
+   for the uid of the record there where it is a relation.
+2. A value is of the kind of the field it is compared with; None may stand in for any of them.
+3. Parts of a text are looked for in text only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ledger.errors import InvalidValueError, UnknownFieldError
+from ledger.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec
+from projections.select import OPERATORS, And, Not, Or, Select, Test, Where
+from projections.tables import TABLES
+
+_OF_TEXT = frozenset(OPERATORS) - {"exact", "in", "gt", "gte", "lt", "lte", "range", "isnull"}
+_TYPES: dict[FieldKind, type] = {
+    "text": str,
+    "json": str,
+    "integer": int,
+    "time": int,
+    "boolean": bool,
+}
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
+
+class Readable(msgspec.Struct, frozen=True):
+    """What one record shows under a name: a column of its table, or a virtual field."""
+
+    name: str
+    kind: FieldKind
+    is_virtual: bool = False
+
+
+def registry_of(name: str) -> RegistrySpec:
+    """Return the registry of that name.
+
+    Raises:
+        UnknownFieldError: There is none.
+    """
+    spec = REGISTRIES.get(name)
+    if spec is None:
+        raise UnknownFieldError(
+            f"there is no registry '{name}'; there are {', '.join(REGISTRIES)}", registry=name
+        )
+    return spec
+
+
+def readable(spec: RegistrySpec, name: str) -> Readable:
+    """Return what a record shows under a name; for a relation to one record, the other's uid.
+
+    Raises:
+        UnknownFieldError: The registry has no such field.
+        InvalidValueError: It is a relation to many records.
+    """
+    match spec.require(name):
+        case RelationSpec(is_many=False, column=str(column)):
+            return Readable(column, "text")
+        case RelationSpec():
+            raise InvalidValueError(
+                f"{spec.title}.{name} leads to several records: expected a field of the record "
+                "itself; to order by it, or to list its values, start from the other registry",
+                field=name,
+            )
+        case field:
+            return Readable(name, field.kind, field.is_virtual)
+
+
+def check(select: Select) -> RegistrySpec:
+    """Return the registry asked about; every path, operator and value of the question is sound.
+
+    Raises:
+        UnknownFieldError: A path names what a registry does not have.
+        InvalidValueError: A path stops short or goes too far, or a value is of another kind.
+    """
+    spec = registry_of(select.registry)
+    _check_where(spec, select.where)
+    for order in select.order:
+        readable(spec, order.field)
+    for name, number in (("offset", select.offset), ("limit", select.limit)):
+        if number is not None and not 0 <= number <= _MOST:
+            raise InvalidValueError(f"{name}: expected 0 or more, got {number}", field=name)
+    return spec
+
+
+def _check_where(spec: RegistrySpec, where: Where) -> None:
+    match where:
+        case Test():
+            _check_test(spec, where)
+        case And() | Or():
+            for item in where.items:
+                _check_where(spec, item)
+        case Not():
+            _check_where(spec, where.item)
+
+
+def _check_test(spec: RegistrySpec, test: Test) -> None:
+    here = spec
+    kind: FieldKind = "text"
+    for place, name in enumerate(test.path, start=1):
+        found = here.require(name)
+        if isinstance(found, RelationSpec):
+            here = REGISTRIES[found.target]
+        elif place < len(test.path):
+            raise InvalidValueError(
+                f"{_label(test)}: {here.title}.{name} is a field and leads nowhere; "
+                "end the path there",
+                path=test.path,
+            )
+        else:
+            kind = found.kind
+    if not test.path or test.operator not in OPERATORS:
+        raise InvalidValueError(
+            f"{_label(test)}: expected a path and one of {', '.join(OPERATORS)}", path=test.path
+        )
+    if test.operator in _OF_TEXT and kind not in {"text", "json"}:
+        raise InvalidValueError(
+            f"{_label(test)}: {test.operator} compares text, and {test.path[-1]} is {kind}; "
+            "use exact, in, range, gt, gte, lt, lte or isnull",
+            path=test.path,
+        )
+    _check_value(test, kind)
+
+
+def _check_value(test: Test, kind: FieldKind) -> None:
+    match test.operator:
+        case "isnull":
+            if not isinstance(test.value, bool):
+                raise _wrong(test, "true or false", test.value)
+        case "in":
+            if not isinstance(test.value, tuple):
+                raise _wrong(test, "a tuple of values", test.value)
+            for value in test.value:
+                _check_one(test, kind, value)
+        case "range":
+            if not isinstance(test.value, tuple) or len(test.value) != len(("low", "high")):
+                raise _wrong(test, "a tuple of two values", test.value)
+            for value in test.value:
+                _check_one(test, kind, value)
+        case _:
+            _check_one(test, kind, test.value)
+
+
+def _check_one(test: Test, kind: FieldKind, value: Any) -> None:
+    if value is None:
+        return
+    if not isinstance(value, _TYPES[kind]) or (kind != "boolean" and isinstance(value, bool)):
+        raise _wrong(test, kind, value)
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise _wrong(test, "valid Unicode", value) from error
+    elif isinstance(value, int) and not _LEAST <= value <= _MOST:
+        raise _wrong(test, "an integer of 64 bits", value)
+
+
+def _wrong(test: Test, expected: str, value: object) -> InvalidValueError:
+    # A value may be as long as a document: its beginning says enough.
+    shown = repr(value)[:60]
+    return InvalidValueError(
+        f"{_label(test)}: expected {expected}, got {type(value).__name__} {shown}", path=test.path
+    )
+
+
+def _label(test: Test) -> str:
+    return f"filter {'__'.join((*test.path, test.operator))}"
+
+
+def require_columns(table: str, names: Iterable[str]) -> None:
+    """See to it that a table has all these columns.
+
+    Raises:
+        UnknownFieldError: It has not; the message names the first that is missing.
+    """
+    for name in names:
+        if name not in TABLES[table].column_names:
+            raise UnknownFieldError(
+                f"table {table} has no column '{name}'; it has "
+                f"{', '.join(TABLES[table].column_names)}",
+                field=name,
+                table=table,
+            )

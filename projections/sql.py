@@ -1,0 +1,322 @@
+"""The read models in a database: questions to SQL, rows back to plain data.
+
+1. A store is bound to a connection that others open, commit and roll back.
+2. Every statement is built here or in the modules beside it from data, once for all databases;
+   a `Dialect` says what differs.
+3. Rows come back as dictionaries in the order of the table's columns, with booleans as `bool`.
+4. After an error inside `apply` the transaction has to be rolled back: half an event may be there.
+"""
+
+# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, Protocol
+
+from ledger.errors import NameTakenError
+from ledger.schema import LIVE
+from projections import sql_tables
+from projections.fold import Amended, Change, Closed, Opened
+from projections.resolve import check, readable, registry_of, require_columns
+from projections.select import Select
+from projections.sql_dialect import Dialect, Fragment, column, ever, every, quoted, valid
+from projections.sql_where import Conditions
+from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
+from projections.tables import TABLES
+
+_GUARDED = sql_tables.guarded_names()
+
+
+class Cursor(Protocol):
+    """What a statement leaves behind."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows, each iterable over its values."""
+
+
+class Executor(Protocol):
+    """A connection or cursor of a database."""
+
+    def execute(self, sql: str, parameters: Sequence[Any], /) -> Cursor:
+        """Carry out a statement."""
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Cursor:
+        """Carry out a statement once for each set of parameters."""
+
+
+class SqlModels(WritableModels):
+    """The store of the interval tables in any database that has a dialect."""
+
+    dialect: ClassVar[Dialect]
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def create(self, *, indexes: bool = True) -> None:
+        """Make every table, and every index unless those come later (`create_indexes`)."""
+        for statement in sql_tables.create_tables(self.dialect):
+            self._executor.execute(statement, ())
+        if indexes:
+            self.create_indexes()
+
+    def create_indexes(self) -> None:
+        """Make every index; faster after bulk loading than before it."""
+        for statement in sql_tables.create_indexes():
+            self._executor.execute(statement, ())
+
+    def drop(self) -> None:
+        """Remove every table that exists, with its indexes."""
+        for statement in sql_tables.drop_tables():
+            self._executor.execute(statement, ())
+
+    def find(
+        self, table: str, *, at: int | None = None, ever: bool = False, **equals: object
+    ) -> list[Row]:
+        """Return the rows of a table whose columns equal the given values, oldest first."""
+        statement = find_statement(self.dialect, table, at=at, ever=ever, **equals)
+        return _as_rows(self._ask(statement), *_columns_of(table))
+
+    def select(self, select: Select) -> list[Row]:
+        """Return the rows of the registry that answer, in order, with virtual fields computed."""
+        statement = select_statement(self.dialect, select)
+        return _as_rows(self._ask(statement), *_shown_by(select.registry))
+
+    def count(self, select: Select) -> int:
+        """Return how many rows answer; `order`, `offset` and `limit` play no part."""
+        ((number,),) = self._ask(count_statement(self.dialect, select))
+        return int(number)
+
+    def distinct(self, select: Select, field: str) -> list[Any]:
+        """Return the distinct values of one field over all rows that answer, sorted."""
+        found = [value for (value,) in self._ask(distinct_statement(self.dialect, select, field))]
+        if readable(registry_of(select.registry), field).kind == "boolean":
+            return [None if value is None else bool(value) for value in found]
+        return found
+
+    def changed_names(self, registry: str, *, after: int) -> list[Row]:
+        """Return `uid`, `name`, `is_live`, `position` of each record that changed since."""
+        found = self._ask(changed_names_statement(self.dialect, registry, after=after))
+        return [
+            {"uid": uid, "name": name, "is_live": state == LIVE, "position": position}
+            for uid, name, state, position in found
+        ]
+
+    def apply(self, position: int, changes: Iterable[Change]) -> None:
+        """Carry out the changes of one event at its position, in order."""
+        for change in changes:
+            try:
+                self._carry_out(position, change)
+            except self.dialect.conflicts as error:
+                table = change.table
+                if table in _GUARDED and self.dialect.is_name_conflict(error, table):
+                    raise self._name_taken(change) from error
+                raise
+
+    def load(self, table: str, rows: Sequence[Row]) -> None:
+        """Add finished rows, both bounds included, to a table: for rebuilds."""
+        names = TABLES[table].column_names
+        self._executor.executemany(
+            sql_tables.load(self.dialect, table), [[row[name] for name in names] for row in rows]
+        )
+
+    def clear(self) -> None:
+        """Empty every table: for rebuilds."""
+        for statement in sql_tables.clear_tables():
+            self._executor.execute(statement, ())
+
+    def _carry_out(self, position: int, change: Change) -> None:
+        execute, dialect, table = self._executor.execute, self.dialect, change.table
+        match change:
+            case Opened(values=values):
+                execute(
+                    sql_tables.insert(dialect, table, tuple(values)), (*values.values(), position)
+                )
+            case Amended(key=key, values=values):
+                where = tuple(key)
+                of_key = tuple(key.values())
+                ended = execute(sql_tables.close(dialect, table, where), (position, *of_key))
+                if ended.rowcount != 1:
+                    raise not_there(position, change, ended.rowcount)
+                execute(
+                    sql_tables.reopen(dialect, table, where, tuple(values)),
+                    (*values.values(), position, *of_key, position),
+                )
+            case Closed(matching=matching):
+                execute(
+                    sql_tables.close(dialect, table, tuple(matching)),
+                    (position, *matching.values()),
+                )
+
+    def _name_taken(self, change: Change) -> NameTakenError:
+        # A record taken out of the trash brings its name along; the change does not tell it.
+        # Databases that refuse further statements after an error override this.
+        name = None if isinstance(change, Closed) else change.values.get("name")
+        if name is None and isinstance(change, Amended):
+            name = self.find(change.table, ever=True, **change.key)[-1]["name"]
+        return name_taken(change.table, name)
+
+    def _ask(self, statement: Fragment) -> list[Any]:
+        return self._executor.execute(statement.text, statement.params).fetchall()
+
+
+def find_statement(
+    dialect: Dialect, table: str, *, at: int | None = None, ever: bool = False, **equals: object
+) -> Fragment:
+    """Return the question for rows of a table that equal given values."""
+    text = _find_text(
+        dialect,
+        table,
+        at is not None,
+        ever,
+        tuple((name, _in_text(name, value)) for name, value in equals.items()),
+    )
+    given = tuple(value for name, value in equals.items() if _in_text(name, value) is None)
+    bounds = () if at is None else (at,) if ever else (at, at)
+    return Fragment(text, given + bounds)
+
+
+def _in_text(name: str, value: object) -> str | None:
+    """Return a test that stands in the text itself; None where the value is a parameter.
+
+    A state does, for the planner to prove that a partial index serves: as a parameter it would
+    make SQLite plan the statement anew each time.
+    """
+    if value is None:
+        return "IS NULL"
+    return f"= {value:d}" if name == "state" and isinstance(value, int) else None
+
+
+@lru_cache(maxsize=1024)
+def _find_text(
+    dialect: Dialect,
+    table: str,
+    is_bounded: bool,  # noqa: FBT001 (a cache takes its arguments by place)
+    is_ever: bool,  # noqa: FBT001
+    equals: tuple[tuple[str, str | None], ...],
+) -> str:
+    require_columns(table, [name for name, _ in equals])
+    # The bound's value is not part of the text; any number stands for it here.
+    at = 0 if is_bounded else None
+    tests = [
+        Fragment(f"{column('t', name)} {test or f'= {dialect.placeholder}'}")
+        for name, test in equals
+    ]
+    tests.append(ever(dialect, "t", at) if is_ever else valid(dialect, "t", at))
+    described = TABLES[table]
+    order = ("from_position", *oldest_first(table))
+    return (
+        f"SELECT {', '.join(column('t', name) for name in described.column_names)} "
+        f"FROM {quoted(table)} AS t WHERE {every(tests).text} "
+        f"ORDER BY {', '.join(column('t', name) + dialect.ascending for name in order)}"
+    )
+
+
+def select_statement(dialect: Dialect, select: Select) -> Fragment:
+    """Return the question for the rows of a registry that answer."""
+    spec = check(select)
+    conditions = Conditions(dialect, select.at)
+    names, _ = _shown_by(spec.name)
+    shown = [conditions.value(spec, "t", name) for name in names]
+    where = conditions.answers(spec, "t", select)
+    keys = [
+        (conditions.value(spec, "t", readable(spec, order.field).name), order.descending)
+        for order in select.order
+    ]
+    keys.append((Fragment(column("t", "created_position")), False))
+    order_by = ", ".join(
+        key.text + (dialect.descending if descending != select.reverse else dialect.ascending)
+        for key, descending in keys
+    )
+    text = (
+        f"SELECT {', '.join(it.text for it in shown)} FROM {quoted(spec.name)} AS t "
+        f"WHERE {where.text} ORDER BY {order_by}"
+    )
+    params = [*_params(shown), *where.params, *_params(key for key, _ in keys)]
+    if select.limit is not None or select.offset:
+        text += f" LIMIT {dialect.placeholder} OFFSET {dialect.placeholder}"
+        params += [dialect.no_limit if select.limit is None else select.limit, select.offset]
+    return Fragment(text, tuple(params))
+
+
+def count_statement(dialect: Dialect, select: Select) -> Fragment:
+    """Return the question how many rows answer."""
+    spec = check(select)
+    where = Conditions(dialect, select.at).answers(spec, "t", select)
+    return Fragment(
+        f"SELECT count(*) FROM {quoted(spec.name)} AS t WHERE {where.text}", where.params
+    )
+
+
+def distinct_statement(dialect: Dialect, select: Select, field: str) -> Fragment:
+    """Return the question for the distinct values of a field."""
+    spec = check(select)
+    conditions = Conditions(dialect, select.at)
+    value = conditions.value(spec, "t", readable(spec, field).name)
+    where = conditions.answers(spec, "t", select)
+    return Fragment(
+        f"SELECT DISTINCT {value.text} FROM {quoted(spec.name)} AS t WHERE {where.text} "
+        f"ORDER BY 1{dialect.ascending}",
+        value.params + where.params,
+    )
+
+
+def changed_names_statement(dialect: Dialect, registry: str, *, after: int) -> Fragment:
+    """Return the question which records changed after a position, and their names.
+
+    Raises:
+        UnknownFieldError: Records of this registry have no name.
+    """
+    spec = registry_of(registry)
+    spec.require("name")
+    now = valid(dialect, "t", None)
+    return Fragment(
+        f"SELECT t.uid, {column('t', 'name')}, t.state, t.from_position "
+        f"FROM {quoted(registry)} AS t "
+        f"WHERE t.from_position > {dialect.placeholder} AND {now.text} ORDER BY t.from_position",
+        (after,),
+    )
+
+
+def _params(fragments: Iterable[Fragment]) -> tuple[Any, ...]:
+    return tuple(value for fragment in fragments for value in fragment.params)
+
+
+@lru_cache(maxsize=64)
+def _columns_of(table: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns of a table, bounds included, and which of them are booleans."""
+    described = TABLES[table]
+    return (
+        described.column_names,
+        tuple(it.name for it in described.columns if it.kind == "boolean"),
+    )
+
+
+@lru_cache(maxsize=64)
+def _shown_by(registry: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a selected row holds, and which of it are booleans."""
+    spec = registry_of(registry)
+    virtual = tuple(
+        name
+        for name in ("is_trashed", "is_latest")
+        if (field := spec.field(name)) is not None and field.is_virtual
+    )
+    columns = tuple(it.name for it in TABLES[registry].columns)
+    booleans = tuple(it.name for it in TABLES[registry].columns if it.kind == "boolean")
+    return (*columns, "from_position", *virtual), (*booleans, *virtual)
+
+
+def _as_rows(
+    found: Iterable[Iterable[Any]], names: tuple[str, ...], booleans: tuple[str, ...]
+) -> list[Row]:
+    rows = [dict(zip(names, values, strict=True)) for values in found]
+    for name in booleans:
+        for row in rows:
+            if row[name] is not None:
+                row[name] = bool(row[name])
+    return rows

@@ -1,0 +1,126 @@
+"""Statements that make and change the interval tables, the same for every database.
+
+1. A row begins with an INSERT. It is amended by ending it and inserting, from the row just ended,
+   one that differs in the changed columns; so the log's event need not know the others.
+2. A unique index is partial: it holds the rows that are valid and live, and no history.
+3. Each text depends on table and columns only, and is built once.
+"""
+
+# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ledger.schema import LIVE
+from projections.resolve import require_columns
+from projections.sql_dialect import Dialect, quoted
+from projections.tables import FOREVER, TABLES, Index, Table
+
+_BOUNDS = ("from_position", "to_position")
+
+
+def create_tables(dialect: Dialect) -> list[str]:
+    """Return the statements that make every table, without its indexes."""
+    return [_create_table(dialect, table) for table in TABLES.values()]
+
+
+def create_indexes() -> list[str]:
+    """Return the statements that make every index: after bulk loading, or before."""
+    return [_create_index(table, index) for table in TABLES.values() for index in table.indexes]
+
+
+def drop_tables() -> list[str]:
+    """Return the statements that remove every table with its indexes, those that exist."""
+    return [f"DROP TABLE IF EXISTS {quoted(name)}" for name in TABLES]
+
+
+def clear_tables() -> list[str]:
+    """Return the statements that empty every table."""
+    return [f"DELETE FROM {quoted(name)}" for name in TABLES]
+
+
+@lru_cache(maxsize=1024)
+def insert(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """Return the INSERT of a row that begins: values of `columns`, then its position.
+
+    Raises:
+        UnknownFieldError: The table has no such column.
+    """
+    require_columns(table, columns)
+    names = ", ".join(map(quoted, (*columns, *_BOUNDS)))
+    marks = ", ".join([dialect.placeholder] * (len(columns) + 1))
+    return f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks}, {FOREVER})"
+
+
+@lru_cache(maxsize=1024)
+def close(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """Return the UPDATE that ends valid rows: a position, then the values of `columns` they have.
+
+    Raises:
+        UnknownFieldError: The table has no such column.
+    """
+    require_columns(table, columns)
+    tests = " AND ".join(f"{quoted(name)} = {dialect.placeholder}" for name in columns)
+    return (
+        f"UPDATE {quoted(table)} SET to_position = {dialect.placeholder} "
+        f"WHERE {tests} AND to_position = {FOREVER}"
+    )
+
+
+@lru_cache(maxsize=1024)
+def reopen(dialect: Dialect, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    """Return the INSERT of the row that follows one just ended.
+
+    Its parameters are the new values of `columns`, the position at which it begins, the values of
+    `key`, and that position again.
+
+    Raises:
+        UnknownFieldError: The table has no such column.
+    """
+    require_columns(table, (*key, *columns))
+    mark = dialect.placeholder
+    kept = [it.name for it in TABLES[table].columns if it.name not in columns]
+    names = ", ".join(map(quoted, (*columns, *_BOUNDS, *kept)))
+    values = ", ".join((*[mark] * (len(columns) + 1), str(FOREVER), *map(quoted, kept)))
+    tests = " AND ".join(f"{quoted(name)} = {mark}" for name in key)
+    return (
+        f"INSERT INTO {quoted(table)} ({names}) SELECT {values} "
+        f"FROM {quoted(table)} WHERE {tests} AND to_position = {mark}"
+    )
+
+
+def load(dialect: Dialect, table: str) -> str:
+    """Return the INSERT of a finished row: values of all its columns, bounds included."""
+    names = TABLES[table].column_names
+    marks = ", ".join([dialect.placeholder] * len(names))
+    return f"INSERT INTO {quoted(table)} ({', '.join(map(quoted, names))}) VALUES ({marks})"
+
+
+def guarded_names() -> frozenset[str]:
+    """Return the tables in which a unique index guards the live names."""
+    return frozenset(
+        table.name
+        for table in TABLES.values()
+        if any(index.is_unique and index.columns == ("name",) for index in table.indexes)
+    )
+
+
+def _create_table(dialect: Dialect, table: Table) -> str:
+    columns = [f"{quoted(it.name)} {dialect.types[it.kind]}" for it in table.columns]
+    bounds = [f"{name} {dialect.types['integer']} NOT NULL" for name in _BOUNDS]
+    key = ", ".join(map(quoted, (*table.key, "from_position")))
+    body = ", ".join((*columns, *bounds, f"PRIMARY KEY ({key})"))
+    return f"CREATE TABLE {quoted(table.name)} ({body}){dialect.table_suffix}"
+
+
+def _create_index(table: Table, index: Index) -> str:
+    columns = ", ".join(map(quoted, index.columns))
+    if index.is_unique:
+        name = f"{table.name}_live_{'_'.join(index.columns)}"
+        return (
+            f"CREATE UNIQUE INDEX {quoted(name)} ON {quoted(table.name)} ({columns}) "
+            f"WHERE to_position = {FOREVER} AND state = {LIVE}"
+        )
+    name = f"{table.name}_by_{'_'.join(index.columns)}"
+    return f"CREATE INDEX {quoted(name)} ON {quoted(table.name)} ({columns})"

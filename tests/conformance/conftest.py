@@ -1,0 +1,25 @@
+"""What several suites of this folder are run on."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from projections.memory import MemoryModels
+from projections.sqlite import SqliteModels, register_functions
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite-rows"])
+def models(request):
+    if request.param == "memory":
+        yield MemoryModels()
+        return
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        if request.param == "sqlite-rows":
+            connection.row_factory = sqlite3.Row
+        register_functions(connection)
+        store = SqliteModels(connection)
+        store.create()
+        yield store

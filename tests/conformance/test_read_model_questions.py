@@ -1,0 +1,390 @@
+"""What every store of the read models answers, whatever holds it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from ledger.errors import InvalidValueError, UnknownFieldError
+from ledger.schema import REGISTRIES, RelationSpec
+from projections.memory import MemoryModels
+from projections.select import OPERATORS, And, Not, Or, Order, Select
+from projections.select import Test as Is
+from tests import builders as b
+from tests.property.strategies import known_values
+from tests.story import PLOT, RUN_1, RUN_2, STORY, TABBY, TORTIE, A, B, C
+
+
+def uids(models, registry, *tests, **options):
+    where = tests[0] if len(tests) == 1 else And(tests)
+    return [row["uid"] for row in models.select(Select(registry=registry, where=where, **options))]
+
+
+def labels(*names):
+    return b.log(*(b.label_created(name) for name in names))
+
+
+def names(models, *tests, **options):
+    rows = models.select(Select(registry="ulabel", where=And(tests), **options))
+    return [row["name"] for row in rows]
+
+
+# --- which, in what order, as of when -------------------------------------------------------------
+
+
+def test_trash_is_hidden_unless_asked_for(models):
+    b.feed(models, [*labels("tabby", "tortie", "tom")])
+    gone = [b.trashed("ulabel", TABBY), b.withdrawn("ulabel", TORTIE)]
+    b.feed(models, b.log(*gone, after=3))
+    assert names(models) == ["tom"]
+    assert names(models, trash="with") == ["tabby", "tom"]
+    assert names(models, trash="only") == ["tabby"]
+    assert names(models, trash="only", at=3) == []
+    assert names(models, at=3) == ["tabby", "tortie", "tom"]
+    rows = models.select(Select(registry="ulabel", trash="with"))
+    assert [row["is_trashed"] for row in rows] == [True, False]
+
+
+def test_rows_come_in_the_order_of_creation(models):
+    history = labels("b", "a", "c")
+    b.feed(models, [*history, *b.log(b.changed("ulabel", b.label_uid("b"), name="z"), after=3)])
+    assert names(models) == ["z", "a", "c"]
+    assert names(models, reverse=True) == ["c", "a", "z"]
+
+
+def test_missing_values_sort_first_and_last_in_descending_order(models):
+    described = [b.label_created(it, fields={"description": it}) for it in ("b", "a")]
+    b.feed(models, b.log(described[0], b.label_created("none"), described[1]))
+    by_description = Order("description")
+    assert names(models, order=(by_description,)) == ["none", "a", "b"]
+    assert names(models, order=(Order("description", descending=True),)) == ["b", "a", "none"]
+    assert names(models, order=(by_description,), reverse=True) == ["b", "a", "none"]
+    select = Select(registry="ulabel", limit=1, offset=5)
+    assert models.distinct(select, "description") == [None, "a", "b"]
+
+
+def test_text_sorts_by_code_point(models):
+    unsorted = ["é", "a", "\U00010000", "Z", "\uffff", "z"]
+    b.feed(models, labels(*unsorted))
+    assert names(models, order=(Order("name"),)) == sorted(unsorted)
+    assert models.distinct(Select(registry="ulabel"), "name") == sorted(unsorted)
+
+
+def test_equal_sort_keys_leave_the_order_of_creation(models):
+    b.feed(models, labels("b", "a", "c"))
+    assert names(models, order=(Order("created_by", descending=True),)) == ["b", "a", "c"]
+    assert names(models, order=(Order("created_by"),), reverse=True) == ["c", "a", "b"]
+
+
+def test_a_limit_counts_from_the_offset(models):
+    b.feed(models, labels("a", "b", "c", "d"))
+    assert names(models, offset=1, limit=2) == ["b", "c"]
+    assert names(models, offset=3) == ["d"]
+    assert names(models, limit=0) == []
+    assert models.count(Select(registry="ulabel", offset=1, limit=2)) == 4
+
+
+@pytest.mark.parametrize("page", [{"limit": -1}, {"offset": -1}])
+def test_a_negative_page_is_rejected(models, page):
+    with pytest.raises(InvalidValueError, match="expected 0 or more, got -1"):
+        models.select(Select(registry="ulabel", **page))
+
+
+def test_before_the_first_position_there_is_nothing(models):
+    b.feed(models, STORY)
+    for registry in REGISTRIES:
+        assert models.select(Select(registry=registry, at=0, trash="with")) == []
+
+
+# --- comparisons ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("exact", "straße", ["straße"]),
+        ("iexact", "STRASSE", ["straße"]),
+        ("contains", "%", ["100%"]),
+        ("contains", "", ["straße", "100%", "a_b", "axb"]),
+        ("contains", "_", ["a_b"]),
+        ("icontains", "RASS", ["straße"]),
+        ("startswith", "a", ["a_b", "axb"]),
+        ("startswith", "A", []),
+        ("startswith", "1%", []),
+        ("istartswith", "A", ["a_b", "axb"]),
+        ("istartswith", "STRASS", ["straße"]),
+        ("endswith", "b", ["a_b", "axb"]),
+        ("endswith", "_b", ["a_b"]),
+        ("endswith", "longer than straße", []),
+        ("endswith", "", ["straße", "100%", "a_b", "axb"]),
+        ("iendswith", "SSE", ["straße"]),
+        ("in", ("axb", "100%", "other"), ["100%", "axb"]),
+        ("in", (), []),
+        ("in", (None,), []),
+        ("gt", "a_b", ["straße", "axb"]),
+        ("gte", "a_b", ["straße", "a_b", "axb"]),
+        ("lt", "a_b", ["100%"]),
+        ("lte", "a_b", ["100%", "a_b"]),
+        ("range", ("100%", "a_b"), ["100%", "a_b"]),
+        ("range", ("z", "a"), []),
+        ("range", (None, "z"), []),
+        ("isnull", False, ["straße", "100%", "a_b", "axb"]),
+        ("isnull", True, []),
+        ("exact", None, []),
+        ("contains", None, []),
+    ],
+)
+def test_operators_on_text(models, operator, value, expected):
+    b.feed(models, labels("straße", "100%", "a_b", "axb"))
+    test = Is(("name",), operator, value)
+    assert names(models, test) == expected
+    assert models.count(Select(registry="ulabel", where=test)) == len(expected)
+    others = [it for it in ["straße", "100%", "a_b", "axb"] if it not in expected]
+    assert names(models, Not(test)) == others
+
+
+@pytest.mark.parametrize("last", ["\U0010ffff", "a\U0010ffff", "\ud7ff", "\U0010ffff\U0010ffff"])
+def test_a_prefix_ending_in_the_last_of_a_range_of_code_points_is_found(models, last):
+    b.feed(models, labels(last, last + "x", "b", "\ue000"))
+    assert names(models, Is(("name",), "startswith", last)) == [last, last + "x"]
+
+
+def test_text_with_a_nul_is_compared_whole(models):
+    b.feed(models, labels("a", "a\0b"))
+    many = tuple(f"x{n}" for n in range(100))
+    for test in (
+        Is(("name",), "exact", "a\0b"),
+        Is(("name",), "contains", "\0b"),
+        Is(("name",), "startswith", "a\0"),
+        Is(("name",), "endswith", "\0b"),
+        Is(("name",), "iexact", "A\0B"),
+        Is(("name",), "in", ("a\0b",)),
+        Is(("name",), "in", ("a\0b", *many)),
+    ):
+        assert names(models, test) == ["a\0b"]
+
+
+def test_ten_thousand_values_can_be_asked_for_at_once(models):
+    b.feed(models, labels("tabby", "tortie", "tom"))
+    values = (*(f"cat {n}" for n in range(10_000)), "tortie", "tabby")
+    assert names(models, Is(("name",), "in", values)) == ["tabby", "tortie"]
+    alternatives = Or(tuple(Is(("name",), "exact", value) for value in values[-2_000:]))
+    assert names(models, alternatives) == ["tabby", "tortie"]
+
+
+def test_ten_thousand_numbers_can_be_asked_for_at_once(models):
+    b.feed(models, b.log(b.artifact_registered("a", size=2**63 - 1), b.artifact_registered("b")))
+    test = Is(("size",), "in", (2**63 - 1, *range(10, 10_010)))
+    assert uids(models, "artifact", test) == [A]
+
+
+def test_not_holds_where_a_value_is_missing(models):
+    b.feed(
+        models, b.log(b.label_created("tabby"), b.label_created("tom", fields={"description": ""}))
+    )
+    test = Is(("description",), "exact", "")
+    assert names(models, test) == ["tom"]
+    assert names(models, Not(test)) == ["tabby"]
+    assert names(models, Not(Not(test))) == ["tom"]
+    assert names(models, Not(And((test, Is(("name",), "exact", "tom"))))) == ["tabby"]
+    assert names(models, Is(("description",), "isnull", value=True)) == ["tabby"]
+
+
+def test_no_conditions_hold_for_all_and_no_alternatives_for_none(models):
+    b.feed(models, labels("tabby"))
+    assert names(models, And(())) == ["tabby"]
+    assert names(models, Or(())) == []
+    assert names(models, Not(And(()))) == []
+    assert names(models, Not(Or(()))) == ["tabby"]
+
+
+# --- relations, keys, versions --------------------------------------------------------------------
+
+
+def test_a_test_over_a_relation_to_many_holds_where_any_record_passes(models):
+    b.feed(models, STORY)
+    before = 12
+    of_label = Is(("labels", "name"), "exact", "tortie")
+    assert uids(models, "artifact", of_label, at=before) == [A, B]
+    assert uids(models, "artifact", Not(of_label), at=before) == [C]
+    assert uids(models, "artifact", Is(("labels",), "exact", TABBY), at=before) == [A]
+    assert uids(models, "artifact", Is(("labels",), "exact", TABBY)) == []
+    both = (Is(("labels",), "exact", TABBY), Is(("labels",), "exact", TORTIE))
+    assert uids(models, "artifact", *both, at=before) == [A]
+
+
+def test_relations_lead_back(models):
+    b.feed(models, STORY)
+    assert uids(models, "ulabel", Is(("artifacts",), "exact", A), at=12) == [TABBY, TORTIE]
+    assert uids(models, "transform", Is(("runs", "name"), "exact", "first")) == [PLOT]
+    assert uids(models, "run", Is(("outputs", "hash"), "exact", "a")) == [RUN_1]
+    assert uids(models, "artifact", Is(("input_of",), "in", (RUN_2,))) == [A]
+    assert uids(models, "run", Is(("ulabels", "name"), "exact", "mackerel")) == [RUN_1]
+
+
+def test_a_relation_leads_over_another(models):
+    b.feed(models, STORY)
+    test = Is(("run", "transform", "key"), "exact", "plot.py")
+    assert uids(models, "artifact", test) == [A, C]
+    assert uids(models, "artifact", test, at=15) == [A, B]
+    over_links = Is(("collections", "artifacts", "hash"), "exact", "b")
+    assert uids(models, "artifact", over_links, at=20) == [A, B]
+
+
+def test_trashed_records_count_at_the_end_of_a_relation_and_withdrawn_ones_do_not(models):
+    b.feed(models, STORY)
+    assert uids(models, "artifact", Is(("labels", "name"), "exact", "tortie")) == [A]
+    assert uids(models, "ulabel", Is(("artifacts", "hash"), "exact", "b"), trash="only") == []
+    assert uids(models, "ulabel", Is(("artifacts",), "exact", B), at=27, trash="only") == [TORTIE]
+
+
+def test_a_relation_is_missing_where_it_leads_to_no_record(models):
+    b.feed(models, STORY)
+    for value, expected in ((True, [C]), (False, [A])):
+        assert uids(models, "artifact", Is(("labels",), "isnull", value)) == expected
+    for value, expected in ((True, [RUN_1]), (False, [RUN_2])):
+        assert uids(models, "run", Is(("forked_from",), "isnull", value)) == expected
+        # Where the path leads to no record, there is none whose value could be missing.
+        assert uids(models, "run", Is(("forked_from", "error"), "isnull", value)) == (
+            [RUN_2] if value else []
+        )
+
+
+def test_a_key_matches_whatever_ever_bore_it(models):
+    b.feed(models, STORY)
+    test = Is(("key",), "exact", "data/a.csv")
+    assert uids(models, "artifact", test) == [A]
+    assert uids(models, "artifact", test, at=27) == [A, B]
+    assert uids(models, "artifact", Is(("key",), "contains", "a.csv"), at=7) == [A]
+    assert uids(models, "artifact", Is(("key",), "isnull", value=True), at=19) == [C]
+    assert uids(models, "artifact", Is(("key",), "isnull", value=True)) == []
+    assert uids(models, "run", Is(("inputs", "key"), "startswith", "data/")) == [RUN_2]
+    assert models.distinct(Select(registry="artifact"), "key") == ["data/a.csv", "other.csv"]
+
+
+def latest(models, registry, at=None):
+    return uids(models, registry, Is(("is_latest",), "exact", value=True), at=at)
+
+
+def test_the_artifact_that_a_key_points_at_is_the_latest(models):
+    b.feed(models, STORY)
+    assert latest(models, "artifact", at=7) == [A]
+    assert latest(models, "artifact", at=9) == [B, C]
+    # The key went back to the first content, whatever revises what.
+    assert latest(models, "artifact", at=19) == [A, C]
+    rows = models.select(Select(registry="artifact", at=19))
+    assert [row["is_latest"] for row in rows] == [True, False, True]
+
+
+def test_without_keys_the_end_of_the_family_is_the_latest(models):
+    history = [b.artifact_registered("a"), b.artifact_registered("b", revises=A)]
+    b.feed(models, b.log(*history, b.trashed("artifact", B), b.withdrawn("artifact", B)))
+    assert latest(models, "artifact", at=1) == [A]
+    assert latest(models, "artifact", at=2) == [B]
+    # A revision in the trash may come back; a withdrawn one never does.
+    assert latest(models, "artifact", at=3) == []
+    assert latest(models, "artifact") == [A]
+
+
+def test_a_withdrawn_revision_gives_its_place_back(models):
+    b.feed(models, STORY)
+    study = b.collection_uid("study")
+    assert latest(models, "collection", at=27) == [b.collection_uid("study 2")]
+    assert latest(models, "collection") == [study]
+    assert latest(models, "transform") == [b.transform_uid("plot v2")]
+
+
+# --- questions that cannot be asked ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("test", "error", "message"),
+    [
+        (Is(("nme",), "exact", "a"), UnknownFieldError, "did you mean 'name'"),
+        (Is(("artifacts", "nme"), "exact", "a"), UnknownFieldError, "Artifact has no field"),
+        (Is(("name", "uid"), "exact", "a"), InvalidValueError, "leads nowhere"),
+        (Is((), "exact", "a"), InvalidValueError, "expected a path"),
+        (Is(("name",), "like", "a"), InvalidValueError, "expected a path and one of exact"),
+        (Is(("created_at",), "contains", "a"), InvalidValueError, "compares text"),
+        (Is(("name",), "exact", 5), InvalidValueError, "expected text, got int 5"),
+        (Is(("created_at",), "gt", "a"), InvalidValueError, "expected time, got str"),
+        (Is(("created_at",), "gt", value=True), InvalidValueError, "expected time, got bool"),
+        (Is(("created_at",), "gt", 2**63), InvalidValueError, "integer of 64 bits"),
+        (Is(("is_trashed",), "exact", 1), InvalidValueError, "expected boolean, got int"),
+        (Is(("name",), "exact", "\ud800"), InvalidValueError, "valid Unicode"),
+        (Is(("name",), "in", "abc"), InvalidValueError, "a tuple of values"),
+        (Is(("name",), "in", ("a", 5)), InvalidValueError, "expected text, got int 5"),
+        (Is(("name",), "range", ("a",)), InvalidValueError, "a tuple of two"),
+        (Is(("name",), "isnull", 1), InvalidValueError, "true or false"),
+        (Not(Or((Is(("nme",), "exact", "a"),))), UnknownFieldError, "no field 'nme'"),
+    ],
+)
+def test_an_unsound_question_is_rejected(models, test, error, message):
+    select = Select(registry="ulabel", where=test)
+    for ask in (models.select, models.count, lambda it: models.distinct(it, "name")):
+        with pytest.raises(error, match=message):
+            ask(select)
+
+
+def test_a_question_to_an_unknown_registry_is_rejected(models):
+    with pytest.raises(UnknownFieldError, match="no registry 'tissue'"):
+        models.select(Select(registry="tissue"))
+
+
+def test_ordering_by_what_leads_to_many_is_rejected(models):
+    with pytest.raises(InvalidValueError, match="leads to several records"):
+        models.select(Select(registry="artifact", order=(Order("labels"),)))
+    with pytest.raises(InvalidValueError, match="leads to several records"):
+        models.distinct(Select(registry="artifact"), "labels")
+    with pytest.raises(UnknownFieldError, match="no field 'colour'"):
+        models.distinct(Select(registry="artifact"), "colour")
+
+
+# --- every path, every operator -------------------------------------------------------------------
+
+
+def every_path(registry, depth):
+    """Every path of up to `depth` relations, with the registry at its end."""
+    spec = REGISTRIES[registry]
+    names = [*(it.name for it in spec.fields), "uid", "created_at", "is_trashed"]
+    for name in (*names, *(it.name for it in spec.relations)):
+        yield (name,), spec
+    if depth:
+        for relation in spec.relations:
+            for path, end in every_path(relation.target, depth - 1):
+                yield (relation.name, *path), end
+
+
+def every_test(path, spec, known):
+    found = spec.require(path[-1])
+    if isinstance(found, RelationSpec):
+        kind, values = "text", known[found.target, "uid"]
+    else:
+        kind, values = found.kind, known.get((spec.name, found.name), [])
+    values = sorted(values)[:2] or [{"boolean": True}.get(kind, "a" if kind == "text" else None)]
+    yield from (Is(path, "isnull", it) for it in (True, False))
+    operators = OPERATORS if kind in {"text", "json"} else ("exact", "in", "gte", "lt", "range")
+    for operator in operators:
+        if operator == "in":
+            yield Is(path, operator, tuple(values))
+        elif operator == "range":
+            yield Is(path, operator, (values[0], values[-1]))
+        elif operator != "isnull":
+            yield from (Is(path, operator, it) for it in values)
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_every_path_and_operator_answers_as_plain_python_does(models, registry):
+    """A sweep: each path, operator and trash mode, now and then, each as it is and turned round."""
+    oracle, known = MemoryModels(), known_values(STORY)
+    b.feed(oracle, STORY)
+    b.feed(models, STORY)
+    # Cycled, not multiplied: each path meets each of them with one operator or another.
+    moments = itertools.cycle([(None, "without"), (12, "with"), (22, "only"), (19, "without")])
+    for path, end in every_path(registry, 1):
+        for test in every_test(path, end, known):
+            at, trash = next(moments)
+            for where in (test, Not(test)):
+                select = Select(registry=registry, where=where, at=at, trash=trash)
+                assert models.select(select) == oracle.select(select), select

@@ -1,0 +1,157 @@
+"""Whatever happened and whatever is asked, the databases answer as the plain Python store does."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from projections.memory import MemoryModels
+from projections.select import Select
+from projections.sqlite import SqliteModels, register_functions
+from projections.tables import TABLES
+from tests.builders import feed
+from tests.property.strategies import finds, histories, known_values, readable_names, selects
+
+
+@contextmanager
+def in_sqlite(history) -> Iterator[SqliteModels]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        register_functions(connection)
+        models = SqliteModels(connection)
+        models.create()
+        feed(models, history)
+        yield models
+    finally:
+        connection.close()
+
+
+def in_memory(history) -> MemoryModels:
+    models = MemoryModels()
+    feed(models, history)
+    return models
+
+
+def exactly(answer):
+    """Tell True from 1, and the order of a row's columns."""
+    return repr(answer)
+
+
+def all_answers(models, select: Select, fields):
+    return [
+        models.select(select),
+        models.count(select),
+        *(models.distinct(select, field) for field in fields),
+    ]
+
+
+@st.composite
+def asked(draw):
+    history = draw(histories())
+    questions = selects(head=len(history), known=known_values(history))
+    return history, draw(st.lists(questions, min_size=1, max_size=6))
+
+
+@given(asked(), st.data())
+def test_sqlite_answers_as_memory_does(asked, data):
+    history, questions = asked
+    memory = in_memory(history)
+    with in_sqlite(history) as sqlite:
+        for select in questions:
+            fields = [data.draw(st.sampled_from(readable_names(select.registry)))]
+            found = all_answers(sqlite, select, fields)
+            assert exactly(found) == exactly(all_answers(memory, select, fields))
+
+
+@given(histories(), st.data())
+def test_sqlite_finds_rows_as_memory_does(history, data):
+    memory = in_memory(history)
+    looks = data.draw(st.lists(finds(head=len(history)), min_size=1, max_size=6))
+    after = data.draw(st.integers(0, len(history)))
+    with in_sqlite(history) as sqlite:
+        for table, arguments in looks:
+            found = sqlite.find(table, **arguments)
+            assert exactly(found) == exactly(memory.find(table, **arguments))
+        for registry in ("ulabel", "collection", "transform", "run"):
+            changed = sqlite.changed_names(registry, after=after)
+            assert exactly(changed) == exactly(memory.changed_names(registry, after=after))
+
+
+@given(asked())
+def test_as_of_the_head_equals_now(asked):
+    history, questions = asked
+    head = len(history)
+    with in_sqlite(history) as sqlite:
+        for models in (sqlite, in_memory(history)):
+            for question in questions:
+                now, then = (
+                    msgspec.structs.replace(question, at=None),
+                    msgspec.structs.replace(question, at=head),
+                )
+                fields = readable_names(question.registry)[:3]
+                assert all_answers(models, now, fields) == all_answers(models, then, fields)
+
+
+@given(asked(), st.data())
+def test_the_past_answers_as_if_the_log_had_ended_there(asked, data):
+    history, questions = asked
+    end = data.draw(st.integers(0, len(history)))
+    before = in_memory(history[:end])
+    with in_sqlite(history) as sqlite:
+        for question in questions:
+            now, then = (
+                msgspec.structs.replace(question, at=None),
+                msgspec.structs.replace(question, at=end),
+            )
+            fields = readable_names(question.registry)[:3]
+            expected = all_answers(before, now, fields)
+            assert all_answers(sqlite, then, fields) == expected
+            assert all_answers(in_memory(history), then, fields) == expected
+
+
+@given(histories())
+def test_finished_rows_can_be_loaded_into_another_store(history):
+    memory, loaded = in_memory(history), MemoryModels()
+    with in_sqlite([]) as sqlite:
+        for table in TABLES:
+            rows = memory.find(table, ever=True)
+            for store in (sqlite, loaded):
+                store.load(table, rows)
+                assert exactly(store.find(table, ever=True)) == exactly(rows)
+
+
+@given(histories(), st.data())
+def test_a_rollback_leaves_what_was_there_before(history, data):
+    end = data.draw(st.integers(0, len(history)))
+    models = in_memory(history[:end])
+    token = models.savepoint()
+    feed(models, history[end:])
+    models.rollback(token)
+    assert contents(models) == contents(in_memory(history[:end]))
+    feed(models, history[end:])
+    assert contents(models) == contents(in_memory(history))
+
+
+@given(histories())
+def test_at_every_position_at_most_one_row_of_a_key_is_valid(history):
+    models = in_memory(history)
+    for at in range(len(history) + 1):
+        for name, table in TABLES.items():
+            keys = [tuple(row[it] for it in table.key) for row in models.find(name, at=at)]
+            assert len(keys) == len(set(keys))
+
+
+@given(histories())
+def test_live_labels_bear_different_names(history):
+    models = in_memory(history)
+    names = [row["name"] for row in models.select(Select(registry="ulabel"))]
+    assert len(names) == len(set(names))
+
+
+def contents(models):
+    return {table: models.find(table, ever=True) for table in TABLES}

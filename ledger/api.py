@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ledger import instance
+from ledger.errors import InvalidValueError
 from ledger.ids import Position
 from ledger.progress import progress
 from ledger.registries.base import Record
@@ -79,7 +80,14 @@ def save(records: Iterable[T]) -> list[T]:
     """
     from ledger.registries.artifact import Artifact  # noqa: PLC0415 (loads hashing)
 
+    if not isinstance(records, Iterable):
+        raise InvalidValueError(f"save: expected a list of records, got {records!r}")
     everything = list(records)
+    for record in everything:
+        if not isinstance(record, Record):
+            raise InvalidValueError(
+                f"save: expected records, got {type(record).__name__} {record!r}"
+            )
     handler = instance.current().handler
     with progress("saving", len(everything)) as step:
         for first in range(0, len(everything), _CHUNK):

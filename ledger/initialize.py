@@ -57,9 +57,11 @@ def initialize(
             f"database '{database.split('://')[0]}://…': this version keeps a ledger in a SQLite "
             "file; leave --db out"
         )
-    where = os.fspath(storage)
+    where: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
+    if not isinstance(where, str) or not where.strip() or not where.isprintable():
+        raise InvalidValueError(f"ledger storage: expected a folder or a URL, got {storage!r}")
     name = _name(where) if name is None else name
-    if not _NAME.fullmatch(name):
+    if not _is_name(name):
         raise InvalidValueError(
             f"ledger name {name!r}: expected 1 to 64 letters, digits, dots, hyphens, underscores"
         )
@@ -140,6 +142,10 @@ def _first_event(database: SqliteDatabase, configuration: Configuration) -> None
     with database.write() as session:
         session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
     database.close()
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def _name(storage: str) -> str:

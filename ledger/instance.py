@@ -114,7 +114,9 @@ def current() -> Ledger:
         # A script that changes its folder in the middle of a run stays with its ledger.
         return _current
     place = locate()
-    if _current is None or _current.place.root != place.root:
+    if _current is None or not _is_same(_current.place, place):
+        # Records of the ledger before keep it; it opens again when one of them needs it.
+        close()
         _current = Ledger(place)
     _found_from = here
     return _current
@@ -128,12 +130,16 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
     """
     global _current, _found_from  # noqa: PLW0603 (as above)
     found = locate(place)
-    if _current is None or _current.place.root != found.root:
-        if _current is not None:
-            close()
+    if _current is None or not _is_same(_current.place, found):
+        close()
         _current = Ledger(found)
     _found_from = None if place is not None else (str(Path.cwd()), os.environ.get(VARIABLE))
     return _current
+
+
+def _is_same(one: Place, other: Place) -> bool:
+    # The id too: a ledger may have been taken away and another made in the same folder.
+    return one.root == other.root and one.configuration.id == other.configuration.id
 
 
 def close() -> None:

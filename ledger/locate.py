@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from ledger.config import FILE, FOLDER, Place, load
-from ledger.errors import ConfigurationError, LedgerNotFoundError
+from ledger.errors import ConfigurationError, InvalidValueError, LedgerNotFoundError
 
 VARIABLE = "METALEDGER_URL"
 
@@ -27,10 +27,14 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
 
     Raises:
         LedgerNotFoundError: There is none.
+        InvalidValueError: `place` is neither path nor text.
         ConfigurationError: Its configuration cannot be read.
     """
     if place is not None:
-        return _named(os.fspath(place), origin="connect()")
+        text: object = os.fspath(place) if isinstance(place, os.PathLike) else place
+        if not isinstance(text, str) or not text.strip() or "\0" in text:
+            raise InvalidValueError(f"connect: expected the folder of a ledger, got {place!r}")
+        return _named(text, origin="connect()")
     named = os.environ.get(VARIABLE)
     if named:
         return _named(named, origin=f"variable {VARIABLE}")

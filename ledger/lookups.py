@@ -22,6 +22,8 @@ class Q:
     """A condition that can be joined: `Q(name="a") | Q(name="b")`, `~Q(key__startswith="x")`."""
 
     def __init__(self, *conditions: Q, **lookups: object) -> None:
+        for condition in conditions:
+            _require_q(condition)
         self._build: Callable[[str], Where] = lambda registry: And(
             (*(q.where(registry) for q in conditions), *_tests(registry, lookups))
         )
@@ -31,13 +33,23 @@ class Q:
         return self._build(registry)
 
     def __and__(self, other: Q) -> Q:
+        _require_q(other)
         return _joined(lambda registry: And((self.where(registry), other.where(registry))))
 
     def __or__(self, other: Q) -> Q:
+        _require_q(other)
         return _joined(lambda registry: Or((self.where(registry), other.where(registry))))
 
     def __invert__(self) -> Q:
         return _joined(lambda registry: Not(self.where(registry)))
+
+
+def _require_q(value: object) -> None:
+    if not isinstance(value, Q):
+        raise InvalidValueError(
+            f"condition: expected Q(...), got {type(value).__name__} {value!r}; "
+            "name a field, as in filter(name='x')"
+        )
 
 
 def _joined(build: Callable[[str], Where]) -> Q:
@@ -53,7 +65,7 @@ def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) 
         UnknownFieldError: A lookup names no field, relation or comparison.
         InvalidValueError: A value is not of its field's kind.
     """
-    return And((*(query.where(registry) for query in queries), *_tests(registry, lookups)))
+    return Q(*queries, **lookups).where(registry)
 
 
 def _tests(registry: str, lookups: dict[str, object]) -> tuple[Where, ...]:

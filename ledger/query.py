@@ -7,6 +7,8 @@ filter it here. Bound to a position it answers as of that position.
 
 from __future__ import annotations
 
+import keyword
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -93,8 +95,11 @@ class Results(Generic[R]):
 
     def to_list(self, field: str | None = None) -> list[Any]:
         """Return every record, or the value of one field of every record, in order."""
-        records = self._fetch()
-        return list(records) if field is None else [getattr(record, field) for record in records]
+        if field is None:
+            return list(self._fetch())
+        # Asked for here, so that an unknown field is refused although there are no records.
+        REGISTRIES[self.registry].require(field)
+        return [getattr(record, field) for record in self._fetch()]
 
     def to_arrow(self) -> Any:
         """Return the records as a `pyarrow.Table`, one row a record; times are UTC."""
@@ -213,10 +218,16 @@ class QuerySet(Results[R]):
         spec = REGISTRIES[self.registry]
         order = []
         for field in fields:
+            if not isinstance(field, str):
+                raise InvalidValueError(f"order_by: expected names of fields, got {field!r}")
             name = field.removeprefix("-")
             found = spec.require(name)
             if not isinstance(found, FieldSpec) or found.is_virtual:
-                raise InvalidValueError(f"{spec.title}: cannot order by '{name}'")
+                names = ", ".join(it.name for it in spec.fields if not it.is_virtual)
+                raise InvalidValueError(
+                    f"{spec.title}: cannot order by '{name}', which no column holds; "
+                    f"there are {names}, created_at, updated_at"
+                )
             order.append(Order(name, descending=field.startswith("-")))
         return self._with(order=tuple(order), reverse=False)
 
@@ -233,6 +244,7 @@ class QuerySet(Results[R]):
         """Return the query itself, which is distinct; with a field, its distinct values."""
         if field is None:
             return self
+        self._refuse_sliced("distinct")
         found = REGISTRIES[self.registry].require(field)
         if not isinstance(found, FieldSpec) or found.is_virtual:
             raise InvalidValueError(f"distinct: '{field}' is no plain field")
@@ -243,6 +255,11 @@ class QuerySet(Results[R]):
         """Return the records that match a text best, best first, narrowed by this query."""
         from ledger.searching import search  # noqa: PLC0415
 
+        self._refuse_sliced("search")
+        if not isinstance(text, str):
+            raise InvalidValueError(f"search: expected text, got {type(text).__name__} {text!r}")
+        if not _is_number(limit) or limit < 0:
+            raise InvalidValueError(f"search(limit=): expected 0 or more, got {limit!r}")
         return RecordList(self.registry, search(self, text, limit=limit))
 
     # --- asking ---------------------------------------------------------------------------------
@@ -268,6 +285,8 @@ class QuerySet(Results[R]):
     def __getitem__(self, index: int | slice) -> R | QuerySet[R]:
         if isinstance(index, slice):
             return self._sliced(index)
+        if not _is_number(index):
+            raise InvalidValueError(f"index of a query: expected a whole number, got {index!r}")
         if index < 0:
             return self.all()[index]
         found = self._sliced(slice(index, index + 1))._fetch()
@@ -283,6 +302,15 @@ class QuerySet(Results[R]):
             MultipleResultsError: The beginning of a uid, or the fields, mean several.
         """
         if uid is not None:
+            if lookups:
+                raise InvalidValueError(
+                    f"get: expected a uid or fields, got both: {uid!r} and {', '.join(lookups)}"
+                )
+            given: object = uid
+            if not isinstance(given, str) or not given:
+                raise InvalidValueError(
+                    f"get: expected a uid or its beginning as text, got {given!r}"
+                )
             return self._by_uid(uid)
         if not lookups:
             raise InvalidValueError("get: expected a uid or a field, got neither")
@@ -307,7 +335,7 @@ class QuerySet(Results[R]):
         if exact:
             return exact[0]
         title = REGISTRIES[self.registry].title
-        found = everywhere.filter(uid__startswith=uid)._fetch(4) if uid else []
+        found = everywhere.filter(uid__startswith=uid)._fetch(4)
         if len(found) == 1:
             return found[0]
         if found:
@@ -348,7 +376,14 @@ class QuerySet(Results[R]):
         return Lookup(self, name)
 
     def as_of(self, position: int) -> QuerySet[R]:
-        """Return the same query as of a position of the log, inclusive."""
+        """Return the same query as of a position of the log, inclusive.
+
+        Raises:
+            InvalidValueError: The log has not come to this position.
+        """
+        head = self._source.ledger.handler.head()
+        if not _is_number(position) or not 0 <= position <= head:
+            raise InvalidValueError(f"as_of: expected a position of 0 to {head}, got {position!r}")
         return QuerySet(self._kind, Source(self._source.ledger, position), self._select)
 
     # --- inside ---------------------------------------------------------------------------------
@@ -371,8 +406,12 @@ class QuerySet(Results[R]):
 
     def _sliced(self, part: slice) -> QuerySet[R]:
         start, stop, step = part.start or 0, part.stop, part.step
-        if step not in (None, 1) or start < 0 or (stop is not None and stop < 0):
-            raise InvalidValueError("slice of a query: expected [a:b] without step, from the front")
+        fits = all(end is None or (_is_number(end) and end >= 0) for end in (start, stop))
+        if not fits or step not in (None, 1):
+            raise InvalidValueError(
+                f"slice of a query: expected [a:b] without step, counted from the front, got "
+                f"[{part.start}:{part.stop}:{part.step}]; reverse() counts from the end"
+            )
         room = self._select.limit
         length = None if stop is None else max(0, stop - start)
         if room is not None:
@@ -389,15 +428,23 @@ class QuerySet(Results[R]):
             raise InvalidValueError(f"{verb}: a slice was taken already; {verb} first, then slice")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 class Lookup:
     """Records as attributes, for tab completion: `ULabel.lookup().my_project_1`."""
 
     def __init__(self, query: QuerySet[Any], field: str) -> None:
         self._records: dict[str, Any] = {}
+        REGISTRIES[query.registry].require(field)
         for record in query:
             value = getattr(record, field)
-            if value is not None:
-                self._records.setdefault(_identifier(str(value)), record)
+            if value is None:
+                continue
+            name = _identifier(str(value))
+            # Two names that look alike as attributes: the later one is told apart by its uid.
+            self._records[name if name not in self._records else f"{name}_{record.uid}"] = record
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -421,5 +468,9 @@ class NotFoundAttributeError(NotFoundError, AttributeError):
 
 
 def _identifier(text: str) -> str:
-    name = "".join(c if c.isalnum() and c.isascii() else "_" for c in text.casefold()).strip("_")
-    return f"n{name}" if not name or name[0].isdigit() else name
+    # Python reads names as NFKC; what changes under it could be completed but not typed.
+    plain = unicodedata.normalize("NFKC", text.casefold())
+    name = "".join(c if f"_{c}".isidentifier() else "_" for c in plain).strip("_")
+    if not name.isidentifier():
+        name = f"n{name}"
+    return f"{name}_" if keyword.iskeyword(name) else name

@@ -7,12 +7,13 @@ by position; the database is the truth, the index only advice.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ledger.handler import Handler
 from ledger.schema import REGISTRIES
 from projections.names.index import NameIndex, SimilarNames
-from projections.select import And, Or, Test, Where
+from projections.select import And, Operator, Or, Test, Where
 
 if TYPE_CHECKING:
     from ledger.query import QuerySet
@@ -49,6 +50,10 @@ class NameSearch:
             return found
 
 
+def _any_field(fields: Sequence[str], operator: Operator, text: str) -> Where:
+    return Or(tuple(Test((field,), operator, text) for field in fields))
+
+
 def search(query: QuerySet[Any], text: str, *, limit: int) -> list[Any]:
     """Return the records of a query that match a text best, best first.
 
@@ -61,18 +66,18 @@ def search(query: QuerySet[Any], text: str, *, limit: int) -> list[Any]:
     words = text.split()
     if not words:
         return []
-    every_word: Where = And(
-        tuple(
-            Or(tuple(Test((field,), "icontains", word) for field in (*spec.searched, "uid")))
-            for word in words
-        )
-    )
-    found = query._narrowed(every_word)[:_CANDIDATES].all()
+    fields = (*spec.searched, "uid")
+    every_word = And(tuple(_any_field(fields, "icontains", word) for word in words))
+    found: dict[str, Any] = {}
+    # What begins like the text comes first, so that no crowd of lesser matches can hide it.
+    for where in (_any_field(fields, "istartswith", text.strip()), every_word):
+        for record in query._narrowed(where)[:_CANDIDATES]:
+            found.setdefault(record.uid, record)
     ranked = []
-    for record in found:
+    for record in found.values():
         ranks = [
             search_rank(text, str(value))
-            for field in (*spec.searched, "uid")
+            for field in fields
             if (value := record._row.get(field)) is not None
         ]
         ranked.append((max((rank for rank in ranks if rank is not None), default=0.0), record))

@@ -18,10 +18,12 @@ from ledger.handler import Prepare
 from ledger.messages import tell
 from ledger.progress import progress
 from ledger.query import QuerySet, RecordList
-from ledger.registries.base import Record, check_version, record_class, row_of
-from ledger.registries.content import LocalContent, check_key, name_in_store
+from ledger.registries.base import Record, record_class, row_of
+from ledger.registries.checks import check_flag, check_version
+from ledger.registries.content import LocalContent, check_key, local_path, name_in_store
 from ledger.schema import ARTIFACT, TRASHED, WITHDRAWN
 from ledger.user_settings import check_mode, settings
+from projections.select import Select
 
 
 class Artifact(Record):
@@ -62,6 +64,7 @@ class Artifact(Record):
     ) -> None:
         for name in unknown:
             raise self.spec.unknown(name)
+        check_flag("Artifact.rehash", rehash)
         self._begin()
         content = LocalContent.at(self._source.ledger, path, rehash=rehash)
         self._take(content, key, description, version, revises, if_hash_exists)
@@ -155,10 +158,10 @@ class Artifact(Record):
             rehash: As for one artifact.
         """
         ledger = instance.current()
-        root = Path(path).expanduser().absolute()
+        root = local_path(path)
         if not root.is_dir():
             raise InvalidValueError(f"from_dir {root}: expected a folder")
-        prefix = root.name if key is None else str(key).rstrip("/")
+        prefix = root.name if key is None else _beginning(key)
         files = sorted(
             Path(folder, name)
             for folder, _, names in os.walk(root)
@@ -230,7 +233,7 @@ class Artifact(Record):
                 names it or it was registered in place. As-of queries still find the record.
         """
         self._refuse_view("delete()")
-        if storage and not permanent:
+        if check_flag("delete(storage=)", storage) and not permanent:
             raise InvalidValueError("delete(storage=True): only together with permanent=True")
         if not storage:
             super().delete(permanent=permanent)
@@ -345,8 +348,10 @@ class Artifact(Record):
         tracked = handler.tracked
         if tracked is None or self._source.at is not None or self.uid in tracked.read:
             return
-        tracked.read.add(self.uid)
-        handler.perform(ReadArtifact(uid=self.uid))
+        uid = self.uid
+        handler.perform(ReadArtifact(uid=uid))
+        tracked.read.add(uid)
+        handler.on_undo(lambda: tracked.read.discard(uid))
 
     # --- relations of its own -------------------------------------------------------------------
 
@@ -364,13 +369,10 @@ class Artifact(Record):
             lambda models: models.find("link", at=source.at, field="artifact.runs", source=self.uid)
         )
         links.sort(key=lambda link: -link["from_position"])
-        kind = record_class("run")
-        rows = [
-            row_of(source, "run", link["target"])
-            for link in links
-            if link["target"] != self._row.get("run")
-        ]
-        return RecordList("run", [kind._from_row(row, source) for row in rows if row is not None])
+        uids = [link["target"] for link in links if link["target"] != self._row.get("run")]
+        query: QuerySet[Any] = QuerySet(record_class("run"), source, Select(registry="run"))
+        runs = {run.uid: run for run in query.filter(uid__in=uids).with_trash()} if uids else {}
+        return RecordList("run", [runs[uid] for uid in uids if uid in runs])
 
     @property
     def versions(self) -> QuerySet[Artifact]:
@@ -385,6 +387,11 @@ class Artifact(Record):
             lambda models: models.find("artifact_key", at=source.at, uid=self.uid)
         )
         return [pointer["key"] for pointer in pointers]
+
+
+def _beginning(key: object) -> str | None:
+    """Return what the keys of a folder's files begin with; None for an empty one."""
+    return check_key(key.rstrip("/") or None if isinstance(key, str) else key)
 
 
 def _described(request: SaveArtifact) -> dict[str, Any]:

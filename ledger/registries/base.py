@@ -8,13 +8,12 @@ handler, or asks a query.
 from __future__ import annotations
 
 import importlib
-import unicodedata
+from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
 
 from ledger import instance
-from ledger.canonical import nfc
 from ledger.commands import ChangeRecord, Command, LinkRecords, MoveRecord
 from ledger.errors import (
     InvalidValueError,
@@ -27,7 +26,8 @@ from ledger.lookups import Q
 from ledger.messages import tell
 from ledger.present import one_line, record_html
 from ledger.query import Lookup, QuerySet, RecordList, Results, Source
-from ledger.schema import REGISTRIES, TRASHED, FieldSpec, RegistrySpec, RelationSpec
+from ledger.registries.checks import check_flag, check_text
+from ledger.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec
 from ledger.times import to_datetime
 from projections.select import Select
 
@@ -243,10 +243,11 @@ class Record:
         """
         self._refuse_view("save()")
         if self._is_fresh:
-            self._perform(self._creation(), prepare=self._prepare())
+            self._perform(self._creation(), prepare=self._prepare(), is_save=True)
         elif self._assigned:
             self._perform(
-                ChangeRecord(registry=self.registry, uid=self.uid, fields=dict(self._assigned))
+                ChangeRecord(registry=self.registry, uid=self.uid, fields=dict(self._assigned)),
+                is_save=True,
             )
         return self
 
@@ -256,7 +257,9 @@ class Record:
         Its events stay, and the past keeps it. A withdrawn record's name is free again.
         """
         self._refuse_view("delete()")
-        move: Literal["withdraw", "trash"] = "withdraw" if permanent else "trash"
+        move: Literal["withdraw", "trash"] = "trash"
+        if check_flag("delete(permanent=)", permanent):
+            move = "withdraw"
         self._perform(MoveRecord(registry=self.registry, uid=self.uid, move=move))
 
     def restore(self) -> Self:
@@ -277,14 +280,18 @@ class Record:
         """Return what makes content durable before an event names it."""
         return None
 
-    def _perform(self, command: Command, *, prepare: Prepare | None = None) -> Outcome:
+    def _perform(
+        self, command: Command, *, prepare: Prepare | None = None, is_save: bool = False
+    ) -> Outcome:
         handler = self._source.ledger.handler
         before = (self._row, self._assigned, self._is_fresh)
         outcome: Outcome = handler.perform(command, prepare=prepare)
         tell(outcome.notices)
         handler.on_undo(lambda: self._return_to(*before))
-        self._assigned = {}
-        self._is_fresh = False
+        if is_save:
+            # Anything else, a link or a move, leaves what was assigned for the next save.
+            self._assigned = {}
+            self._is_fresh = False
         self._reload(outcome.uid)
         return outcome
 
@@ -391,23 +398,38 @@ class Related(Results[Any]):
         if relation.link is None or relation.is_reverse:
             raise InvalidValueError(
                 f"{holder.spec.title}.{relation.name}: held by the other side; "
-                f"change it on a {REGISTRIES[relation.target].title}"
+                f"change it on {_with_article(REGISTRIES[relation.target].title)}"
             )
+        if relation.target != "ulabel":
+            # What a collection holds is what it is; what a run used and made is what happened.
+            raise InvalidValueError(
+                f"{holder.spec.title}.{relation.name}: cannot be changed by hand; "
+                "labels are the links that can"
+            )
+        # All are looked at before the first is linked: a bad one among them changes nothing.
+        commands = []
         for record in records:
             if not isinstance(record, Record) or record.registry != relation.target:
                 raise InvalidValueError(
                     f"{holder.spec.title}.{relation.name}: expected "
                     f"{REGISTRIES[relation.target].title} records, got {record!r}"
                 )
-            holder._perform(
-                LinkRecords(
-                    registry=holder.registry,
-                    uid=holder.uid,
-                    field=relation.name,
-                    target=record.uid,
-                    is_present=is_present,
-                )
+            command = LinkRecords(
+                registry=holder.registry,
+                uid=holder.uid,
+                field=relation.name,
+                target=record.uid,
+                is_present=is_present,
             )
+            commands.append(command)
+        handler = holder._source.ledger.handler
+        with handler.batch() if len(commands) > 1 else nullcontext():
+            for command in commands:
+                holder._perform(command)
+
+
+def _with_article(title: str) -> str:
+    return f"an {title}" if title[0] in "AEIO" else f"a {title}"
 
 
 def row_of(source: Source, registry: str, uid: str) -> dict[str, Any] | None:
@@ -433,47 +455,3 @@ def _inverse(registry: str, relation: RelationSpec) -> str:
         if relation.link is None and other.link is None and other.column == relation.column:
             return other.name
     raise UnknownFieldError(f"no way back over {registry}.{relation.name}")
-
-
-def is_trashed(row: dict[str, Any]) -> bool:
-    """Return whether a record is in the trash."""
-    return bool(row["state"] == TRASHED)
-
-
-def check_text(subject: str, value: object, field: FieldSpec, *, required: bool = False) -> Any:
-    """Return a text as it is recorded: NFC, within its length, without control characters.
-
-    Raises:
-        InvalidValueError: It is something else; the message says what was expected.
-    """
-    if value is None and not required:
-        return None
-    if not isinstance(value, str):
-        raise InvalidValueError(f"{subject}: expected text, got {type(value).__name__} {value!r}")
-    text = nfc(value)
-    if required and not text.strip():
-        raise InvalidValueError(f"{subject}: expected a text that is not blank, got {value!r}")
-    if len(text) > field.max_length:
-        raise InvalidValueError(
-            f"{subject}: expected at most {field.max_length:,} characters, got {len(text):,}"
-        )
-    allowed = "\n\t" if field.name == "description" else ""
-    for place, character in enumerate(text):
-        if character not in allowed and unicodedata.category(character) in {"Cc", "Cs"}:
-            raise InvalidValueError(
-                f"{subject}: control character {character!r} at place {place} is not allowed"
-            )
-    return text
-
-
-def check_version(title: str, version: object) -> str | None:
-    """Return a version as it is recorded: None, or a text that is not blank.
-
-    Raises:
-        InvalidValueError: It is something else.
-    """
-    if version is None:
-        return None
-    field = FieldSpec(name="version", max_length=64)
-    text: str = check_text(f"{title}.version", version, field, required=True)
-    return text

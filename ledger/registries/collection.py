@@ -15,7 +15,8 @@ from ledger.errors import InvalidValueError
 from ledger.messages import tell
 from ledger.query import QuerySet
 from ledger.registries.artifact import Artifact
-from ledger.registries.base import Record, check_version, row_of
+from ledger.registries.base import Record, row_of
+from ledger.registries.checks import check_flag, check_version
 from ledger.schema import COLLECTION
 from ledger.user_settings import check_mode, settings
 
@@ -58,6 +59,7 @@ class Collection(Record):
             raise self.spec.unknown(field)
         self._begin()
         members = list(dict.fromkeys(_members(artifacts)))
+        check_flag("Collection.ordered", ordered)
         mode = (
             settings.creation.artifact_if_hash_exists
             if if_hash_exists is None
@@ -72,7 +74,7 @@ class Collection(Record):
             artifacts=[member.uid for member in members],
             is_ordered=ordered,
             version=check_version("Collection", version),
-            revises=None if revises is None else revises.uid,
+            revises=_revised(revises),
             mode=mode,
             fields=fields,
         )
@@ -120,6 +122,12 @@ class Collection(Record):
     def versions(self) -> QuerySet[Collection]:
         """Every version of its family, oldest first."""
         return self.filter(uid__startswith=self.uid[: COLLECTION.uid_length])
+
+
+def _revised(revises: object) -> str | None:
+    if revises is not None and not isinstance(revises, Collection):
+        raise InvalidValueError(f"Collection.revises: expected a Collection, got {revises!r}")
+    return None if revises is None else revises.uid
 
 
 def _members(artifacts: Iterable[Artifact]) -> list[Artifact]:

@@ -13,9 +13,9 @@ from ledger.commands import Content
 from ledger.content.hashing import HashedContent, hash_path
 from ledger.content.store import FOLDER, ContentStore
 from ledger.decisions.facts import Decision
-from ledger.errors import InvalidValueError
+from ledger.errors import InvalidValueError, MissingFileError
 from ledger.events import ArtifactRegistered
-from ledger.registries.base import check_text
+from ledger.registries.checks import check_text
 from ledger.schema import ARTIFACT, FieldSpec
 
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4"}
@@ -80,9 +80,15 @@ def name_in_store(storage_key: str) -> str:
 
 def local_path(place: str | os.PathLike[str]) -> Path:
     """Return a path of this computer for a path or URL, fetching it where it is elsewhere."""
-    text = os.fspath(place)
+    text = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(text, str):
-        raise InvalidValueError(f"artifact: expected a path or URL as text, got {place!r}")
+        # Not the value itself: it may be the content that somebody wanted to register.
+        raise InvalidValueError(
+            f"artifact: expected a path or URL, got {type(place).__name__}; write the content to "
+            "a file and name that"
+        )
+    if not text.strip():
+        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
     if text.startswith("file://"):
         from urllib.parse import unquote, urlsplit  # noqa: PLC0415
 
@@ -91,7 +97,10 @@ def local_path(place: str | os.PathLike[str]) -> Path:
         from ledger.registries.loading import fetch  # noqa: PLC0415 (loads fsspec)
 
         return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
-    return Path(text).expanduser().absolute()
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise MissingFileError(f"{text}: there is no such home folder") from error
 
 
 def suffix_of(path: Path) -> str:

@@ -11,15 +11,22 @@ from ledger.errors import InvalidValueError
 from ledger.ids import uid as derive_uid
 from ledger.messages import is_audible, tell
 from ledger.query import QuerySet
-from ledger.registries.base import Record, check_version, row_of
+from ledger.registries.base import Record, row_of
+from ledger.registries.checks import check_text, check_version
 from ledger.registries.named import SIMILAR_SHOWN, show_similar
-from ledger.schema import TRANSFORM
+from ledger.schema import TRANSFORM, FieldSpec
 from ledger.user_settings import settings
 
 
 def stem_of(key: str) -> str:
     """Return the stem of the uids of a transform that is known by a key, or by a name."""
     return derive_uid(["transform-stem", key], TRANSFORM.uid_length)
+
+
+def _field(name: str) -> FieldSpec:
+    field = TRANSFORM.field(name)
+    assert field is not None  # noqa: S101 (for the type checker)
+    return field
 
 
 class Transform(Record):
@@ -48,7 +55,10 @@ class Transform(Record):
         self._begin()
         given: dict[str, Any] = {}
         if name is not None:
-            given["name"] = self._checked("name", name)
+            name = given["name"] = self._checked("name", name)
+        if key is not None:
+            key = check_text("Transform.key", key, _field("key"), required=True)
+        kind = check_text("Transform.kind", kind, _field("kind"), required=True)
         if description is not None:
             given["description"] = self._checked("description", description)
         self._request = SaveTransform(

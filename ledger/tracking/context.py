@@ -31,7 +31,8 @@ from ledger.errors import InvalidValueError, LedgerError, NotTrackingError
 from ledger.events import BlobRecorded, Draft
 from ledger.ids import command_id, digest, stream_id
 from ledger.messages import say
-from ledger.registries.base import check_text, row_of
+from ledger.registries.base import row_of
+from ledger.registries.checks import check_text
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform, stem_of
 from ledger.schema import TRANSFORM, FieldSpec

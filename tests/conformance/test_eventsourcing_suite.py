@@ -1,0 +1,111 @@
+"""The suite that ships in eventsourcing, run on our recorders: nothing of it is left out."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eventsourcing.tests.persistence import (
+    AggregateRecorderTestCase,
+    ApplicationRecorderTestCase,
+    NonInterleavingNotificationIDsBaseCase,
+)
+
+from ledger.log import memory, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eventsourcing.persistence import ApplicationRecorder, StoredEvent
+
+_numbers = itertools.count()
+
+
+class _Memory:
+    """Recorders of the log in memory."""
+
+    def create_recorder(self) -> ApplicationRecorder:
+        return memory.Recorder()
+
+
+class _Sqlite:
+    """Recorders of the log in SQLite; each has a datastore of its own."""
+
+    recorder_class: type[sqlite.Recorder] = sqlite.Recorder
+
+    def create_recorder(self) -> ApplicationRecorder:
+        store = sqlite.Datastore(self.name())
+        self.addCleanup(store.close)
+        recorder = self.recorder_class(store)
+        recorder.create_table()
+        return recorder
+
+
+class _SqliteFile(_Sqlite):
+    def name(self) -> str:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return str(Path(folder.name) / "log.sqlite3")
+
+
+class _SqliteMemory(_Sqlite):
+    def name(self) -> str:
+        return f"file:suite-{next(_numbers)}?mode=memory&cache=shared"
+
+
+class _WithoutPositions:
+    """The suite for recorders without notifications expects that inserting tells no positions."""
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
+        super().insert_events(stored_events, **kwargs)
+
+
+class _MemoryWithoutPositions(_WithoutPositions, memory.Recorder):
+    pass
+
+
+class _SqliteWithoutPositions(_WithoutPositions, sqlite.Recorder):
+    pass
+
+
+class TestMemoryStreams(AggregateRecorderTestCase):
+    def create_recorder(self) -> ApplicationRecorder:
+        return _MemoryWithoutPositions()
+
+
+class TestMemoryNotifications(_Memory, ApplicationRecorderTestCase):
+    pass
+
+
+class TestMemoryDoesNotInterleave(_Memory, NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+class TestSqliteFileStreams(_SqliteFile, AggregateRecorderTestCase):
+    recorder_class = _SqliteWithoutPositions
+
+
+class TestSqliteFileNotifications(_SqliteFile, ApplicationRecorderTestCase):
+    pass
+
+
+class TestSqliteFileDoesNotInterleave(_SqliteFile, NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+class TestSqliteMemoryStreams(_SqliteMemory, AggregateRecorderTestCase):
+    recorder_class = _SqliteWithoutPositions
+
+
+class TestSqliteMemoryNotifications(_SqliteMemory, ApplicationRecorderTestCase):
+    pass
+
+
+class TestSqliteMemoryDoesNotInterleave(_SqliteMemory, NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+# The base cases themselves are abstract; pytest must not collect them from this module.
+del AggregateRecorderTestCase, ApplicationRecorderTestCase, NonInterleavingNotificationIDsBaseCase

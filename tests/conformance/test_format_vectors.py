@@ -1,0 +1,269 @@
+"""docs/format.md is true: its worked examples are read from the page and computed anew."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import typing
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ledger import events, ids, merkle
+from ledger.canonical import encode, identity_bytes
+from ledger.content.hashing import hash_members, hash_path
+from ledger.database import SqliteDatabase
+from ledger.errors import InvalidValueError
+from ledger.log.entry import Envelope, leaf_of, seal
+from ledger.registries.transform import stem_of
+from ledger.schema import REGISTRIES
+from ledger.tracking.environment import Environment, environment_hash, environment_text
+from ledger.tracking.source import text_hash
+from projections.fold import intent_key, subject_key
+
+PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text("utf-8")
+BLOCKS = {
+    name: json.loads(text)
+    for name, text in re.findall(
+        r"^```json vectors (\S+)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+    )
+}
+
+
+def vectors(name: str):
+    """Run a test once for each example of a block."""
+    return pytest.mark.parametrize("it", BLOCKS[name], ids=range(len(BLOCKS[name])))
+
+
+def test_every_block_of_the_page_is_checked_here():
+    used = set(re.findall(r'(?:vectors\(|BLOCKS\[)"(\w+)"', Path(__file__).read_text("utf-8")))
+    assert used == set(BLOCKS)
+
+
+# --- canonical JSON, ids, uids --------------------------------------------------------------------
+
+
+@vectors("canonical")
+def test_canonical_json(it):
+    assert encode(it["value"]) == it["canonical"].encode() == bytes.fromhex(it["bytes"])
+
+
+def test_half_a_surrogate_pair_has_no_canonical_form():
+    with pytest.raises(InvalidValueError):
+        encode("\ud83e")
+
+
+@vectors("identities")
+def test_ids_of_identities(it):
+    assert identity_bytes(it["identity"]) == it["canonical"].encode()
+    assert ids.digest(it["identity"]).hex() == it["sha256"]
+    assert ids.derive(it["identity"]) == it["id"]
+
+
+def test_text_in_form_c_and_in_form_d_has_one_id():
+    composed, decomposed = BLOCKS["identities"][:2]
+    assert composed["identity"] != decomposed["identity"]
+    assert composed["id"] == decomposed["id"]
+
+
+@vectors("uids")
+def test_uids_and_streams_of_records(it):
+    identity, spec = it["identity"], REGISTRIES[it["registry"]]
+    assert ids.base62(ids.digest(identity)) == it["base62"]
+    assert ids.stream_id(identity) == it["stream"]
+    if spec.is_versioned:
+        stem = it.get("stem")
+        assert it["uid"] == ids.versioned_uid(identity, stem_length=spec.uid_length, stem=stem)
+    else:
+        assert it["uid"] == ids.uid(identity, spec.uid_length)
+
+
+def test_there_is_a_uid_of_every_registry():
+    assert {it["registry"] for it in BLOCKS["uids"]} == set(REGISTRIES)
+
+
+@vectors("commands")
+def test_command_ids(it):
+    assert ids.command_id(it["identity"]) == it["command_id"]
+
+
+@vectors("intents")
+def test_intent_and_subject_keys(it):
+    intent = (it["kind"], it["subject"], it["fields"], it["occurrence"])
+    assert intent_key(*intent) == it["intent_key"]
+    assert subject_key(*intent[:2]) == it["subject_key"]
+
+
+@vectors("runs")
+def test_identities_of_runs(it):
+    assert stem_of(it["stem_of"]) == it["stem"] == it["identity"][0][1]
+    assert ids.digest(it["identity"]).hex() == it["run_identity"]
+    assert ids.uid(["create", *it["natural"], it["n"]], 16) == it["uid"]
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+TYPES = {kind.__struct_config__.tag: kind for kind in typing.get_args(events.LedgerEvent)}
+COMMON = {field.encode_name for field in msgspec.structs.fields(events.Event)}
+
+
+@vectors("payloads")
+def test_payloads_are_read_and_written_byte_by_byte(it):
+    payload = it["payload"].encode()
+    event = events.from_payload(payload, position=1)
+    assert events.tag_of(event) == it["type"]
+    assert events.to_payload(event) == payload
+
+
+def test_the_examples_show_every_type_and_every_field():
+    shown: dict[str, set[str]] = {}
+    for it in BLOCKS["payloads"]:
+        shown.setdefault(it["type"], set()).update(json.loads(it["payload"]))
+    assert set(shown) == set(TYPES)
+    for tag, kind in TYPES.items():
+        own = {field.encode_name for field in msgspec.structs.fields(kind)} - COMMON
+        assert own <= shown[tag], tag
+    assert shown["record-created.v1"] >= COMMON
+
+
+def test_the_table_of_events_has_every_field_and_default():
+    told = _events_told()
+    assert set(told) == set(TYPES)
+    for tag, kind in TYPES.items():
+        own = {
+            field.encode_name: field
+            for field in msgspec.structs.fields(kind)
+            if field.encode_name not in COMMON
+        }
+        assert set(told[tag]) == set(own), tag
+        for name, field in own.items():
+            assert (told[tag][name] == "") == field.required, f"{tag} {name}"
+
+
+def _events_told() -> dict[str, dict[str, str]]:
+    """Return type → field → default, as the page's table has them."""
+    told: dict[str, dict[str, str]] = {}
+    tag = ""
+    section = PAGE.split("## 5. Events")[1].split("## 6.")[0]
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 4 or cells[0] in ("type", "---"):
+            continue
+        tag = cells[0].strip("`") or tag
+        for name in re.findall(r"`(\w+)`", cells[1]):
+            default = cells[3]
+            # `n`: 1 in a row of several fields means that the others have none.
+            if default.startswith("`n`:"):
+                default = default.removeprefix("`n`:").strip() if name == "n" else ""
+            told.setdefault(tag, {})[name] = default
+    return told
+
+
+# --- entries and the tree -------------------------------------------------------------------------
+
+
+@vectors("entry")
+def test_an_entry_byte_by_byte(it):
+    payload, salt = it["payload"].encode(), bytes.fromhex(it["salt"])
+    envelope = msgspec.json.decode(it["envelope"], type=Envelope)
+    assert payload.hex() == it["payload_hex"]
+    assert encode(envelope) == it["envelope"].encode() == bytes.fromhex(it["envelope_hex"])
+    hashed = merkle.payload_hash(salt, payload)
+    assert hashed.hex() == it["payload_hash"]
+    assert (encode(envelope) + hashed).hex() == it["entry_hex"]
+    assert leaf_of(envelope, payload, salt).hex() == it["leaf"]
+    assert seal(envelope, payload, salt=salt).leaf.hex() == it["leaf"]
+    event = events.from_payload(payload, position=envelope.position)
+    assert envelope.command_id == ids.command_id(event.command)
+    assert envelope.tag == events.tag_of(event)
+
+
+def test_roots_of_trees():
+    leaves, *trees = BLOCKS["merkle"]
+    hashes = [merkle.leaf_hash(bytes.fromhex(entry)) for entry in leaves["entries"]]
+    assert [leaf.hex() for leaf in hashes] == leaves["leaves"]
+    assert [tree["size"] for tree in trees] == list(range(9))
+    for tree in trees:
+        assert merkle.root_hash(hashes[: tree["size"]]).hex() == tree["root"]
+
+
+# --- content, source, environment -----------------------------------------------------------------
+
+
+@vectors("files")
+def test_hashes_of_files(it, tmp_path):
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.write(it.get("text", "").encode())
+        file.truncate(it["size"])  # zeros, for the large ones
+    found = hash_path(path)
+    assert (found.hash, found.hash_type, found.digest) == (
+        it["hash"],
+        it["hash_type"],
+        it["digest"],
+    )
+    assert (found.size, found.n_files) == (it["size"], None)
+
+
+@vectors("folders")
+def test_hashes_of_folders(it, tmp_path):
+    for name, text in it["files"].items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    (tmp_path / "empty" / "leaves no trace").mkdir(parents=True)
+    found = hash_path(tmp_path)
+    assert (found.hash, found.hash_type, found.digest) == (
+        it["hash"],
+        it["hash_type"],
+        it["digest"],
+    )
+    assert (found.size, found.n_files) == (it["size"], it["n_files"])
+
+
+@vectors("collections")
+def test_hashes_of_collections(it):
+    assert hash_members(it["hashes"], it["is_ordered"]) == it["hash"]
+
+
+@vectors("sources")
+def test_hashes_of_sources(it):
+    assert text_hash(it["text"]) == it["hash"]
+
+
+@vectors("environments")
+def test_hashes_of_environments(it):
+    environment = Environment(
+        python_version=it["python_version"],
+        implementation=it["implementation"],
+        platform=it["platform"],
+        distributions=tuple(tuple(pair) for pair in it["distributions"]),
+    )
+    assert environment_text(environment) == it["text"]
+    assert environment_hash(environment) == it["hash"]
+
+
+# --- the SQLite file ------------------------------------------------------------------------------
+
+
+def test_the_log_in_a_new_file_is_what_the_page_says(tmp_path):
+    (told,) = re.findall(r"^```sql schema\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    path = tmp_path / "ledger.db"
+    SqliteDatabase.create(path, lambda: 0).close()
+    with closing(sqlite3.connect(path)) as made, closing(sqlite3.connect(":memory:")) as page:
+        page.executescript(told)
+        told_parts, made_parts = _parts(page), _parts(made)
+    assert told_parts
+    assert {name: made_parts[name] for name in told_parts} == told_parts
+    assert {name for name, sql in made_parts.items() if "TRIGGER" in sql} <= set(told_parts)
+
+
+def _parts(connection) -> dict[str, str]:
+    """Return the statements that made the tables and triggers, however they were laid out."""
+    rows = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')"
+    )
+    return {name: re.sub(r"\s*([(),])\s*", r"\1", " ".join(sql.split())) for name, sql in rows}

@@ -1,0 +1,494 @@
+"""What every log promises, in memory and in SQLite, bare and inside a ledger's database."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledger.database import MemoryDatabase, SqliteDatabase
+from ledger.errors import CorruptLogError, UnknownEventError, WrongExpectedVersionError
+from ledger.events import Draft, RecordChanged
+from ledger.ids import CommandId, Position, StreamId, command_id, stream_id
+from ledger.log import base
+from ledger.log.entry import Envelope, leaf_of, seal
+from ledger.log.memory import MemoryLog
+from ledger.log.sqlite import Datastore, Recorder, SqliteAppender, SqliteReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.log.base import Appender, LogReader
+
+NOON = 1_700_000_000_000_000
+A, B = stream_id(["a"]), stream_id(["b"])
+
+
+class Clock:
+    """A clock that shows what it is told to, and stands still."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class BareMemory:
+    def __init__(self, clock: Clock, folder: Path) -> None:  # noqa: ARG002 (as its siblings)
+        self.log = MemoryLog(clock)
+
+    @contextmanager
+    def write(self) -> Iterator[Appender]:
+        length = self.log.head()
+        try:
+            yield self.log
+        except BaseException:
+            self.log.rollback(length)
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[LogReader]:
+        yield self.log
+
+    def close(self) -> None:
+        pass
+
+
+class BareSqlite:
+    def __init__(self, clock: Clock, folder: Path) -> None:
+        self.clock = clock
+        self.store = Datastore(str(folder / "log.sqlite3"))
+        self.recorder = Recorder(self.store)
+        self.recorder.create_table()
+
+    @contextmanager
+    def write(self) -> Iterator[Appender]:
+        with self.store.connection(write=True) as connection:
+            yield SqliteAppender(connection, self.recorder, self.clock)
+
+    @contextmanager
+    def read(self) -> Iterator[LogReader]:
+        with self.store.connection(write=False) as connection:
+            yield SqliteReader(connection)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class InDatabase:
+    @contextmanager
+    def write(self) -> Iterator[Appender]:
+        with self.database.write() as session:
+            yield session.log
+
+    @contextmanager
+    def read(self) -> Iterator[LogReader]:
+        with self.database.read() as session:
+            yield session.log
+
+    def close(self) -> None:
+        self.database.close()
+
+
+class InMemoryDatabase(InDatabase):
+    def __init__(self, clock: Clock, folder: Path) -> None:  # noqa: ARG002 (as its siblings)
+        self.database = MemoryDatabase(clock)
+
+
+class InSqliteDatabase(InDatabase):
+    def __init__(self, clock: Clock, folder: Path) -> None:
+        self.database = SqliteDatabase.create(folder / "ledger.sqlite3", clock)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture(params=[BareMemory, BareSqlite, InMemoryDatabase, InSqliteDatabase])
+def place(request, clock, tmp_path):
+    opened = request.param(clock, tmp_path)
+    yield opened
+    opened.close()
+
+
+def drafts(*streams: StreamId) -> list[Draft]:
+    return [
+        Draft(
+            stream=stream,
+            event=RecordChanged(
+                at=NOON,
+                actor="ada",
+                command=["test"],
+                registry="ulabel",
+                uid="u",
+                fields={"description": f"{number} naïve 🧬"},
+            ),
+        )
+        for number, stream in enumerate(streams)
+    ]
+
+
+def append(place, command: int, *streams: StreamId):
+    with place.write() as log:
+        return log.append(command_id([command]), drafts(*streams))
+
+
+def append_and_fail(place, *commands: int) -> None:
+    with place.write() as log:
+        for command in commands:
+            log.append(command_id([command]), drafts(A, B))
+        raise ZeroDivisionError
+
+
+def positions(recorded) -> list[int]:
+    return [event.position for event in recorded]
+
+
+# --- an empty log ---------------------------------------------------------------------------------
+
+
+def test_an_empty_log_has_head_zero_and_nothing_to_read(place):
+    with place.read() as log:
+        assert log.head() == 0
+        assert log.last() == (0, 0)
+        assert list(log.read()) == []
+        assert log.entries(limit=10) == []
+        assert log.stream(A) == []
+        assert log.command(command_id([1])) == []
+
+
+def test_a_command_without_events_leaves_nothing(place):
+    assert append(place, 1) == []
+    with place.read() as log:
+        assert log.head() == 0
+        assert log.command(command_id([1])) == []
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def test_positions_are_dense_from_one_in_commit_order(place):
+    append(place, 1, A)
+    append(place, 2, B, A)
+    append(place, 3, A)
+    with place.read() as log:
+        assert positions(log.read()) == [1, 2, 3, 4]
+        assert [recorded.stream for recorded in log.read()] == [A, B, A, A]
+        assert log.head() == 4
+
+
+def test_versions_count_from_one_within_each_stream(place):
+    append(place, 1, A, A, B)
+    append(place, 2, B, A)
+    with place.read() as log:
+        assert [(it.position, it.version) for it in log.stream(A)] == [(1, 1), (2, 2), (5, 3)]
+        assert [(it.position, it.version) for it in log.stream(B)] == [(3, 1), (4, 2)]
+    with place.write() as log:
+        assert (log.stream_version(A), log.stream_version(B)) == (3, 2)
+        assert log.stream_version(stream_id(["unknown"])) == 0
+
+
+def test_events_are_numbered_from_one_within_their_command(place):
+    append(place, 1, A)
+    append(place, 2, A, B, A)
+    with place.read() as log:
+        assert [(it.position, it.number) for it in log.command(command_id([2]))] == [
+            (2, 1),
+            (3, 2),
+            (4, 3),
+        ]
+
+
+def test_what_append_returns_is_what_is_read(place):
+    returned = append(place, 1, A, B)
+    with place.read() as log:
+        assert list(log.read()) == returned
+
+
+def test_what_a_transaction_appended_it_reads_before_its_end(place):
+    with place.write() as log:
+        returned = log.append(command_id([1]), drafts(A, B))
+        returned += log.append(command_id([2]), drafts(A))
+        assert list(log.read()) == returned
+        assert log.head() == 3
+        assert log.stream_version(A) == 2
+
+
+def test_the_stored_leaf_is_the_hash_of_what_is_stored(place):
+    append(place, 1, A, B)
+    with place.read() as log:
+        for entry in log.entries(limit=10):
+            assert len(entry.salt) == 32
+            assert entry.leaf == leaf_of(entry.envelope, entry.payload, entry.salt)
+
+
+def test_every_salt_is_another_one(place):
+    append(place, 1, A, A, A)
+    with place.read() as log:
+        assert len({entry.salt for entry in log.entries(limit=10)}) == 3
+
+
+# --- recorded time --------------------------------------------------------------------------------
+
+
+def test_recorded_time_is_the_clock_s(place, clock):
+    (first,) = append(place, 1, A)
+    clock.now += 1_000_000
+    (second,) = append(place, 2, A)
+    assert (first.recorded_at, second.recorded_at) == (NOON, NOON + 1_000_000)
+    with place.read() as log:
+        assert log.last() == (2, NOON + 1_000_000)
+
+
+def test_recorded_time_increases_by_a_microsecond_while_the_clock_stands(place):
+    assert [it.recorded_at for it in append(place, 1, A, A, B)] == [NOON, NOON + 1, NOON + 2]
+
+
+def test_recorded_time_increases_when_the_clock_goes_backwards(place, clock):
+    append(place, 1, A)
+    clock.now -= 3_600_000_000
+    append(place, 2, A, B)
+    clock.now += 1
+    append(place, 3, A)
+    with place.read() as log:
+        assert [it.recorded_at for it in log.read()] == [NOON, NOON + 1, NOON + 2, NOON + 3]
+
+
+# --- once -----------------------------------------------------------------------------------------
+
+
+def test_a_command_is_recorded_once(place):
+    append(place, 1, A)
+    with pytest.raises(WrongExpectedVersionError):
+        append(place, 1, B)
+    with place.read() as log:
+        assert positions(log.read()) == [1]
+        assert log.stream(B) == []
+
+
+def test_a_version_of_a_stream_is_recorded_once(place, monkeypatch):
+    append(place, 1, A, A)
+    with place.write() as log:
+        monkeypatch.setattr(type(log), "stream_version", lambda *_: 1)
+    with pytest.raises(WrongExpectedVersionError):
+        append(place, 2, A)
+    monkeypatch.undo()
+    with place.read() as log:
+        assert positions(log.read()) == [1, 2]
+        assert log.command(command_id([2])) == []
+
+
+# --- all or nothing -------------------------------------------------------------------------------
+
+
+def test_a_transaction_that_fails_leaves_nothing(place):
+    append(place, 1, A)
+    with pytest.raises(ZeroDivisionError):
+        append_and_fail(place, 2, 3)
+    with place.read() as log:
+        assert positions(log.read()) == [1]
+        assert log.stream(B) == []
+        assert log.command(command_id([2])) == []
+    with place.write() as log:
+        assert (log.stream_version(A), log.stream_version(B)) == (1, 0)
+
+
+def test_what_failed_can_be_appended_again_at_the_same_places(place):
+    with pytest.raises(ZeroDivisionError):
+        append_and_fail(place, 1)
+    assert positions(append(place, 1, A, B)) == [1, 2]
+    with place.read() as log:
+        assert [it.version for it in log.read()] == [1, 1]
+
+
+def test_a_refused_append_inside_a_transaction_undoes_all_of_it(place):
+    append(place, 1, A)
+    with pytest.raises(WrongExpectedVersionError):
+        append_and_fail(place, 2, 1)
+    with place.read() as log:
+        assert positions(log.read()) == [1]
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def test_ranges_are_open_on_the_left_and_closed_on_the_right(place):
+    append(place, 1, A, B, A, B, A)
+    with place.read() as log:
+        assert positions(log.read(after=1, until=3)) == [2, 3]
+        assert positions(log.read(after=3)) == [4, 5]
+        assert positions(log.read(until=2)) == [1, 2]
+        assert positions(log.read(after=5)) == []
+        assert positions(log.read(after=3, until=3)) == []
+        assert positions(log.read(after=4, until=2)) == []
+        assert positions(log.read(until=0)) == []
+        assert positions(log.read(after=99)) == []
+
+
+def test_a_limit_ends_a_batch_and_not_a_range(place):
+    append(place, 1, A, B, A, B, A)
+    with place.read() as log:
+        taken = log.entries(after=1, until=4, limit=2)
+        assert [entry.envelope.position for entry in taken] == [2, 3]
+        taken = log.entries(after=3, until=4, limit=2)
+        assert [entry.envelope.position for entry in taken] == [4]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 7, 8])
+def test_reading_in_batches_of_any_size_is_reading(place, monkeypatch, batch):
+    append(place, 1, A, B, A, B, A, B, A)
+    monkeypatch.setattr(base, "READ_BATCH", batch)
+    with place.read() as log:
+        assert positions(log.read()) == [1, 2, 3, 4, 5, 6, 7]
+        assert positions(log.read(after=2, until=6)) == [3, 4, 5, 6]
+
+
+def test_a_stream_is_read_up_to_a_position(place):
+    append(place, 1, A, B, A, B, A)
+    with place.read() as log:
+        assert positions(log.stream(A)) == [1, 3, 5]
+        assert positions(log.stream(A, until=3)) == [1, 3]
+        assert positions(log.stream(A, until=2)) == [1]
+        assert positions(log.stream(B, until=1)) == []
+
+
+def test_a_reader_goes_on_from_its_bookmark(place):
+    append(place, 1, A)
+    with place.read() as log:
+        assert positions(log.read(after=0)) == [1]
+    append(place, 2, B, A)
+    with place.read() as log:
+        assert positions(log.read(after=1)) == [2, 3]
+
+
+def test_a_moment_is_the_last_position_recorded_by_then(place, clock):
+    with place.read() as log:
+        assert log.position_at(NOON) == 0
+    append(place, 1, A, B)  # at noon and a microsecond later
+    clock.now += 10
+    append(place, 2, A)
+    with place.read() as log:
+        moments = (-1, 0, 1, 2, 9, 10, 11)
+        assert [log.position_at(NOON + it) for it in moments] == [0, 1, 2, 2, 2, 3, 3]
+
+
+def test_leaves_are_those_of_the_first_entries_in_order(place):
+    append(place, 1, A, B)
+    append(place, 2, A)
+    with place.read() as log:
+        leaves = [entry.leaf for entry in log.entries(limit=10)]
+        assert [list(log.leaves(until=until)) for until in (0, 1, 3)] == [[], leaves[:1], leaves]
+
+
+# --- what this program does not know --------------------------------------------------------------
+
+
+def put_raw(place, position: int, tag: str, payload: bytes) -> None:
+    envelope = Envelope(
+        position=Position(position),
+        recorded_at=NOON + position,
+        stream=stream_id(["raw", position]),
+        version=1,
+        tag=tag,
+        command_id=command_id(["raw", position]),
+        number=1,
+    )
+    with place.write() as log:
+        log._insert([seal(envelope, payload)])
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b'{"actor":"ada","at":1,"command":[],"type":"run-closed.v3","uid":"u"}', "run-closed.v3"),
+        (b'{"actor":"ada","at":1,"command":[],"type":"run-abandoned.v1","uid":"u"}', "`by`"),
+        (b'{"actor":"ada","at":1,"command":[],"uid":"u"}', "no type"),
+        (b'{"actor":"ada",', "not an event"),
+    ],
+    ids=["unknown type", "field missing", "no type", "truncated"],
+)
+def test_an_event_of_an_unknown_kind_is_named_by_its_position(place, payload, said):
+    append(place, 1, A)
+    put_raw(place, 2, "run-closed.v3", payload)
+    append(place, 3, A)
+    with place.read() as log:
+        reading = log.read()
+        assert next(reading).position == 1
+        with pytest.raises(UnknownEventError, match="at position 2 ") as caught:
+            next(reading)
+        assert caught.value.details["position"] == 2
+        assert said in str(caught.value)
+
+
+def test_an_event_of_an_unknown_kind_can_still_be_copied(place):
+    put_raw(place, 1, "run-closed.v3", b'{"type":"run-closed.v3"}')
+    with place.read() as log:
+        (entry,) = log.entries(limit=10)
+        assert (entry.envelope.tag, entry.payload) == ("run-closed.v3", b'{"type":"run-closed.v3"}')
+
+
+def test_a_hole_in_the_log_stops_the_reader(place, monkeypatch):
+    append(place, 1, A, B, A)
+    with place.read() as log:
+        whole = type(log).entries
+        monkeypatch.setattr(
+            type(log),
+            "entries",
+            lambda *given, **named: [
+                entry for entry in whole(*given, **named) if entry.envelope.position != 2
+            ],
+        )
+        with pytest.raises(CorruptLogError, match="expected position 2, found 3"):
+            list(log.read())
+
+
+# --- both the same --------------------------------------------------------------------------------
+
+steps = st.lists(
+    st.tuples(
+        st.integers(0, 5),  # command
+        st.lists(st.sampled_from([A, B]), max_size=3),
+        st.integers(-2, 2),  # how the clock moves
+        st.booleans(),  # whether the transaction fails at its end
+    ),
+    max_size=12,
+)
+
+
+@given(steps)
+@settings(max_examples=40)
+def test_the_databases_tell_what_the_log_in_memory_tells(script):
+    told = []
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in (BareMemory, BareSqlite):
+            clock = Clock()
+            place = kind(clock, Path(folder))
+            outcomes = [_carry_out(place, clock, step) for step in script]
+            with place.read() as log:
+                told.append((outcomes, list(log.read()), log.stream(A), log.stream(B)))
+                told[-1] += ([log.command(command_id([number])) for number in range(6)],)
+            place.close()
+    assert told[0] == told[1]
+    recorded = told[0][1]
+    assert positions(recorded) == list(range(1, len(recorded) + 1))
+    times = [it.recorded_at for it in recorded]
+    assert times == sorted(set(times))
+
+
+def _carry_out(place, clock, step) -> str:
+    command, streams, moved, fails = step
+    clock.now += moved
+    try:
+        with place.write() as log:
+            log.append(CommandId(command_id([command])), drafts(*streams))
+            _ = 1 // (not fails)
+    except (WrongExpectedVersionError, ZeroDivisionError) as error:
+        return type(error).__name__
+    return "appended"

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ledger.registries.ulabel import ULabel
     from ledger.tracking.context import context
     from ledger.user_settings import settings
+    from ledger.views import as_of, tag, tags
+    from ledger.views import difference as diff
+    from ledger.views import events_since as since
 
 # Public name: module that holds it, and its name there; "" for the module itself.
 _DOOR = {
@@ -30,17 +33,22 @@ _DOOR = {
     "Run": ("ledger.registries.run", "Run"),
     "Transform": ("ledger.registries.transform", "Transform"),
     "ULabel": ("ledger.registries.ulabel", "ULabel"),
+    "as_of": ("ledger.views", "as_of"),
     "batch": ("ledger.api", "batch"),
     "close": ("ledger.instance", "close"),
     "connect": ("ledger.instance", "connect"),
     "context": ("ledger.tracking.context", "context"),
     "core": ("ledger.core", ""),
+    "diff": ("ledger.views", "difference"),
     "errors": ("ledger.errors", ""),
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.initialize", "initialize"),
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
+    "since": ("ledger.views", "events_since"),
+    "tag": ("ledger.views", "tag"),
+    "tags": ("ledger.views", "tags"),
     "track": ("ledger.api", "track"),
 }
 
@@ -52,26 +60,31 @@ __all__ = [
     "Transform",
     "ULabel",
     "__version__",
+    "as_of",
     "batch",
     "close",
     "connect",
     "context",
     "core",
+    "diff",
     "errors",
     "finish",
     "head",
     "init",
     "save",
     "settings",
+    "since",
+    "tag",
+    "tags",
     "track",
 ]
 
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # noqa: PLC0415 (costs 40 ms)
+        from ledger.version import program_version  # noqa: PLC0415 (only where it is asked for)
 
-        return version("metaledger")
+        return program_version()
     if name not in _DOOR:
         raise AttributeError(f"module 'ledger' has no attribute '{name}'")
     module, attribute = _DOOR[name]

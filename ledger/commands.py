@@ -227,6 +227,30 @@ class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):
         return self.uid
 
 
+class TagPosition(msgspec.Struct, frozen=True, kw_only=True):
+    """Have a name for a position of the log.
+
+    `position` takes part in the identity only where the user gave it (`is_given`): a script that
+    tags the present asks for the same thing on each pass.
+    """
+
+    name: str
+    position: int
+    is_given: bool = False
+
+    kind = "tag"
+
+    @property
+    def subject(self) -> Json:
+        """What the intent is about."""
+        return self.name
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Position, where it was given."""
+        return {"position": self.position} if self.is_given else {}
+
+
 Command: TypeAlias = (
     SaveRecord
     | SaveTransform
@@ -236,6 +260,7 @@ Command: TypeAlias = (
     | MoveRecord
     | LinkRecords
     | ReadArtifact
+    | TagPosition
 )
 
 

@@ -256,6 +256,13 @@ class InputRecorded(Event, frozen=True, kw_only=True, tag="input-recorded.v1"):
     artifact: str
 
 
+class PositionTagged(Event, frozen=True, kw_only=True, tag="position-tagged.v1"):
+    """A position of the log has this name from now on; a tag never moves."""
+
+    name: str
+    position: int
+
+
 LedgerEvent: TypeAlias = (
     LedgerInitialized
     | BlobRecorded
@@ -276,6 +283,7 @@ LedgerEvent: TypeAlias = (
     | RunFinished
     | RunAbandoned
     | InputRecorded
+    | PositionTagged
 )
 
 

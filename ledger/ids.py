@@ -53,17 +53,22 @@ def stream_id(identity: Json) -> StreamId:
 
 def base62(raw: bytes) -> str:
     """Return 32 bytes as 43 base62 digits, most significant first."""
-    number = int.from_bytes(raw)
+    return _leading(raw, _UID_DIGITS)
+
+
+def _leading(raw: bytes, length: int) -> str:
+    """Return the first base62 digits of 32 bytes; those after them are never worked out."""
+    number = int.from_bytes(raw) // 62 ** (_UID_DIGITS - length)
     digits = []
     while number:
         number, digit = divmod(number, 62)
         digits.append(BASE62[digit])
-    return "".join(reversed(digits)).rjust(_UID_DIGITS, "0")
+    return "".join(reversed(digits)).rjust(length, "0")
 
 
 def uid(identity: Json, length: int) -> Uid:
     """Return the first `length` base62 digits of the identity's hash (at most 43)."""
-    return Uid(base62(digest(identity))[:length])
+    return Uid(_leading(digest(identity), length))
 
 
 def versioned_uid(identity: Json, *, stem_length: int, stem: str | None = None) -> Uid:
@@ -74,5 +79,15 @@ def versioned_uid(identity: Json, *, stem_length: int, stem: str | None = None) 
         stem_length: Digits of the stem: 16 for artifacts and collections, 12 for transforms.
         stem: Stem of the family that this version joins; None where it founds one.
     """
-    digits = base62(digest(identity))
-    return Uid((stem or digits[:stem_length]) + digits[stem_length : stem_length + 4])
+    digits = _leading(digest(identity), stem_length + 4)
+    return Uid((stem or digits[:stem_length]) + digits[stem_length:])
+
+
+def intent_key(kind: str, subject: Json, fields: Json, occurrence: int) -> str:
+    """Return the name of an intent within any run: replay.md's intent without its run."""
+    return derive(["intent", kind, subject, fields, occurrence])
+
+
+def subject_key(kind: str, subject: Json) -> str:
+    """Return the name of what an intent is about, whatever it asks for."""
+    return derive(["subject", kind, subject])

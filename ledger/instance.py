@@ -42,6 +42,11 @@ class Ledger:
     def __repr__(self) -> str:
         return f"<Ledger '{self.place.configuration.name}' in {self.place.root}>"
 
+    @staticmethod
+    def now() -> int:
+        """Return the present in microseconds since 1970 UTC, by the clock that events get."""
+        return now_micros()
+
     @property
     def storage(self) -> str:
         """Root of the default storage."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import msgspec
 
+from ledger.canonical import nfc
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
 from ledger.lookups import Q, conditions
 from ledger.present import one_line, rows_html
@@ -357,6 +358,9 @@ class QuerySet(Results[R]):
 
     def _by_key(self, lookups: dict[str, object]) -> R:
         key = lookups["key"]
+        if not isinstance(key, str):
+            raise InvalidValueError(f"get(key=): expected text, got {type(key).__name__} {key!r}")
+        key = nfc(key)
         pointers = self._source.ask(
             lambda models: models.find("artifact_key", at=self._source.at, key=key)
         )
@@ -375,16 +379,18 @@ class QuerySet(Results[R]):
         name = field or ("key" if self.registry == "artifact" else "name")
         return Lookup(self, name)
 
-    def as_of(self, position: int) -> QuerySet[R]:
-        """Return the same query as of a position of the log, inclusive.
+    def as_of(self, point: Any) -> QuerySet[R]:
+        """Return the same query as of a point: a position, a datetime, a run or a tag; inclusive.
 
         Raises:
-            InvalidValueError: The log has not come to this position.
+            InvalidValueError: The point is in the future, or a datetime without a time zone.
+            NotFoundError: No tag and no run has this name.
         """
-        head = self._source.ledger.handler.head()
-        if not _is_number(position) or not 0 <= position <= head:
-            raise InvalidValueError(f"as_of: expected a position of 0 to {head}, got {position!r}")
-        return QuerySet(self._kind, Source(self._source.ledger, position), self._select)
+        from ledger.points import resolve  # noqa: PLC0415 (few queries look back)
+
+        ledger = self._source.ledger
+        source = Source(ledger, resolve(ledger, point).position)
+        return QuerySet(self._kind, source, self._select)
 
     # --- inside ---------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from ledger.events import (
     LedgerInitialized,
     LinkAdded,
     LinkRemoved,
+    PositionTagged,
     RecordChanged,
     RecordCreated,
     RecordedEvent,
@@ -35,7 +36,7 @@ from ledger.events import (
     RunStarted,
     TransformRegistered,
 )
-from ledger.ids import derive
+from ledger.ids import derive, intent_key, subject_key
 from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
 
 Values: TypeAlias = dict[str, Any]
@@ -80,6 +81,8 @@ def outcome_of(event: LedgerEvent) -> str:
             return ""
         case InputRecorded():
             return event.artifact
+        case PositionTagged():
+            return event.name
         case _:
             return event.uid
 
@@ -87,7 +90,7 @@ def outcome_of(event: LedgerEvent) -> str:
 def registry_of(event: LedgerEvent) -> str:
     """Return the registry of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded():
+        case LedgerInitialized() | BlobRecorded() | PositionTagged():
             return ""
         case TransformRegistered():
             return "transform"
@@ -99,16 +102,6 @@ def registry_of(event: LedgerEvent) -> str:
             return "run"
         case _:
             return event.registry
-
-
-def intent_key(kind: str, subject: object, fields: object, occurrence: int) -> str:
-    """Return the name of an intent within any run: replay.md's intent without its run."""
-    return derive(["intent", kind, subject, fields, occurrence])  # type: ignore[list-item]
-
-
-def subject_key(kind: str, subject: object) -> str:
-    """Return the name of what an intent is about, whatever it asks for."""
-    return derive(["subject", kind, subject])  # type: ignore[list-item]
 
 
 def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
@@ -181,6 +174,14 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [_amended(recorded, "run", event.uid, {"status": "abandoned"})]
         case InputRecorded():
             return [_link("run.inputs", event.uid, event.artifact, event.uid)]
+        case PositionTagged():
+            values = {
+                "name": event.name,
+                "position": event.position,
+                "tagged_at": recorded.recorded_at,
+                "actor": event.actor,
+            }
+            return [Opened("tag", values)]
 
 
 def _intent_changes(recorded: RecordedEvent) -> list[Change]:
@@ -224,6 +225,9 @@ def _created(
         "updated_at": event.at,
         "changed_by": event.actor,
     }
+    spec = REGISTRIES[registry]
+    if spec.is_versioned:
+        values["stem"] = values["uid"][: spec.uid_length]
     if registry != "run":
         values["run"] = event.run
     return Opened(registry, values | _columns_of(registry, fields))

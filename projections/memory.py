@@ -13,6 +13,7 @@ from typing import Any
 
 from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec, RelationSpec
 from projections.fold import Amended, Change, Closed, Opened
+from projections.lineage import LINK_COLUMNS, walk
 from projections.resolve import check, readable, registry_of, require_columns
 from projections.select import And, Not, Or, Select, Test, Where
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
@@ -100,6 +101,34 @@ class MemoryModels(WritableModels):
             for row in self.find(registry)
             if row["from_position"] > after
         ]
+
+    def links(
+        self, fields: Sequence[str], uids: Sequence[str], *, onward: bool, at: int | None = None
+    ) -> list[Row]:
+        """Return the valid links of some fields at some records, in no order."""
+        near, wanted = "source" if onward else "target", set(uids)
+        return [
+            {name: row[name] for name in LINK_COLUMNS}
+            for row in self._tables["link"]
+            if row["field"] in fields and row[near] in wanted and _is_valid(row, at)
+        ]
+
+    def reach(
+        self,
+        fields: Sequence[str],
+        starts: Sequence[str],
+        *,
+        onward: bool,
+        at: int | None = None,
+        limit: int,
+    ) -> list[Row]:
+        """Return up to `limit` links that can be reached from some records, each once."""
+        return walk(
+            starts,
+            lambda uids: self.links(fields, uids, onward=onward, at=at),
+            onward=onward,
+            limit=limit,
+        )
 
     # --- changing -----------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from ledger.errors import NameTakenError
 from ledger.schema import LIVE
 from projections import sql_tables
 from projections.fold import Amended, Change, Closed, Opened
+from projections.lineage import as_links, links_statement, reach_statement
 from projections.resolve import check, readable, registry_of, require_columns
 from projections.select import Select
 from projections.sql_dialect import Dialect, Fragment, column, ever, every, quoted, valid
@@ -106,6 +107,31 @@ class SqlModels(WritableModels):
             {"uid": uid, "name": name, "is_live": state == LIVE, "position": position}
             for uid, name, state, position in found
         ]
+
+    def links(
+        self, fields: Sequence[str], uids: Sequence[str], *, onward: bool, at: int | None = None
+    ) -> list[Row]:
+        """Return the valid links of some fields at some records, in no order."""
+        if not uids or not fields:
+            return []
+        return as_links(
+            self._ask(links_statement(self.dialect, fields, uids, onward=onward, at=at))
+        )
+
+    def reach(
+        self,
+        fields: Sequence[str],
+        starts: Sequence[str],
+        *,
+        onward: bool,
+        at: int | None = None,
+        limit: int,
+    ) -> list[Row]:
+        """Return up to `limit` links that can be reached from some records, each once."""
+        if not starts or not fields:
+            return []
+        statement = reach_statement(self.dialect, fields, starts, onward=onward, at=at, limit=limit)
+        return as_links(self._ask(statement))
 
     def apply(self, position: int, changes: Iterable[Change]) -> None:
         """Carry out the changes of one event at its position, in order."""

@@ -68,6 +68,31 @@ class ReadModels(ABC):
         One row a record, its present state: what a name index needs to catch up.
         """
 
+    @abstractmethod
+    def links(
+        self, fields: Sequence[str], uids: Sequence[str], *, onward: bool, at: int | None = None
+    ) -> list[Row]:
+        """Return the valid links of some fields at some records, in no order.
+
+        Args:
+            fields: Link fields such as `run.inputs`.
+            uids: Holders of the links where `onward`, else their targets.
+            onward: Whether to go from holder to target.
+            at: As of which position; None for now.
+        """
+
+    @abstractmethod
+    def reach(
+        self,
+        fields: Sequence[str],
+        starts: Sequence[str],
+        *,
+        onward: bool,
+        at: int | None = None,
+        limit: int,
+    ) -> list[Row]:
+        """Return up to `limit` links that can be reached from some records, each once."""
+
 
 class WritableModels(ReadModels):
     """Read models inside an append transaction."""

@@ -67,6 +67,7 @@ def _registry_table(spec: RegistrySpec) -> Table:
         for relation in spec.relations
         if relation.column is not None and not relation.is_reverse
     ]
+    stem = [Column("stem")] if spec.is_versioned else []
     indexes = [
         Index(columns=("natural", "n", "from_position")),
         Index(columns=("created_position", "from_position")),
@@ -81,10 +82,14 @@ def _registry_table(spec: RegistrySpec) -> Table:
         for column in to_one
         if column.name != "forked_from"
     ]
+    indexes += [Index(columns=(column.name, "from_position")) for column in stem]
     if spec.is_named:
         indexes.append(Index(columns=("name",), is_unique=True))
     return Table(
-        name=spec.name, columns=(*_COMMON, *own, *to_one), key=("uid",), indexes=tuple(indexes)
+        name=spec.name,
+        columns=(*_COMMON, *stem, *own, *to_one),
+        key=("uid",),
+        indexes=tuple(indexes),
     )
 
 
@@ -122,9 +127,20 @@ INTENT = Table(
     key=("run", "intent"),
 )
 
+TAG = Table(
+    name="tag",
+    columns=(
+        Column("name"),
+        Column("position", "integer"),
+        Column("tagged_at", "time"),
+        Column("actor"),
+    ),
+    key=("name",),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (*map(_registry_table, REGISTRIES.values()), LINK, ARTIFACT_KEY, INTENT)
+    for table in (*map(_registry_table, REGISTRIES.values()), LINK, ARTIFACT_KEY, INTENT, TAG)
 }
 
 # Raised by hand when the fold changes what it makes of an event while the tables stay alike.

@@ -19,6 +19,7 @@ from ledger.decisions.facts import (
     Stamp,
     birth,
     differing,
+    latest,
     namesakes,
     require,
 )
@@ -33,7 +34,6 @@ from ledger.events import (
 )
 from ledger.ids import StreamId
 from ledger.schema import ARTIFACT, COLLECTION, LIVE, WITHDRAWN
-from projections.select import Select, Test
 
 
 def find_content(facts: Facts, command: SaveArtifact) -> Row | None:
@@ -266,12 +266,4 @@ def _create_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> D
 def _collection_family(command: SaveCollection, facts: Facts) -> Row | None:
     if command.revises is not None:
         return require(facts, "collection", command.revises)
-    latest = facts.select(
-        Select(
-            registry="collection",
-            where=Test(("name",), "exact", command.name),
-            reverse=True,
-            limit=1,
-        )
-    )
-    return latest[0] if latest else None
+    return latest(facts.find("collection", name=command.name, state=LIVE))

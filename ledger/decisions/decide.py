@@ -12,6 +12,7 @@ from ledger.commands import (
     SaveCollection,
     SaveRecord,
     SaveTransform,
+    TagPosition,
 )
 from ledger.decisions.artifacts import save_artifact, save_collection
 from ledger.decisions.facts import Decision, Facts, Stamp
@@ -22,6 +23,7 @@ from ledger.decisions.records import (
     read_artifact,
     save_record,
 )
+from ledger.decisions.tags import tag_position
 from ledger.decisions.transforms import save_transform
 
 
@@ -49,3 +51,5 @@ def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: P
             return link_records(command, facts, stamp)
         case ReadArtifact():
             return read_artifact(command, facts, stamp)
+        case TagPosition():
+            return tag_position(command, facts, stamp)

@@ -12,7 +12,6 @@ from ledger.errors import CorruptLogError, NotFoundError
 from ledger.events import Draft, LedgerEvent, Noted
 from ledger.ids import StreamId, derive, stream_id, uid, versioned_uid
 from ledger.schema import REGISTRIES, WITHDRAWN
-from projections.select import Select
 
 Row = dict[str, Any]
 
@@ -24,9 +23,6 @@ class Facts(Protocol):
         self, table: str, *, at: int | None = None, ever: bool = False, **equals: object
     ) -> list[Row]:
         """Return the valid rows of a table whose columns equal the given values."""
-
-    def select(self, select: Select) -> list[Row]:
-        """Return the rows that answer a question."""
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,6 +107,11 @@ def namesakes(facts: Facts, registry: str, natural: Sequence[Json]) -> list[Row]
     """Return every record that was created under a natural key, in order of n."""
     rows = facts.find(registry, natural=derive(list(natural)))
     return sorted(rows, key=lambda row: int(row["n"]))
+
+
+def latest(rows: list[Row]) -> Row | None:
+    """Return the record created last; None where there is none."""
+    return max(rows, key=lambda row: int(row["created_position"]), default=None)
 
 
 def birth(

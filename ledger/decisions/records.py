@@ -34,6 +34,7 @@ from ledger.events import (
 )
 from ledger.ids import StreamId
 from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.times import to_datetime
 
 
 def find_named(facts: Facts, registry: str, name: str) -> Row | None:
@@ -48,20 +49,23 @@ def find_named(facts: Facts, registry: str, name: str) -> Row | None:
 
 
 def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
-    """Return the hint that a record found by its first name moved on; None if it did not."""
-    title = REGISTRIES[registry].title
+    """Return the hint that a record found by its first name has moved on; None if it has not.
+
+    Who and when are those of its last change.
+    """
+    subject = f"{REGISTRIES[registry].title} '{name}' ({row['uid']})"
+    since = f"by {row['changed_by']} at {to_datetime(row['updated_at']):%Y-%m-%d %H:%M:%S} UTC"
+    if row["state"] == WITHDRAWN:
+        text = (
+            f"{subject} was withdrawn for good {since}; this run recorded it once and does not "
+            "again; track(new_run=True) does"
+        )
+        return Notice("warning", text)
     if row["state"] == TRASHED:
-        return Notice(
-            "warning",
-            f"{title} '{name}' ({row['uid']}) was moved to the trash by {row['changed_by']}; "
-            "restore() brings it back",
-        )
-    if row["name"] != name:
-        return Notice(
-            "hint",
-            f"{title} '{name}' ({row['uid']}) was renamed to '{row['name']}' "
-            f"by {row['changed_by']}",
-        )
+        text = f"{subject} was moved to the trash {since}; restore() brings it back"
+        return Notice("warning", text)
+    if row.get("name", name) != name:
+        return Notice("hint", f"{subject} was renamed to '{row['name']}' {since}")
     return None
 
 

@@ -12,6 +12,9 @@ never reads or writes; whoever drives it supplies what a run knows and records w
 4. An intent without effect is remembered, and travels with the next event of the run.
 5. Intents passed before a fork are the fork's own, without effect; what was read and made again
    before it are the fork's inputs and reproductions.
+6. Equal intents are numbered in the order in which they come, refused ones too: the script did ask.
+   Which thread of a process gets which number is left to the threads; what a run knows does not
+   depend on the order of different intents. Whoever drives a passage lets one thread in at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ import msgspec
 
 from ledger.canonical import Json
 from ledger.events import Noted
-from projections.fold import intent_key, subject_key
+from ledger.ids import intent_key, subject_key
 
 
 class Case(enum.StrEnum):
@@ -84,6 +87,8 @@ class Mark(msgspec.Struct, frozen=True):
     n_pending: int
     n_passed: int
     n_events: int
+    n_known: int
+    n_idle: int
 
 
 class Passage:
@@ -147,16 +152,23 @@ class Passage:
         """Return the recorded outcome of an intent; None where the run does not know it."""
         return self._known.get(intent.key)
 
-    def recall_subject(self, kind: str, subject: Json) -> str | None:
+    def recall_subject(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
         """Return what the next save of this subject ended at when it was recorded, if it was.
 
         This is what a constructor asks, before it is known which fields will be assigned.
+
+        Args:
+            kind: Kind of the save.
+            subject: What it is about.
+            exactly: Whether only that very save counts. Else, after the last one that is recorded,
+                its outcome goes on answering: a script may construct more often than it saves.
         """
         about = subject_key(kind, subject)
-        outcomes = self._by_subject.get(about)
-        if not outcomes:
-            return None
-        return outcomes[min(self._subject_counts[about], len(outcomes) - 1)]
+        outcomes = self._by_subject.get(about, [])
+        number = self._subject_counts[about]
+        if not exactly and outcomes:
+            number = min(number, len(outcomes) - 1)
+        return outcomes[number] if number < len(outcomes) else None
 
     def pass_known(self, intent: Intent, outcome: str) -> None:
         """Take a known intent as passed."""
@@ -247,11 +259,13 @@ class Passage:
             self.run,
             self._known,
             self._by_subject,
-            self._remaining,
+            set(self._remaining),
             self._pending,
             len(self._pending),
             len(self.passed),
             self.n_events,
+            self.n_known,
+            self.n_idle,
         )
 
     def return_to(self, mark: Mark) -> None:
@@ -262,7 +276,7 @@ class Passage:
         self._pending = mark.pending
         del self._pending[mark.n_pending :]
         del self.passed[mark.n_passed :]
-        self.n_events = mark.n_events
+        self.n_events, self.n_known, self.n_idle = mark.n_events, mark.n_known, mark.n_idle
 
     def _learn(self, known: Iterable[Noted]) -> None:
         for key, about, outcome in known:

@@ -5,10 +5,14 @@
 2. A fork abandons the run it came from where that one is still open, and takes over what the pass
    has read and made again.
 3. Each resumption of a run counts, so that its start and its end happen once.
+4. Of several passes that record into one run at once the first to end ends it. A later one adds
+   only what is not said yet, as a resumption: that the run finished, and intents without effect.
+   What finished stays finished.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,9 +29,11 @@ from ledger.events import (
     RunResumed,
     RunStarted,
 )
-from ledger.ids import StreamId
+from ledger.ids import CommandId, StreamId
+from ledger.schema import WITHDRAWN
 
 FINISHED = "finished"
+ENDS = frozenset({FINISHED, "ended", "failed"})
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,12 +90,17 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
     stamp: Stamp,
     *,
     origin: str,
+    cause: Callable[[str], CommandId],
     noted: tuple[Noted, ...],
     inputs: list[str],
     remade: list[str],
 ) -> tuple[Birth, list[Step]]:
-    """Decide on a new run that begins in the middle of a pass through the run `origin`."""
+    """Decide on a new run that begins in the middle of a pass through the run `origin`.
+
+    `cause` returns, for the new run's uid, the id of the command in it that is to follow.
+    """
     born = birth(facts, "run", plan.natural)
+    stamp = msgspec.structs.replace(stamp, causation=cause(born.uid))
     steps = [_started(born, plan, stamp, noted, forked_from=origin)]
     for row in facts.find("run", uid=origin):
         if row["status"] == "started":
@@ -100,6 +111,8 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
         steps.append(_step(born.stream, ["fork-input", born.uid, artifact], event))
     for artifact in remade:
         for row in facts.find("artifact", uid=artifact):
+            if row["state"] == WITHDRAWN:
+                continue
             event = ArtifactReproduced(uid=artifact, **_in(stamp, born.uid))
             steps.append(_step(row["stream"], ["fork-remade", born.uid, artifact], event))
     return born, steps
@@ -108,9 +121,7 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
 def resume(facts: Facts, run: str, stamp: Stamp, noted: tuple[Noted, ...]) -> Step:
     """Decide on continuing an unfinished run."""
     (row,) = facts.find("run", uid=run)
-    times = int(row["resumptions"]) + 1
-    event = RunResumed(uid=run, resumption=times, noted=noted, **_in(stamp, run))
-    return _step(row["stream"], ["resume", run, times], event)
+    return _resumed(row, int(row["resumptions"]) + 1, stamp, noted)
 
 
 def finish(  # noqa: PLR0913 (each is a thing of its own)
@@ -122,9 +133,19 @@ def finish(  # noqa: PLR0913 (each is a thing of its own)
     noted: tuple[Noted, ...],
     error: str | None = None,
     is_consecutive: bool | None = None,
-) -> Step:
+) -> list[Step]:
     """Decide on the end of a pass that recorded into a run."""
     (row,) = facts.find("run", uid=run)
+    times = int(row["resumptions"])
+    steps = []
+    if row["status"] in ENDS:
+        says_more = status == FINISHED and row["status"] != FINISHED
+        if not noted and not says_more:
+            return []
+        if row["status"] == FINISHED:
+            status, error = FINISHED, None
+        times += 1
+        steps.append(_resumed(row, times, stamp, ()))
     event = RunFinished(
         uid=run,
         status=status,
@@ -133,7 +154,14 @@ def finish(  # noqa: PLR0913 (each is a thing of its own)
         noted=noted,
         **_in(stamp, run),
     )
-    return _step(row["stream"], ["finish", run, int(row["resumptions"])], event)
+    steps.append(_step(row["stream"], ["finish", run, times], event))
+    return steps
+
+
+def _resumed(row: Row, times: int, stamp: Stamp, noted: tuple[Noted, ...]) -> Step:
+    run = str(row["uid"])
+    event = RunResumed(uid=run, resumption=times, noted=noted, **_in(stamp, run))
+    return _step(row["stream"], ["resume", run, times], event)
 
 
 def _started(

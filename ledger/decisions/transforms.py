@@ -17,14 +17,14 @@ from ledger.decisions.facts import (
     Stamp,
     birth,
     differing,
+    latest,
     namesakes,
     require,
 )
 from ledger.errors import VersionPinnedError
 from ledger.events import LedgerEvent, RecordChanged, TransformRegistered
 from ledger.ids import StreamId
-from ledger.schema import WITHDRAWN
-from projections.select import Select, Test
+from ledger.schema import LIVE, WITHDRAWN
 
 
 def find_transform(facts: Facts, command: SaveTransform) -> Row | None:
@@ -79,14 +79,7 @@ def save_transform(command: SaveTransform, facts: Facts, stamp: Stamp) -> Decisi
             )
         return Decision(events=events, outcome=row["uid"], stream=StreamId(row["stream"]))
     born = birth(facts, "transform", command.natural, stem=command.stem)
-    earlier = facts.select(
-        Select(
-            registry="transform",
-            where=Test(("uid",), "startswith", command.stem),
-            reverse=True,
-            limit=1,
-        )
-    )
+    earlier = latest(facts.find("transform", stem=command.stem, state=LIVE))
     values = {**command.defaults, **command.fields}
     event = TransformRegistered(
         uid=born.uid,
@@ -99,7 +92,7 @@ def save_transform(command: SaveTransform, facts: Facts, stamp: Stamp) -> Decisi
         description=values.get("description"),
         source_hash=command.source_hash,
         source=command.source,
-        revises=earlier[0]["uid"] if earlier else None,
+        revises=None if earlier is None else earlier["uid"],
         **stamp.fields(),
     )
     return Decision(

@@ -61,6 +61,31 @@ class LogReader(ABC):
                     )
                 yield decode(entry)
 
+    def position_at(self, micros: int) -> Position:
+        """Return the last position recorded at or before a moment; 0 where there is none.
+
+        Recorded times increase with positions: a search by halves, about twenty rows per million.
+        """
+        low, high = 0, int(self.head())
+        while low < high:
+            middle = (low + high + 1) // 2
+            (entry,) = self.entries(after=middle - 1, until=middle, limit=1)
+            if entry.envelope.recorded_at <= micros:
+                low = middle
+            else:
+                high = middle - 1
+        return Position(low)
+
+    @abstractmethod
+    def leaves(self, *, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the first `until` entries, in order."""
+
+    def read_batch(
+        self, *, after: int = 0, until: int | None = None, limit: int = READ_BATCH
+    ) -> list[RecordedEvent]:
+        """Return up to `limit` events with `after` < position <= `until`, in order."""
+        return [decode(entry) for entry in self.entries(after=after, until=until, limit=limit)]
+
     def stream(self, stream: StreamId, *, until: int | None = None) -> list[RecordedEvent]:
         """Return the events of a stream, in order."""
         return [decode(entry) for entry in self.stream_entries(stream, until=until)]

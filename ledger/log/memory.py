@@ -5,7 +5,7 @@ It keeps nothing when the process ends; it is what tests compare the databases w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -59,6 +59,11 @@ class MemoryLog(Appender):
     def command_entries(self, command_id: CommandId) -> list[Entry]:
         """Return the entries that a command left, in order."""
         return [self._entries[at] for at in self._commands.get(command_id, ())]
+
+    def leaves(self, *, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the first `until` entries, in order."""
+        for entry in self._entries[:until]:
+            yield entry.leaf
 
     def rollback(self, length: int) -> None:
         """Forget every entry after the first `length`."""

@@ -237,6 +237,14 @@ def _close_idle_connections() -> None:
 os.register_at_fork(before=_close_idle_connections)
 
 
+def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:
+    """Have a file say this of itself."""
+    connection.executemany(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        list(values.items()),
+    )
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what SQLite and the framework raise into errors of our own tree."""
@@ -382,6 +390,14 @@ class SqliteReader(LogReader):
         return self._entries(
             "WHERE e.command_id = ? ORDER BY e.number", (bytes.fromhex(command_id),)
         )
+
+    def leaves(self, *, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the first `until` entries, in order."""
+        rows = self.connection.execute(
+            "SELECT leaf FROM entries WHERE position <= ? ORDER BY position", (until,)
+        )
+        for row in rows:
+            yield row[0]
 
     def _entries(self, rest: str, params: tuple[object, ...]) -> list[Entry]:
         rows = self.connection.execute(_SELECT + rest, params).fetchall()

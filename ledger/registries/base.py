@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import importlib
 from contextlib import nullcontext
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
 
 from ledger import instance
+from ledger.changes import History, history
 from ledger.commands import ChangeRecord, Command, LinkRecords, MoveRecord
+from ledger.decisions.records import whereabouts
 from ledger.errors import (
     InvalidValueError,
     NotSavedError,
@@ -23,13 +25,16 @@ from ledger.errors import (
 )
 from ledger.handler import Outcome, Prepare
 from ledger.lookups import Q
-from ledger.messages import tell
+from ledger.messages import in_notebook, tell
 from ledger.present import one_line, record_html
 from ledger.query import Lookup, QuerySet, RecordList, Results, Source
 from ledger.registries.checks import check_flag, check_text
-from ledger.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec
+from ledger.schema import REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.times import to_datetime
 from projections.select import Select
+
+if TYPE_CHECKING:
+    from ledger.lineage import Lineage
 
 T = TypeVar("T", bound="Record")
 
@@ -272,6 +277,37 @@ class Record:
         self._perform(MoveRecord(registry=self.registry, uid=self.uid, move="restore"))
         return self
 
+    # --- the past -------------------------------------------------------------------------------
+
+    def history(self) -> History:
+        """Return every change of the record, oldest first: when, by whom, before and after."""
+        return history(self._source.ledger, self._require_row(), at=self._source.at)
+
+    def lineage(self, **options: Any) -> Lineage:
+        """Return where the record came from, or what it went into; see `ledger.lineage.lineage`.
+
+        Args:
+            options: `direction` ("ancestors", "descendants", "both"), `depth` (artifacts far at
+                most), `as_of` (a point), `follow_revisions`, `limit` (edges at most).
+        """
+        from ledger.lineage import lineage  # noqa: PLC0415 (few sessions ask)
+
+        return lineage(self, **options)
+
+    def view_lineage(self, **options: Any) -> Any:
+        """Show the lineage: as a picture in a notebook, else return it."""
+        found = self.lineage(**{"direction": "both", **options})
+        if in_notebook():
+            from IPython.display import display  # noqa: PLC0415
+
+            display(found)
+            return None
+        return found
+
+    def _require_row(self) -> dict[str, Any]:
+        self.uid  # noqa: B018 (raises where the record was not saved)
+        return self._row
+
     def _creation(self) -> Command:
         """Return the command that saves a constructed record."""
         raise UnknownFieldError(f"{self.spec.title} records are made by track()")
@@ -293,6 +329,9 @@ class Record:
             self._assigned = {}
             self._is_fresh = False
         self._reload(outcome.uid)
+        if is_save and self._row.get("state") == WITHDRAWN:
+            moved = whereabouts(self.registry, self._row.get("name") or outcome.uid, self._row)
+            tell([] if moved is None else [moved])
         return outcome
 
     def _return_to(
@@ -304,9 +343,11 @@ class Record:
         self._row, self._assigned, self._is_fresh = row, assigned, is_fresh
 
     def _reload(self, uid: str) -> None:
-        rows = row_of(self._source, self.registry, uid)
-        if rows is not None:
-            self._row = rows
+        row = row_of(self._source, self.registry, uid)
+        if row is None:
+            # Withdrawn for good: questions pass it over, but a run may still end at it.
+            row = self._source.ask(lambda models: models.find(self.registry, uid=uid))[0]
+        self._row = row
 
     def _refuse_view(self, verb: str) -> None:
         if self._source.at is not None:

@@ -1,0 +1,172 @@
+"""The read-only past: every registry and every query of the present, as of a point.
+
+A view resolves its point once and dates itself; it stays the same while others write. Nothing can
+be written through it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger import instance
+from ledger.changes import Diff, Happening, diff, happenings, since
+from ledger.commands import TagPosition
+from ledger.errors import NotFoundError
+from ledger.points import Point, resolve
+from ledger.query import Source
+from ledger.registries.base import Registry, record_class
+from ledger.schema import REGISTRIES
+from ledger.times import to_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.instance import Ledger
+    from ledger.registries.base import Record
+
+_BY_TITLE = {spec.title: name for name, spec in REGISTRIES.items()}
+
+
+class View:
+    """The ledger as of a point, for reading: `view.Artifact.filter(...)`, `view.ULabel.get(...)`.
+
+    Attributes:
+        position: The position that the point resolved to; inclusive.
+        recorded_at: When the event at that position was recorded; None for position 0.
+    """
+
+    def __init__(self, ledger: Ledger, point: Point) -> None:
+        self._source = Source(ledger, point.position)
+        self.position: int = point.position
+        self.recorded_at: dt.datetime | None = point.recorded_at
+
+    def __getattr__(self, name: str) -> Registry:
+        registry = _BY_TITLE.get(name)
+        if registry is None:
+            raise AttributeError(f"a view has no '{name}'; it has {', '.join(_BY_TITLE)}")
+        return Registry(record_class(registry), self._source)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_BY_TITLE})
+
+    def lineage(self, record: Record, **options: Any) -> Any:
+        """Return the lineage of a record as it was at this point; see `Record.lineage`."""
+        return record.lineage(as_of=self.position, **options)
+
+    def __repr__(self) -> str:
+        when = "the beginning" if self.recorded_at is None else self.recorded_at.isoformat()
+        return f"<View as of position {self.position} ({when})>"
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A named position."""
+
+    name: str
+    position: int
+    tagged_at: dt.datetime
+    actor: str
+
+
+def as_of(point: Any) -> View:
+    """Return the ledger as of a point, for reading.
+
+    Args:
+        point: A position, a datetime with a time zone, a run (its last event), the name of a tag,
+            or the text of a checkpoint. Inclusive.
+
+    Raises:
+        InvalidValueError: The point is in the future, or a datetime without a time zone.
+        NotFoundError: No tag and no run has this name.
+    """
+    ledger = instance.current()
+    return View(ledger, resolve(ledger, point))
+
+
+def tag(name: str, at: Any = None) -> Tag:
+    """Name a position, and return the tag; the present one by default.
+
+    A tag points before its own event, and never moves: naming the same position again is nothing
+    new, naming another one is refused.
+
+    Raises:
+        NameTakenError: The tag is at another position.
+        InvalidValueError: The name reads as a position or a time.
+    """
+    ledger = instance.current()
+    position = ledger.handler.head() if at is None else resolve(ledger, at).position
+    ledger.handler.perform(TagPosition(name=name, position=position, is_given=at is not None))
+    return next(found for found in tags() if found.name == name)
+
+
+def tags() -> list[Tag]:
+    """Return every tag, oldest first."""
+    ledger = instance.current()
+    with ledger.handler.reading() as session:
+        rows = session.models.find("tag")
+    return [
+        Tag(
+            name=row["name"],
+            position=row["position"],
+            tagged_at=to_datetime(row["tagged_at"]),
+            actor=row["actor"],
+        )
+        for row in rows
+    ]
+
+
+def events_since(point: Any) -> Iterator[Happening]:
+    """Yield every event after a point, oldest first; the point itself is left out."""
+    return since(instance.current(), point)
+
+
+def log(  # noqa: PLR0913 (each narrows the log in its own way)
+    *,
+    registry: str | None = None,
+    record: Any = None,
+    run: Any = None,
+    actor: str | None = None,
+    since: Any = None,
+    until: Any = None,
+    newest_first: bool = False,
+) -> list[Happening]:
+    """Return the events that match, oldest first unless asked otherwise.
+
+    Args:
+        registry: Only events about records of this registry.
+        record: Only events about this record, or this uid.
+        run: Only events of this run, or this uid of a run.
+        actor: Only events that this user caused.
+        since: Only events after this point; exclusive.
+        until: Only events up to this point; inclusive.
+        newest_first: Whether to turn the order round.
+
+    Raises:
+        NotFoundError: There is no such registry, or a point means nothing.
+    """
+    ledger = instance.current()
+    if registry is not None and registry not in REGISTRIES:
+        raise NotFoundError(f"registry '{registry}': there are {', '.join(REGISTRIES)}")
+    found = list(
+        happenings(
+            ledger,
+            after=0 if since is None else resolve(ledger, since).position,
+            until=None if until is None else resolve(ledger, until).position,
+            registry=registry,
+            uid=getattr(record, "uid", record),
+            run=getattr(run, "uid", run),
+            actor=actor,
+        )
+    )
+    return found[::-1] if newest_first else found
+
+
+def difference(a: Any, b: Any) -> Diff:
+    """Return which records were added, changed or removed between two points.
+
+    Raises:
+        InvalidValueError: The first point is after the second.
+    """
+    return diff(instance.current(), a, b)

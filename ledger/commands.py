@@ -131,6 +131,7 @@ class SaveCollection(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     hash: str
+    digest: str
     artifacts: list[str]
     is_ordered: bool = False
     version: str | None = None
@@ -152,7 +153,7 @@ class SaveCollection(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def subject(self) -> Json:
         """What the intent is about."""
-        return [*self.natural, self.name]
+        return [*self.natural, self.digest, self.name]
 
 
 class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.errors import StorageError, UnknownEventError
+from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from ledger.events import Draft, RecordedEvent
 from ledger.ids import CommandId
 from ledger.log.base import Appender, LogReader
@@ -141,7 +141,12 @@ class SqliteDatabase(Database):
     @classmethod
     def create(cls, path: Path, clock: Callable[[], int]) -> SqliteDatabase:
         """Make the tables of a new ledger, at a path where no file is, and return it."""
-        from ledger.log.sqlite import APPLICATION_ID, Datastore, Recorder  # noqa: PLC0415
+        from ledger.log.sqlite import (  # noqa: PLC0415
+            APPLICATION_ID,
+            Datastore,
+            Recorder,
+            set_meta,
+        )
         from projections.sqlite import register_functions  # noqa: PLC0415
 
         database = cls(path, clock)
@@ -152,10 +157,7 @@ class SqliteDatabase(Database):
             Recorder(store).create_table()
             with store.connection(write=True) as connection:
                 database._models(connection).create()
-                connection.executemany(
-                    "INSERT INTO meta VALUES (?, ?)",
-                    [("format", str(FORMAT)), ("read_models", str(SCHEMA_NUMBER))],
-                )
+                set_meta(connection, {"format": str(FORMAT), "read_models": str(SCHEMA_NUMBER)})
         finally:
             store.close()
         return database
@@ -229,6 +231,12 @@ class SqliteDatabase(Database):
                 "backup, or run 'metaledger init' for a new ledger"
             )
         store = Datastore(str(self.path), prepare=register_functions)
+        if not store.is_ledger():
+            store.close()
+            raise CorruptLogError(
+                f"ledger database {self.path}: expected a ledger, found a file that is none; "
+                "restore it from a backup"
+            )
         with store.connection(write=False) as connection:
             found = dict(connection.execute("SELECT name, value FROM meta").fetchall())
         if int(found.get("format", 0)) > FORMAT:
@@ -244,18 +252,14 @@ class SqliteDatabase(Database):
 
     def _renew(self, store: Datastore, recorder: Recorder) -> None:
         """Replace read models of another version of this program by today's."""
-        from ledger.log.sqlite import SqliteAppender  # noqa: PLC0415
+        from ledger.log.sqlite import SqliteAppender, set_meta  # noqa: PLC0415
 
         with store.connection(write=True) as connection:
             models = self._models(connection)
             models.drop()
             models.create()
             _refold(SqliteAppender(connection, recorder, self._clock), models)
-            connection.execute(
-                "INSERT INTO meta VALUES ('read_models', ?) "
-                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (str(SCHEMA_NUMBER),),
-            )
+            set_meta(connection, {"read_models": str(SCHEMA_NUMBER)})
 
     @staticmethod
     def _models(connection: Any) -> SqliteModels:

@@ -149,6 +149,7 @@ class CollectionCreated(Event, frozen=True, kw_only=True, tag="collection-create
     version: str | None = None
     revises: str | None = None
     hash: str
+    digest: str
     is_ordered: bool = False
     artifacts: list[str]
 

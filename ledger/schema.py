@@ -194,6 +194,7 @@ COLLECTION = RegistrySpec(
         FieldSpec(name="name", max_length=255, is_editable=True, is_indexed=True, help="its name"),
         _DESCRIPTION,
         FieldSpec(name="hash", is_indexed=True, help="hash over the members' hashes"),
+        FieldSpec(name="digest", help="sha256 over the members' digests"),
         FieldSpec(name="is_ordered", kind="boolean", help="whether the order of members counts"),
         _VERSION,
         _IS_LATEST,

@@ -255,7 +255,7 @@ _OWN_FIELDS: dict[type, tuple[str, ...]] = {
         "key", "description", "version", "revises", "suffix", "hash", "hash_type", "digest",
         "size", "n_files", "storage", "storage_key", "in_place",
     ),
-    CollectionCreated: ("name", "description", "version", "revises", "hash", "is_ordered"),
+    CollectionCreated: ("name", "description", "version", "revises", "hash", "digest", "is_ordered"),
 }  # fmt: skip
 
 

@@ -15,13 +15,15 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
+import msgspec
+
 from ledger.errors import NameTakenError
 from ledger.schema import LIVE
 from projections import sql_tables
 from projections.fold import Amended, Change, Closed, Opened
 from projections.lineage import as_links, links_statement, reach_statement
 from projections.resolve import check, readable, registry_of, require_columns
-from projections.select import Select
+from projections.select import Select, Test
 from projections.sql_dialect import Dialect, Fragment, column, ever, every, quoted, valid
 from projections.sql_where import Conditions
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
@@ -245,6 +247,30 @@ def _find_text(
 
 def select_statement(dialect: Dialect, select: Select) -> Fragment:
     """Return the question for the rows of a registry that answer."""
+    where = select.where
+    if (
+        isinstance(where, Test)
+        and where.path == ("uid",)
+        and where.operator == "exact"
+        and isinstance(where.value, str)
+    ):
+        # Every save asks so, and building the text takes longer than the answer.
+        known = _selected_by_uid(dialect, msgspec.structs.replace(select, where=_ONE_RECORD))
+        return known._replace(
+            params=tuple(where.value if it is _ONE_RECORD.value else it for it in known.params)
+        )
+    return _built(dialect, select)
+
+
+_ONE_RECORD = Test(("uid",), "exact", "the uid of a record")
+
+
+@lru_cache(maxsize=256)
+def _selected_by_uid(dialect: Dialect, select: Select) -> Fragment:
+    return _built(dialect, select)
+
+
+def _built(dialect: Dialect, select: Select) -> Fragment:
     spec = check(select)
     conditions = Conditions(dialect, select.at)
     names, _ = _shown_by(spec.name)

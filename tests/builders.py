@@ -104,6 +104,7 @@ def collection_created(name: str = "study", artifacts: Iterable[str] = (), **giv
         "natural": ["collection", name],
         "name": name,
         "hash": f"hash of {name}",
+        "digest": f"digest of {name}",
         "artifacts": list(artifacts),
     }
     return ev.CollectionCreated(**values | own, **_common(["create", name], common))

@@ -18,7 +18,9 @@ of 16 and of 32 bytes.
 
   The first line keeps an empty folder apart from an empty file. Sizes add up; `n_files` counts.
 - **Collection**: the MD5, 22 characters, of the member hashes joined by ":". They are sorted by
-  their bytes first; where the order matters they are not, and "ordered::" stands before them.
+  their bytes first; where the order matters they are not, and "ordered::" stands before them. The
+  digest is "sha256:" and the SHA-256 in hex of the members' digests, joined by line feeds, sorted
+  or marked likewise.
 
 A file must not change while it is read: its stamp (device, inode, size, mtime, ctime) is the same
 before and after, or it is read once more, or refused.
@@ -172,6 +174,13 @@ def hash_members(hashes: Iterable[str], ordered: bool) -> str:  # noqa: FBT001  
             )
     text = _ORDERED_PREFIX + ":".join(members) if ordered else ":".join(sorted(members))
     return base64url(hashlib.md5(text.encode(), usedforsecurity=False).digest())
+
+
+def members_digest(digests: Iterable[str], *, ordered: bool) -> str:
+    """Return the digest of a collection from the digests of its members."""
+    members = list(digests)
+    text = _ORDERED_PREFIX + "\n".join(members) if ordered else "\n".join(sorted(members))
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def folder_hash(files: Iterable[tuple[str, str, str]]) -> str:

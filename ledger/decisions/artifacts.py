@@ -192,7 +192,7 @@ def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> 
 def find_members(facts: Facts, command: SaveCollection) -> Row | None:
     """Return the collection of these members; None where there is none."""
     for row in namesakes(facts, "collection", command.natural):
-        if row["state"] != WITHDRAWN:
+        if row["state"] != WITHDRAWN and row["digest"] == command.digest:
             return row
     return None
 
@@ -249,6 +249,7 @@ def _create_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> D
         version=command.version,
         revises=None if revised is None else revised["uid"],
         hash=command.hash,
+        digest=command.digest,
         is_ordered=command.is_ordered,
         artifacts=command.artifacts,
         **stamp.fields(),

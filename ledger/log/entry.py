@@ -5,7 +5,7 @@ The bytes are stated in docs/format.md, section "Entries".
 
 from __future__ import annotations
 
-import secrets
+import os
 
 import msgspec
 
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> Entry:
     """Return the entry over an envelope and a payload, salted by chance unless told otherwise."""
-    salt = secrets.token_bytes(SALT_BYTES) if salt is None else salt
+    salt = os.urandom(SALT_BYTES) if salt is None else salt
     return Entry(
         envelope=envelope, payload=payload, salt=salt, leaf=leaf_of(envelope, payload, salt)
     )

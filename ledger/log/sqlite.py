@@ -174,6 +174,15 @@ class Datastore(SQLiteDatastore):
         self.pool.prepare = prepare
         _stores.add(self)
 
+    def is_ledger(self) -> bool:
+        """Return whether the file is a database that says it is a ledger."""
+        try:
+            with self._lent() as raw:
+                found: int = raw.execute("PRAGMA application_id").fetchone()[0]
+        except sqlite3.DatabaseError:
+            return False
+        return found == APPLICATION_ID
+
     @contextmanager
     def connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
         """Lend a connection; for writing, inside a transaction that holds the write lock.

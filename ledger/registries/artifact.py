@@ -109,7 +109,10 @@ class Artifact(Record):
     def _existing(self) -> dict[str, Any] | None:
         """Return the row of the artifact that this is, and tell the user about it."""
         request = self._request
-        recalled = self._source.ledger.handler.recall(request.kind, request.subject)
+        # Only a mode that returns the existing one may go on with what an earlier save ended at.
+        recalled = self._source.ledger.handler.recall(
+            request.kind, request.subject, exactly=request.mode != "warn_return_existing"
+        )
         if recalled is not None:
             return row_of(self._source, "artifact", recalled)
         found = self._source.ask(lambda models: find_content(models, request))

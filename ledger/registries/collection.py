@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from ledger.commands import Command, SaveCollection
-from ledger.content.hashing import hash_members
+from ledger.content.hashing import hash_members, members_digest
 from ledger.decisions.artifacts import exists_error, find_members
 from ledger.decisions.facts import Notice
 from ledger.errors import InvalidValueError
@@ -71,6 +71,7 @@ class Collection(Record):
         self._request = SaveCollection(
             name=self._checked("name", name),
             hash=hash_members([member._row["hash"] for member in members], ordered),
+            digest=members_digest([member._row["digest"] for member in members], ordered=ordered),
             artifacts=[member.uid for member in members],
             is_ordered=ordered,
             version=check_version("Collection", version),
@@ -93,7 +94,10 @@ class Collection(Record):
 
     def _existing(self) -> dict[str, Any] | None:
         request = self._request
-        recalled = self._source.ledger.handler.recall(request.kind, request.subject)
+        # Only a mode that returns the existing one may go on with what an earlier save ended at.
+        recalled = self._source.ledger.handler.recall(
+            request.kind, request.subject, exactly=request.mode != "warn_return_existing"
+        )
         if recalled is not None:
             return row_of(self._source, "collection", recalled)
         found = self._source.ask(lambda models: find_members(models, request))

@@ -54,6 +54,8 @@ class NamedRecord(Record):
         if recalled is not None:
             row = row_of(self._source, self.registry, recalled)
             if row is not None:
+                moved = whereabouts(self.registry, self._name, row)
+                tell([] if moved is None else [moved])
                 return row
         found = self._source.ask(lambda models: find_named(models, self.registry, self._name))
         if found is not None:

@@ -213,7 +213,7 @@ class _Start:
             stem=stem,
             version=settings.transform.version,
             source_hash=self._source.source_hash,
-            source=self._source.source_hash,
+            source=None if self._source.text is None else self._source.source_hash,
             defaults={
                 "name": name or key or self._source.name,
                 "key": suggested,

@@ -14,7 +14,7 @@ import pytest
 
 from ledger import events, ids, merkle
 from ledger.canonical import encode, identity_bytes
-from ledger.content.hashing import hash_members, hash_path
+from ledger.content.hashing import hash_members, members_digest, hash_path
 from ledger.database import SqliteDatabase
 from ledger.errors import InvalidValueError
 from ledger.log.entry import Envelope, leaf_of, seal
@@ -227,6 +227,7 @@ def test_hashes_of_folders(it, tmp_path):
 @vectors("collections")
 def test_hashes_of_collections(it):
     assert hash_members(it["hashes"], it["is_ordered"]) == it["hash"]
+    assert members_digest(it["digests"], ordered=it["is_ordered"]) == it["digest"]
 
 
 @vectors("sources")

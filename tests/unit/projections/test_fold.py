@@ -217,7 +217,13 @@ def test_an_intent_is_the_same_in_every_run():
 def test_the_story_holds_an_event_of_every_kind():
     """Tests that tell the story would otherwise pass over a kind that was added later."""
     kinds = {type(it.event) for it in STORY}
-    left_out = {ev.BlobRecorded, ev.RecordRestored, ev.RunResumed, ev.RunAbandoned}
+    left_out = {
+        ev.BlobRecorded,
+        ev.RecordRestored,
+        ev.RunResumed,
+        ev.RunAbandoned,
+        ev.PositionTagged,
+    }
     assert kinds | left_out == set(ev.LedgerEvent.__args__)
 
 

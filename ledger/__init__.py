@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ledger.initialize import initialize as init
     from ledger.instance import close, connect
     from ledger.lookups import Q
+    from ledger.planning import plan
     from ledger.registries.artifact import Artifact
     from ledger.registries.collection import Collection
     from ledger.registries.run import Run
@@ -44,6 +45,7 @@ _DOOR = {
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.initialize", "initialize"),
+    "plan": ("ledger.planning", "plan"),
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
     "since": ("ledger.views", "events_since"),
@@ -71,6 +73,7 @@ __all__ = [
     "finish",
     "head",
     "init",
+    "plan",
     "save",
     "settings",
     "since",

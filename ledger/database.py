@@ -24,7 +24,9 @@ from projections.store import ReadModels, WritableModels
 from projections.tables import SCHEMA_NUMBER
 
 if TYPE_CHECKING:
-    from ledger.log.sqlite import Datastore, Recorder
+    from ledger.log.memory import MemoryLog
+    from ledger.log.sqlite import Recorder
+    from ledger.log.sqlite_connections import Datastore
     from projections.sqlite import SqliteModels
 
 FORMAT = 1  # of the log; raised only when today's program could not read tomorrow's log
@@ -78,6 +80,10 @@ class Database(ABC):
         """Fold the whole log anew into empty read models and return how many events it holds."""
 
     @abstractmethod
+    def copy_to(self, path: Path) -> Database:
+        """Return a copy as it is now, at a path where nothing is; the original is left alone."""
+
+    @abstractmethod
     def close(self) -> None:
         """Give connections back; the ledger can be opened again."""
 
@@ -123,6 +129,19 @@ class MemoryDatabase(Database):
         with self._lock:
             return _refold(self._log, self._models)
 
+    def copy_to(self, path: Path) -> MemoryDatabase:
+        """Return a copy as it is now; nothing is written to `path`."""
+        del path
+        with self._lock:
+            return MemoryDatabase._of(self._log.copy())
+
+    @classmethod
+    def _of(cls, log: MemoryLog) -> MemoryDatabase:
+        database = cls(log.clock)
+        database._log = log
+        _refold(log, database._models)
+        return database
+
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""
 
@@ -141,10 +160,10 @@ class SqliteDatabase(Database):
     @classmethod
     def create(cls, path: Path, clock: Callable[[], int]) -> SqliteDatabase:
         """Make the tables of a new ledger, at a path where no file is, and return it."""
-        from ledger.log.sqlite import (  # noqa: PLC0415
+        from ledger.log.sqlite import Recorder  # noqa: PLC0415
+        from ledger.log.sqlite_connections import (  # noqa: PLC0415
             APPLICATION_ID,
             Datastore,
-            Recorder,
             set_meta,
         )
         from projections.sqlite import register_functions  # noqa: PLC0415
@@ -202,6 +221,15 @@ class SqliteDatabase(Database):
         with self.write() as session:
             return _refold(session.log, session.models)
 
+    def copy_to(self, path: Path) -> SqliteDatabase:
+        """Return a copy as it is now, in another file."""
+        from ledger.log.sqlite_connections import copy_file  # noqa: PLC0415
+
+        store, _ = self._open()
+        with store.connection(write=False) as connection:
+            copy_file(connection, path)
+        return SqliteDatabase(path, self._clock)
+
     def close(self) -> None:
         """Give connections back."""
         with self._opening:
@@ -222,7 +250,8 @@ class SqliteDatabase(Database):
             return self._opened[1], self._opened[2]
 
     def _connect(self) -> tuple[Datastore, Recorder]:
-        from ledger.log.sqlite import Datastore, Recorder  # noqa: PLC0415
+        from ledger.log.sqlite import Recorder  # noqa: PLC0415
+        from ledger.log.sqlite_connections import Datastore  # noqa: PLC0415
         from projections.sqlite import register_functions  # noqa: PLC0415
 
         if not self.path.is_file():
@@ -252,7 +281,8 @@ class SqliteDatabase(Database):
 
     def _renew(self, store: Datastore, recorder: Recorder) -> None:
         """Replace read models of another version of this program by today's."""
-        from ledger.log.sqlite import SqliteAppender, set_meta  # noqa: PLC0415
+        from ledger.log.sqlite import SqliteAppender  # noqa: PLC0415
+        from ledger.log.sqlite_connections import set_meta  # noqa: PLC0415
 
         with store.connection(write=True) as connection:
             models = self._models(connection)

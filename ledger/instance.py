@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +104,7 @@ class Ledger:
 
 
 _current: Ledger | None = None
+_stand_in: Ledger | None = None
 _found_from: tuple[str, str | None] | None = None
 
 
@@ -112,6 +115,8 @@ def current() -> Ledger:
         LedgerNotFoundError: There is none here; the message names `metaledger init`.
     """
     global _current, _found_from  # noqa: PLW0603 (one process works on one ledger at a time)
+    if _stand_in is not None:
+        return _stand_in
     here = (str(Path.cwd()), os.environ.get(VARIABLE))
     if _current is not None and (_found_from is None or _found_from == here):
         return _current
@@ -135,6 +140,8 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
     """
     global _current, _found_from  # noqa: PLW0603 (as above)
     found = locate(place)
+    if _stand_in is not None and _is_same(_stand_in.place, found):
+        return _stand_in
     if _current is None or not _is_same(_current.place, found):
         close()
         _current = Ledger(found)
@@ -145,6 +152,18 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
 def _is_same(one: Place, other: Place) -> bool:
     # The id too: a ledger may have been taken away and another made in the same folder.
     return one.root == other.root and one.configuration.id == other.configuration.id
+
+
+@contextmanager
+def standing_in(ledger: Ledger) -> Iterator[None]:
+    """Have `ledger` be the one in use inside the block, wherever the code inside looks for one."""
+    global _current, _stand_in  # noqa: PLW0603 (as above)
+    before = _current, _stand_in
+    _current = _stand_in = ledger
+    try:
+        yield
+    finally:
+        _current, _stand_in = before
 
 
 def close() -> None:

@@ -99,7 +99,7 @@ class Appender(LogReader):
     """Appends to the log inside a transaction that holds the append lock."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
-        self._clock = clock
+        self.clock = clock
 
     def append(self, command_id: CommandId, drafts: Sequence[Draft]) -> list[RecordedEvent]:
         """Record the events of one command, at consecutive positions, and return them.
@@ -118,7 +118,7 @@ class Appender(LogReader):
                 versions[stream] if stream in versions else self.stream_version(stream)
             ) + 1
             position = Position(position + 1)
-            last_time = max(self._clock(), last_time + 1)
+            last_time = max(self.clock(), last_time + 1)
             pending = Pending(
                 stream=stream, command_id=command_id, number=number, event=draft.event
             )

@@ -65,6 +65,12 @@ class MemoryLog(Appender):
         for entry in self._entries[:until]:
             yield entry.leaf
 
+    def copy(self) -> MemoryLog:
+        """Return another log with the same entries."""
+        other = MemoryLog(self.clock)
+        other._insert(self._entries)
+        return other
+
     def rollback(self, length: int) -> None:
         """Forget every entry after the first `length`."""
         for entry in self._entries[length:]:

@@ -1,56 +1,31 @@
 """The log in a SQLite file: eventsourcing's application recorder, and our entries beside it.
 
-What is said here and nowhere else: the pragmas that make a commit durable, the write lock taken
-at BEGIN, the triggers that refuse UPDATE, DELETE and REPLACE, what is due before a fork, and the
-translation of SQLite's errors. The bytes are stated in docs/format.md, section "The SQLite file".
+The triggers refuse UPDATE, DELETE and REPLACE. The bytes are stated in docs/format.md, section
+"The SQLite file".
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
-import threading
-import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import (
-    ConnectionPoolClosedError,
-    IntegrityError,
     Notification,
-    PersistenceError,
     StoredEvent,
 )
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
-    SQLiteConnection,
-    SQLiteConnectionPool,
     SQLiteCursor,
-    SQLiteDatastore,
 )
 
-from ledger.errors import CorruptLogError, LedgerError, StorageError, WrongExpectedVersionError
+from ledger.errors import CorruptLogError
 from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
 from ledger.log.base import Appender, LogReader
 from ledger.log.entry import Entry, Envelope, seal
-
-APPLICATION_ID = 0x6D6C6467  # "mldg": lets `file` and a person tell what this database is
-LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
-STATEMENTS = 256  # prepared statements a connection keeps: more than appending and asking need
-
-_PRAGMAS = (
-    # NORMAL loses acknowledged commits when the power fails in WAL mode; FULL does not.
-    "PRAGMA synchronous=FULL",
-    # Where fsync leaves data in the drive's own cache (macOS), ask for more; elsewhere no effect.
-    "PRAGMA fullfsync=ON",
-    # An upper bound, taken only as needed: indexes of a million records fit.
-    "PRAGMA cache_size=-262144",
-    "PRAGMA temp_store=MEMORY",
-    "PRAGMA trusted_schema=OFF",
-)
+from ledger.log.sqlite_connections import translated
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS entries (
@@ -100,193 +75,6 @@ _SELECT = (
     " ON s.originator_id = e.stream AND s.originator_version = e.version "
 )
 _INSERT_ENTRY = "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?)"
-
-
-class _Pool(SQLiteConnectionPool):
-    """Connections that keep what they acknowledged."""
-
-    prepare: Callable[[sqlite3.Connection], None] | None = None
-    _is_ending = False
-
-    def _create_connection(self) -> SQLiteConnection:
-        # Not the framework's: it keeps one prepared statement, which made an append cost threefold.
-        raw = sqlite3.connect(
-            self.db_name,
-            uri=True,
-            timeout=LOCK_TIMEOUT,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=STATEMENTS,
-        )
-        try:
-            raw.row_factory = sqlite3.Row
-            if not self.is_sqlite_memory_mode:
-                raw.execute("PRAGMA journal_mode=WAL").fetchone()
-            for pragma in _PRAGMAS:
-                raw.execute(pragma).fetchall()
-            if self.prepare is not None:
-                self.prepare(raw)
-        except BaseException:
-            raw.close()
-            raise
-        return SQLiteConnection(sqlite_conn=raw, max_age=None)
-
-    def put_connection(self, conn: SQLiteConnection) -> None:
-        super().put_connection(conn)
-        if self._is_ending:
-            self.close()
-
-    def close(self) -> None:
-        """Close what is idle, and what is borrowed as it comes back.
-
-        The framework closes borrowed connections at once: with a statement of another thread on
-        the way, that ends the process with a segmentation fault.
-        """
-        self._is_ending = True
-        self.close_idle()
-        if not self._in_use:
-            super().close()
-
-    def close_idle(self) -> None:
-        """Close the connections that nobody has borrowed."""
-        with self._put_condition:
-            while self._pool:
-                self._pool.popleft().close()
-
-
-class Datastore(SQLiteDatastore):
-    """eventsourcing's datastore over our connections."""
-
-    def __init__(
-        self, path: str, *, prepare: Callable[[sqlite3.Connection], None] | None = None
-    ) -> None:
-        """Open nothing yet; `prepare` is called with each new connection."""
-        super().__init__(path, originator_id_type="uuid")
-        self.pool.close()
-        self._writing = threading.Lock()
-        self.pool = _Pool(
-            db_name=path,
-            lock_timeout=int(LOCK_TIMEOUT),
-            pool_timeout=LOCK_TIMEOUT,
-            pool_size=5,
-            max_overflow=60,
-        )
-        self.pool.prepare = prepare
-        _stores.add(self)
-
-    def is_ledger(self) -> bool:
-        """Return whether the file is a database that says it is a ledger."""
-        try:
-            with self._lent() as raw:
-                found: int = raw.execute("PRAGMA application_id").fetchone()[0]
-        except sqlite3.DatabaseError:
-            return False
-        return found == APPLICATION_ID
-
-    @contextmanager
-    def connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
-        """Lend a connection; for writing, inside a transaction that holds the write lock.
-
-        A write transaction is committed, and durable, when the block ends, and rolled back when
-        the block raises.
-
-        Raises:
-            StorageError: The database refused: locked for too long, disk full, file damaged.
-        """
-        with translated():
-            if not write:
-                with self._lent() as raw:
-                    yield raw
-                return
-            with self._turn(), self._lent() as raw:
-                try:
-                    raw.execute("BEGIN IMMEDIATE")
-                    yield raw
-                    raw.execute("COMMIT")
-                except BaseException:
-                    if raw.in_transaction:
-                        raw.execute("ROLLBACK")
-                    raise
-
-    @contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
-        # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
-        # writer that waits for another writer. SQLite and `_writing` keep writers apart.
-        connection = self.pool.get_connection(is_writer=None)
-        try:
-            yield connection._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
-        finally:
-            self.pool.put_connection(connection)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Let one thread of this process write at a time."""
-        if not self._writing.acquire(timeout=LOCK_TIMEOUT):
-            raise StorageError(_explain("locked by another thread of this process"))
-        try:
-            yield
-        finally:
-            self._writing.release()
-
-
-_stores: weakref.WeakSet[Datastore] = weakref.WeakSet()
-
-
-def _close_idle_connections() -> None:
-    for store in list(_stores):
-        # A database in memory ends with its last connection.
-        if isinstance(store.pool, _Pool) and not store.pool.is_sqlite_memory_mode:
-            store.pool.close_idle()
-
-
-# SQLite keeps one set of file locks a process and file. A child that is forked while a connection
-# is open believes to hold the parent's locks, and its own connections then take none: once the
-# parent has ended, the next process to open the file may reset the log's index under the child.
-# Connections that are borrowed at that moment, as inside a batch, cannot be helped.
-os.register_at_fork(before=_close_idle_connections)
-
-
-def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:
-    """Have a file say this of itself."""
-    connection.executemany(
-        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        list(values.items()),
-    )
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what SQLite and the framework raise into errors of our own tree."""
-    try:
-        yield
-    except LedgerError:
-        raise
-    except (sqlite3.IntegrityError, IntegrityError) as error:
-        raise WrongExpectedVersionError(
-            f"append refused by the database: {error}; reload and decide again"
-        ) from error
-    except ConnectionPoolClosedError as error:
-        raise StorageError("ledger database: closed by another thread; open it again") from error
-    except (sqlite3.Error, PersistenceError) as error:
-        raise StorageError(_explain(str(error))) from error
-
-
-def _explain(said: str) -> str:
-    if "locked" in said or "timed out" in said.lower():
-        return (
-            f"ledger database: another writer held it for {LOCK_TIMEOUT:.0f} s ({said}); "
-            "end the other process, or try again"
-        )
-    if "full" in said:
-        return f"ledger database: the disk is full ({said}); nothing was recorded, free some space"
-    if "readonly" in said or "unable to open" in said:
-        return (
-            f"ledger database: cannot be written to ({said}); nothing was recorded, see to the "
-            "permissions of the file and its folder"
-        )
-    if "not a database" in said or "malformed" in said:
-        return f"ledger database: damaged ({said}); restore it from a backup"
-    return f"ledger database: {said}; nothing was recorded"
 
 
 class Recorder(SQLiteApplicationRecorder):

@@ -167,7 +167,7 @@ class Context:
         if self._is_hooked:
             return
         self._is_hooked = True
-        atexit.register(self._leave)
+        atexit.register(self.leave)
         previous = sys.excepthook
 
         def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
@@ -176,7 +176,8 @@ class Context:
 
         sys.excepthook = remember
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """End the pass as leaving the process does: `ended`, or `failed` after an exception."""
         if not self.is_tracking or self._pid != os.getpid():
             return
         try:

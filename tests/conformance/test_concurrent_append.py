@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from ledger.events import Draft, RecordCreated
 from ledger.ids import command_id, stream_id, uid
-from ledger.log.sqlite import Datastore, Recorder, SqliteAppender, SqliteReader
+from ledger.log.sqlite import Recorder, SqliteAppender, SqliteReader
+from ledger.log.sqlite_connections import Datastore
 
 if TYPE_CHECKING:
     from pathlib import Path

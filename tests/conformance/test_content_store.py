@@ -331,7 +331,7 @@ def test_member_that_could_lead_elsewhere_is_refused(store, folder, member):
 
 
 def test_url_names_root_and_content(store):
-    assert store.url(FILE).endswith("/".join(["", "root", FOLDER, FILE]))
+    assert store.url(FILE).endswith(f"{store.root}/{FOLDER}/{FILE}")
     assert "://" in store.url(FILE)
 
 

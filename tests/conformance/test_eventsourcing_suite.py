@@ -14,6 +14,7 @@ from eventsourcing.tests.persistence import (
 )
 
 from ledger.log import memory, sqlite
+from ledger.log.sqlite_connections import Datastore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +37,7 @@ class _Sqlite:
     recorder_class: type[sqlite.Recorder] = sqlite.Recorder
 
     def create_recorder(self) -> ApplicationRecorder:
-        store = sqlite.Datastore(self.name())
+        store = Datastore(self.name())
         self.addCleanup(store.close)
         recorder = self.recorder_class(store)
         recorder.create_table()

@@ -14,7 +14,7 @@ import pytest
 
 from ledger import events, ids, merkle
 from ledger.canonical import encode, identity_bytes
-from ledger.content.hashing import hash_members, members_digest, hash_path
+from ledger.content.hashing import hash_members, hash_path, members_digest
 from ledger.database import SqliteDatabase
 from ledger.errors import InvalidValueError
 from ledger.log.entry import Envelope, leaf_of, seal

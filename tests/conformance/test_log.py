@@ -18,7 +18,8 @@ from ledger.ids import CommandId, Position, StreamId, command_id, stream_id
 from ledger.log import base
 from ledger.log.entry import Envelope, leaf_of, seal
 from ledger.log.memory import MemoryLog
-from ledger.log.sqlite import Datastore, Recorder, SqliteAppender, SqliteReader
+from ledger.log.sqlite import Recorder, SqliteAppender, SqliteReader
+from ledger.log.sqlite_connections import Datastore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

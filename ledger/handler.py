@@ -7,13 +7,14 @@
    run, in between.
 4. What must come first (a fork, a resumption) is recorded in the same transaction.
 5. A transaction that fails leaves neither the database nor the passage changed.
+6. One thread at a time: the others wait, also for the end of an open batch.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import msgspec
@@ -25,9 +26,11 @@ from ledger.decisions import runs
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Notice, Stamp
 from ledger.decisions.replay import Case, Intent, Passage, Step
+from ledger.errors import StorageError
 from ledger.events import Draft, Noted
-from ledger.ids import CommandId, Position, command_id
-from projections.fold import outcome_of
+from ledger.ids import Position, command_id
+
+PATIENCE = 60.0  # seconds a thread waits for another one of the process
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,8 +63,9 @@ class Tracked(msgspec.Struct):
 
 
 class Batch(threading.local):
-    """The open batch of a thread."""
+    """The open batch of a thread; its transaction begins with its first effect."""
 
+    transaction: ExitStack | None = None
     session: WriteSession | None = None
     undo: list[Callable[[], None]] | None = None
 
@@ -91,11 +95,14 @@ class Handler:
     @contextmanager
     def writing(self) -> Iterator[WriteSession]:
         """Lend an append transaction; inside a batch, a part of it that can fail alone."""
-        session = self._batch.session
-        if session is None:
+        batch = self._batch
+        if batch.transaction is None:
             with self.database.write() as session:
                 yield session
             return
+        if batch.session is None:
+            batch.session = batch.transaction.enter_context(self.database.write())
+        session = batch.session
         with self.database.savepoint(session):
             yield session
 
@@ -103,27 +110,43 @@ class Handler:
     def batch(self) -> Iterator[None]:
         """Group everything in the block into one transaction: all of it is recorded, or nothing.
 
-        The append lock is held for the whole block: other writers wait. A batch inside a batch
-        is a part of it.
+        From the first effect on the append lock is held to the end of the block: other writers
+        wait. Without any effect nothing is locked. A batch inside a batch is a part of it.
         """
-        if self._batch.session is not None:
+        if self._batch.transaction is not None:
             yield
             return
-        mark = self.tracked.passage.mark() if self.tracked else None
-        undo: list[Callable[[], None]] = []
+        with self._turn():
+            tracked = self.tracked
+            mark = None if tracked is None else tracked.passage.mark()
+            undo: list[Callable[[], None]] = []
+            try:
+                with ExitStack() as transaction:
+                    self._batch.transaction, self._batch.undo = transaction, undo
+                    try:
+                        yield
+                    finally:
+                        self._batch.transaction = self._batch.session = self._batch.undo = None
+            except BaseException:
+                # A pass that began or ended in the block did not.
+                self.tracked = tracked
+                if tracked is not None and mark is not None:
+                    tracked.passage.return_to(mark)
+                for step in reversed(undo):
+                    step()
+                raise
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._lock.acquire(timeout=PATIENCE):
+            raise StorageError(
+                f"save: another thread of this process has kept the ledger for {PATIENCE:.0f} s; "
+                "save within the thread that opened the batch, or end the batch first"
+            )
         try:
-            with self.database.write() as session:
-                self._batch.session, self._batch.undo = session, undo
-                try:
-                    yield
-                finally:
-                    self._batch.session = self._batch.undo = None
-        except BaseException:
-            if mark is not None and self.tracked is not None:
-                self.tracked.passage.return_to(mark)
-            for step in reversed(undo):
-                step()
-            raise
+            yield
+        finally:
+            self._lock.release()
 
     def on_undo(self, step: Callable[[], None]) -> None:
         """Have `step` called if the open batch of this thread fails; nothing without a batch."""
@@ -133,7 +156,7 @@ class Handler:
     @property
     def is_batching(self) -> bool:
         """Whether this thread has an open batch."""
-        return self._batch.session is not None
+        return self._batch.transaction is not None
 
     def head(self) -> Position:
         """Return the position of the last recorded event; 0 for an empty log."""
@@ -155,16 +178,19 @@ class Handler:
             NotFoundError: It names a record that is not there.
             StorageError: The database refused; nothing was recorded.
         """
-        with self._lock:
+        with self._turn():
             if self.tracked is None:
                 return self._outside(command, prepare)
             return self._within(self.tracked, command, prepare)
 
-    def recall(self, kind: str, subject: Json) -> str | None:
-        """Return what the next save of this subject ends at where the run in hand knows it."""
+    def recall(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
+        """Return what the next save of this subject ends at where the run in hand knows it.
+
+        With `exactly`, only where it knows that very save; see `Passage.recall_subject`.
+        """
         if self.tracked is None:
             return None
-        return self.tracked.passage.recall_subject(kind, subject)
+        return self.tracked.passage.recall_subject(kind, subject, exactly=exactly)
 
     def _outside(self, command: Command, prepare: Prepare | None) -> Outcome:
         stamp = self._stamp(None)
@@ -215,8 +241,8 @@ class Handler:
         return self._first_look(command, self._stamp(tracked.passage.run if tracked else None))
 
     def _first_look(self, command: Command, stamp: Stamp) -> Decision | None:
-        """Decide without the lock; None inside a batch, which holds it anyway."""
-        if self.is_batching:
+        """Decide without the append lock; None inside a batch that holds it anyway."""
+        if self._batch.session is not None:
             return None
         with self.reading() as session:
             return decide(command, session.models, stamp)
@@ -236,26 +262,25 @@ class Handler:
             if known is not None:
                 passage.pass_known(intent, known)
                 return Outcome(uid=known)
-        # Inside a batch there was no first look: an intent without effect must not begin a run.
+        # Another pass of the same run may have come here first, whatever the records are like now.
+        told = session.models.find("intent", run=passage.run, intent=intent.key)
+        if told:
+            passage.pass_known(intent, told[0]["outcome"])
+            return Outcome(uid=told[0]["outcome"])
+        # What was an effect at the first look may be none now, and must not begin a run then.
         decision = decide(command, session.models, self._stamp(passage.run))
         if not decision.events:
             passage.pass_idle(intent, decision.outcome)
             return _idle(decision)
-        begun = self._begin(session, tracked, cause=command_id(intent.identity(passage.run)))
-        identity = intent.identity(passage.run)
-        told = session.log.command(command_id(identity))
-        if told:
-            outcome = outcome_of(told[0].event)
-            passage.pass_known(intent, outcome)
-            return Outcome(uid=outcome)
-        if begun:
+        if self._begin(session, tracked, intent):
             decision = decide(command, session.models, self._stamp(passage.run))
-        if not decision.events:
-            passage.pass_idle(intent, decision.outcome)
-            return _idle(decision)
+            if not decision.events:
+                passage.pass_idle(intent, decision.outcome)
+                return _idle(decision)
         if prepare is not None:
             prepare(decision)
         noted = self._unrecorded(session, passage)
+        identity = intent.identity(passage.run)
         events = session.append(command_id(identity), decision.drafts(identity, noted))
         passage.pass_effect(intent, decision.outcome, len(events))
         return _done(decision, len(events))
@@ -277,7 +302,7 @@ class Handler:
             before: Records what a run will name (its transform, its environment), in the
                 transaction that starts the run, and returns the fields of the run that name it.
         """
-        with self._lock:
+        with self._turn():
             with self.reading() as session:
                 latest = None if new_run else runs.latest_run(session.models, plan)
                 if latest is not None:
@@ -292,11 +317,12 @@ class Handler:
                 # Another process may have started the same run since we looked.
                 latest = None if new_run else runs.latest_run(session.models, plan)
                 if latest is None:
+                    head = session.log.head()
                     named = plan.naming(before(session))
                     born, step = runs.start(session.models, named, self._stamp(None))
                     self._append_step(session, step)
                     passage = Passage(Case.NEW, born.uid)
-                    passage.n_events = 1
+                    passage.n_events = session.log.head() - head
                 else:
                     known = runs.known_intents(session.models, latest["uid"])
                     passage = Passage(_case_of(latest), latest["uid"], known)
@@ -306,69 +332,98 @@ class Handler:
     def finish(
         self, status: str, *, error: str | None = None, is_consecutive: bool | None = None
     ) -> Passage | None:
-        """End the pass: where it recorded into a run, record its end; return the passage."""
-        with self._lock:
-            tracked, self.tracked = self.tracked, None
+        """End the pass: where it recorded into a run, record its end; return the passage.
+
+        To finish a pass that came through all that an unfinished run knows continues that run.
+        """
+        with self._turn():
+            tracked = self.tracked
             if tracked is None:
                 return None
             passage = tracked.passage
-            if not passage.is_own:
-                return passage
-            with self.writing() as session:
-                step = runs.finish(
-                    session.models,
-                    passage.run,
-                    self._stamp(passage.run),
-                    status=status,
-                    error=error,
-                    is_consecutive=is_consecutive,
-                    noted=self._unrecorded(session, passage),
-                )
-                if not session.log.command(command_id(step.identity)):
-                    self._append_step(session, step)
-                    passage.n_events += 1
+            goes_on = status == runs.FINISHED and passage.step() is Step.RESUME
+            if passage.is_own or goes_on:
+                mark = passage.mark()
+                try:
+                    with self.writing() as session:
+                        self._end(session, tracked, status, error, is_consecutive)
+                except BaseException:
+                    passage.return_to(mark)
+                    raise
+            self.tracked = None
             return passage
 
-    def _catch_up(self, session: WriteSession, tracked: Tracked) -> None:
-        """Go through the latest run as it is now, if it moved on since the pass began."""
+    def _end(
+        self,
+        session: WriteSession,
+        tracked: Tracked,
+        status: str,
+        error: str | None,
+        is_consecutive: bool | None,  # noqa: FBT001 (a value)
+    ) -> None:
         passage = tracked.passage
-        latest = runs.latest_run(session.models, tracked.plan)
-        if latest is None:
-            return
-        if latest["uid"] != passage.run or passage.case is Case.RESUMABLE:
-            passage.rebase(
-                _case_of(latest),
-                latest["uid"],
-                runs.known_intents(session.models, latest["uid"]),
-            )
+        if not passage.is_own:
+            self._catch_up(session, tracked)
+            if passage.step() is not Step.RESUME:
+                return
+            self._resume(session, passage)
+        steps = runs.finish(
+            session.models,
+            passage.run,
+            self._stamp(passage.run),
+            status=status,
+            error=error,
+            is_consecutive=is_consecutive,
+            noted=self._unrecorded(session, passage),
+        )
+        for step in steps:
+            self._append_step(session, step)
+        passage.n_events += len(steps)
 
-    def _begin(self, session: WriteSession, tracked: Tracked, *, cause: CommandId) -> bool:
-        """Record what must come before an effect; return whether anything had to."""
+    def _catch_up(self, session: WriteSession, tracked: Tracked) -> None:
+        """Go through the latest run as it is now: it may have moved on since the pass began."""
+        latest = runs.latest_run(session.models, tracked.plan)
+        if latest is not None:
+            known = runs.known_intents(session.models, latest["uid"])
+            tracked.passage.rebase(_case_of(latest), latest["uid"], known)
+
+    def _begin(self, session: WriteSession, tracked: Tracked, intent: Intent) -> bool:
+        """Record what must come before the effect of an intent; return whether anything had to."""
         passage = tracked.passage
         match passage.step():
             case Step.NOTHING:
                 return False
             case Step.RESUME:
-                noted = self._unrecorded(session, passage)
-                stamp = self._stamp(passage.run, causation=cause)
-                self._append_step(session, runs.resume(session.models, passage.run, stamp, noted))
-                passage.resume()
+                cause = command_id(intent.identity(passage.run))
+                self._resume(session, passage, causation=cause)
             case Step.FORK:
-                born, steps = runs.fork(
-                    session.models,
-                    tracked.plan.naming(tracked.before(session)),
-                    self._stamp(None, causation=cause),
-                    origin=passage.run,
-                    noted=tuple(
-                        {passed.noted[0]: passed.noted for passed in passage.passed}.values()
-                    ),
-                    inputs=passage.inputs(),
-                    remade=passage.remade(),
-                )
-                for step in steps:
-                    self._append_step(session, step)
-                passage.fork(born.uid, len(steps))
+                self._fork(session, tracked, intent)
         return True
+
+    def _resume(
+        self, session: WriteSession, passage: Passage, *, causation: str | None = None
+    ) -> None:
+        stamp = self._stamp(passage.run, causation)
+        noted = self._unrecorded(session, passage)
+        self._append_step(session, runs.resume(session.models, passage.run, stamp, noted))
+        passage.resume()
+
+    def _fork(self, session: WriteSession, tracked: Tracked, intent: Intent) -> None:
+        passage = tracked.passage
+        head = session.log.head()
+        born, steps = runs.fork(
+            session.models,
+            tracked.plan.naming(tracked.before(session)),
+            self._stamp(None),
+            origin=passage.run,
+            cause=lambda run: command_id(intent.identity(run)),
+            noted=tuple({passed.noted[0]: passed.noted for passed in passage.passed}.values()),
+            inputs=passage.inputs(),
+            remade=passage.remade(),
+        )
+        for step in steps:
+            self._append_step(session, step)
+        passage.fork(born.uid, session.log.head() - head)
 
     def _unrecorded(self, session: WriteSession, passage: Passage) -> tuple[Noted, ...]:
         """Return the intents that travel with the next event, less those another pass recorded."""
@@ -406,4 +461,4 @@ def _done(decision: Decision, n_events: int) -> Outcome:
     )
 
 
-__all__ = ["AbstractContextManager", "Handler", "Outcome", "Prepare", "Tracked"]
+__all__ = ["Handler", "Outcome", "Prepare", "Tracked"]

@@ -1,0 +1,85 @@
+"""A notebook is a script: tracked by its path, the same again adds nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import ledger as ln
+from tests.processes import PROJECT
+
+CELLS = (
+    "import ledger as ln\nln.track(params={'n': 3})",
+    "label = ln.ULabel(name='from a notebook').save()\nlabel",
+    "from pathlib import Path\nPath('out.txt').write_text('result')\n"
+    "artifact = ln.Artifact('out.txt', key='out.txt').save()\nartifact.labels.add(label)",
+    "ln.finish()",
+)
+
+
+@pytest.fixture
+def notebook(ledger_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    ln.init("./storage")
+    path = ledger_folder / "analysis.ipynb"
+    cells = [nbformat.v4.new_code_cell(cell) for cell in CELLS]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    monkeypatch.setenv("PYTHONPATH", str(PROJECT))
+    monkeypatch.setenv("IPYTHONDIR", str(ledger_folder / "ipython"))
+    return path
+
+
+def run(path: Path) -> list[str]:
+    """Run a notebook as Jupyter does, save it with its outputs, and return what its cells said."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}})
+    client.execute(env=dict(os.environ))
+    nbformat.write(notebook, path)
+    return [
+        "".join(
+            output.get("text", "") or output.get("data", {}).get("text/html", "")
+            for output in cell.outputs
+        )
+        for cell in notebook.cells
+    ]
+
+
+# The libraries of the notebook, not ours, leave sockets to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_notebook_that_is_run_again_adds_nothing(notebook):
+    first = run(notebook)
+    head = ln.head()
+    second = run(notebook)
+
+    assert ln.head() == head
+    assert "new run" in first[-1]
+    assert "0 new events" in second[-1]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_a_notebook_is_known_by_its_path_and_shows_records_as_tables(notebook):
+    said = run(notebook)
+
+    transform = ln.Transform.filter().one()
+    assert (transform.key, transform.kind) == ("analysis.ipynb", "notebook")
+    assert transform.source_code is not None
+    assert "from a notebook" in transform.source_code
+    assert "<table" in said[1]
+    assert "from a notebook" in said[1]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_an_edited_notebook_is_a_new_version_and_a_new_run(notebook):
+    run(notebook)
+    edited = nbformat.read(notebook, as_version=4)
+    edited.cells[1].source = edited.cells[1].source.replace("a notebook", "an edited notebook")
+    nbformat.write(edited, notebook)
+    run(notebook)
+
+    assert ln.Transform.filter(key="analysis.ipynb").count() == 2
+    assert ln.Run.filter(status="finished").count() == 2
+    assert ln.Artifact.get(key="out.txt").previous_runs.count() == 1

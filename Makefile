@@ -46,7 +46,7 @@ unit property conformance crash golden e2e: .venv/.dev ## one folder of tests
 	$(PYTEST) tests/$@ $(ARGS)
 
 bench: .venv/.dev ## the workloads of benchmarks/, as a table
-	$(PYTEST) benchmarks --benchmark-only $(ARGS)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 wheel: .venv/.demo ## build the wheel into dist/
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .

@@ -49,7 +49,7 @@ class LedgerInitialized(Event, frozen=True, kw_only=True, tag="ledger-initialize
 
 
 class BlobRecorded(Event, frozen=True, kw_only=True, tag="blob-recorded.v1"):
-    """A text that other events name by its hash: an environment, a source, intents passed."""
+    """A text that other events name by its hash: an environment, a source."""
 
     blob: str
     media_type: str

@@ -46,7 +46,7 @@ class Collection(Record):
     def __init__(  # noqa: PLR0913 (the public signature)
         self,
         artifacts: Iterable[Artifact],
-        name: str | None = None,
+        name: str,
         description: str | None = None,
         *,
         ordered: bool = False,

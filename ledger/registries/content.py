@@ -44,6 +44,7 @@ class LocalContent:
             FileChangedError: It keeps changing while it is read.
         """
         path = local_path(place)
+        _refuse_own_folder(path, ledger.place.folder)
         hashed = hash_path(path, cache=ledger.hash_cache, rehash=rehash)
         return cls(ledger, path, hashed)
 
@@ -71,6 +72,21 @@ class LocalContent:
                 if name not in self._put or not store.exists(name):
                     store.put(self.path, name, self.hashed)
                     self._put.add(name)
+
+
+def _refuse_own_folder(path: Path, folder: Path) -> None:
+    """Refuse the ledger itself as content: it changes with every event.
+
+    Raises:
+        UnsupportedFileError: The path is the ledger's own folder, lies in it, or holds it.
+    """
+    real, own = path.resolve(), folder.resolve()
+    if real == own or own in real.parents or real in own.parents:
+        raise UnsupportedFileError(
+            f"{path}: holds the ledger itself ({own}), which changes with every event; "
+            "register a folder beside it",
+            path=str(path),
+        )
 
 
 def name_in_store(storage_key: str) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
+
 from ledger.errors import InvalidValueError
 from ledger.registries.base import Record
+from ledger.tracking.params import plain_params
 
 
 class Run(Record):
@@ -16,6 +19,13 @@ class Run(Record):
 
     def __init__(self, *_: object, **__: object) -> None:
         raise InvalidValueError("Run: runs are made by track(); query them with Run.filter()")
+
+    @property
+    def params(self) -> dict[str, object]:
+        """Its parameters as they were given; a mapping, floats as floats."""
+        recorded = msgspec.json.decode(self._row.get("params") or "{}")
+        plain = plain_params({"argv": [], "params": recorded})["params"]
+        return plain if isinstance(plain, dict) else {}
 
     @property
     def environment(self) -> str:

@@ -104,8 +104,12 @@ class Ledger:
 
 
 _current: Ledger | None = None
+# One that answers in place of the ledger in use: what a plan runs against.
 _stand_in: Ledger | None = None
 _found_from: tuple[str, str | None] | None = None
+# Two threads that look for the ledger at once must not open it twice: each would have batches and
+# runs of its own, and wait for the other.
+_finding = threading.RLock()
 
 
 def current() -> Ledger:
@@ -115,21 +119,17 @@ def current() -> Ledger:
         LedgerNotFoundError: There is none here; the message names `metaledger init`.
     """
     global _current, _found_from  # noqa: PLW0603 (one process works on one ledger at a time)
-    if _stand_in is not None:
-        return _stand_in
-    here = (str(Path.cwd()), os.environ.get(VARIABLE))
-    if _current is not None and (_found_from is None or _found_from == here):
+    with _finding:
+        if _stand_in is not None:
+            return _stand_in
+        here = (str(Path.cwd()), os.environ.get(VARIABLE))
+        if _current is not None and (_found_from is None or _found_from == here):
+            return _current
+        if _current is not None and _current.handler.tracked is not None:
+            # A script that changes its folder in the middle of a run stays with its ledger.
+            return _current
+        _found_from, _current = here, _used(locate())
         return _current
-    if _current is not None and _current.handler.tracked is not None:
-        # A script that changes its folder in the middle of a run stays with its ledger.
-        return _current
-    place = locate()
-    if _current is None or not _is_same(_current.place, place):
-        # Records of the ledger before keep it; it opens again when one of them needs it.
-        close()
-        _current = Ledger(place)
-    _found_from = here
-    return _current
 
 
 def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
@@ -139,14 +139,21 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
         LedgerNotFoundError: There is no ledger in it.
     """
     global _current, _found_from  # noqa: PLW0603 (as above)
-    found = locate(place)
-    if _stand_in is not None and _is_same(_stand_in.place, found):
-        return _stand_in
-    if _current is None or not _is_same(_current.place, found):
-        close()
-        _current = Ledger(found)
-    _found_from = None if place is not None else (str(Path.cwd()), os.environ.get(VARIABLE))
-    return _current
+    with _finding:
+        found = locate(place)
+        if _stand_in is not None and _is_same(_stand_in.place, found):
+            return _stand_in
+        _current = _used(found)
+        _found_from = None if place is not None else (str(Path.cwd()), os.environ.get(VARIABLE))
+        return _current
+
+
+def _used(place: Place) -> Ledger:
+    if _current is not None and _is_same(_current.place, place):
+        return _current
+    # Records of the ledger before keep it; it opens again when one of them needs it.
+    close()
+    return Ledger(place)
 
 
 def _is_same(one: Place, other: Place) -> bool:

@@ -13,7 +13,7 @@ from ledger.commands import Content
 from ledger.content.hashing import HashedContent, hash_path
 from ledger.content.store import FOLDER, ContentStore
 from ledger.decisions.facts import Decision
-from ledger.errors import InvalidValueError, MissingFileError
+from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
 from ledger.events import ArtifactRegistered
 from ledger.registries.checks import check_text
 from ledger.schema import ARTIFACT, FieldSpec

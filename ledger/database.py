@@ -127,7 +127,7 @@ class MemoryDatabase(Database):
     def rebuild(self) -> int:
         """Fold the whole log anew into empty read models."""
         with self._lock:
-            return _refold(self._log, self._models)
+            return refold(self._log, self._models)
 
     def copy_to(self, path: Path) -> MemoryDatabase:
         """Return a copy as it is now; nothing is written to `path`."""
@@ -139,7 +139,7 @@ class MemoryDatabase(Database):
     def _of(cls, log: MemoryLog) -> MemoryDatabase:
         database = cls(log.clock)
         database._log = log
-        _refold(log, database._models)
+        refold(log, database._models)
         return database
 
     def close(self) -> None:
@@ -219,7 +219,7 @@ class SqliteDatabase(Database):
     def rebuild(self) -> int:
         """Fold the whole log anew into empty read models."""
         with self.write() as session:
-            return _refold(session.log, session.models)
+            return refold(session.log, session.models)
 
     def copy_to(self, path: Path) -> SqliteDatabase:
         """Return a copy as it is now, in another file."""
@@ -288,7 +288,7 @@ class SqliteDatabase(Database):
             models = self._models(connection)
             models.drop()
             models.create()
-            _refold(SqliteAppender(connection, recorder, self._clock), models)
+            refold(SqliteAppender(connection, recorder, self._clock), models)
             set_meta(connection, {"read_models": str(SCHEMA_NUMBER)})
 
     @staticmethod
@@ -298,7 +298,7 @@ class SqliteDatabase(Database):
         return SqliteModels(connection)
 
 
-def _refold(log: LogReader, models: WritableModels) -> int:
+def refold(log: LogReader, models: WritableModels) -> int:
     models.clear()
     count = 0
     for recorded in log.read():

@@ -70,7 +70,7 @@ class SqlModels(WritableModels):
 
     def create_indexes(self) -> None:
         """Make every index; faster after bulk loading than before it."""
-        for statement in sql_tables.create_indexes():
+        for statement in sql_tables.create_indexes(self.dialect):
             self._executor.execute(statement, ())
 
     def drop(self) -> None:

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
-from projections.tables import FOREVER
+from projections.tables import FOREVER, Index, Table
 
 
 class Fragment(NamedTuple):
@@ -67,6 +67,14 @@ class Dialect(ABC):
     @abstractmethod
     def is_in(self, expression: str, values: Sequence[Any]) -> Fragment:
         """Return the test whether a value is one of `values`: at least one, however many."""
+
+    def primary_key(self, table: Table) -> str | None:
+        """Return the columns of a table's primary key; None where it has to go without one."""
+        return ", ".join(map(quoted, (*table.key, "from_position")))
+
+    def index_columns(self, index: Index) -> str:
+        """Return what an index is over, as CREATE INDEX wants it."""
+        return f"({', '.join(map(quoted, index.columns))})"
 
     @abstractmethod
     def is_name_conflict(self, error: Exception, table: str) -> bool:

@@ -25,9 +25,11 @@ def create_tables(dialect: Dialect) -> list[str]:
     return [_create_table(dialect, table) for table in TABLES.values()]
 
 
-def create_indexes() -> list[str]:
+def create_indexes(dialect: Dialect) -> list[str]:
     """Return the statements that make every index: after bulk loading, or before."""
-    return [_create_index(table, index) for table in TABLES.values() for index in table.indexes]
+    return [
+        create_index(dialect, table, index) for table in TABLES.values() for index in table.indexes
+    ]
 
 
 def drop_tables() -> list[str]:
@@ -109,18 +111,19 @@ def guarded_names() -> frozenset[str]:
 def _create_table(dialect: Dialect, table: Table) -> str:
     columns = [f"{quoted(it.name)} {dialect.types[it.kind]}" for it in table.columns]
     bounds = [f"{name} {dialect.types['integer']} NOT NULL" for name in _BOUNDS]
-    key = ", ".join(map(quoted, (*table.key, "from_position")))
-    body = ", ".join((*columns, *bounds, f"PRIMARY KEY ({key})"))
+    key = dialect.primary_key(table)
+    body = ", ".join((*columns, *bounds, *([] if key is None else [f"PRIMARY KEY ({key})"])))
     return f"CREATE TABLE {quoted(table.name)} ({body}){dialect.table_suffix}"
 
 
-def _create_index(table: Table, index: Index) -> str:
-    columns = ", ".join(map(quoted, index.columns))
+def create_index(dialect: Dialect, table: Table, index: Index) -> str:
+    """Return the statement that makes an index."""
+    columns = dialect.index_columns(index)
     if index.is_unique:
         name = f"{table.name}_live_{'_'.join(index.columns)}"
         return (
-            f"CREATE UNIQUE INDEX {quoted(name)} ON {quoted(table.name)} ({columns}) "
+            f"CREATE UNIQUE INDEX {quoted(name)} ON {quoted(table.name)} {columns} "
             f"WHERE to_position = {FOREVER} AND state = {LIVE}"
         )
     name = f"{table.name}_by_{'_'.join(index.columns)}"
-    return f"CREATE INDEX {quoted(name)} ON {quoted(table.name)} ({columns})"
+    return f"CREATE INDEX {quoted(name)} ON {quoted(table.name)} {columns}"

@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.servers import POSTGRES_VARIABLE, PostgresServer, new_schema
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from ledger.database_url import DatabaseUrl
 
 # No deadline: how long an example takes says more about the computer than about the code.
 settings.register_profile("default", deadline=None)
@@ -43,3 +47,23 @@ def ledger_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("METALEDGER_URL", raising=False)
     monkeypatch.setenv("METALEDGER_KEY_DIR", str(tmp_path / "keys"))
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """URL of a PostgreSQL server that all tests of this process share."""
+    given = os.environ.get(POSTGRES_VARIABLE)
+    if given:
+        yield given
+        return
+    server = PostgresServer()
+    server.start()
+    yield server.url
+    server.remove()
+
+
+@pytest.fixture
+def postgres(postgres_url: str) -> Iterator[DatabaseUrl]:
+    """URL of a schema in which nothing is yet; whatever is made there is taken away."""
+    with new_schema(postgres_url) as url:
+        yield url

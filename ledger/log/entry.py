@@ -5,13 +5,14 @@ The bytes are stated in docs/format.md, section "Entries".
 
 from __future__ import annotations
 
+import hashlib
 import os
 
 import msgspec
 
 from ledger.canonical import encode
 from ledger.events import LedgerEvent, RecordedEvent, tag_of, to_payload
-from ledger.ids import CommandId, Position, StreamId
+from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
 from ledger.merkle import leaf_hash, payload_hash
 
 SALT_BYTES = 32
@@ -72,6 +73,27 @@ def entry_for(pending: Pending, *, position: int, version: int, recorded_at: int
         number=pending.number,
     )
     return seal(envelope, to_payload(pending.event))
+
+
+def entry_without_command(  # noqa: PLR0913 (what such an event has)
+    *, stream: str, version: int, tag: str, payload: bytes, position: int, recorded_at: int
+) -> Entry:
+    """Return the sealed entry of an event that no command of ours left.
+
+    Such events come through the framework's own door. Their command id is made of their place in
+    their stream, so that it is unique as that is.
+    """
+    command = hashlib.sha256(f"{stream}/{version}".encode()).digest()
+    envelope = Envelope(
+        position=Position(position),
+        recorded_at=recorded_at,
+        stream=StreamId(stream),
+        version=version,
+        tag=tag,
+        command_id=CommandId(as_uuid_hex(command)),
+        number=1,
+    )
+    return seal(envelope, payload)
 
 
 def recorded(entry: Entry, event: LedgerEvent) -> RecordedEvent:

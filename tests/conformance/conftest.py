@@ -8,13 +8,21 @@ from contextlib import closing
 import pytest
 
 from projections.memory import MemoryModels
+from projections.postgres import PostgresModels
 from projections.sqlite import SqliteModels, register_functions
+from tests.servers import in_new_schema
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-rows"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite-rows", "postgres"])
 def models(request):
     if request.param == "memory":
         yield MemoryModels()
+        return
+    if request.param == "postgres":
+        with in_new_schema(request.getfixturevalue("postgres")) as connection:
+            store = PostgresModels(connection)
+            store.create()
+            yield store
         return
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         if request.param == "sqlite-rows":

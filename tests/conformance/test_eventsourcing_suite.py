@@ -7,14 +7,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from eventsourcing.tests.persistence import (
     AggregateRecorderTestCase,
     ApplicationRecorderTestCase,
     NonInterleavingNotificationIDsBaseCase,
 )
 
-from ledger.log import memory, sqlite
+from ledger.log import memory, postgres, postgres_connections, sqlite
 from ledger.log.sqlite_connections import Datastore
+from tests.servers import new_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,23 @@ class _SqliteMemory(_Sqlite):
         return f"file:suite-{next(_numbers)}?mode=memory&cache=shared"
 
 
+class _Postgres:
+    """Recorders of the log on a server; each has a schema of its own."""
+
+    recorder_class: type[postgres.Recorder] = postgres.Recorder
+
+    @pytest.fixture(autouse=True)
+    def _on_a_server(self, postgres_url: str) -> None:
+        self.server = postgres_url
+
+    def create_recorder(self) -> ApplicationRecorder:
+        store = postgres_connections.Datastore(self.enterContext(new_schema(self.server)))
+        self.addCleanup(store.close)
+        recorder = self.recorder_class(store)
+        recorder.create_table()
+        return recorder
+
+
 class _WithoutPositions:
     """The suite for recorders without notifications expects that inserting tells no positions."""
 
@@ -68,6 +87,10 @@ class _MemoryWithoutPositions(_WithoutPositions, memory.Recorder):
 
 
 class _SqliteWithoutPositions(_WithoutPositions, sqlite.Recorder):
+    pass
+
+
+class _PostgresWithoutPositions(_WithoutPositions, postgres.Recorder):
     pass
 
 
@@ -105,6 +128,18 @@ class TestSqliteMemoryNotifications(_SqliteMemory, ApplicationRecorderTestCase):
 
 
 class TestSqliteMemoryDoesNotInterleave(_SqliteMemory, NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+class TestPostgresStreams(_Postgres, AggregateRecorderTestCase):
+    recorder_class = _PostgresWithoutPositions
+
+
+class TestPostgresNotifications(_Postgres, ApplicationRecorderTestCase):
+    pass
+
+
+class TestPostgresDoesNotInterleave(_Postgres, NonInterleavingNotificationIDsBaseCase):
     pass
 
 

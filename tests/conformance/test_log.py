@@ -1,4 +1,4 @@
-"""What every log promises, in memory and in SQLite, bare and inside a ledger's database."""
+"""What every log promises, wherever it is kept, bare and inside a ledger's database."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from ledger.database import MemoryDatabase, SqliteDatabase
 from ledger.errors import CorruptLogError, UnknownEventError, WrongExpectedVersionError
 from ledger.events import Draft, RecordChanged
 from ledger.ids import CommandId, Position, StreamId, command_id, stream_id
-from ledger.log import base
+from ledger.log import base, postgres_connections
+from ledger.log import postgres as postgres_log
 from ledger.log.entry import Envelope, leaf_of, seal
 from ledger.log.memory import MemoryLog
 from ledger.log.sqlite import Recorder, SqliteAppender, SqliteReader
 from ledger.log.sqlite_connections import Datastore
+from ledger.postgres import PostgresDatabase
+from tests.servers import new_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ledger.database_url import DatabaseUrl
     from ledger.log.base import Appender, LogReader
 
 NOON = 1_700_000_000_000_000
@@ -107,14 +111,44 @@ class InSqliteDatabase(InDatabase):
         self.database = SqliteDatabase.create(folder / "ledger.sqlite3", clock)
 
 
+class BarePostgres:
+    def __init__(self, clock: Clock, url: DatabaseUrl) -> None:
+        self.clock = clock
+        self.store = postgres_connections.Datastore(url)
+        self.recorder = postgres_log.Recorder(self.store)
+        self.recorder.create_table()
+
+    @contextmanager
+    def write(self) -> Iterator[Appender]:
+        with self.store.appending() as transaction:
+            yield postgres_log.PostgresAppender(transaction, self.recorder, self.clock)
+
+    @contextmanager
+    def read(self) -> Iterator[LogReader]:
+        with self.store.reading() as connection:
+            yield postgres_log.PostgresReader(connection)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class InPostgresDatabase(InDatabase):
+    def __init__(self, clock: Clock, url: DatabaseUrl) -> None:
+        self.database = PostgresDatabase.create(url, clock)
+
+
 @pytest.fixture
 def clock():
     return Clock()
 
 
-@pytest.fixture(params=[BareMemory, BareSqlite, InMemoryDatabase, InSqliteDatabase])
+ON_SERVER = (BarePostgres, InPostgresDatabase)
+
+
+@pytest.fixture(params=[BareMemory, BareSqlite, InMemoryDatabase, InSqliteDatabase, *ON_SERVER])
 def place(request, clock, tmp_path):
-    opened = request.param(clock, tmp_path)
+    where = request.getfixturevalue("postgres") if request.param in ON_SERVER else tmp_path
+    opened = request.param(clock, where)
     yield opened
     opened.close()
 
@@ -465,18 +499,18 @@ steps = st.lists(
 
 @given(steps)
 @settings(max_examples=40)
-def test_the_databases_tell_what_the_log_in_memory_tells(script):
+def test_the_databases_tell_what_the_log_in_memory_tells(postgres_url, script):
     told = []
-    with tempfile.TemporaryDirectory() as folder:
-        for kind in (BareMemory, BareSqlite):
+    with tempfile.TemporaryDirectory() as folder, new_schema(postgres_url) as url:
+        for kind in (BareMemory, BareSqlite, BarePostgres):
             clock = Clock()
-            place = kind(clock, Path(folder))
+            place = kind(clock, url if kind is BarePostgres else Path(folder))
             outcomes = [_carry_out(place, clock, step) for step in script]
             with place.read() as log:
                 told.append((outcomes, list(log.read()), log.stream(A), log.stream(B)))
                 told[-1] += ([log.command(command_id([number])) for number in range(6)],)
             place.close()
-    assert told[0] == told[1]
+    assert told[0] == told[1] == told[2]
     recorded = told[0][1]
     assert positions(recorded) == list(range(1, len(recorded) + 1))
     times = [it.recorded_at for it in recorded]

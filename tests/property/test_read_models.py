@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.memory import MemoryModels
+from projections.postgres import PostgresModels
 from projections.select import Select
 from projections.sqlite import SqliteModels, register_functions
 from projections.tables import TABLES
 from tests.builders import feed
 from tests.property.strategies import finds, histories, known_values, readable_names, selects
+from tests.servers import in_new_schema, new_schema
 
 
 @contextmanager
@@ -29,6 +32,28 @@ def in_sqlite(history) -> Iterator[SqliteModels]:
         yield models
     finally:
         connection.close()
+
+
+@pytest.fixture(scope="module")
+def in_postgres(postgres_url):
+    """Stores of a history on a server: tables made once, emptied by undoing all that came in."""
+    with new_schema(postgres_url) as url, in_new_schema(url) as connection:
+        PostgresModels(connection).create()
+
+        @contextmanager
+        def opened(history) -> Iterator[PostgresModels]:
+            with connection.transaction(force_rollback=True):
+                models = PostgresModels(connection)
+                feed(models, history)
+                yield models
+
+        yield opened
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def stored(request):
+    """How to keep a history in a database and ask it."""
+    return in_sqlite if request.param == "sqlite" else request.getfixturevalue("in_postgres")
 
 
 def in_memory(history) -> MemoryModels:
@@ -58,36 +83,36 @@ def asked(draw):
 
 
 @given(asked(), st.data())
-def test_sqlite_answers_as_memory_does(asked, data):
+def test_a_database_answers_as_memory_does(stored, asked, data):
     history, questions = asked
     memory = in_memory(history)
-    with in_sqlite(history) as sqlite:
+    with stored(history) as database:
         for select in questions:
             fields = [data.draw(st.sampled_from(readable_names(select.registry)))]
-            found = all_answers(sqlite, select, fields)
+            found = all_answers(database, select, fields)
             assert exactly(found) == exactly(all_answers(memory, select, fields))
 
 
 @given(histories(), st.data())
-def test_sqlite_finds_rows_as_memory_does(history, data):
+def test_a_database_finds_rows_as_memory_does(stored, history, data):
     memory = in_memory(history)
     looks = data.draw(st.lists(finds(head=len(history)), min_size=1, max_size=6))
     after = data.draw(st.integers(0, len(history)))
-    with in_sqlite(history) as sqlite:
+    with stored(history) as database:
         for table, arguments in looks:
-            found = sqlite.find(table, **arguments)
+            found = database.find(table, **arguments)
             assert exactly(found) == exactly(memory.find(table, **arguments))
         for registry in ("ulabel", "collection", "transform", "run"):
-            changed = sqlite.changed_names(registry, after=after)
+            changed = database.changed_names(registry, after=after)
             assert exactly(changed) == exactly(memory.changed_names(registry, after=after))
 
 
 @given(asked())
-def test_as_of_the_head_equals_now(asked):
+def test_as_of_the_head_equals_now(stored, asked):
     history, questions = asked
     head = len(history)
-    with in_sqlite(history) as sqlite:
-        for models in (sqlite, in_memory(history)):
+    with stored(history) as database:
+        for models in (database, in_memory(history)):
             for question in questions:
                 now, then = (
                     msgspec.structs.replace(question, at=None),
@@ -98,11 +123,11 @@ def test_as_of_the_head_equals_now(asked):
 
 
 @given(asked(), st.data())
-def test_the_past_answers_as_if_the_log_had_ended_there(asked, data):
+def test_the_past_answers_as_if_the_log_had_ended_there(stored, asked, data):
     history, questions = asked
     end = data.draw(st.integers(0, len(history)))
     before = in_memory(history[:end])
-    with in_sqlite(history) as sqlite:
+    with stored(history) as database:
         for question in questions:
             now, then = (
                 msgspec.structs.replace(question, at=None),
@@ -110,17 +135,17 @@ def test_the_past_answers_as_if_the_log_had_ended_there(asked, data):
             )
             fields = readable_names(question.registry)[:3]
             expected = all_answers(before, now, fields)
-            assert all_answers(sqlite, then, fields) == expected
+            assert all_answers(database, then, fields) == expected
             assert all_answers(in_memory(history), then, fields) == expected
 
 
 @given(histories())
-def test_finished_rows_can_be_loaded_into_another_store(history):
+def test_finished_rows_can_be_loaded_into_another_store(stored, history):
     memory, loaded = in_memory(history), MemoryModels()
-    with in_sqlite([]) as sqlite:
+    with stored([]) as database:
         for table in TABLES:
             rows = memory.find(table, ever=True)
-            for store in (sqlite, loaded):
+            for store in (database, loaded):
                 store.load(table, rows)
                 assert exactly(store.find(table, ever=True)) == exactly(rows)
 

@@ -1,0 +1,302 @@
+"""The log on a PostgreSQL server: eventsourcing's application recorder, and our entries beside it.
+
+1. Nothing is sent in pipeline mode, and rows travel in bounded portions: an append of about a
+   megabyte in one pipeline leaves client and server waiting for each other.
+2. Recorded time is the server's clock, read under the append lock.
+3. What stands in the rules of `postgres_connections` holds for every connection lent to this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import (
+    DataError,
+    IntegrityError,
+    Notification,
+    OperationalError,
+    PersistenceError,
+    StoredEvent,
+)
+from eventsourcing.postgres import PostgresApplicationRecorder
+from psycopg import Connection, Cursor
+from psycopg.rows import tuple_row
+
+from ledger.errors import CorruptLogError
+from ledger.ids import CommandId, Position, StreamId
+from ledger.log.base import Appender, LogReader
+from ledger.log.entry import Entry, Envelope, entry_without_command
+from ledger.log.postgres_connections import Datastore, Transaction
+from ledger.log.postgres_errors import explain, said, translated
+from ledger.log.postgres_schema import TABLES, create_append_lock, create_schema, guards
+
+PORTION_ROWS, PORTION_BYTES = 1_000, 256 * 1024
+
+_SELECT = (
+    "SELECT e.position, e.recorded_at, e.stream, e.version, s.topic, e.command_id, e.number,"
+    " s.state, e.salt, e.leaf FROM entries e LEFT JOIN stored_events s"
+    " ON s.originator_id = e.stream AND s.originator_version = e.version "
+)
+_INSERT_EVENTS = (
+    "INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id)"
+    " SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[])"
+)
+_INSERT_ENTRIES = (
+    "INSERT INTO entries (position, recorded_at, stream, version, command_id, number, salt, leaf)"
+    " SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::uuid[], %b::bigint[], %b::uuid[],"
+    " %b::int[], %b::bytea[], %b::bytea[])"
+)
+_LAST = (
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, e.position, e.recorded_at"
+    " FROM (VALUES (1)) AS one LEFT JOIN"
+    " (SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1) AS e ON true"
+)
+
+
+class Recorder(PostgresApplicationRecorder):
+    """eventsourcing's recorder, with an entry beside every stored event.
+
+    Its notification ids are our positions: dense, in commit order, never reused.
+    """
+
+    datastore: Datastore
+
+    def __init__(self, datastore: Datastore) -> None:
+        super().__init__(datastore)
+        # Neither its composite type nor its function, which inserts without the lock, are made.
+        self.sql_create_statements = [
+            statement
+            for statement in self.sql_create_statements
+            if statement.as_string().startswith(("CREATE TABLE", "CREATE UNIQUE INDEX"))
+        ]
+        self.channel_name = f"{datastore.schema}.stored_events"
+
+    def create_table(self) -> None:
+        """Make a schema that holds a log and nothing else."""
+        with self.datastore.probe() as connection, connection.transaction():
+            create_schema(connection, self.datastore.schema)
+            self.create_log(connection)
+
+    def create_log(self, connection: Connection[Any]) -> None:
+        """Make the framework's table, ours, what guards both, and the append lock."""
+        for composed in self.sql_create_statements:
+            connection.execute(composed)
+        for statement in (*TABLES, *guards()):
+            connection.execute(statement.encode())
+        create_append_lock(connection, self.datastore.schema)
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Insert events that come through the framework's own door, with entries of their own.
+
+        Once: a commit that was not acknowledged is looked up, not tried again.
+        """
+        try:
+            with self.datastore.appending_raw() as transaction:
+                connection = transaction.connection
+                with connection.cursor() as cursor:
+                    self._insert_events(cursor, stored_events, **kwargs)
+                position, recorded_at = PostgresReader(connection).last()
+                entries = [
+                    entry_without_command(
+                        stream=UUID(str(stored.originator_id)).hex,
+                        version=stored.originator_version,
+                        tag=stored.topic,
+                        payload=stored.state,
+                        position=position + number,
+                        recorded_at=recorded_at + number,
+                    )
+                    for number, stored in enumerate(stored_events, start=1)
+                ]
+                self.insert(transaction, entries)
+        except psycopg.IntegrityError as error:
+            raise IntegrityError(said(error)) from error
+        except psycopg.DataError as error:
+            raise DataError(said(error)) from error
+        except psycopg.OperationalError as error:
+            raise OperationalError(explain(error)) from error
+        except psycopg.Error as error:
+            raise PersistenceError(explain(error)) from error
+        return [entry.envelope.position for entry in entries]
+
+    def insert(self, transaction: Transaction, entries: Sequence[Entry]) -> None:
+        """Insert events and their entries inside an append transaction."""
+        if not entries:
+            return
+        connection = transaction.connection
+        with connection.cursor() as cursor:
+            self._notify_channel(cursor)
+        for portion in _portions(entries):
+            connection.execute(_INSERT_EVENTS, _columns(map(_event_row, portion)))
+            connection.execute(_INSERT_ENTRIES, _columns(map(_entry_row, portion)))
+        transaction.tip = entries[-1]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """Return notifications whose ids are positions."""
+        notifications: Sequence[Notification] = super().select_notifications(
+            start, limit, stop, list(topics), inclusive_of_start=inclusive_of_start
+        )
+        return notifications
+
+
+class PostgresReader(LogReader):
+    """Reads the log over a lent connection."""
+
+    def __init__(self, connection: Connection[Any]) -> None:
+        self.connection = connection
+
+    def last(self) -> tuple[Position, int]:
+        """Return position and recorded time of the last entry; (0, 0) if empty."""
+        found = self._ask(
+            "SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1"
+        )
+        return (Position(found[0][0]), found[0][1]) if found else (Position(0), 0)
+
+    def entries(self, *, after: int = 0, until: int | None = None, limit: int) -> list[Entry]:
+        """Return up to `limit` entries with `after` < position <= `until`, in order."""
+        return self._entries(
+            "WHERE e.position > %s AND e.position <= %s ORDER BY e.position LIMIT %s",
+            (after, _end(until), limit),
+        )
+
+    def stream_entries(self, stream: StreamId, *, until: int | None = None) -> list[Entry]:
+        """Return every entry of a stream up to a position, in order."""
+        return self._entries(
+            "WHERE e.stream = %s AND e.position <= %s ORDER BY e.version",
+            (UUID(stream), _end(until)),
+        )
+
+    def command_entries(self, command_id: CommandId) -> list[Entry]:
+        """Return the entries that a command left, in order."""
+        return self._entries("WHERE e.command_id = %s ORDER BY e.number", (UUID(command_id),))
+
+    def leaves(self, *, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the first `until` entries, in order."""
+        after = 0
+        while found := self._ask(
+            "SELECT position, leaf FROM entries WHERE position > %s AND position <= %s"
+            " ORDER BY position LIMIT 10000",
+            (after, until),
+        ):
+            yield from (leaf for _, leaf in found)
+            after = found[-1][0]
+
+    def _entries(self, rest: str, params: tuple[object, ...]) -> list[Entry]:
+        return [_entry_from(row) for row in self._ask(_SELECT + rest, params)]
+
+    def _ask(self, sql: str, params: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        cursor: Cursor[tuple[Any, ...]] = self.connection.cursor(row_factory=tuple_row)
+        return cursor.execute(sql.encode(), params).fetchall()
+
+
+class PostgresAppender(PostgresReader, Appender):
+    """Appends inside a transaction that holds the append lock."""
+
+    def __init__(
+        self, transaction: Transaction, recorder: Recorder, clock: Callable[[], int] | None
+    ) -> None:
+        """Take recorded times from the server unless another clock is given."""
+        PostgresReader.__init__(self, transaction.connection)
+        Appender.__init__(self, self._server_time if clock is None else clock)
+        self.transaction = transaction
+        self._recorder = recorder
+        self._now = 0
+
+    def last(self) -> tuple[Position, int]:
+        """Return position and recorded time of the last entry, and look at the server's clock."""
+        ((self._now, position, recorded_at),) = self._ask(_LAST)
+        return Position(position or 0), recorded_at or 0
+
+    def stream_version(self, stream: StreamId) -> int:
+        """Return the version of the last event of a stream; 0 where it does not exist."""
+        ((version,),) = self._ask(
+            "SELECT max(originator_version) FROM stored_events WHERE originator_id = %s",
+            (UUID(stream),),
+        )
+        return version or 0
+
+    def _server_time(self) -> int:
+        return self._now
+
+    def _insert(self, entries: Sequence[Entry]) -> None:
+        try:
+            self._recorder.insert(self.transaction, entries)
+        except psycopg.errors.UniqueViolation as error:
+            with translated(self._recorder.datastore.url):
+                raise error from None
+
+
+def _portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Yield entries in portions of bounded rows and bytes; a larger entry goes alone."""
+    begin, size = 0, 0
+    for at, entry in enumerate(entries):
+        size += len(entry.payload)
+        if at > begin and (at - begin >= PORTION_ROWS or size > PORTION_BYTES):
+            yield entries[begin:at]
+            begin, size = at, len(entry.payload)
+    yield entries[begin:]
+
+
+def _columns(rows: Iterator[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+def _event_row(entry: Entry) -> tuple[Any, ...]:
+    envelope = entry.envelope
+    return (
+        UUID(envelope.stream),
+        envelope.version,
+        envelope.tag,
+        entry.payload,
+        envelope.position,
+    )
+
+
+def _entry_row(entry: Entry) -> tuple[Any, ...]:
+    envelope = entry.envelope
+    return (
+        envelope.position,
+        envelope.recorded_at,
+        UUID(envelope.stream),
+        envelope.version,
+        UUID(envelope.command_id),
+        envelope.number,
+        entry.salt,
+        entry.leaf,
+    )
+
+
+def _entry_from(row: Sequence[Any]) -> Entry:
+    position, recorded_at, stream, version, tag, command, number, payload, salt, leaf = row
+    if payload is None:
+        raise CorruptLogError(
+            f"event at position {position}: expected version {version} of stream {stream.hex}, "
+            "found none; stop writing and audit the ledger",
+            position=position,
+        )
+    envelope = Envelope(
+        position=Position(position),
+        recorded_at=recorded_at,
+        stream=StreamId(stream.hex),
+        version=version,
+        tag=tag,
+        command_id=CommandId(command.hex),
+        number=number,
+    )
+    return Entry(envelope=envelope, payload=payload, salt=salt, leaf=leaf)
+
+
+def _end(until: int | None) -> int:
+    return 2**63 - 1 if until is None else until

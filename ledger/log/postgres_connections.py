@@ -1,0 +1,308 @@
+"""Connections to a PostgreSQL server, and what one of them may do at a time.
+
+1. An append transaction takes the recorder's table lock first of all, and keeps it to its end, so
+   that positions become visible in their order: never the framework's database-functions mode,
+   which takes no lock, and lets a reader pass over what is committed later.
+2. Where the connection breaks at COMMIT, the log is asked, under the lock, whether the last entry
+   is there: what was recorded is acknowledged, and never recorded again.
+3. A read connection commits each statement by itself; it never keeps anybody waiting.
+4. A connection is looked at before it is lent: one that the server has closed is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from eventsourcing.postgres import ConnectionPool, PostgresDatastore
+from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row, tuple_row
+from psycopg.sql import SQL, Identifier
+from psycopg_pool import PoolTimeout
+
+from ledger.database_url import DatabaseUrl
+from ledger.errors import ConfigurationError, StorageError
+from ledger.log.entry import Entry
+from ledger.log.postgres_errors import is_broken, said, translated
+
+PATIENCE = 60.0  # seconds a writer waits for the others, and everybody for a server that restarts
+CONNECT_TIMEOUT = 10  # seconds until an address counts as dead, unless the URL says otherwise
+MOST_CONNECTIONS = 16  # of one process; writers are one at a time
+_PAUSE = 0.1  # seconds between attempts to reach a server that restarts
+
+
+class _Pool(ConnectionPool[Connection[DictRow]]):
+    """Connections that are looked at before they are lent, and the reason why there is none."""
+
+    last_error: Exception | None = None
+
+    def _connect(self, timeout: float | None = None) -> Connection[DictRow]:
+        try:
+            connection = super()._connect(timeout=timeout)
+        except Exception as error:
+            self.last_error = error
+            raise
+        self.last_error = None
+        return connection
+
+
+def _look(connection: Connection[Any]) -> None:
+    """Raise if the server has closed a connection meanwhile; costs no round trip."""
+    watch = select.poll()
+    watch.register(connection.pgconn.socket, select.POLLIN)
+    if watch.poll(0):
+        connection.pgconn.consume_input()
+        if connection.pgconn.status != psycopg.pq.ConnStatus.OK:
+            connection.close()
+            raise psycopg.OperationalError("the server closed the connection")
+
+
+class Transaction:
+    """An open append transaction: its connection, and what the server said when it began.
+
+    Attributes:
+        connection: Lent to its end.
+        log_format: Format of the log; None where the schema does not say.
+        read_models: Number of the read models that the schema holds.
+        tip: The last entry appended so far: what tells whether the transaction was committed.
+    """
+
+    def __init__(
+        self, connection: Connection[Any], log_format: str | None, read_models: str | None
+    ) -> None:
+        self.connection = connection
+        self.log_format = log_format
+        self.read_models = read_models
+        self.tip: Entry | None = None
+
+
+class Datastore(PostgresDatastore):
+    """eventsourcing's datastore over connections made from a URL."""
+
+    def __init__(self, url: DatabaseUrl, *, lock_timeout: float = PATIENCE) -> None:
+        """Open nothing yet.
+
+        Raises:
+            ConfigurationError: The URL names no schema, or libpq does not know an option.
+        """
+        if url.schema is None:
+            raise ConfigurationError(
+                f"database {url}: expected a schema, found none; add ?schema=…"
+            )
+        # The framework's own pool is never opened; ours takes its place.
+        super().__init__("", "", "", "", "", schema=url.schema, enable_db_functions=False)
+        self.url = url
+        self.patience = lock_timeout
+        self._writing = threading.Lock()
+        self.options = _options(url)
+        self._own_pool = self.pool = _Pool(
+            url.text,
+            connection_class=Connection[DictRow],
+            kwargs=self.options,
+            min_size=0,
+            max_size=MOST_CONNECTIONS,
+            open=False,
+            configure=self._configured(),
+            check=_look,
+            timeout=PATIENCE,
+            name=f"ledger {url.schema}",
+            num_workers=1,
+        )
+
+    def register_type_adapters(self) -> None:
+        """Do nothing: rows travel as arrays of plain types."""
+
+    def probe(self) -> Connection[DictRow]:
+        """Return a connection of its own: says at once, and why, if none can be had."""
+        with translated(self.url):
+            connection = Connection[DictRow].connect(self.url.text, **self.options)
+            try:
+                self._configured()(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection[DictRow]]:
+        """Lend a connection for reading: each statement sees what is committed when it begins.
+
+        Raises:
+            StorageError: The server cannot be reached, or refused.
+        """
+        with translated(self.url), self._lent() as connection:
+            yield connection
+
+    @contextmanager
+    def appending(self) -> Iterator[Transaction]:
+        """Lend a transaction that holds the append lock.
+
+        It is committed, and durable, when the block ends, and undone when the block raises.
+
+        Raises:
+            StorageError: The server cannot be reached, or refused; nothing was recorded.
+        """
+        with translated(self.url), self.appending_raw() as transaction:
+            yield transaction
+
+    @contextmanager
+    def appending_raw(self) -> Iterator[Transaction]:
+        """As `appending`, with the driver's errors as they are."""
+        with self._turn(), self._begun() as transaction:
+            connection = transaction.connection
+            try:
+                yield transaction
+            except BaseException:
+                if not connection.closed and _is_open(connection):
+                    with suppress(psycopg.Error):
+                        connection.execute("ROLLBACK")
+                raise
+            self._commit(transaction)
+
+    def _commit(self, transaction: Transaction) -> None:
+        connection = transaction.connection
+        try:
+            said_so = connection.execute("COMMIT").statusmessage
+        except psycopg.Error as error:
+            if transaction.tip is None or not is_broken(error):
+                raise
+            connection.close()
+            if not self._is_recorded(transaction.tip, error):
+                raise
+            return
+        if said_so != "COMMIT":
+            # The block went on after an error of the database that undid everything.
+            raise StorageError(
+                f"ledger database {self.url}: a statement of this transaction had failed; nothing "
+                "was recorded, try again"
+            )
+
+    def _is_recorded(self, tip: Entry, reason: Exception) -> bool:
+        """Return whether a transaction that ended in this entry was committed.
+
+        Under the lock: the server may still be at that COMMIT, and waiting for the lock waits for
+        its end.
+        """
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                with self._begun() as transaction:
+                    connection = transaction.connection
+                    found = connection.execute(
+                        "SELECT FROM entries WHERE position = %s AND leaf = %s",
+                        (tip.envelope.position, tip.leaf),
+                    ).rowcount
+                    connection.execute("ROLLBACK")
+                    return found == 1
+            except psycopg.Error as error:
+                if time.monotonic() > deadline:
+                    raise StorageError(
+                        f"ledger database {self.url}: the connection broke at the commit of "
+                        f"position {tip.envelope.position} ({said(reason)}), and the server cannot "
+                        "be asked whether it was recorded; run the same again, which records only "
+                        "what is missing"
+                    ) from error
+                threading.Event().wait(_PAUSE)
+
+    @contextmanager
+    def _begun(self) -> Iterator[Transaction]:
+        """Lend a connection whose transaction holds the append lock; undone if still open."""
+        begin = SQL(
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {};"
+            " SELECT format, read_models FROM {}.append_lock()"
+        ).format(f"{self.patience * 1000:.0f}ms", Identifier(self.schema))
+        for is_last in (False, False, True):
+            with self._lent() as connection:
+                try:
+                    cursor = connection.cursor(row_factory=tuple_row).execute(begin)
+                    while cursor.nextset():
+                        pass
+                    ((form, read_models),) = cursor.fetchall()
+                except psycopg.Error as error:
+                    # A server that restarted leaves connections behind that look well.
+                    if not is_last and is_broken(error) and not isinstance(error, PoolTimeout):
+                        connection.close()
+                        continue
+                    raise
+                yield Transaction(connection, form, read_models)
+                return
+
+    @contextmanager
+    def _lent(self) -> Iterator[Connection[DictRow]]:
+        self.pool.open()
+        try:
+            connection = self.pool.getconn()
+        except PoolTimeout as error:
+            if self._own_pool.last_error is None:
+                raise
+            raise psycopg.OperationalError(said(self._own_pool.last_error)) from error
+        try:
+            yield connection
+        finally:
+            self.pool.putconn(connection)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let one thread of this process append at a time: others keep no connection waiting."""
+        if not self._writing.acquire(timeout=self.patience):
+            raise StorageError(
+                f"ledger database {self.url}: another thread of this process held it for "
+                f"{self.patience:.0f} s; end its batch, or try again"
+            )
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    def _configured(self) -> Callable[[Connection[Any]], None]:
+        settings = SQL(
+            "SET search_path = {}; SET idle_in_transaction_session_timeout = '10min';"
+            # Found dead within two minutes, and the append lock of a lost computer with it.
+            " SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10;"
+            " SET tcp_keepalives_count = 6;"
+            # What is acknowledged is on the disk; stronger settings of the server stay.
+            " SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        ).format(Identifier(self.schema))
+
+        def configure(connection: Connection[Any]) -> None:
+            connection.autocommit = True
+            connection.execute(settings)
+
+        return configure
+
+
+def _is_open(connection: Connection[Any]) -> bool:
+    return connection.info.transaction_status != TransactionStatus.IDLE
+
+
+def _options(url: DatabaseUrl) -> dict[str, Any]:
+    """Return what is added to the URL: what it and the environment leave open, and secrets."""
+    try:
+        given = conninfo_to_dict(url.text)
+    except psycopg.ProgrammingError as error:
+        raise ConfigurationError(f"database {url}: {said(error)}") from error
+    options: dict[str, Any] = {"row_factory": dict_row, "client_encoding": "utf8"}
+    defaults = {"application_name": "metaledger", "keepalives_idle": 60}
+    if "PGCONNECT_TIMEOUT" not in os.environ:
+        defaults["connect_timeout"] = CONNECT_TIMEOUT
+    options |= {name: value for name, value in defaults.items() if name not in given}
+    return options | url.secrets()
+
+
+def set_meta(connection: Connection[Any], values: dict[str, str]) -> None:
+    """Have a schema say this of itself."""
+    for item in values.items():
+        connection.execute(
+            "INSERT INTO meta VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            item,
+        )

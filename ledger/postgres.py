@@ -143,6 +143,17 @@ class PostgresDatabase(Database):
             refold(target.log, target.models)
         return copy
 
+    def size(self) -> int:
+        """Return the bytes of all that the schema holds, indexes included."""
+        store, _ = self._open()
+        with store.reading() as connection:
+            rows = connection.execute(
+                "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint AS size FROM pg_class"
+                " WHERE relnamespace = %s::regnamespace AND relkind = 'r'",
+                (store.schema,),
+            ).fetchall()
+        return int(rows[0]["size"])
+
     def close(self) -> None:
         """Give connections back; the ledger can be opened again."""
         with self._opening:

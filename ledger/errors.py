@@ -137,6 +137,18 @@ class MissingDependencyError(CommandRejectedError, ImportError):
     code = "missing-dependency"
 
 
+class InvalidProofError(CommandRejectedError, ValueError):
+    """A proof, a checkpoint or a signature does not show what it claims."""
+
+    code = "invalid-proof"
+
+
+class KeyUnavailableError(CommandRejectedError):
+    """A signing key is missing, is not the ledger's, or can be read by others."""
+
+    code = "key-unavailable"
+
+
 class ConfigurationError(CommandRejectedError, ValueError):
     """A configuration file or variable cannot be read."""
 

@@ -28,22 +28,39 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
+class Frontier:
+    """A tree that grows: one hash a level, and the root over what was added so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._stack: list[bytes] = []
+
+    def add(self, leaf: bytes) -> None:
+        """Append a leaf hash."""
+        self._stack.append(leaf)
+        self.size += 1
+        size = self.size
+        while size % 2 == 0:
+            right, left = self._stack.pop(), self._stack.pop()
+            self._stack.append(node_hash(left, right))
+            size //= 2
+
+    def root(self) -> bytes:
+        """Return the root over all leaves so far; SHA-256 of nothing for an empty tree."""
+        if not self._stack:
+            return EMPTY_ROOT
+        root = self._stack[-1]
+        for left in reversed(self._stack[:-1]):
+            root = node_hash(left, root)
+        return root
+
+
 def root_hash(leaves: Iterable[bytes]) -> bytes:
     """Return the root over leaf hashes in order; SHA-256 of nothing for an empty tree.
 
     Takes one pass and holds one hash a level (RFC 9162 section 2.1.2).
     """
-    stack: list[bytes] = []
-    for number, leaf in enumerate(leaves):
-        stack.append(leaf)
-        size = number + 1
-        while size % 2 == 0:
-            right, left = stack.pop(), stack.pop()
-            stack.append(node_hash(left, right))
-            size //= 2
-    if not stack:
-        return EMPTY_ROOT
-    root = stack.pop()
-    while stack:
-        root = node_hash(stack.pop(), root)
-    return root
+    tree = Frontier()
+    for leaf in leaves:
+        tree.add(leaf)
+    return tree.root()

@@ -264,6 +264,20 @@ class PositionTagged(Event, frozen=True, kw_only=True, tag="position-tagged.v1")
     position: int
 
 
+class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
+    """Checkpoints are signed with this key from now on.
+
+    Attributes:
+        key: Its public key line, see docs/format.md.
+        previous: That of the key before; None for the ledger's first.
+        endorsement: A note of the previous key that names the new one; None where that key is lost.
+    """
+
+    key: str
+    previous: str | None = None
+    endorsement: str | None = None
+
+
 LedgerEvent: TypeAlias = (
     LedgerInitialized
     | BlobRecorded
@@ -285,6 +299,7 @@ LedgerEvent: TypeAlias = (
     | RunAbandoned
     | InputRecorded
     | PositionTagged
+    | KeyAdopted
 )
 
 

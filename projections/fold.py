@@ -19,6 +19,7 @@ from ledger.events import (
     BlobRecorded,
     CollectionCreated,
     InputRecorded,
+    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -77,7 +78,7 @@ def fold(recorded: RecordedEvent) -> list[Change]:
 def outcome_of(event: LedgerEvent) -> str:
     """Return the uid of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
             return ""
         case InputRecorded():
             return event.artifact
@@ -90,7 +91,7 @@ def outcome_of(event: LedgerEvent) -> str:
 def registry_of(event: LedgerEvent) -> str:
     """Return the registry of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded() | PositionTagged():
+        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
             return ""
         case TransformRegistered():
             return "transform"
@@ -107,7 +108,7 @@ def registry_of(event: LedgerEvent) -> str:
 def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
     event = recorded.event
     match event:
-        case LedgerInitialized() | BlobRecorded():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
             return []
         case RecordCreated():
             return [_created(recorded, event.registry, event.natural, event.n, event.fields)]

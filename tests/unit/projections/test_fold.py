@@ -223,6 +223,7 @@ def test_the_story_holds_an_event_of_every_kind():
         ev.RunResumed,
         ev.RunAbandoned,
         ev.PositionTagged,
+        ev.KeyAdopted,
     }
     assert kinds | left_out == set(ev.LedgerEvent.__args__)
 

@@ -205,7 +205,7 @@ def measure(sides: Sides, counts: dict[str, int], repeat: int, only: str) -> lis
         say(row.id)
         rows.append(row)
     if "start".startswith(only) or only.startswith("start"):
-        rows += measure_starts(sides, max(repeat, 2 * repeat), say)
+        rows += measure_starts(sides, 2 * repeat, say)
     return rows
 
 

@@ -35,19 +35,20 @@ class NameSearch:
         """Return the live records whose names resemble `name`, most similar first."""
         with self._lock, self._handler.reading() as session:
             changed = session.models.changed_names(self._registry, after=self._position)
-            # What a batch has not committed may yet be undone: the index must not keep it.
-            index = self._index
             for row in changed:
                 if row["is_live"] and row["name"] is not None:
-                    index.put(row["uid"], row["name"])
+                    self._index.put(row["uid"], row["name"])
                 else:
-                    index.discard(row["uid"])
-                if not self._handler.is_batching:
-                    self._position = max(self._position, row["position"])
-            found = index.similar(name, limit=limit)
-            if self._handler.is_batching:
-                self._index, self._position = NameIndex(), 0
-            return found
+                    self._index.discard(row["uid"])
+                self._position = max(self._position, row["position"])
+            if changed:
+                # A batch that fails takes back what the index has learnt, and its positions.
+                self._handler.on_undo(self._forget)
+            return self._index.similar(name, limit=limit)
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._index, self._position = NameIndex(), 0
 
 
 def _any_field(fields: Sequence[str], operator: Operator, text: str) -> Where:

@@ -4,7 +4,7 @@
 an instance of its own in the task's folder, with settings of its own, and needs no network.
 
 What differs from the product, and cannot be made alike from outside: LaminDB keeps SQLite's
-rollback journal, does not fsync the files that it copies, and writes no history. With
+rollback journal, calls fsync for none of the files that it copies, and has no log of changes. With
 `search_names` off it does not look for a record of the same name, so that a replay would store
 every label twice: replays keep it on.
 """

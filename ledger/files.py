@@ -22,11 +22,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -199,6 +197,8 @@ def copy_tree(
         UnreadableFileError: A file cannot be read.
         StorageError: The disk refused.
     """
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 (slow to load)
+
     temporary = _temporary_beside(target)
     lock = threading.Lock()
 
@@ -284,7 +284,7 @@ def remove_durably(path: Path) -> None:
 
 
 def _temporary_beside(target: Path) -> Path:
-    return target.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    return target.parent / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}"
 
 
 def _pour(

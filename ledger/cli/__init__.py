@@ -1,0 +1,106 @@
+"""The `metaledger` command: a user of the library like any other, with no rules of its own.
+
+1. Data goes to standard output, everything else to standard error; `--json` is data alone.
+2. Exit status: 0 done; 1 an error of ours, told in one line `error: …` with the way out; 2 the
+   command line cannot be understood; 130 and 141 where the user or the reader went away, quietly.
+3. A verb is loaded when it is used, and loads what it needs when it needs it: starting is fast.
+4. Nothing asks a question where nobody can answer.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ledger.cli.group import Group
+from ledger.errors import LedgerError
+
+MISUNDERSTOOD = 2
+INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
+UNHEARD = 141  # and of one whose reader went away
+
+# Verb: module that holds it, and what it does in a few words. Only these words are needed to
+# answer `--help`, so that it need not load every verb.
+_VERBS = {
+    "init": ("ledger.cli.place", "Make a ledger in this folder."),
+    "info": ("ledger.cli.place", "Tell which ledger this is and what it holds."),
+    "config": ("ledger.cli.place", "Show each setting and where it comes from."),
+    "delete": ("ledger.cli.place", "Take the ledger away, never its content."),
+    "label": ("ledger.cli.labels", "Add and list labels."),
+    "artifact": ("ledger.cli.artifacts", "Register files and folders."),
+    "get": ("ledger.cli.artifacts", "Copy the content of an artifact out, verified."),
+    "list": ("ledger.cli.records", "List the records of a registry."),
+    "show": ("ledger.cli.records", "Show everything about one record."),
+    "search": ("ledger.cli.records", "Find records by words, beginnings, typos."),
+    "trash": ("ledger.cli.records", "Move a record to the trash."),
+    "restore": ("ledger.cli.records", "Take a record out of the trash."),
+    "checkpoint": ("ledger.cli.proving", "Sign what the log holds now."),
+    "key": ("ledger.cli.proving", "Show, make or change the key that signs."),
+    "prove": ("ledger.cli.proving", "Prove that an entry is in the log."),
+    "verify": ("ledger.cli.proving", "Verify a proof, without any ledger."),
+    "doctor": ("ledger.cli.upkeep", "Look for what is not as it should be."),
+    "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
+    "completion": ("ledger.cli.shell", "Print what makes a shell complete commands."),
+}
+
+app = Group(
+    "metaledger",
+    verbs=_VERBS,
+    help=(
+        "Keep a ledger of labels, artifacts, collections, transforms and runs. Every change is an "
+        "event in a log that only grows; the same script twice adds nothing.\n\n"
+        "In Python: import ledger as ln"
+    ),
+    examples=(
+        "metaledger demo",
+        "metaledger init --storage ./storage",
+        "metaledger artifact add sample.fcs --description 'first plate'",
+    ),
+    has_version=True,
+)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command with the arguments of this process, or with `args`, and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its escape, not a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    status = _run(args)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _unheard()
+    sys.exit(status)
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        status = app.main(args, prog_name="metaledger", standalone_mode=False)
+    except click.Abort:
+        return INTERRUPTED
+    except click.UsageError as error:
+        from ledger.cli.output import usage_lines  # noqa: PLC0415 (most calls go well)
+
+        sys.stderr.write(usage_lines(error))
+        return MISUNDERSTOOD
+    except BrokenPipeError:
+        return _unheard()
+    except (LedgerError, OSError, click.ClickException) as error:
+        from ledger.cli.output import error_line  # noqa: PLC0415 (most calls go well)
+
+        sys.stderr.write(error_line(error))
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _unheard() -> int:
+    # Python flushes once more as it ends; that must not find the closed pipe again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return UNHEARD
+
+
+__all__ = ["app", "main"]

@@ -1,0 +1,139 @@
+"""The verbs of artifacts: `artifact add`, `get`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger.cli.finding import Uid
+from ledger.cli.group import Group, json_option, verb
+from ledger.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from ledger.registries.artifact import Artifact
+    from ledger.registries.ulabel import ULabel
+
+_MODES = ("warn_return_existing", "error", "warn_create_new")
+
+artifact_verb = Group(
+    "artifact",
+    verbs={"add": ("ledger.cli.artifacts", "Register files and folders, with their content.")},
+    examples=("metaledger artifact add sample.fcs --key raw/sample.fcs",),
+    help="Register files and folders.",
+)
+
+
+@verb(
+    "add",
+    examples=(
+        "metaledger artifact add sample.fcs --key raw/sample.fcs --label 'Immune study'",
+        "metaledger artifact add plates/ --each --key raw",
+    ),
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("--key", help="Name for it, a relative path; with --each the beginning of the keys.")
+@click.option("--description", help="What a person says of it.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="NAME", help="Label it; may be given several times."
+)
+@click.option("--each", is_flag=True, help="Register every file below a folder, not the folder.")
+@click.option(
+    "--if-hash-exists",
+    type=click.Choice(_MODES),
+    help=f"What to do with content that is registered already. [default: {_MODES[0]}]",
+)
+@json_option
+def add_verb(  # noqa: PLR0913 (the options of the verb)
+    paths: tuple[str, ...],
+    *,
+    key: str | None,
+    description: str | None,
+    labels: tuple[str, ...],
+    each: bool,
+    if_hash_exists: str | None,
+    as_json: bool,
+) -> None:
+    """Register the files, folders or URLs at each PATH and store their content.
+
+    The same content again is the same artifact, whatever it is called. Content under a key that
+    exists is a new version.
+    """
+    from ledger.api import save  # noqa: PLC0415
+    from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
+
+    if key is not None and len(paths) > 1:
+        raise click.UsageError("--key names one artifact, or one folder with --each: give one PATH")
+    found = [_label(name) for name in labels]
+    artifacts = save(_artifacts(paths, key, description, each=each, mode=if_hash_exists))
+    for artifact in artifacts:
+        artifact.labels.add(*found)
+    if as_json:
+        print_json_lines(record_data(artifact) for artifact in artifacts)
+    elif artifacts:
+        print_records("artifact", artifacts)
+
+
+def _artifacts(
+    paths: tuple[str, ...],
+    key: str | None,
+    description: str | None,
+    *,
+    each: bool,
+    mode: str | None,
+) -> list[Artifact]:
+    from ledger.registries.artifact import Artifact  # noqa: PLC0415
+
+    artifacts: list[Artifact] = []
+    for path in paths:
+        if each and Path(path).is_dir():
+            below = Artifact.from_dir(path, key, if_hash_exists=mode)
+            if description is not None:
+                for artifact in below:
+                    artifact.description = description
+            artifacts += below
+        else:
+            artifacts.append(Artifact(path, key, description, if_hash_exists=mode))
+    return artifacts
+
+
+def _label(name: str) -> ULabel:
+    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
+
+    label = ULabel.filter(name=name).one_or_none()
+    if label is not None:
+        return label
+    near = ULabel.search(name, limit=1).first()
+    hint = f"did you mean '{near.name}'?" if near is not None else "there is none like it;"
+    raise NotFoundError(
+        f"label '{name}': not in this ledger, nothing was registered; {hint} "
+        "add one with 'metaledger label add'",
+        name=name,
+    )
+
+
+@verb("get", examples=("metaledger get Z8ZRoI", "metaledger get Z8ZRoI results/"))
+@click.argument("uid", type=Uid("artifact"))
+@click.argument("destination", metavar="[DEST]", default=".", type=click.Path())
+@json_option
+def get_verb(uid: str, destination: str, *, as_json: bool) -> None:
+    """Copy the content of the artifact with this UID to DEST, and print the path.
+
+    Every byte is compared with what was registered; nothing is overwritten. DEST is a path that
+    is free, or a folder, by default this one.
+    """
+    from ledger import instance  # noqa: PLC0415
+    from ledger.cli.output import print_json, shown  # noqa: PLC0415
+    from ledger.registries.artifact import Artifact  # noqa: PLC0415
+    from ledger.takeout import copy_content  # noqa: PLC0415
+
+    artifact = Artifact.get(uid)
+    path = copy_content(instance.current(), artifact, destination)
+    if as_json:
+        print_json({"uid": artifact.uid, "path": shown(path)})
+    else:
+        click.echo(shown(path))
+
+
+__all__ = ["add_verb", "artifact_verb", "get_verb"]

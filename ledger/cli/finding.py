@@ -1,0 +1,141 @@
+"""What users type for records and registries, made into what the library takes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from ledger.errors import InvalidValueError, LedgerError
+from ledger.schema import REGISTRIES, FieldSpec, RelationSpec
+
+_NAMES = {
+    **{name: name for name in REGISTRIES},
+    **{f"{name}s": name for name in REGISTRIES},
+    "label": "ulabel",
+    "labels": "ulabel",
+}
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on
+    """The name of a registry, in the singular or the plural."""
+
+    name = "registry"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the registry that is meant."""
+        found = _NAMES.get(str(value).lower())
+        if found is None:
+            import difflib  # noqa: PLC0415 (costly, and only needed here)
+
+            from ledger.cli.output import shown  # noqa: PLC0415
+
+            near = difflib.get_close_matches(str(value).lower(), _NAMES, n=1)
+            way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(REGISTRIES)}"
+            self.fail(f"no registry '{shown(value)}'; {way_out}", param, ctx)
+        return found
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click's signature)
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the registries that begin so."""
+        return [CompletionItem(name) for name in REGISTRIES if name.startswith(incomplete)]
+
+
+class Uid(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on
+    """A uid or the beginning of one; shells complete it."""
+
+    name = "uid"
+
+    def __init__(self, registry: str | None = None) -> None:
+        self._registry = registry
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002 (click's signature)
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the uids that begin so."""
+        from ledger import across, instance  # noqa: PLC0415
+        from ledger.query import Source  # noqa: PLC0415
+
+        try:
+            source = Source(instance.current())
+            found = across.beginning_with(source, incomplete, registry=self._registry)
+        except LedgerError:
+            return []
+        return [CompletionItem(uid, help=REGISTRIES[registry].title) for registry, uid in found]
+
+
+def lookups(registry: str, filters: tuple[str, ...]) -> dict[str, object]:
+    """Return filters such as `name__icontains=x` as the library's `filter()` takes them.
+
+    Raises:
+        UnknownFieldError: A filter names no field or relation.
+        InvalidValueError: A value is not of its field's kind.
+    """
+    found: dict[str, object] = {}
+    for text in filters:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise InvalidValueError(
+                f"--filter {text!r}: expected field=value, such as name__icontains=study"
+            )
+        found[name.strip()] = _value(registry, name.strip(), value)
+    return found
+
+
+def _value(registry: str, lookup: str, text: str) -> object:
+    """Return a value of the kind that the field at the end of a lookup holds."""
+    end: FieldSpec | RelationSpec | None = None
+    spec = REGISTRIES[registry]
+    operator = "exact"
+    for part in lookup.split("__"):
+        known = {"id": "uid", "pk": "uid"}.get(part, part)
+        if isinstance(end, FieldSpec) or (
+            end is not None and spec.field(known) is None and spec.relation(known) is None
+        ):
+            operator = part
+            break
+        end = spec.require(known)
+        if isinstance(end, RelationSpec):
+            spec = REGISTRIES[end.target]
+    if operator == "isnull":
+        return _boolean(lookup, text)
+    kind = end.kind if isinstance(end, FieldSpec) else "text"
+    if operator in {"in", "range"}:
+        return [_single(kind, lookup, part.strip()) for part in text.split(",")]
+    return _single(kind, lookup, text)
+
+
+def _single(kind: str, lookup: str, text: str) -> object:
+    try:
+        match kind:
+            case "integer":
+                return int(text.replace("_", ""))
+            case "boolean":
+                return _boolean(lookup, text)
+            case "time":
+                return dt.datetime.fromisoformat(text)
+            case _:
+                return text
+    except ValueError as error:
+        if isinstance(error, LedgerError):
+            raise
+        expected = {"integer": "a whole number", "time": "a time such as 2030-01-31T12:00+00:00"}
+        raise InvalidValueError(
+            f"--filter {lookup}: expected {expected[kind]}, got {text!r}", lookup=lookup
+        ) from error
+
+
+def _boolean(lookup: str, text: str) -> bool:
+    if text.lower() not in _WORDS:
+        raise InvalidValueError(f"--filter {lookup}: expected true or false, got {text!r}")
+    return _WORDS[text.lower()]

@@ -1,0 +1,175 @@
+"""Verbs and groups of verbs: how they are loaded, and how their help reads.
+
+Every verb has at least one example in its help, and takes `-q` and `-v`, as the command itself
+does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Verb(click.Command):
+    """A command with examples in its help."""
+
+    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **{"context_settings": _SETTINGS, **kwargs})
+        self.examples = tuple(examples)
+        self.params += _loudness()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        super().format_epilog(ctx, formatter)
+        write_examples(self.examples, formatter)
+
+
+class Group(click.Group):
+    """A group whose verbs are named here and loaded when they are used."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        verbs: Mapping[str, tuple[str, str]],
+        examples: Sequence[str] = (),
+        has_version: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, context_settings=_SETTINGS, no_args_is_help=True, **kwargs)
+        self.verbs = dict(verbs)
+        self.examples = tuple(examples)
+        self.params += _loudness()
+        if has_version:
+            self.params.append(_version_option())
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the names of the verbs, in the order of their table."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load and return a verb; None where there is none of that name."""
+        if cmd_name not in self.verbs:
+            return None
+        module = importlib.import_module(self.verbs[cmd_name][0])
+        # `list` and the like would hide what Python calls so: functions bear the verb and `_verb`.
+        found: click.Command = getattr(module, f"{cmd_name}_verb")
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the verb that the arguments begin with, or fail with the nearest."""
+        if args and args[0] not in self.verbs and not args[0].startswith("-"):
+            self._refuse(ctx, args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; what it raises is told by `main`."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            # Click would turn it into exit status 1, which is for errors of ours.
+            from ledger.cli import UNHEARD, _unheard  # noqa: PLC0415 (this module is loaded first)
+
+            _unheard()
+            raise click.exceptions.Exit(UNHEARD) from error
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the verbs from their table, without loading one."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.verbs.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples."""
+        super().format_epilog(ctx, formatter)
+        write_examples(self.examples, formatter)
+
+    def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
+        import difflib  # noqa: PLC0415 (costly, and only needed here)
+
+        from ledger.cli.output import shown  # noqa: PLC0415
+
+        near = difflib.get_close_matches(name, self.verbs, n=1)
+        way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self.verbs)}"
+        ctx.fail(f"no verb '{shown(name)}'; {way_out}")
+
+
+def verb(name: str, *, examples: Sequence[str], **kwargs: Any) -> Callable[[F], Verb]:
+    """Make a function a verb; its docstring is the help."""
+
+    def wrap(function: F) -> Verb:
+        made: Verb = click.command(name, cls=Verb, examples=examples, **kwargs)(function)
+        return made
+
+    return wrap
+
+
+def json_option(function: F) -> F:
+    """Give a verb `--json`."""
+    return click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print JSON: one document, or one object a line for lists.",
+    )(function)
+
+
+def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
+    """Write a section of examples, each on a line of its own."""
+    if not examples:
+        return
+    with formatter.section("Example" if len(examples) == 1 else "Examples"):
+        for example in examples:
+            formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
+
+
+def _loudness() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["-q", "--quiet"],
+            is_flag=True,
+            expose_value=False,
+            callback=lambda _, __, value: _be("error", value),
+            help="Say nothing but errors.",
+        ),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            expose_value=False,
+            callback=lambda _, __, value: _be("debug", value),
+            help="Say more, also of errors.",
+        ),
+    ]
+
+
+def _be(verbosity: str, wanted: bool) -> None:  # noqa: FBT001 (click's callback)
+    if wanted:
+        from ledger.user_settings import settings  # noqa: PLC0415 (only where it is changed)
+
+        settings.verbosity = verbosity
+
+
+def _version_option() -> click.Parameter:
+    def show(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
+        if value and not ctx.resilient_parsing:
+            from ledger.version import program_version  # noqa: PLC0415
+
+            click.echo(f"metaledger {program_version()}")
+            ctx.exit()
+
+    return click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=show,
+        help="Print the version and exit.",
+    )

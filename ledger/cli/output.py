@@ -1,0 +1,242 @@
+"""How results look: tables for people, aligned text for pipes, JSON for programs.
+
+1. On a terminal a table never wraps: what does not fit is cut with `…`, the uid last.
+2. Elsewhere nothing is cut: columns are aligned, one record a line.
+3. Whatever a user once typed is shown as text; no control character reaches a terminal.
+4. JSON has times in ISO 8601, and leaves nothing out.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from ledger.errors import LedgerError
+
+if TYPE_CHECKING:
+    from ledger.registries.base import Record
+
+_GAP = "  "
+_WHOLE = {"uid", "created_at", "started_at", "finished_at"}  # of no use in part
+_READABLE = 12  # characters that a cut column keeps at least
+
+
+def shown(value: object) -> str:
+    """Return a value as one line that is safe to print."""
+    if value is None:
+        return ""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal that wants colours."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def error_line(error: BaseException) -> str:
+    """Return what is told of an error: `error: …`, with its code and cause if they are wanted."""
+    from ledger.messages import printable  # noqa: PLC0415 (most calls go well)
+    from ledger.user_settings import settings  # noqa: PLC0415
+
+    lines = [printable(str(error))]
+    if settings.verbosity == "debug":
+        if isinstance(error, LedgerError):
+            lines.append(f"  code: {error.code}")
+        cause = error.__cause__
+        while cause is not None:
+            lines.append(printable(f"  caused by {type(cause).__name__}: {cause}"))
+            cause = cause.__cause__
+    return f"{_error_sign()} " + "\n".join(lines) + "\n"
+
+
+def usage_lines(error: click.UsageError) -> str:
+    """Return what is told of a command line that cannot be understood, and where help is."""
+    context = error.ctx
+    if context is None:
+        return f"{_error_sign()} {shown(error.format_message())}\n"
+    if type(error).__name__ == "NoArgsIsHelpError":  # of click 8.2 and later: the message is help
+        return f"{error.message}\n"
+    said = error.format_message()
+    return (
+        f"{context.get_usage()}\n"
+        f"{_error_sign()} {shown(said[:1].lower() + said[1:].removesuffix('.'))}\n"
+        f"help: {context.command_path} --help\n"
+    )
+
+
+def _error_sign() -> str:
+    return click.style("error:", fg="red", bold=True) if has_colours(sys.stderr) else "error:"
+
+
+# --- for people ---------------------------------------------------------------------------------
+
+
+def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair a line; several lines of a value are indented."""
+    listed = [(name, value) for name, value in pairs if value is not None and value != ""]
+    width = max((len(name) for name, _ in listed), default=0)
+    is_colourful = has_colours(sys.stdout)
+    for name, value in listed:
+        lines = [shown(line) for line in str(value).split("\n")]
+        label = name.ljust(width)
+        label = click.style(label, bold=True) if is_colourful else label
+        between = f"\n{' ' * width}{_GAP}"
+        click.echo(f"{label}{_GAP}{between.join(lines)}".rstrip())
+
+
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[object]], *, err: bool = False
+) -> None:
+    """Print a table: drawn and cut to the width of a terminal, aligned and whole elsewhere."""
+    cells = [[shown(cell) for cell in row] for row in rows]
+    stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
+        _draw(columns, cells, stream)
+        return
+    lines = [list(columns), *cells]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo(_GAP.join(padded).rstrip(), err=err)
+
+
+def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
+    from rich.cells import cell_len  # noqa: PLC0415 (costs 50 ms: only on a terminal)
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(file=stream, highlight=False)
+    natural = [
+        max(cell_len(line[place]) for line in (columns, *cells)) for place in range(len(columns))
+    ]
+    widths = fitted(columns, natural, console.width)
+    drawn = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
+    for column, width in zip(columns, widths, strict=False):
+        drawn.add_column(Text(column), no_wrap=True, overflow="ellipsis", width=width)
+    if len(widths) < len(columns):
+        drawn.add_column("…", width=1)
+    for row in cells:
+        drawn.add_row(*map(Text, row[: len(widths)]))
+    console.print(drawn)
+
+
+def fitted(columns: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
+    """Return the widths at which columns fit; as many columns as can be read, the first always.
+
+    The widest are narrowed first, and none below what can still be read; then the last columns
+    are left out, and one place is kept to say so.
+    """
+    count = len(natural)
+    while count > 1:
+        widths = list(natural[:count])
+        floors = [
+            width if column in _WHOLE else min(width, max(_READABLE, len(column)))
+            for column, width in zip(columns, widths, strict=False)
+        ]
+        left = room - len(_GAP) * count - (1 if count < len(natural) else 0)
+        while sum(widths) > left:
+            slack, place = max(
+                (width - floor and width, place)
+                for place, (width, floor) in enumerate(zip(widths, floors, strict=True))
+            )
+            if slack == 0:
+                break
+            widths[place] -= 1
+        else:
+            return widths
+        count -= 1
+    return list(natural[:1])
+
+
+def print_records(registry: str, records: Sequence[Record], *, heading: str | None = None) -> None:
+    """Print records of one registry as a table, with the columns that have something to show."""
+    from ledger.present import visible_columns  # noqa: PLC0415
+
+    rows = [record._row for record in records]  # noqa: SLF001 (one face of the record)
+    found = visible_columns(registry, rows)
+    kinds = {name: kind for name, kind in found.items() if name not in _UNLISTED}
+    pointed = "transform" if registry == "run" else "run"
+    if any(row.get(pointed) for row in rows):
+        kinds[pointed] = "text"
+    # The last are the first to go where there is little room.
+    kinds["created_by"] = kinds.pop("created_by")
+    if registry == "run":
+        del kinds["created_at"]
+    if heading is not None:
+        print_heading(heading)
+    print_table(
+        list(kinds), [[_cell(kind, row.get(name)) for name, kind in kinds.items()] for row in rows]
+    )
+
+
+def print_heading(text: str) -> None:
+    """Print what the following table is about."""
+    click.echo()
+    click.echo(click.style(text, bold=True) if has_colours(sys.stdout) else text)
+
+
+def _cell(kind: str, value: object) -> object:
+    if kind == "time" and isinstance(value, int):
+        from ledger.times import to_datetime  # noqa: PLC0415
+
+        # Places are rare on a terminal; elsewhere nothing is cut.
+        layout = "%Y-%m-%d %H:%MZ" if sys.stdout.isatty() else "%Y-%m-%d %H:%M:%S UTC"
+        return to_datetime(value).strftime(layout)
+    if kind == "boolean" and value is not None:
+        return "yes" if value else "no"
+    return value
+
+
+# Long, or of interest to programs only; `show` and `--json` have them.
+_UNLISTED = {
+    "arguments", "environment_blob", "git_commit", "git_is_dirty", "hash", "hash_type", "host",
+    "is_consecutive", "is_ordered", "modules", "n_files", "ordinal", "resumptions", "storage_key",
+    "suffix",
+}  # fmt: skip
+
+
+# --- for programs -------------------------------------------------------------------------------
+
+
+def record_data(record: Record) -> dict[str, Any]:
+    """Return a record as plain data: every field, and the uids of what it points at."""
+    spec, row = record.spec, record._row  # noqa: SLF001 (as above)
+    data: dict[str, Any] = {"registry": record.registry, "uid": record.uid}
+    names = [field.name for field in spec.fields]
+    names += ["created_at", "created_by", "updated_at", "is_trashed"]
+    data |= {name: getattr(record, name) for name in names}
+    data |= {
+        relation.name: row.get(relation.column)
+        for relation in spec.relations
+        if relation.column is not None and not relation.is_reverse
+    }
+    return data
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document, indented."""
+    import msgspec  # noqa: PLC0415
+
+    text = msgspec.json.format(msgspec.json.encode(document, enc_hook=_plain), indent=2)
+    click.echo(text.decode())
+
+
+def print_json_lines(objects: Iterable[Any]) -> None:
+    """Print one JSON object a line."""
+    import msgspec  # noqa: PLC0415
+
+    for each in objects:
+        click.echo(msgspec.json.encode(each, enc_hook=_plain).decode())
+
+
+def _plain(value: object) -> str:
+    # Paths, mostly; what is not UTF-8 in them is escaped.
+    return shown(value)

@@ -1,0 +1,145 @@
+"""Verbs about the ledger as a whole: `init`, `info`, `config`, `delete`."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from ledger.cli.group import json_option, verb
+
+
+@verb(
+    "init",
+    examples=(
+        "metaledger init --storage ./storage",
+        "metaledger init --storage s3://bucket/data --name immune-study",
+    ),
+)
+@click.option(
+    "--storage",
+    required=True,
+    metavar="ROOT",
+    help="Where content is kept: a folder, made if need be, or a URL.",
+)
+@click.option("--db", "database", metavar="URL", help="Database of log and read models.")
+@click.option("--name", help="What to call it. [default: the last part of ROOT]")
+def init_verb(storage: str, *, database: str | None, name: str | None) -> None:
+    """Make a ledger in this folder, for this folder and all below it."""
+    from ledger.initialize import initialize  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    place = initialize(storage, database=database, name=name)
+    say("success", f"made ledger '{place.configuration.name}' in {place.root}")
+    say("hint", "in a script: import ledger as ln; ln.track(); …; ln.finish()")
+    click.echo(place.configuration.id)
+
+
+@verb("info", examples=("metaledger info", "metaledger info --json"))
+@json_option
+def info_verb(*, as_json: bool) -> None:
+    """Tell which ledger is used here and why, where it keeps things, and what it holds."""
+    from ledger.about import about  # noqa: PLC0415
+    from ledger.cli.output import print_json, print_pairs, shown  # noqa: PLC0415
+    from ledger.locate import locate  # noqa: PLC0415
+
+    told = about(locate())
+    if as_json:
+        print_json(told)
+        return
+    recorded = told.recorded_at
+    print_pairs(
+        [
+            ("ledger", f"{shown(told.name)} (id {told.id})"),
+            ("folder", f"{told.root} ({told.origin})"),
+            ("storage", told.storage),
+            ("database", f"{told.database} ({_size(told.database_size)})"),
+            ("head", f"position {told.head:,}"),
+            ("last recorded", recorded and recorded.strftime("%Y-%m-%d %H:%M:%S UTC")),
+            ("records", ", ".join(_counted(told.counts[name], name) for name in told.counts)),
+            ("program", f"metaledger {told.program}, format {told.format}"),
+        ]
+    )
+
+
+def _counted(number: int, registry: str) -> str:
+    return f"{number:,} {registry}{'' if number == 1 else 's'}"
+
+
+def _size(number: int) -> str:
+    amount = float(number)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":  # noqa: PLR2004 (bytes of a KiB)
+            return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+        amount /= 1024
+    raise AssertionError(unit)
+
+
+@verb("config", examples=("metaledger config", "METALEDGER_USER=ada metaledger config --json"))
+@json_option
+def config_verb(*, as_json: bool) -> None:
+    """Show each setting, its value, and where that comes from.
+
+    Settings of the ledger stand in its configuration file; those of one process in environment
+    variables, or in Python: ln.settings.
+    """
+    from ledger.cli.output import print_json, print_table  # noqa: PLC0415
+
+    rows = _settings()
+    if as_json:
+        print_json([dict(zip(("setting", "value", "source"), row, strict=True)) for row in rows])
+        return
+    print_table(["setting", "value", "source"], rows)
+
+
+def _settings() -> list[tuple[str, Any, str]]:
+    import tomllib  # noqa: PLC0415
+
+    from ledger import locate  # noqa: PLC0415
+    from ledger.config import FILE  # noqa: PLC0415
+    from ledger.tracking import actor  # noqa: PLC0415
+    from ledger.user_settings import settings  # noqa: PLC0415
+
+    place = locate.locate()
+    path = str(place.folder / FILE)
+    given, implied = f"configuration file {path}", "default"
+    written = tomllib.loads((place.folder / FILE).read_text("utf-8"))["ledger"]
+    rows: list[tuple[str, Any, str]] = [("ledger", str(place.root), place.origin)]
+    configuration = place.configuration
+    for name in configuration.__struct_fields__:
+        source = given if name in written else implied
+        rows.append((name, getattr(configuration, name), source))
+    source = (
+        f"environment variable {actor.VARIABLE}"
+        if os.environ.get(actor.VARIABLE)
+        else "default: login name"
+    )
+    rows.append(("user", actor.current_actor(), source))
+    rows += [
+        ("settings.verbosity", settings.verbosity, implied),
+        ("settings.creation.search_names", settings.creation.search_names, implied),
+        (
+            "settings.creation.artifact_if_hash_exists",
+            settings.creation.artifact_if_hash_exists,
+            implied,
+        ),
+    ]
+    return rows
+
+
+@verb("delete", examples=("metaledger delete my-ledger --force",))
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Even though its whole history goes.")
+def delete_verb(name: str, *, force: bool) -> None:
+    """Take the ledger called NAME away: its configuration and database, with all history.
+
+    Refused, with a list, while its storage holds content: content is never deleted.
+    """
+    from ledger.initialize import delete  # noqa: PLC0415
+    from ledger.locate import locate  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    place = locate()
+    delete(place, name, force=force)
+    say("success", f"ledger '{place.configuration.name}' in {place.root} is gone")

@@ -1,0 +1,214 @@
+"""Verbs about evidence: `checkpoint`, `key`, `prove`, `verify`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger.cli.group import json_option, verb
+
+if TYPE_CHECKING:
+    from ledger.verifying import Verified
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
+
+@verb(
+    "checkpoint",
+    examples=(
+        "metaledger checkpoint --out 2026-03.checkpoint",
+        "metaledger checkpoint --cosign witness.key",
+    ),
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file.")
+@click.option(
+    "--cosign", type=_FILE, multiple=True, metavar="KEY", help="Let a witness's key sign too."
+)
+def checkpoint_verb(*, out: Path | None, cosign: Sequence[Path]) -> None:
+    """Sign what the log holds now: a few lines to keep far from this computer.
+
+    Whoever kept one can tell whether anything before it was changed since. The first checkpoint
+    makes the key that signs.
+    """
+    from ledger.checkpoints import checkpoint  # noqa: PLC0415
+    from ledger.notes import read_private_key  # noqa: PLC0415
+
+    witnesses = [read_private_key(text_of(path)) for path in cosign]
+    _give(str(checkpoint(cosign=witnesses)), out)
+
+
+@verb(
+    "key",
+    examples=("metaledger key --public", "metaledger key --create", "metaledger key --rotate"),
+)
+@click.option("--create", is_flag=True, help="Have a key; nothing is done where there is one.")
+@click.option("--rotate", is_flag=True, help="Adopt a new key, endorsed by the present one.")
+@click.option("--lost", is_flag=True, help="With --rotate: do without the present key.")
+@click.option("--public", is_flag=True, help="Print the public key line and nothing else.")
+@click.option(
+    "--witness", metavar="NAME", help="Make a key for a witness instead, and write it to --out."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="File for the key of a witness.")
+def key_verb(  # noqa: PLR0913 (its options)
+    *, create: bool, rotate: bool, lost: bool, public: bool, witness: str | None, out: Path | None
+) -> None:
+    """Show the key that verifies checkpoints and proofs, make it, or adopt another one.
+
+    Give the public line to whoever shall verify. The private key stays with its owner: it is never
+    in the ledger.
+    """
+    from ledger import checkpoints, instance  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    if (witness is None) != (out is None):
+        raise click.UsageError("--witness and --out belong together")
+    if lost and not rotate:
+        raise click.UsageError("--lost belongs to --rotate")
+    if witness is not None and out is not None:
+        click.echo(_witness_key(witness, out))
+        return
+    if rotate:
+        found = checkpoints.rotate_key(is_lost=lost)
+    elif create:
+        found = checkpoints.create_key()
+    else:
+        found = checkpoints.public_key()
+    click.echo(str(found))
+    if not public:
+        say("info", f"private keys are in {checkpoints.ring_of(instance.current()).folder}")
+
+
+def _witness_key(name: str, out: Path) -> str:
+    from ledger import files  # noqa: PLC0415
+    from ledger.notes import COSIGNATURE, generate  # noqa: PLC0415
+
+    key = generate(name, kind=COSIGNATURE)
+    files.write_durably(out, f"{key.text()}\n".encode(), mode=0o600, replace=False)
+    return str(key.public())
+
+
+@verb(
+    "prove",
+    examples=(
+        "metaledger prove 41 --out plate.tlog-proof",
+        "metaledger prove --since 2026-03.checkpoint --out extension.txt",
+    ),
+)
+@click.argument("what", required=False, metavar="UID|POSITION")
+@click.option("--checkpoint", type=_FILE, help="Lead to this checkpoint. [default: a new one]")
+@click.option(
+    "--since", type=_FILE, help="Prove that the log was only extended since this checkpoint."
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Write it to this file.")
+def prove_verb(
+    what: str | None, *, checkpoint: Path | None, since: Path | None, out: Path | None
+) -> None:
+    """Prove that an entry is in the log: of a uid, that of its creation.
+
+    Whoever has the public key can verify the proof, without the ledger.
+    """
+    from ledger.checkpoints import prove  # noqa: PLC0415
+
+    if (what is None) == (since is None):
+        raise click.UsageError("give a uid or a position, or --since")
+    given = None if checkpoint is None else text_of(checkpoint)
+    _give(prove(what if since is None else text_of(since), checkpoint=given), out)
+
+
+@verb(
+    "verify",
+    examples=(
+        "metaledger verify plate.tlog-proof --key 'metaledger.local/…+…+…'",
+        "metaledger verify extension.txt --old 2026-03.checkpoint --key ledger.pub",
+    ),
+)
+@click.argument("proof", type=_FILE)
+@click.option(
+    "--key", required=True, multiple=True, help="Public key line, or a file that holds it."
+)
+@click.option("--old", type=_FILE, help="The older checkpoint, for a proof of an extension.")
+@json_option
+def verify_verb(*, proof: Path, key: Sequence[str], old: Path | None, as_json: bool) -> None:
+    """Verify a proof or a checkpoint; no ledger is needed, nor looked at."""
+    from ledger.cli.output import print_json  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+    from ledger.verifying import verify  # noqa: PLC0415
+
+    lines = [line for given in key for line in keys_of(given)]
+    found = verify(text_of(proof), key=lines, old=None if old is None else text_of(old))
+    if as_json:
+        print_json(found)
+        return
+    _tell(found)
+    say("success", "verified")
+
+
+def _tell(found: Verified) -> None:
+    import msgspec  # noqa: PLC0415
+
+    from ledger.cli.output import print_pairs  # noqa: PLC0415
+    from ledger.times import to_datetime  # noqa: PLC0415
+
+    event = found.event
+    recorded = None if found.recorded_at is None else to_datetime(found.recorded_at).isoformat()
+    erased = found.kind == "entry" and event is None
+    print_pairs(
+        [
+            ("log", found.origin),
+            ("checkpoint", f"{found.size:,} entries, root {found.root}"),
+            ("extends", None if found.old_size is None else f"{found.old_size:,} entries"),
+            ("signed by", ", ".join(found.signers)),
+            *(
+                ("cosigned", f"{name} at {to_datetime(seconds * 1_000_000).isoformat()}")
+                for name, seconds in found.cosigned
+            ),
+            ("position", found.position),
+            ("recorded", recorded),
+            ("type", found.type),
+            ("event", "erased" if erased else event and msgspec.json.encode(event).decode()),
+        ]
+    )
+
+
+# --- files --------------------------------------------------------------------------------------
+
+
+def keys_of(given: str) -> list[str]:
+    """Return public key lines that were given as such, or as a file that holds them."""
+    if "+" in given:
+        return [given]
+    return [line for line in text_of(Path(given)).splitlines() if line.strip()]
+
+
+def text_of(path: Path) -> str:
+    """Return a file as text; `-` is standard input.
+
+    Raises:
+        InvalidProofError: It is not UTF-8.
+        MissingFileError: It is not there, or cannot be read.
+    """
+    from ledger.errors import InvalidProofError, MissingFileError  # noqa: PLC0415
+
+    try:
+        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return raw.decode()
+    except OSError as error:
+        raise MissingFileError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidProofError(f"{path}: expected text in UTF-8") from error
+
+
+def _give(text: str, out: Path | None) -> None:
+    """Print a text, or write it to a file that is whole once it is there."""
+    from ledger import files  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    if out is None or str(out) == "-":
+        click.echo(text, nl=False)
+        return
+    files.write_durably(out.absolute(), text.encode())
+    say("success", f"wrote {out}")

@@ -1,0 +1,232 @@
+"""Verbs that ask: `list`, `show`, `search`; and those that move one record: `trash`, `restore`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ledger.cli.finding import RegistryName, Uid
+from ledger.cli.group import json_option, verb
+
+if TYPE_CHECKING:
+    from ledger.registries.base import Record
+
+_ON_A_TERMINAL = 50  # rows of a list that nobody limited
+_RELATED = 20  # rows of a relation that `show` lists
+
+
+@verb(
+    "list",
+    examples=(
+        "metaledger list artifact --filter key__startswith=raw/ --filter labels__name='plate 1'",
+        "metaledger list run --filter status=failed --limit 5",
+    ),
+)
+@click.argument("registry", type=RegistryName())
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Only records that pass; also name__icontains=…, size__gt=…, run__transform__key=…; "
+    "may be given several times.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    help=f"At most so many; 0 for all. [default: {_ON_A_TERMINAL} on a terminal, else all]",
+)
+@click.option("--trash", is_flag=True, help="Those in the trash instead.")
+@json_option
+def list_verb(
+    registry: str, *, filters: tuple[str, ...], limit: int | None, trash: bool, as_json: bool
+) -> None:
+    """List the records of a REGISTRY, the newest first.
+
+    A registry is artifact, collection, run, transform, or ulabel (also: label).
+    """
+    from ledger.cli.finding import lookups  # noqa: PLC0415
+    from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+    from ledger.registries.base import record_class  # noqa: PLC0415
+
+    given: dict[str, Any] = lookups(registry, filters)
+    query = record_class(registry).filter(**given)
+    if trash:
+        query = query.filter(is_trashed=True)
+    query = query.reverse()
+    if limit is None:
+        limit = _ON_A_TERMINAL if sys.stdout.isatty() and not as_json else 0
+    records = (query[:limit] if limit else query).all()
+    if as_json:
+        print_json_lines(record_data(record) for record in records)
+    elif not records:
+        say("info", f"no {registry} {'in the trash ' if trash else ''}to list")
+    else:
+        print_records(registry, records)
+    if limit and len(records) == limit and (more := query.count() - limit) > 0:
+        say("info", f"and {more:,} more; --limit 0 lists all")
+
+
+@verb("search", examples=("metaledger search 'imune study'", "metaledger search plate --json"))
+@click.argument("text")
+@click.option("--registry", type=RegistryName(), help="Only in this registry.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="At most so many of each registry.",
+)
+@json_option
+def search_verb(text: str, *, registry: str | None, limit: int, as_json: bool) -> None:
+    """Find records by TEXT: words of names, keys and descriptions, beginnings, typos.
+
+    Best matches come first.
+    """
+    from ledger import across, instance  # noqa: PLC0415
+    from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+    from ledger.query import Source  # noqa: PLC0415
+    from ledger.schema import REGISTRIES  # noqa: PLC0415
+
+    registries = tuple(REGISTRIES) if registry is None else (registry,)
+    found = across.search(Source(instance.current()), text, registries=registries, limit=limit)
+    if as_json:
+        print_json_lines(record_data(record) for records in found.values() for record in records)
+        return
+    for number, (name, records) in enumerate(found.items()):
+        if number:
+            click.echo()
+        if registry is None:
+            click.echo(f"{REGISTRIES[name].title}:")
+        print_records(name, records)
+    if not found:
+        say("info", f"nothing found for '{text}'")
+
+
+@verb("show", examples=("metaledger show Z8ZRoI", "metaledger show Z8ZRoI --json"))
+@click.argument("uid", type=Uid())
+@json_option
+def show_verb(uid: str, *, as_json: bool) -> None:
+    """Show everything about the record with this UID, or with the unique beginning of one.
+
+    The registry need not be named. Relations are listed below the fields: labels, runs, inputs,
+    outputs, members, versions.
+    """
+    from ledger import across, instance  # noqa: PLC0415
+    from ledger.cli.output import print_json, print_pairs, print_records, record_data  # noqa: PLC0415
+    from ledger.query import Source  # noqa: PLC0415
+
+    record = across.get(Source(instance.current()), uid)
+    related = _related(record)
+    if as_json:
+        document = record_data(record)
+        if record.registry == "artifact":
+            document |= {"keys": record.keys, "path": str(record.path)}
+        document["relations"] = {
+            name: [record_data(each) for each in records] for name, records in related.items()
+        }
+        print_json(document)
+        return
+    print_pairs(_fields(record))
+    for name, records in related.items():
+        if not records:
+            continue
+        more = f" (the first {_RELATED} of {len(records):,})" if len(records) > _RELATED else ""
+        print_records(
+            records[0].registry, records[:_RELATED], heading=f"{name.replace('_', ' ')}{more}"
+        )
+
+
+def _fields(record: Record) -> list[tuple[str, object]]:
+    from ledger.cli.output import shown  # noqa: PLC0415
+
+    spec = record.spec
+    pairs: list[tuple[str, object]] = [("registry", record.registry), ("uid", record.uid)]
+    if record.is_trashed:
+        pairs.append(("in the trash", "yes; 'metaledger restore' brings it back"))
+    names = [*(field.name for field in spec.fields), "created_at", "created_by", "updated_at"]
+    pairs += [(name, _text(getattr(record, name))) for name in names]
+    if record.registry == "artifact":
+        keys = record.keys
+        pairs += [("path", str(record.path)), ("keys", ", ".join(map(shown, keys)))]
+    for relation in spec.relations:
+        if not relation.is_many and (other := getattr(record, relation.name)) is not None:
+            pairs.append((relation.name, _called(other)))
+    return [(name.replace("_", " "), value) for name, value in pairs]
+
+
+def _text(value: object) -> object:
+    import datetime as dt  # noqa: PLC0415
+
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case dt.datetime():
+            return value.strftime("%Y-%m-%d %H:%M:%S UTC")
+        case dict():
+            return ", ".join(f"{name}={each!r}" for name, each in value.items())
+        case list():
+            return " ".join(map(str, value))
+        case int():
+            return f"{value:,}"
+        case _:
+            return value
+
+
+def _called(record: Record) -> str:
+    from ledger.cli.output import shown  # noqa: PLC0415
+
+    row = record._row  # noqa: SLF001 (one face of the record)
+    name = row.get("name") or row.get("key")
+    if record.registry == "run" and not name:
+        name = record.transform.name if record.transform else None
+    return f"{record.uid} ({shown(name)})" if name else record.uid
+
+
+def _related(record: Record) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {
+        relation.name: getattr(record, relation.name).all()
+        for relation in record.spec.relations
+        if relation.is_many and (record.registry, relation.name) != ("artifact", "runs")
+    }
+    if record.registry == "artifact":
+        found["previous_runs"] = record.previous_runs.all()
+    if record.spec.is_versioned:
+        versions = record.versions.all()
+        found["versions"] = versions if len(versions) > 1 else []
+    return found
+
+
+@verb("trash", examples=("metaledger trash Z8ZRoI",))
+@click.argument("uid", type=Uid())
+def trash_verb(uid: str) -> None:
+    """Move the record with this UID to the trash; nothing is lost."""
+    record = _move(uid)
+    record.delete()
+    _tell(record, "moved to the trash; 'metaledger restore' brings it back")
+
+
+@verb("restore", examples=("metaledger restore Z8ZRoI",))
+@click.argument("uid", type=Uid())
+def restore_verb(uid: str) -> None:
+    """Take the record with this UID out of the trash."""
+    record = _move(uid)
+    record.restore()
+    _tell(record, "taken out of the trash")
+
+
+def _move(uid: str) -> Record:
+    from ledger import across, instance  # noqa: PLC0415
+    from ledger.query import Source  # noqa: PLC0415
+
+    return across.get(Source(instance.current()), uid)
+
+
+def _tell(record: Record, what: str) -> None:
+    from ledger.messages import say  # noqa: PLC0415
+
+    say("success", f"{record.spec.title} {_called(record)}: {what}")

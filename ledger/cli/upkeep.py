@@ -1,0 +1,52 @@
+"""The verb of upkeep: `doctor`."""
+
+from __future__ import annotations
+
+import click
+
+from ledger.cli.group import json_option, verb
+
+_SIGNS = {"error": "error", "warning": "warning", "info": "note"}
+_COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+
+@verb("doctor", examples=("metaledger doctor", "metaledger doctor --remove-orphans"))
+@click.option(
+    "--content", is_flag=True, help="Read every stored byte and compare it with its digest."
+)
+@click.option(
+    "--remove-orphans",
+    is_flag=True,
+    help="Remove what no event names, if it is older than an hour. Look first: a storage that two "
+    "ledgers share holds content that one of them does not know.",
+)
+@json_option
+def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
+    """Look for what is not as it should be: orphans, missing content, damage, stale caches.
+
+    Changes nothing unless told to. Ends with status 1 where something is lost or wrong.
+    """
+    import sys  # noqa: PLC0415
+
+    from ledger import doctor, instance  # noqa: PLC0415
+    from ledger.cli.output import has_colours, print_json, shown  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    ledger = instance.current()
+    removed = doctor.remove_orphans(ledger) if remove_orphans else []
+    findings = doctor.examine(ledger, content=content)
+    is_bad = any(finding.severity == "error" for finding in findings)
+    if as_json:
+        print_json({"is_healthy": not is_bad, "findings": findings, "removed": removed})
+    else:
+        is_colourful = has_colours(sys.stdout)
+        for orphan in removed:
+            click.echo(f"removed  {shown(orphan.name)} ({orphan.size:,} bytes)")
+        for finding in findings:
+            sign = _SIGNS[finding.severity].ljust(7)
+            sign = click.style(sign, fg=_COLOURS[finding.severity]) if is_colourful else sign
+            click.echo(f"{sign}  {shown(finding.message)}")
+        if not findings:
+            say("success", f"nothing is wrong with ledger '{ledger.place.configuration.name}'")
+    if is_bad:
+        raise click.exceptions.Exit(1)

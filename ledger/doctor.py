@@ -1,0 +1,476 @@
+"""What is not as it should be around a ledger: findings as values, and the removal of orphans.
+
+1. Looking changes nothing, and one check that cannot be carried out does not stop the others.
+2. An orphan is content that no event names, or what an interrupted step left behind. Content is
+   told by its name alone: where a ledger was moved, its storage is called otherwise and its
+   content is still its own. Nothing else in the folder of a storage is ever removed.
+3. Young orphans are left alone: a writer puts content down before its event is recorded.
+4. Orphans are removed under the append lock, after looking again. A writer that found an orphan
+   to be just the content it was about to store stores it anew when its turn comes.
+5. A storage that two ledgers share holds content that one of them does not know: it looks like
+   an orphan to the other. Look at the list before removing.
+
+Whether the log contradicts itself is the question of the audit, not of this module.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from ledger import config, files
+from ledger.content.filesystem import network_filesystem
+from ledger.content.hashing import hash_path
+from ledger.content.store import FOLDER, StoredItem
+from ledger.database import Session, WriteSession
+from ledger.errors import LedgerError
+from ledger.events import RecordWithdrawn
+from ledger.ids import StreamId
+from ledger.instance import Ledger
+from ledger.log.sqlite import SqliteReader
+from ledger.opening import is_on_server
+from ledger.registries.content import name_in_store
+from ledger.schema import ARTIFACT, REGISTRIES, WITHDRAWN
+from projections.fold import Amended, Closed, fold
+from projections.select import Select
+from projections.tables import TABLES
+
+Severity = Literal["error", "warning", "info"]
+Row = dict[str, Any]
+
+ORPHAN_AGE = 3_600.0  # seconds: an upload that is on its way may own what is younger
+
+_CHUNK = 20_000
+_LOOKED_BACK = 2_000
+_CONTENT_NAME = re.compile(rf"[0-9A-Za-z]{{{ARTIFACT.uid_length + 4}}}(\..*)?", re.DOTALL)
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person may want to see to.
+
+    Attributes:
+        kind: What it is, a word that is never renamed: `missing-content`, `orphan`, …
+        severity: "error" where something is lost or wrong, "warning" where it may become so,
+            "info" where it costs space or time only.
+        subject: What it is about: a uid, a path, a name.
+        message: What was found, and the way out.
+        details: The values that the message prints.
+    """
+
+    kind: str
+    severity: Severity
+    subject: str
+    message: str
+    details: dict[str, Any] = {}
+
+
+class Orphan(msgspec.Struct, frozen=True, kw_only=True):
+    """Something in a storage that belongs to no artifact."""
+
+    storage: str
+    name: str
+    size: int
+    age: float | None
+    is_temporary: bool
+
+    @property
+    def is_old(self) -> bool:
+        """Whether no running writer can own it."""
+        return self.age is not None and self.age >= ORPHAN_AGE
+
+
+def examine(ledger: Ledger, *, content: bool = False, now: float | None = None) -> list[Finding]:
+    """Return everything that is not as it should be; an empty list is good news.
+
+    Args:
+        ledger: The ledger.
+        content: Whether to read every stored byte and compare it with its digest.
+        now: Seconds since the epoch to measure ages by; the present by default.
+    """
+    moment = time.time() if now is None else now
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("file system", lambda: _file_systems(ledger)),
+        ("database", lambda: _database(ledger)),
+        ("read models", lambda: _read_models(ledger)),
+        ("content", lambda: _contents(ledger, read_all=content)),
+        ("orphans", lambda: _orphan_findings(ledger, moment)),
+        ("hash cache", lambda: _hash_cache(ledger)),
+    ]
+    found: list[Finding] = []
+    for subject, check in checks:
+        try:
+            found += check()
+        except LedgerError as error:
+            found.append(
+                Finding(
+                    kind="unreadable",
+                    severity="error",
+                    subject=subject,
+                    message=f"{subject}: could not be looked at: {error}",
+                    details={"code": error.code},
+                )
+            )
+    return found
+
+
+def orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
+    """Return what no event names, young or old.
+
+    Raises:
+        StorageError: A storage or the database cannot be read.
+    """
+    moment = time.time() if now is None else now
+    # The storage first: what is named in between is then no orphan.
+    listed = _listed(ledger)
+    with ledger.handler.reading() as session:
+        return _orphans_among(ledger, session, listed, moment)
+
+
+def remove_orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
+    """Remove what no event names and no running writer can own, and return what was removed.
+
+    Other writers wait while this holds the append lock.
+
+    Raises:
+        StorageError: A storage or the database refused; what was removed before stays removed.
+    """
+    moment = time.time() if now is None else now
+    removed = []
+    with ledger.handler.writing() as session:
+        for orphan in _orphans_among(ledger, session, _listed(ledger), moment):
+            if orphan.is_old:
+                _remove(ledger, orphan)
+                removed.append(orphan)
+    return removed
+
+
+# --- orphans ------------------------------------------------------------------------------------
+
+
+def _listed(ledger: Ledger) -> list[tuple[str, StoredItem]]:
+    """Return every item of the default storage, and temporaries of the ledger's own folder."""
+    listed = [(ledger.storage, item) for item in ledger.store().list()]
+    own = ledger.place.folder
+    if own.resolve() == _store_folder(ledger):
+        return listed
+    return listed + [
+        (str(own), StoredItem(name=path.name, size=0, is_temporary=True, modified=_newest(path)))
+        for path in own.glob(f"{files.TEMPORARY_PREFIX}*")
+    ]
+
+
+def _orphans_among(
+    ledger: Ledger,
+    session: Session | WriteSession,
+    listed: list[tuple[str, StoredItem]],
+    now: float,
+) -> list[Orphan]:
+    candidates = [
+        (storage, item)
+        for storage, item in listed
+        if item.is_temporary or _CONTENT_NAME.fullmatch(item.name)
+    ]
+    if not candidates:
+        return []
+    wanted = {item.name for _, item in candidates}
+    named: set[str] = set()
+    for row in _artifacts(session):
+        name = name_in_store(str(row["storage_key"]))
+        if name in wanted and not row["in_place"]:
+            named.add(name)
+    for row in session.models.find("artifact", state=WITHDRAWN):
+        name = name_in_store(str(row["storage_key"]))
+        if name in wanted and name not in named and not _is_content_removed(session, row):
+            named.add(name)
+    return [
+        Orphan(
+            storage=storage,
+            name=item.name,
+            size=item.size,
+            age=_age(ledger, storage, item, now),
+            is_temporary=item.is_temporary,
+        )
+        for storage, item in sorted(candidates, key=lambda pair: pair[1].name)
+        if item.is_temporary or item.name not in named
+    ]
+
+
+def _artifacts(session: Session | WriteSession) -> Iterator[Row]:
+    """Yield every artifact that is not withdrawn, as of one position."""
+    at, offset = session.log.head(), 0
+    while True:
+        rows = session.models.select(
+            Select(registry="artifact", trash="with", at=at, offset=offset, limit=_CHUNK)
+        )
+        yield from rows
+        if len(rows) < _CHUNK:
+            return
+        offset += _CHUNK
+
+
+def _is_content_removed(session: Session | WriteSession, row: Row) -> bool:
+    """Return whether a withdrawn artifact's content was to be removed with it."""
+    return any(
+        isinstance(recorded.event, RecordWithdrawn) and recorded.event.content_removed
+        for recorded in session.log.stream(StreamId(row["stream"]))
+    )
+
+
+def _age(ledger: Ledger, storage: str, item: StoredItem, now: float) -> float | None:
+    modified = item.modified
+    if item.is_temporary and "://" not in storage:
+        # A folder's own time stands still while a large file in it is written.
+        folder = ledger.place.folder if storage == str(ledger.place.folder) else None
+        modified = _newest((folder or Path(storage) / FOLDER) / item.name)
+    return None if modified is None else now - modified
+
+
+def _newest(path: Path) -> float | None:
+    """Return the latest time of change at or below a path; None where it is gone."""
+    try:
+        return max(
+            [path.lstat().st_mtime]
+            + ([below.lstat().st_mtime for below in path.rglob("*")] if path.is_dir() else [])
+        )
+    except OSError:
+        return None
+
+
+def _remove(ledger: Ledger, orphan: Orphan) -> None:
+    if orphan.storage == str(ledger.place.folder):
+        files.remove_durably(ledger.place.folder / orphan.name)
+    else:
+        ledger.store(orphan.storage).remove(orphan.name)
+
+
+def _store_folder(ledger: Ledger) -> Path | None:
+    return None if "://" in ledger.storage else (Path(ledger.storage) / FOLDER).resolve()
+
+
+def _orphan_findings(ledger: Ledger, now: float) -> Iterator[Finding]:
+    for orphan in orphans(ledger, now=now):
+        what = "left behind by an interrupted step" if orphan.is_temporary else "no event names it"
+        way_out = (
+            "'metaledger doctor --remove-orphans' removes it"
+            if orphan.is_old
+            else "it is young, a running writer may own it: look again in an hour"
+        )
+        yield Finding(
+            kind="orphan",
+            severity="warning" if orphan.is_old else "info",
+            subject=orphan.name,
+            message=f"{orphan.storage}: {orphan.name} ({orphan.size:,} bytes): {what}; {way_out}",
+            details={
+                "storage": orphan.storage,
+                "size": orphan.size,
+                "age": orphan.age,
+                "is_old": orphan.is_old,
+            },
+        )
+    own = {config.FILE, ledger.place.configuration.database, "cache"}
+    for item in ledger.store().list():
+        is_own = ledger.place.folder.resolve() == _store_folder(ledger) and (
+            item.name in own or item.name.removesuffix("-wal").removesuffix("-shm") in own
+        )
+        if not (is_own or item.is_temporary or _CONTENT_NAME.fullmatch(item.name)):
+            yield Finding(
+                kind="stranger",
+                severity="info",
+                subject=item.name,
+                message=f"{ledger.storage}: {item.name} is no content of a ledger and left alone",
+                details={"storage": ledger.storage, "size": item.size},
+            )
+
+
+# --- content ------------------------------------------------------------------------------------
+
+
+def _contents(ledger: Ledger, *, read_all: bool) -> Iterator[Finding]:
+    """Compare every artifact's content with what is there: size, and if asked every byte."""
+    with ledger.handler.reading() as session:
+        # Kept short: only what is compared, for every artifact there is.
+        rows = [{name: row[name] for name in _COMPARED} for row in _artifacts(session)]
+    sizes = {item.name: item.size for item in ledger.store().list()}
+    seen: set[tuple[str, str]] = set()
+    for row in rows:
+        place = (row["storage"], row["storage_key"])
+        finding = _missing(ledger, row, sizes)
+        if finding is None and read_all and place not in seen:
+            seen.add(place)
+            finding = _damaged(ledger, row)
+        if finding is not None:
+            yield finding
+
+
+_COMPARED = ("uid", "key", "storage", "storage_key", "in_place", "size", "digest", "n_files")
+
+
+def _missing(ledger: Ledger, row: Row, sizes: dict[str, int]) -> Finding | None:
+    name = name_in_store(str(row["storage_key"]))
+    where = f"{row['storage']}/{row['storage_key']}"
+    if row["in_place"]:
+        path = Path(row["storage"]) / row["storage_key"]
+        if not path.exists():
+            return _lost(row, where)
+        size = path.stat().st_size if row["n_files"] is None and path.is_file() else None
+    else:
+        is_default = row["storage"] == ledger.store().root
+        size = sizes.get(name) if is_default else None
+        if size is None and not ledger.store(row["storage"]).exists(name):
+            return _lost(row, where)
+    if size is not None and size != row["size"]:
+        return Finding(
+            kind="damaged-content",
+            severity="error",
+            subject=row["uid"],
+            message=(
+                f"content of artifact {row['uid']} at {where}: expected {row['size']:,} bytes, "
+                f"found {size:,}; restore it from a backup"
+            ),
+            details={"path": where, "expected": row["size"], "found": size},
+        )
+    return None
+
+
+def _lost(row: Row, where: str) -> Finding:
+    named = f" ({row['key']})" if row["key"] else ""
+    return Finding(
+        kind="missing-content",
+        severity="error",
+        subject=row["uid"],
+        message=(
+            f"content of artifact {row['uid']}{named}: expected at {where}, found nothing; "
+            "restore it from a backup"
+        ),
+        details={"path": where, "key": row["key"]},
+    )
+
+
+def _damaged(ledger: Ledger, row: Row) -> Finding | None:
+    name = name_in_store(str(row["storage_key"]))
+    try:
+        if not row["in_place"]:
+            ledger.store(row["storage"]).verify(name, row["digest"], row["n_files"] is not None)
+            return None
+        # Read anew: a remembered hash is no witness.
+        found = hash_path(Path(row["storage"]) / row["storage_key"]).digest
+        if found == row["digest"]:
+            return None
+        said = f"expected {row['digest']}, found {found}"
+    except LedgerError as error:
+        said = str(error)
+    return Finding(
+        kind="damaged-content",
+        severity="error",
+        subject=row["uid"],
+        message=f"content of artifact {row['uid']}: {said}",
+        details={"path": f"{row['storage']}/{row['storage_key']}"},
+    )
+
+
+# --- database, caches, file systems -------------------------------------------------------------
+
+
+def _file_systems(ledger: Ledger) -> Iterator[Finding]:
+    places = [] if is_on_server(ledger.place) else [("database", str(ledger.place.folder))]
+    if "://" not in ledger.storage:
+        places.append(("storage", ledger.storage))
+    for what, path in places:
+        kind = network_filesystem(path)
+        if kind is None:
+            continue
+        risk = (
+            "locks cannot be relied on there: use the ledger from one computer at a time, or move "
+            "its database to a local disk"
+            if what == "database"
+            else "what was written may not be durable when it is acknowledged"
+        )
+        yield Finding(
+            kind="network-file-system",
+            severity="warning",
+            subject=path,
+            message=f"{what} {path} lies on a network file system ({kind}): {risk}",
+            details={"type": kind},
+        )
+
+
+def _database(ledger: Ledger) -> Iterator[Finding]:
+    """Have the database look over its own pages and indexes."""
+    with ledger.handler.reading() as session:
+        if not isinstance(session.log, SqliteReader):
+            return
+        said = [str(row[0]) for row in session.log.connection.execute("PRAGMA quick_check(20)")]
+    for line in said:
+        if line != "ok":
+            yield Finding(
+                kind="damaged-database",
+                severity="error",
+                subject=str(ledger.place.database_path),
+                message=(
+                    f"{ledger.place.database_path}: {line}; stop writing, and restore it from a "
+                    "backup"
+                ),
+            )
+
+
+def _read_models(ledger: Ledger) -> Iterator[Finding]:
+    """Compare the read models with the last event that they must show."""
+    # In one transaction with the log's head, so that no event can come in between.
+    with ledger.handler.writing() as session:
+        head = session.log.head()
+        behind = _unshown(session, head)
+        ahead = [
+            row["position"]
+            for registry, spec in REGISTRIES.items()
+            if spec.field("name") is not None
+            for row in session.models.changed_names(registry, after=head)
+        ]
+    for position in (*([] if behind is None else [behind]), *ahead[:1]):
+        yield Finding(
+            kind="read-models",
+            severity="error",
+            subject=f"position {position}",
+            message=(
+                f"read models do not stand at position {head}, where the log ends: they "
+                f"{'lack' if position == behind else 'know of'} position {position}; "
+                "rebuild them from the log"
+            ),
+            details={"head": head, "position": position},
+        )
+
+
+def _unshown(session: WriteSession, head: int) -> int | None:
+    """Return the position of the last event that changes rows if its rows are not there."""
+    for recorded in reversed(list(session.log.read(after=max(0, head - _LOOKED_BACK)))):
+        for change in reversed(fold(recorded)):
+            if isinstance(change, Closed):
+                continue
+            known = change.key if isinstance(change, Amended) else change.values
+            key = {name: known[name] for name in TABLES[change.table].key}
+            rows = session.models.find(change.table, ever=True, **key)
+            is_shown = any(row["from_position"] == recorded.position for row in rows)
+            return None if is_shown else recorded.position
+    return None
+
+
+def _hash_cache(ledger: Ledger) -> Iterator[Finding]:
+    path = ledger.place.folder / "cache" / "hashes.sqlite3"
+    if not path.exists():
+        return
+    stale = ledger.hash_cache.stale_count()
+    if stale:
+        yield Finding(
+            kind="stale-hash-cache",
+            severity="info",
+            subject=str(path),
+            message=(
+                f"{path}: {stale:,} remembered hashes are of files that are gone or changed; "
+                "they cost space only, and the file may be deleted"
+            ),
+            details={"entries": stale},
+        )

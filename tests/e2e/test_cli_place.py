@@ -1,0 +1,118 @@
+"""`init`, `info`, `config`, `delete`: the ledger as a whole."""
+
+# ruff: noqa: F401, F811 (the fixture `made` is imported)
+
+from __future__ import annotations
+
+import datetime as dt
+
+from tests.e2e.command import made, metaledger
+
+
+def test_init_makes_a_ledger_and_prints_its_id(tmp_path):
+    said = metaledger(tmp_path, "init", "--storage", "./my storage", "--name", "study")
+    assert (tmp_path / ".metaledger" / "config.toml").is_file()
+    assert said.out.strip() == metaledger(tmp_path, "info", "--json").json["id"]
+    assert "study" in said.err
+
+
+def test_init_is_refused_where_a_ledger_is(made):
+    said = metaledger(made, "init", "--storage", "./storage", status=1)
+    assert said.err.startswith("error: ")
+    assert "already" in said.err
+    assert said.out == ""
+
+
+def test_init_without_storage_is_a_usage_error(tmp_path):
+    said = metaledger(tmp_path, "init", status=2)
+    assert "--storage" in said.err
+
+
+def test_init_refuses_a_name_that_is_no_name(tmp_path):
+    said = metaledger(tmp_path, "init", "--storage", "s", "--name", "../x", status=1)
+    assert "'../x'" in said.err
+    assert not (tmp_path / ".metaledger").exists()
+
+
+def test_info_tells_what_the_ledger_is_and_holds(made):
+    metaledger(made, "label", "add", "Immune study")
+    said = metaledger(made, "info")
+    assert "storage" in said.out
+    assert str(made / ".metaledger" / "ledger.db") in said.out
+    assert "position 2" in said.out
+    assert "1 ulabel, 0 artifacts" in said.out
+    assert "found from" in said.out
+
+
+def test_info_as_json_is_one_document_with_iso_times(made):
+    about = metaledger(made, "info", "--json").json
+    assert about["root"] == str(made)
+    assert about["head"] == 1
+    assert about["counts"] == {
+        "ulabel": 0, "artifact": 0, "collection": 0, "transform": 0, "run": 0,
+    }  # fmt: skip
+    assert dt.datetime.fromisoformat(about["recorded_at"]).tzinfo is not None
+    assert about["database_size"] > 0
+
+
+def test_the_ledger_is_found_from_a_folder_below(made):
+    below = made / "a" / "b"
+    below.mkdir(parents=True)
+    assert metaledger(below, "info", "--json").json["root"] == str(made)
+
+
+def test_the_environment_names_another_ledger(made, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    about = metaledger(elsewhere, "info", "--json", METALEDGER_URL=str(made)).json
+    assert about["root"] == str(made)
+    assert "METALEDGER_URL" in about["origin"]
+
+
+def test_outside_a_ledger_every_verb_names_the_way_in(tmp_path):
+    for verb in (["info"], ["list", "label"], ["doctor"], ["search", "x"], ["label", "add", "x"]):
+        said = metaledger(tmp_path, *verb, status=1)
+        assert said.err.startswith("error: ")
+        assert "metaledger init" in said.err
+        assert said.out == ""
+
+
+def test_a_broken_configuration_is_named(made):
+    (made / ".metaledger" / "config.toml").write_text("[ledger]\nname = ")
+    assert "config.toml" in metaledger(made, "info", status=1).err
+
+
+def test_config_tells_where_each_value_comes_from(made):
+    rows = metaledger(made, "config", "--json", METALEDGER_USER="ada").json
+    sources = {row["setting"]: (row["value"], row["source"]) for row in rows}
+    assert sources["user"] == ("ada", "environment variable METALEDGER_USER")
+    assert sources["name"][0] == "storage"
+    assert "config.toml" in sources["name"][1]
+    assert sources["settings.verbosity"] == ("hint", "default")
+    assert "ada" in metaledger(made, "config", METALEDGER_USER="ada").out
+
+
+def test_delete_is_refused_while_the_storage_holds_content(made):
+    (made / "a.txt").write_text("content")
+    added = metaledger(made, "artifact", "add", "a.txt", "--json").json_lines[0]
+    said = metaledger(made, "delete", "--force", "storage", status=1)
+    assert added["uid"] in said.err
+    assert metaledger(made, "get", added["uid"], "copy.txt").status == 0
+    assert (made / "copy.txt").read_text() == "content"
+
+
+def test_delete_takes_an_empty_ledger_away(made):
+    assert "--force" in metaledger(made, "delete", "storage", status=1).err
+    metaledger(made, "delete", "storage", "--force")
+    assert not (made / ".metaledger").exists()
+    metaledger(made, "info", status=1)
+
+
+def test_delete_wants_the_right_name(made):
+    assert "'storage'" in metaledger(made, "delete", "other", "--force", status=1).err
+    assert (made / ".metaledger" / "ledger.db").exists()
+
+
+def test_a_ledger_beside_its_own_content_can_be_deleted(tmp_path):
+    metaledger(tmp_path, "init", "--storage", ".", "--name", "both")
+    metaledger(tmp_path, "delete", "both", "--force")
+    assert not (tmp_path / ".metaledger").exists()

@@ -20,11 +20,12 @@ from typing import Any, BinaryIO
 import msgspec
 
 from ledger import instance
-from ledger.changes import Happening, Listing, happenings
 from ledger.content.hashing import HashedContent
 from ledger.content.store import Contents, ContentStore, StoredItem
 from ledger.errors import InvalidValueError, MissingFileError
+from ledger.happenings import Happening, Which, happenings, summary
 from ledger.instance import Ledger
+from ledger.listing import Listing
 from ledger.tracking.context import context
 
 
@@ -96,7 +97,7 @@ class Plan(Listing[Happening]):
         }
 
     def _fill(self, ledger: PlanLedger) -> None:
-        self._items = list(happenings(ledger, after=ledger.begun_at))
+        self._items = list(happenings(ledger, Which(after=ledger.begun_at)))
         self.contents = [planned for store in ledger.planned for planned in store.planned.values()]
         self.similar_names = [
             SimilarName(
@@ -109,18 +110,6 @@ class Plan(Listing[Happening]):
             and event.type == "record-created.v1"
             and (similar := ledger.name_search(event.registry).similar(name, limit=3)).hits
         ]
-
-
-def summary(event: Happening) -> str:
-    """Return in a few words what an event says."""
-    data = event.event
-    fields = data.get("fields")
-    if isinstance(fields, dict):
-        return ", ".join(f"{name}={value!r}" for name, value in fields.items())
-    for name in ("key", "name", "target", "artifact", "status", "media_type", "transform"):
-        if data.get(name):
-            return f"{name}={data[name]!r}"
-    return ""
 
 
 class PlanLedger(Ledger):
@@ -136,7 +125,7 @@ class PlanLedger(Ledger):
 
     def store(self, root: str | None = None) -> ContentStore:
         """Return a store that only notes what would be stored."""
-        root = self.storage if root is None else root
+        root = self.storage if root is None else self.place.resolved(root)
         for store in self.planned:
             if store.asked == root:
                 return store
@@ -155,12 +144,13 @@ class PlanStore(ContentStore):
         self.planned: dict[str, PlannedContent] = {}
 
     def put(
-        self, source: Path, name: str, expected: HashedContent, *, progress: Any = None
+        self, source: Path | Contents, name: str, expected: HashedContent, *, progress: Any = None
     ) -> None:
         """Note what would be put, unless it is there."""
         del progress  # nothing is copied
         if not self._real.exists(name):
-            self.planned[name] = PlannedContent(name=name, source=str(source), size=expected.size)
+            shown = source.url if isinstance(source, Contents) else str(source)
+            self.planned[name] = PlannedContent(name=name, source=shown, size=expected.size)
 
     def url(self, name: str) -> str:
         """See `ContentStore.url`."""

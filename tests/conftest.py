@@ -7,11 +7,13 @@ that folder.
 from __future__ import annotations
 
 import os
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from tests.object_store import ObjectStore, SeaweedServer, given_store
 from tests.servers import POSTGRES_VARIABLE, PostgresServer, new_schema
 
 if TYPE_CHECKING:
@@ -67,3 +69,33 @@ def postgres(postgres_url: str) -> Iterator[DatabaseUrl]:
     """URL of a schema in which nothing is yet; whatever is made there is taken away."""
     with new_schema(postgres_url) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    """An S3 server that all tests of this process share."""
+    given = given_store()
+    if given is not None:
+        yield given
+        return
+    server = SeaweedServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def bucket(object_store: ObjectStore) -> str:
+    """A bucket that all tests of this process share, each below a prefix of its own."""
+    return object_store.new_bucket()
+
+
+@pytest.fixture
+def s3_root(object_store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URL of a storage in which nothing is yet, on a server that the environment names."""
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    return f"s3://{bucket}/{secrets.token_hex(6)}/root"

@@ -50,7 +50,7 @@ class LocalStore(ContentStore):
 
     def put(
         self,
-        source: Path,
+        source: Path | Contents,
         name: str,
         expected: HashedContent,
         *,
@@ -162,36 +162,47 @@ class LocalStore(ContentStore):
 
     def _copy(
         self,
-        source: Path,
+        source: Path | Contents,
         target: Path,
         expected: HashedContent,
         progress: Callable[[int], None] | None,
     ) -> None:
-        require_kind(source, expected)
-        shown = printable(source)
+        shown, members = self._readers(source, expected)
 
         def accept(copied: Sequence[files.Copied]) -> None:
             found = folder_digest(copied) if expected.is_folder else copied[0].digest
             require_unchanged(shown, expected, found)
 
-        if not expected.is_folder:
-            files.copy_file(
-                source,
+        if expected.is_folder:
+            files.copy_tree(members, target, accept=accept, mode=files.READ_ONLY, progress=progress)
+            return
+        with members[0].open() as reader:
+            files.copy_stream(
+                reader,
                 target,
+                source=shown,
                 accept=lambda copied: accept([copied]),
                 mode=files.READ_ONLY,
                 progress=progress,
             )
-            return
+
+    def _readers(
+        self, source: Path | Contents, expected: HashedContent
+    ) -> tuple[str, Sequence[files.Member]]:
+        """Return what the source is called in messages, and the files that it consists of."""
+        if isinstance(source, Contents):
+            return source.url, source.members
+        require_kind(source, expected)
+        shown = printable(source)
+        if not expected.is_folder:
+            return shown, [files.Member("", partial(open_regular, source))]
         if Path(os.path.realpath(self._folder)).is_relative_to(os.path.realpath(source)):
             raise InvalidValueError(
                 f"{shown}: expected a folder of data, found one that holds the storage "
                 f"{self._folder}; choose a folder below it",
                 path=shown,
             )
-        files.copy_tree(
-            _members(source), target, accept=accept, mode=files.READ_ONLY, progress=progress
-        )
+        return shown, _members(source)
 
 
 def _members(folder: Path) -> list[files.Member]:

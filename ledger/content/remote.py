@@ -1,26 +1,31 @@
 """A store on any file system that fsspec reaches: object stores, servers, memory.
 
-Everything is uploaded to a temporary name, compared with what was hashed, and only then moved to
-its own: what bears a content name is right on every file system. Where a store makes an upload
-visible only when it is complete, a subclass may save the move.
-A folder is moved file by file, as few of these file systems rename a folder at once; where that
-was interrupted, the next `put` keeps the files that are there and adds the others.
-Nothing here refuses to overwrite in one step with the move: two writers of one name bring the
-same content, as the name is made from it.
+A file is one object, `<root>/.metaledger/<name>`, which appears whole or not at all (`objects.py`;
+in S3 the store itself compares, `s3.py`). A folder is one object for each of its files,
+`<root>/.metaledger/<name>/<path>`, and a marker, `<root>/.metaledger/.whole-<name>`:
+
+1. The marker comes last and goes first. Without it a folder is part of one: it does not exist, the
+   next `put` completes it, and an empty folder is nothing but its marker.
+2. What is there is compared and never overwritten, nor taken away by `put`, so that two processes
+   that store the same folder complete each other.
+3. What is read back as content is compared by its bytes; the marker is no witness of them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import posixpath
-import secrets
-from contextlib import suppress
+import io
+import threading
+from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO
+from hashlib import sha256
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
 
 from ledger import files
 from ledger.content import tree
-from ledger.content.hashing import folder_digest
+from ledger.content.hashing import HashedContent, folder_digest, hash_many, stream_digest
+from ledger.content.objects import Object, Upload, open_objects
 from ledger.content.store import (
     FOLDER,
     Contents,
@@ -28,36 +33,46 @@ from ledger.content.store import (
     StoredItem,
     check_member,
     check_name,
-    digest_of,
+    damaged,
     missing,
-    reaching,
     relative_below,
     require_kind,
     require_unchanged,
 )
-from ledger.errors import InvalidValueError, MissingDependencyError
-from ledger.reading import open_regular, printable, reading
+from ledger.errors import DamagedContentError
+from ledger.reading import open_regular, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ledger.content.hashing import HashedContent
     from ledger.content.tree import Stamp
+
+MARKER = ".whole-"
+
+
+class Marker(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the marker of a folder that is whole."""
+
+    digest: str
+    n_files: int
+    size: int
 
 
 class RemoteStore(ContentStore):
     """Content under a URL."""
 
     def __init__(self, root: str) -> None:
-        self._fs, path = _file_system(root)
-        self._base = path.rstrip("/")
-        self._folder = f"{self._base}/{FOLDER}"
+        self._objects = open_objects(root)
+        self._folder = f"{self._objects.base}/{FOLDER}"
         self.root = root.rstrip("/")
+
+    def __repr__(self) -> str:
+        return f"<RemoteStore {self.root}>"
 
     def put(
         self,
-        source: Path,
+        source: Path | Contents,
         name: str,
         expected: HashedContent,
         *,
@@ -66,16 +81,21 @@ class RemoteStore(ContentStore):
         """See `ContentStore.put`."""
         if self._is_whole(name, expected):
             return
-        require_kind(source, expected)
-        stage = f"{self._folder}/{files.TEMPORARY_PREFIX}{secrets.token_hex(8)}"
-        try:
-            staged = list(self._stage(source, stage, progress))
-            found = folder_digest(staged) if expected.is_folder else staged[0][2]
-            require_unchanged(printable(source), expected, found)
-            self._publish(stage, name, staged, expected)
-        finally:
-            with suppress(Exception):
-                self._fs.rm(stage, recursive=True)
+        uploads = _uploads(source, expected)
+        key = self._key(name)
+        if not expected.is_folder:
+            self._objects.upload(uploads[""], key, progress)
+            return
+        report = _one_at_a_time(progress)
+        self._objects.together(
+            lambda member: self._objects.upload(uploads[member], f"{key}/{member}", report),
+            uploads,
+        )
+        there = {member for member, _ in self._members(key)}
+        if there != uploads.keys():
+            stray = ", ".join(sorted(there ^ uploads.keys())[:3])
+            raise damaged(self.url(name), expected.digest, f"other files ({stray})")
+        self._mark(name, expected)
 
     def url(self, name: str) -> str:
         """See `ContentStore.url`."""
@@ -87,194 +107,204 @@ class RemoteStore(ContentStore):
         return None
 
     def open(self, name: str, member: str | None = None) -> BinaryIO:
-        """See `ContentStore.open`."""
-        key = self._key(name)
+        """See `ContentStore.open`; reads ranges as they are asked for, which nothing compares."""
+        key, url = self._key(name), self.url(name)
         if member is not None:
-            key = f"{key}/{check_member(member)}"
-        with reaching(key):
-            if not self._fs.isfile(key):
-                raise missing(key)
-        return self._reader(key)
+            key, url = f"{key}/{check_member(member)}", f"{url}/{member}"
+        found = self._objects.head(key)
+        if found is None:
+            raise missing(url)
+        return self._objects.open(found)
 
     def exists(self, name: str) -> bool:
-        """See `ContentStore.exists`."""
+        """See `ContentStore.exists`; a folder that is not whole does not."""
         key = self._key(name)
-        with reaching(key):
-            self._fs.invalidate_cache()
-            return bool(self._fs.exists(key))
+        return self._objects.head(key) is not None or self._marker(name) is not None
 
     def stat(self, name: str) -> Stamp | None:
         """See `ContentStore.stat`."""
-        contents = self._contents(name)
-        if contents is None:
-            return None
         key = self._key(name)
-        with reaching(key):
-            stamps: list[tuple[str, Stamp]] = []
-            for member in contents.members:
-                path = f"{key}/{member.name}" if member.name else key
-                stamps.append((member.name, (self._fs.size(path), str(self._fs.ukey(path)))))
-        return tree.folder_stamp(stamps) if contents.is_folder else stamps[0][1]
+        found = self._objects.head(key)
+        if found is not None:
+            return found.stamp
+        members = [(member, each.stamp) for member, each in self._members(key)]
+        if not members and self._marker(name) is None:
+            return None
+        return tree.folder_stamp(members)
 
     def list(self) -> Iterator[StoredItem]:
-        """See `ContentStore.list`."""
-        with reaching(self._folder):
-            self._fs.invalidate_cache()
-            if not self._fs.isdir(self._folder):
-                return
-            found = self._fs.ls(self._folder, detail=True)
-        for info in found:
-            key = str(info["name"]).rstrip("/")
-            name = posixpath.basename(key)
-            is_folder = info["type"] == "directory"
-            with reaching(key):
-                size = self._fs.du(key) if is_folder else info["size"]
+        """See `ContentStore.list`; uploads that were never finished count as temporaries."""
+        sizes: dict[str, int] = defaultdict(int)
+        times: dict[str, float] = {}
+        for found in self._objects.find(self._folder):
+            name = found.key[len(self._folder) + 1 :].partition("/")[0].removeprefix(MARKER)
+            is_marker = found.key == self._marker_key(name)
+            sizes[name] += 0 if is_marker else found.size
+            if found.modified is not None:
+                times[name] = max(found.modified, times.get(name, found.modified))
+        for name, size in sizes.items():
             yield StoredItem(
                 name=name,
-                size=int(size or 0),
+                size=size,
                 is_temporary=files.is_temporary(name),
-                modified=self._modified(key),
+                modified=times.get(name),
+            )
+        for upload in self._objects.unfinished(self._folder):
+            yield StoredItem(
+                name=_name_of(upload), size=0, is_temporary=True, modified=upload.modified
             )
 
     def remove(self, name: str) -> None:
         """See `ContentStore.remove`."""
         key = f"{self._folder}/{check_name(name, may_be_temporary=True)}"
-        with reaching(key):
-            self._fs.invalidate_cache()
-            if self._fs.exists(key):
-                self._fs.rm(key, recursive=True)
+        if files.is_temporary(name):
+            for upload in self._objects.unfinished(self._folder):
+                if _name_of(upload) == name:
+                    self._objects.abandon(upload)
+        below = [found.key for found in self._objects.find(key)]
+        for some in ([self._marker_key(name)], [key], below):
+            self._objects.remove(
+                each for each in some if each in below or self._objects.head(each) is not None
+            )
+        if below:
+            self._objects.remove_folder(key)
 
     def holds(self, path: Path | str) -> str | None:
         """See `ContentStore.holds`; only a URL can lie in a remote root."""
         return relative_below(path, self.root) if isinstance(path, str) else None
 
+    def fetch(
+        self, name: str, dest: Path, expected_digest: str, *, mode: int | None = None
+    ) -> None:
+        """See `ContentStore.fetch`; read once more where it came damaged, maybe on its way."""
+        try:
+            super().fetch(name, dest, expected_digest, mode=mode)
+        except DamagedContentError:
+            super().fetch(name, dest, expected_digest, mode=mode)
+
+    def verify(self, name: str, digest: str, is_folder: bool) -> None:  # noqa: FBT001
+        """See `ContentStore.verify`; read once more where it came damaged, maybe on its way."""
+        try:
+            super().verify(name, digest, is_folder)
+        except DamagedContentError:
+            super().verify(name, digest, is_folder)
+
     def _contents(self, name: str) -> Contents | None:
         key = self._key(name)
-        with reaching(key):
-            self._fs.invalidate_cache()
-            if self._fs.isfile(key):
-                return Contents(
-                    is_folder=False, members=[files.Member("", partial(self._reader, key))]
-                )
-            if not self._fs.isdir(key):
-                return None
-            above = len(self._fs._strip_protocol(key)) + 1  # noqa: SLF001  (fsspec offers no other)
-            names = sorted((path[above:] for path in self._fs.find(key)), key=str.encode)
-        return Contents(
-            is_folder=True,
-            members=[files.Member(each, partial(self._reader, f"{key}/{each}")) for each in names],
-        )
+        found = self._objects.head(key)
+        if found is not None:
+            reader = partial(self._objects.stream, found)
+            return Contents(is_folder=False, members=[files.Member("", reader)])
+        members = [
+            files.Member(member, partial(self._objects.stream, each))
+            for member, each in self._members(key)
+        ]
+        if not members and self._marker(name) is None:
+            return None
+        return Contents(is_folder=True, members=members)
 
     def _key(self, name: str) -> str:
         return f"{self._folder}/{check_name(name)}"
 
-    def _reader(self, key: str) -> BinaryIO:
-        with reaching(key):
-            reader: BinaryIO = self._fs.open(key, "rb")
-            return reader
+    def _members(self, key: str) -> Sequence[tuple[str, Object]]:
+        found = [(each.key[len(key) + 1 :], each) for each in self._objects.find(key)]
+        return sorted(found, key=lambda pair: pair[0].encode())
 
-    def _make_folder(self, key: str) -> None:
-        with reaching(key):
-            self._fs.makedirs(key, exist_ok=True)
+    def _marker_key(self, name: str) -> str:
+        return f"{self._folder}/{MARKER}{name}"
 
-    def _modified(self, key: str) -> float | None:
-        try:
-            return float(self._fs.modified(key).timestamp())
-        except Exception:  # noqa: BLE001  (each file system fails in its own way to know it)
-            return None
+    def _marker(self, name: str) -> Object | None:
+        return self._objects.head(self._marker_key(name))
+
+    def _mark(self, name: str, expected: HashedContent) -> None:
+        marker = Marker(digest=expected.digest, n_files=expected.n_files or 0, size=expected.size)
+        data = msgspec.json.encode(marker, order="deterministic")
+        digest = f"sha256:{sha256(data).hexdigest()}"
+        upload = Upload(partial(io.BytesIO, data), len(data), digest, self.url(name))
+        self._objects.upload(upload, self._marker_key(name))
 
     def _is_whole(self, name: str, expected: HashedContent) -> bool:
         """Tell whether the expected content is stored whole under `name`.
 
-        A folder that is not may be one that an interrupted `put` began: `_publish` finds out.
-        """
-        contents = self._contents(name)
-        if contents is None:
-            return False
-        if contents.is_folder and expected.is_folder:
-            return digest_of(contents) == expected.digest
-        self.verify(name, expected.digest, expected.is_folder)
-        return True
+        A folder that is not may be one that an interrupted `put` began.
 
-    def _stage(
-        self, source: Path, stage: str, progress: Callable[[int], None] | None
-    ) -> Iterator[tuple[str, int, str]]:
-        """Upload `source` to `stage` and yield (path, size, digest) of each file."""
-        self._make_folder(self._folder)
-        if not source.is_dir():
-            yield ("", *self._upload(str(source), stage, progress))
-            return
-        for file in tree.walk(source):
-            key = f"{stage}/{file.name}"
-            self._make_folder(posixpath.dirname(key))
-            yield (file.name, *self._upload(file.path, key, progress))
-
-    def _upload(
-        self, source: str, key: str, progress: Callable[[int], None] | None
-    ) -> tuple[int, str]:
-        """Copy one file to a temporary `key` and return the size and digest of what was read."""
-        sha256 = hashlib.sha256()
-        size = 0
-        with open_regular(source) as reader, reaching(key), self._fs.open(key, "wb") as writer:
-            while True:
-                with reading(source):
-                    block = reader.read(files.BLOCK)
-                if not block:
-                    break
-                files.step("write", key)
-                writer.write(block)
-                sha256.update(block)
-                size += len(block)
-                if progress is not None:
-                    progress(len(block))
-        return size, f"sha256:{sha256.hexdigest()}"
-
-    def _publish(
-        self, stage: str, name: str, staged: Sequence[tuple[str, int, str]], expected: HashedContent
-    ) -> None:
-        """Move what was staged, and is right, to its own name.
-
-        Nothing that bears a content name is ever taken away again, so that two processes that
-        store the same folder complete each other.
+        Raises:
+            DamagedContentError: Something else is.
         """
         key = self._key(name)
-        if not expected.is_folder:
-            self._move(stage, key)
-            return
-        self._make_folder(key)
-        present = self._contents(name) or Contents(is_folder=True, members=[])
-        found = {
-            member.name: digest_of(Contents(is_folder=False, members=[member]))
-            for member in present.members
-        }
-        wanted = {member: digest for member, _, digest in staged}
-        if any(wanted.get(member) != digest for member, digest in found.items()):
-            self.verify(name, expected.digest, is_folder=True)
-        for member in wanted.keys() - found.keys():
-            self._make_folder(posixpath.dirname(f"{key}/{member}"))
-            self._move(f"{stage}/{member}", f"{key}/{member}")
+        found = self._objects.head(key)
+        if expected.is_folder and found is None:
+            return self._marker(name) is not None and self._is_same_folder(name, expected)
+        if found is None:
+            if self._members(key) or self._marker(name) is not None:
+                raise damaged(self.url(name), expected.digest, "a folder")
+            return False
+        if expected.is_folder:
+            raise damaged(self.url(name), expected.digest, "a file")
+        self._objects.require_same(found, expected.digest)
+        return True
 
-    def _move(self, temporary: str, key: str) -> None:
-        with reaching(key):
-            files.step("publish", key)
-            self._fs.mv(temporary, key)
+    def _is_same_folder(self, name: str, expected: HashedContent) -> bool:
+        def digest(pair: tuple[str, Object]) -> tuple[str, int, str]:
+            member, listed = pair
+            found = self._objects.head(listed.key) or listed
+            return member, found.size, found.digest or self._objects.digest_of(found)
+
+        there = folder_digest(self._objects.together(digest, self._members(self._key(name))))
+        if there != expected.digest:
+            raise damaged(self.url(name), expected.digest, there)
+        return True
 
 
-def _file_system(root: str) -> tuple[Any, str]:
-    try:
-        import fsspec  # noqa: PLC0415  (slow to load, and optional)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"storage {root}: needs fsspec, which is not installed; pip install fsspec", root=root
-        ) from error
-    try:
-        fs, path = fsspec.url_to_fs(root)
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"storage {root}: needs a package that is not installed ({error})", root=root
-        ) from error
-    except ValueError as error:
-        raise InvalidValueError(
-            f"storage {root}: expected a path or a URL of a known protocol ({error})", root=root
-        ) from error
-    return fs, str(path)
+def _uploads(source: Path | Contents, expected: HashedContent) -> dict[str, Upload]:
+    """Return what is to be uploaded by its place in the folder; "" for a file.
+
+    The files of a folder are hashed once more, so that each can be compared on its own and
+    nothing is uploaded of a folder that is no longer what it was.
+    """
+    if isinstance(source, Contents):
+        return _uploads_from(source, expected)
+    require_kind(source, expected)
+    shown = printable(source)
+    if not expected.is_folder:
+        reader = partial(open_regular, source)
+        return {"": Upload(reader, expected.size, expected.digest, shown)}
+    walked = tree.walk(source)
+    hashed = hash_many([file.path for file in walked])
+    found = folder_digest(
+        (file.name, each.size, each.digest) for file, each in zip(walked, hashed, strict=True)
+    )
+    require_unchanged(shown, expected, found)
+    return {
+        file.name: Upload(partial(open_regular, file.path), each.size, each.digest, file.path)
+        for file, each in zip(walked, hashed, strict=True)
+    }
+
+
+def _uploads_from(source: Contents, expected: HashedContent) -> dict[str, Upload]:
+    if not expected.is_folder:
+        return {"": Upload(source.members[0].open, expected.size, expected.digest, source.url)}
+    read = []
+    for member in source.members:
+        with member.open() as reader:
+            read.append((member, *stream_digest(reader)))
+    require_unchanged(source.url, expected, folder_digest((m.name, s, d) for m, s, d in read))
+    return {m.name: Upload(m.open, size, digest, m.name) for m, size, digest in read}
+
+
+def _one_at_a_time(progress: Callable[[int], None] | None) -> Callable[[int], None] | None:
+    if progress is None:
+        return None
+    lock = threading.Lock()
+
+    def report(count: int) -> None:
+        with lock:
+            progress(count)
+
+    return report
+
+
+def _name_of(upload: Object) -> str:
+    """Return a name for an unfinished upload; its own is too long for one."""
+    text = f"{upload.key}\0{upload.stamp[1]}"
+    return f"{files.TEMPORARY_PREFIX}upload-{sha256(text.encode()).hexdigest()[:16]}"

@@ -8,8 +8,8 @@ files. Every store keeps these rules, and one suite holds all of them to it:
 2. `put` compares what it copied with what was hashed before it gives it a name. What is there
    under that name already is compared too, never overwritten and never copied a second time.
 3. What `put` has returned from is whole and durable. What an interrupted `put` leaves behind is a
-   temporary, or (stores that cannot rename a folder at once) part of a folder that the next `put`
-   completes; no event names either.
+   temporary, or (stores that cannot rename a folder at once) part of a folder that does not count
+   as one and that the next `put` completes; no event names either.
 4. Reading back compares with the digest that the event states; a difference is damage, and says
    what was expected and what was found.
 """
@@ -64,10 +64,11 @@ class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Contents(NamedTuple):
-    """What is stored under one name: a single member without a name, or those of a folder."""
+    """What is stored somewhere: a single member without a name, or those of a folder."""
 
     is_folder: bool
     members: list[files.Member]
+    url: str = ""
 
 
 class ContentStore(ABC):
@@ -78,7 +79,7 @@ class ContentStore(ABC):
     @abstractmethod
     def put(
         self,
-        source: Path,
+        source: Path | Contents,
         name: str,
         expected: HashedContent,
         *,
@@ -87,7 +88,7 @@ class ContentStore(ABC):
         """Copy the file or folder `source` to `name`; it is whole and durable when this returns.
 
         Args:
-            source: What was hashed.
+            source: What was hashed: a path of this machine, or readers of what is elsewhere.
             name: Uid and suffix of the artifact.
             expected: What hashing `source` gave; what is copied is compared with it.
             progress: Called with numbers of bytes that add up to the size, by one thread at a
@@ -156,23 +157,26 @@ class ContentStore(ABC):
         try:
             contents = self._contents(name)
         except UnsupportedFileError as error:
-            raise _damaged(self.url(name), digest, str(error)) from error
+            raise damaged(self.url(name), digest, str(error)) from error
         if contents is None:
-            raise _damaged(self.url(name), digest, "nothing")
+            raise damaged(self.url(name), digest, "nothing")
         if contents.is_folder != is_folder:
             found = "a folder" if contents.is_folder else "a file"
-            raise _damaged(self.url(name), digest, found)
+            raise damaged(self.url(name), digest, found)
         found = digest_of(contents)
         if found != digest:
-            raise _damaged(self.url(name), digest, found)
+            raise damaged(self.url(name), digest, found)
 
-    def fetch(self, name: str, dest: Path, expected_digest: str) -> None:
+    def fetch(
+        self, name: str, dest: Path, expected_digest: str, *, mode: int | None = None
+    ) -> None:
         """Copy what is stored under `name` to `dest`, which appears whole or not at all.
 
         Args:
             name: Uid and suffix of the artifact.
             dest: A path that must be free, in a folder that exists.
             expected_digest: What the event of the artifact states.
+            mode: Permission bits of the files; the process's own default if not given.
 
         Raises:
             DamagedContentError: It is missing or other content; `dest` stays free.
@@ -182,19 +186,23 @@ class ContentStore(ABC):
         check_name(name)
         contents = self._contents(name)
         if contents is None:
-            raise _damaged(self.url(name), expected_digest, "nothing")
+            raise damaged(self.url(name), expected_digest, "nothing")
 
         def accept(copied: Sequence[files.Copied]) -> None:
             found = folder_digest(copied) if contents.is_folder else copied[0].digest
             if found != expected_digest:
-                raise _damaged(self.url(name), expected_digest, found)
+                raise damaged(self.url(name), expected_digest, found)
 
         if contents.is_folder:
-            files.copy_tree(contents.members, dest, accept=accept)
+            files.copy_tree(contents.members, dest, accept=accept, mode=mode)
             return
         with contents.members[0].open() as reader:
             files.copy_stream(
-                reader, dest, source=self.url(name), accept=lambda copied: accept([copied])
+                reader,
+                dest,
+                source=self.url(name),
+                accept=lambda copied: accept([copied]),
+                mode=mode,
             )
 
 
@@ -332,7 +340,8 @@ def missing(url: str) -> MissingFileError:
     return MissingFileError(f"{url}: nothing is stored there", url=url)
 
 
-def _damaged(url: str, expected: str, found: str) -> DamagedContentError:
+def damaged(url: str, expected: str, found: str) -> DamagedContentError:
+    """Return the error for stored content that is not what its event states."""
     return DamagedContentError(
         f"{url}: expected content {expected}, found {found}; restore it from a copy",
         url=url,

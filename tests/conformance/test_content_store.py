@@ -30,10 +30,12 @@ BAD_NAMES += [".tmp-0", "C:x", "a\nb", "\udcff"]
 BAD_MEMBERS = ["", ".", "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/", "a\0b", "./a"]
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def store(request, tmp_path) -> ContentStore:
     if request.param == "local":
         return open_store(str(tmp_path / "root"))
+    if request.param == "s3":
+        return open_store(request.getfixturevalue("s3_root"))
     return open_store(f"memory://{uuid.uuid4().hex}/root")
 
 
@@ -357,7 +359,10 @@ def test_writers_of_the_same_content_all_succeed(store, file, folder):
             except BaseException as error:  # noqa: BLE001  (handed to the main thread)
                 failures.append(error)
 
-        threads = [threading.Thread(target=work) for _ in range(8 if store_is_local(store) else 1)]
+        threads = [
+            threading.Thread(target=work)
+            for _ in range(1 if store.root.startswith("memory") else 8)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -378,10 +383,6 @@ def test_refusal_of_the_store_is_a_storage_error_with_its_cause(store, file, fol
             store.put(source, name, hash_path(source))
         assert isinstance(info.value.__cause__, OSError)
     assert names(store) == set()
-
-
-def store_is_local(store: ContentStore) -> bool:
-    return isinstance(store, LocalStore)
 
 
 def plant(store: ContentStore, name: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ledger import files
-from ledger.errors import ConfigurationError, LedgerExistsError, MissingFileError
+from ledger.errors import ConfigurationError, LedgerExistsError, MissingFileError, PathTakenError
 
 FOLDER = ".metaledger"
 FILE = "config.toml"
@@ -53,7 +53,14 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def storage_root(self) -> str:
         """Root of the default storage: an absolute path or a URL."""
-        storage = self.configuration.storage
+        return self.resolved(self.configuration.storage)
+
+    def resolved(self, storage: str) -> str:
+        """Return a storage root as this computer reaches it: an absolute path or a URL.
+
+        Events name a storage as the configuration does, so that a ledger that is moved together
+        with its storage finds its content.
+        """
         return storage if "://" in storage else str((self.root / storage).resolve())
 
 
@@ -89,15 +96,22 @@ def write(root: Path, configuration: Configuration) -> Place:
     """
     path = root / FOLDER / FILE
     if path.exists():
-        raise LedgerExistsError(
-            f"{path}: there is a ledger in this folder already; use it, or choose another folder"
-        )
+        raise _exists(path)
     values = msgspec.to_builtins(configuration)
     lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
     text = "# A metaledger; see docs/format.md. It holds no secrets.\n[ledger]\n"
     files.make_folders(path.parent)
-    files.write_durably(path, (text + "\n".join(lines) + "\n").encode())
+    try:
+        files.write_durably(path, (text + "\n".join(lines) + "\n").encode(), replace=False)
+    except PathTakenError as error:
+        raise _exists(path) from error
     return Place(root=root, configuration=configuration, origin="new")
+
+
+def _exists(path: Path) -> LedgerExistsError:
+    return LedgerExistsError(
+        f"{path}: there is a ledger in this folder already; use it, or choose another folder"
+    )
 
 
 def _toml(value: str) -> str:

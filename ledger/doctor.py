@@ -314,12 +314,12 @@ def _missing(ledger: Ledger, row: Row, sizes: dict[str, int]) -> Finding | None:
     name = name_in_store(str(row["storage_key"]))
     where = f"{row['storage']}/{row['storage_key']}"
     if row["in_place"]:
-        path = Path(row["storage"]) / row["storage_key"]
+        path = Path(ledger.place.resolved(row["storage"]), row["storage_key"])
         if not path.exists():
             return _lost(row, where)
         size = path.stat().st_size if row["n_files"] is None and path.is_file() else None
     else:
-        is_default = row["storage"] == ledger.store().root
+        is_default = ledger.place.resolved(row["storage"]) == ledger.storage
         size = sizes.get(name) if is_default else None
         if size is None and not ledger.store(row["storage"]).exists(name):
             return _lost(row, where)
@@ -358,7 +358,8 @@ def _damaged(ledger: Ledger, row: Row) -> Finding | None:
             ledger.store(row["storage"]).verify(name, row["digest"], row["n_files"] is not None)
             return None
         # Read anew: a remembered hash is no witness.
-        found = hash_path(Path(row["storage"]) / row["storage_key"]).digest
+        path = Path(ledger.place.resolved(row["storage"]), row["storage_key"])
+        found = hash_path(path).digest
         if found == row["digest"]:
             return None
         said = f"expected {row['digest']}, found {found}"

@@ -55,10 +55,10 @@ class Ledger:
         return self.place.storage_root
 
     def store(self, root: str | None = None) -> ContentStore:
-        """Return the content store of a storage root; the default one without."""
+        """Return the content store of a storage, as events name it; the default one without."""
         from ledger.content.store import open_store  # noqa: PLC0415 (only content needs it)
 
-        root = self.storage if root is None else root
+        root = self.storage if root is None else self.place.resolved(root)
         with self._lock:
             if root not in self._stores:
                 self._stores[root] = open_store(root)

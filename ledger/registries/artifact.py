@@ -21,6 +21,7 @@ from ledger.query import QuerySet, RecordList
 from ledger.registries.base import Record, record_class, row_of
 from ledger.registries.checks import check_flag, check_version
 from ledger.registries.content import LocalContent, check_key, local_path, name_in_store
+from ledger.retraction import warn_of_retraction
 from ledger.schema import ARTIFACT, TRASHED, WITHDRAWN
 from ledger.user_settings import check_mode, settings
 from projections.select import Select
@@ -261,7 +262,7 @@ class Artifact(Record):
             return self._content.path
         row = self._row
         if row["in_place"]:
-            return Path(str(row["storage"]), row["storage_key"])
+            return Path(self._source.ledger.place.resolved(row["storage"]), row["storage_key"])
         store: ContentStore = self._source.ledger.store(row["storage"])
         name = name_in_store(row["storage_key"])
         local = store.local_path(name)
@@ -283,6 +284,7 @@ class Artifact(Record):
             place = self._fetched()
         elif verify:
             self._verify(place)
+        warn_of_retraction(self)
         self._note_read()
         return place
 

@@ -58,7 +58,7 @@ class LocalContent:
             size=self.hashed.size,
             n_files=self.hashed.n_files if self.hashed.is_folder else None,
             suffix=suffix_of(self.path),
-            storage=store.root,
+            storage=self._ledger.place.configuration.storage,
             in_place=store.holds(self.path),
         )
 
@@ -80,7 +80,8 @@ def _refuse_own_folder(path: Path, folder: Path) -> None:
     Raises:
         UnsupportedFileError: The path is the ledger's own folder, lies in it, or holds it.
     """
-    real, own = path.resolve(), folder.resolve()
+    # Not Path.resolve(): it ends in an error of its own where links lead in a circle.
+    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
     if real == own or own in real.parents or real in own.parents:
         raise UnsupportedFileError(
             f"{path}: holds the ledger itself ({own}), which changes with every event; "
@@ -103,7 +104,7 @@ def local_path(place: str | os.PathLike[str]) -> Path:
             f"artifact: expected a path or URL, got {type(place).__name__}; write the content to "
             "a file and name that"
         )
-    if not text.strip():
+    if not text.strip() or "\0" in text:
         raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
     if text.startswith("file://"):
         from urllib.parse import unquote, urlsplit  # noqa: PLC0415

@@ -36,7 +36,8 @@ class Ledger:
         self.database = open_database(place)
         self.handler = Handler(self.database, clock=now_micros, actor=current_actor())
         self.verified: dict[str, Any] = {}
-        self._stores: dict[str, ContentStore] = {}
+        self._storage = place.storage_root
+        self._stores: dict[str | None, ContentStore] = {}
         self._hash_cache: HashCache | None = None
         self._name_searches: dict[str, NameSearch] = {}
         self._lock = threading.Lock()
@@ -52,16 +53,16 @@ class Ledger:
     @property
     def storage(self) -> str:
         """Root of the default storage."""
-        return self.place.storage_root
+        return self._storage
 
     def store(self, root: str | None = None) -> ContentStore:
         """Return the content store of a storage, as events name it; the default one without."""
         from ledger.content.store import open_store  # noqa: PLC0415 (only content needs it)
 
-        root = self.storage if root is None else self.place.resolved(root)
         with self._lock:
             if root not in self._stores:
-                self._stores[root] = open_store(root)
+                reached = self.storage if root is None else self.place.resolved(root)
+                self._stores[root] = open_store(reached)
             return self._stores[root]
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger import core, errors
     from ledger.api import batch, finish, head, save, track
+    from ledger.checkpoints import checkpoint, prove
     from ledger.initialize import initialize as init
     from ledger.instance import close, connect
     from ledger.lookups import Q
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ledger.registries.ulabel import ULabel
     from ledger.tracking.context import context
     from ledger.user_settings import settings
+    from ledger.verifying import verify
     from ledger.views import as_of, tag, tags
     from ledger.views import difference as diff
     from ledger.views import events_since as since
@@ -36,6 +38,7 @@ _DOOR = {
     "ULabel": ("ledger.registries.ulabel", "ULabel"),
     "as_of": ("ledger.views", "as_of"),
     "batch": ("ledger.api", "batch"),
+    "checkpoint": ("ledger.checkpoints", "checkpoint"),
     "close": ("ledger.instance", "close"),
     "connect": ("ledger.instance", "connect"),
     "context": ("ledger.tracking.context", "context"),
@@ -46,12 +49,14 @@ _DOOR = {
     "head": ("ledger.api", "head"),
     "init": ("ledger.initialize", "initialize"),
     "plan": ("ledger.planning", "plan"),
+    "prove": ("ledger.checkpoints", "prove"),
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
     "since": ("ledger.views", "events_since"),
     "tag": ("ledger.views", "tag"),
     "tags": ("ledger.views", "tags"),
     "track": ("ledger.api", "track"),
+    "verify": ("ledger.verifying", "verify"),
 }
 
 __all__ = [
@@ -64,6 +69,7 @@ __all__ = [
     "__version__",
     "as_of",
     "batch",
+    "checkpoint",
     "close",
     "connect",
     "context",
@@ -74,12 +80,14 @@ __all__ = [
     "head",
     "init",
     "plan",
+    "prove",
     "save",
     "settings",
     "since",
     "tag",
     "tags",
     "track",
+    "verify",
 ]
 
 

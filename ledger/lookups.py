@@ -9,12 +9,15 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable
 
+from ledger.canonical import nfc
 from ledger.errors import InvalidValueError
 from ledger.schema import REGISTRIES, FieldSpec, RelationSpec
 from ledger.times import to_micros
 from projections.select import OPERATORS, And, Not, Or, Test, Where
 
 _ALIASES = {"id": "uid", "pk": "uid"}
+# Paths keep the spelling of the file system; all other text is NFC, and so is what asks for it.
+_AS_RECORDED = {"storage", "storage_key"}
 _TEXT_ONLY = {op for op in OPERATORS if "contains" in op or "with" in op or op == "iexact"}
 
 
@@ -138,7 +141,7 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
         return uid
     match end.kind, value:
         case "text" | "json", str():
-            return value
+            return value if end.name in _AS_RECORDED else nfc(value)
         case "boolean", bool():
             return value
         case "integer", int() if not isinstance(value, bool):

@@ -6,20 +6,22 @@ import os
 import re
 import secrets
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ledger import config, files
 from ledger.canonical import Json
 from ledger.config import DATABASE, Configuration, Place
-from ledger.database import FORMAT, SqliteDatabase
+from ledger.database import FORMAT, Database, SqliteDatabase
 from ledger.errors import (
-    ConfigurationError,
     InvalidValueError,
     LedgerExistsError,
     LedgerNotFoundError,
+    PathTakenError,
     StorageNotEmptyError,
 )
 from ledger.events import Draft, LedgerInitialized
 from ledger.ids import command_id, stream_id
+from ledger.opening import create_on_server, drop_from_server, is_on_server, requested
 from ledger.times import now_micros
 from ledger.tracking.actor import current_actor
 
@@ -37,7 +39,8 @@ def initialize(
 
     Args:
         storage: Where content is kept: a folder, made if need be, or a URL that fsspec knows.
-        database: Where log and read models are; a SQLite file below `.metaledger/` by default.
+        database: `postgresql://…` for a schema on a server; a SQLite file below `.metaledger/` by
+            default. A password in it is used now and not kept.
         name: What people call it; the last part of the storage by default.
         root: The folder; the working directory by default.
 
@@ -45,17 +48,13 @@ def initialize(
         LedgerExistsError: The folder holds a ledger already.
         InvalidValueError: The name is not made of letters, digits, dots and hyphens.
         ConfigurationError: The database is of a kind that this program does not know.
+        StorageError: The server cannot be reached, or refused.
     """
     folder = Path.cwd() if root is None else Path(root).absolute()
     if (folder / config.FOLDER / config.FILE).exists():
         raise LedgerExistsError(
             f"{folder}: there is a ledger in this folder already; use it ('metaledger info'), or "
             "choose another folder"
-        )
-    if database is not None:
-        raise ConfigurationError(
-            f"database '{database.split('://')[0]}://…': this version keeps a ledger in a SQLite "
-            "file; leave --db out"
         )
     where: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(where, str) or not where.strip() or not where.isprintable():
@@ -65,19 +64,27 @@ def initialize(
         raise InvalidValueError(
             f"ledger name {name!r}: expected 1 to 64 letters, digits, dots, hyphens, underscores"
         )
+    ledger = secrets.token_hex(16)
+    url, named = requested(database, name=name, ledger=ledger)
+    configuration = Configuration(id=ledger, name=name, storage=where, database=named)
     if "://" not in where:
         files.make_folders((folder / where).absolute())
-    configuration = Configuration(id=secrets.token_hex(16), name=name, storage=where)
     files.make_folders(folder / config.FOLDER)
+    if url is not None:
+        _first_event(create_on_server(url), configuration)
+        return config.write(folder, configuration)
     path = folder / config.FOLDER / DATABASE
     if path.exists():
-        raise LedgerExistsError(
-            f"{path}: a ledger's database without its configuration; restore "
-            f"{config.FOLDER}/{config.FILE}, or move the database away"
-        )
-    # The configuration comes last: a ledger is there only when it is whole.
-    _first_event(SqliteDatabase.create(path, now_micros), configuration)
-    files.sync_folder(path.parent)
+        raise _database_alone(path)
+    # Made aside and named when it is whole; of several that make one at once, one comes first. The
+    # configuration is last: it is what makes the folder a ledger.
+    with TemporaryDirectory(dir=path.parent, prefix=".new-", ignore_cleanup_errors=True) as aside:
+        made = Path(aside, DATABASE)
+        _first_event(SqliteDatabase.create(made, now_micros), configuration)
+        try:
+            files.copy_file(made, path)
+        except PathTakenError as error:
+            raise _database_alone(path) from error
     return config.write(folder, configuration)
 
 
@@ -100,7 +107,12 @@ def delete(place: Place, name: str, *, force: bool) -> None:
         raise LedgerNotFoundError(
             f"ledger '{name}': the ledger in {place.root} is called '{configuration.name}'"
         )
-    held = sorted(item.name for item in open_store(place.storage_root).list())
+    # Where the folder of the ledger is also that of the storage, its own files are no content.
+    named = configuration.database
+    own = {config.FILE, named, f"{named}-wal", f"{named}-shm", "cache"}
+    is_shared = place.storage_root == str(place.root.resolve())
+    listed = open_store(place.storage_root).list()
+    held = sorted(item.name for item in listed if not (is_shared and item.name in own))
     if held:
         shown = "\n  ".join(held[:20])
         more = f"\n  and {len(held) - 20:,} more" if len(held) > 20 else ""  # noqa: PLR2004 (rows shown)
@@ -115,20 +127,24 @@ def delete(place: Place, name: str, *, force: bool) -> None:
             f"ledger '{configuration.name}' in {place.root}: deleting takes its whole history; "
             "say --force if that is meant"
         )
-    database = place.database_path
+    if is_on_server(place):
+        drop_from_server(configuration)
     files.remove_durably(place.folder / config.FILE)
-    for path in (
-        database,
-        Path(f"{database}-wal"),
-        Path(f"{database}-shm"),
-        place.folder / "cache",
-    ):
-        files.remove_durably(path)
+    for ending in ("", "-wal", "-shm") if not is_on_server(place) else ():
+        files.remove_durably(place.folder / f"{named}{ending}")
+    files.remove_durably(place.folder / "cache")
     if not any(place.folder.iterdir()):
         place.folder.rmdir()
 
 
-def _first_event(database: SqliteDatabase, configuration: Configuration) -> None:
+def _database_alone(path: Path) -> LedgerExistsError:
+    return LedgerExistsError(
+        f"{path}: a ledger's database without its configuration; if nobody is making the ledger at "
+        f"this moment, restore {config.FOLDER}/{config.FILE}, or move the database away"
+    )
+
+
+def _first_event(database: Database, configuration: Configuration) -> None:
     identity: list[Json] = ["initialize", configuration.id]
     event = LedgerInitialized(
         at=now_micros(),

@@ -1,71 +1,43 @@
-"""What happened: events as people read them, the history of a record, what differs between points.
+"""What changed: the history of a record, and what differs between two points.
 
-A change of a field is `(before, after)`. Everything here is read from the log; nothing writes.
+1. A change of a field is `(before, after)`; of a link, the uids it led to before and after.
+2. A history is read from the record's own stream; where a merger moved its links, that too.
+3. A difference compares live records: what is in the trash at a point is not there.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.canonical import Json
 from ledger.errors import InvalidValueError
-from ledger.events import InputRecorded, LinkAdded, LinkRemoved, RecordedEvent, as_json, tag_of
+from ledger.events import RecordedEvent, tag_of
+from ledger.happenings import Happening
 from ledger.ids import StreamId
+from ledger.listing import Listing
 from ledger.points import resolve
-from ledger.present import cell, html_table
 from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.times import to_datetime
-from projections.fold import Amended, Closed, Opened, fold, outcome_of, registry_of
+from projections.fold import Amended, Closed, Opened, fold
 from projections.select import Select, Test
+from projections.tables import FOREVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ledger.instance import Ledger
 
 Changes = dict[str, tuple[Any, Any]]
 
 _BOOKKEEPING = {
-    "uid", "stream", "natural", "n", "created_position", "created_at", "created_by", "updated_at",
-    "changed_by", "from_position", "to_position",
+    "uid", "stream", "natural", "n", "stem", "state", "created_position", "created_at",
+    "created_by", "updated_at", "changed_by", "from_position", "to_position", "is_latest",
+    "is_trashed",
 }  # fmt: skip
 _STATES = {LIVE: None, TRASHED: "in the trash", WITHDRAWN: "withdrawn"}
-_SHOWN = 20
-
-
-class Happening(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as people read it.
-
-    Attributes:
-        position: Its place in the log.
-        recorded_at: When the log took it.
-        occurred_at: When the client says it happened.
-        type: Its type, such as `record-changed.v1`.
-        actor: Who caused it.
-        run: Uid of the run it happened in; None outside a run.
-        registry: Registry of the record it is about; "" where it is about none.
-        uid: Uid of that record.
-        command_id: Id of the command that caused it.
-        event: The event as plain data.
-    """
-
-    position: int
-    recorded_at: dt.datetime
-    occurred_at: dt.datetime
-    type: str
-    actor: str
-    run: str | None
-    registry: str
-    uid: str
-    command_id: str
-    event: dict[str, Any]
-
-    def as_json(self) -> dict[str, Json]:
-        """Return it as plain data, times as ISO 8601."""
-        data: dict[str, Json] = msgspec.to_builtins(self)
-        return data
+_CHUNK = 5_000
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,54 +61,6 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     change: str
     changes: Changes
-
-
-T = TypeVar("T")
-
-
-class Listing(Sequence[T], Generic[T]):
-    """Several of something, which is also a table."""
-
-    _title = ""
-
-    def __init__(self, items: Sequence[T]) -> None:
-        self._items = list(items)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._items[index]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return it as rows of a table."""
-        raise NotImplementedError
-
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        raise NotImplementedError
-
-    def to_arrow(self) -> Any:
-        """Return it as a `pyarrow.Table`; values before and after are text."""
-        from projections.arrow import rows_to_arrow  # noqa: PLC0415 (loads pyarrow)
-
-        return rows_to_arrow(self.columns(), self.rows())
-
-    def df(self) -> Any:
-        """Return it as a pandas `DataFrame`."""
-        from projections.arrow import to_pandas  # noqa: PLC0415
-
-        return to_pandas(self.to_arrow())
-
-    def __repr__(self) -> str:
-        lines = ["  ".join(cell("text", value) for value in row.values()) for row in self.rows()]
-        more = f"\n… and {len(lines) - _SHOWN:,} more" if len(lines) > _SHOWN else ""
-        return f"<{self._title}: {len(self):,}>\n" + "\n".join(lines[:_SHOWN]) + more
-
-    def _repr_html_(self) -> str:
-        rows = self.rows()
-        shown = [[cell("text", value) for value in row.values()] for row in rows[:_SHOWN]]
-        return html_table(self._title, self.columns(), shown, max(0, len(rows) - _SHOWN))
 
 
 class History(Listing[HistoryEntry]):
@@ -207,78 +131,72 @@ class Diff(Listing[Difference]):
         ]
 
 
-def happening(recorded: RecordedEvent) -> Happening:
-    """Return a recorded event as people read it."""
-    event = recorded.event
-    return Happening(
-        position=recorded.position,
-        recorded_at=to_datetime(recorded.recorded_at),
-        occurred_at=to_datetime(event.at),
-        type=tag_of(event),
-        actor=event.actor,
-        run=event.run,
-        registry=registry_of(event),
-        uid=event.uid if isinstance(event, InputRecorded) else outcome_of(event),
-        command_id=recorded.command_id,
-        event=as_json(event),
-    )
-
-
-def since(ledger: Ledger, point: Any) -> Iterator[Happening]:
-    """Yield every event after a point, oldest first."""
-    yield from happenings(ledger, after=resolve(ledger, point).position)
-
-
-def happenings(  # noqa: PLR0913 (each narrows the log in its own way)
-    ledger: Ledger,
-    *,
-    after: int = 0,
-    until: int | None = None,
-    registry: str | None = None,
-    uid: str | None = None,
-    run: str | None = None,
-    actor: str | None = None,
-) -> Iterator[Happening]:
-    """Yield the events with `after` < position <= `until` that match, oldest first."""
-    limit = 1_000
-    while True:
-        with ledger.handler.reading() as session:
-            batch = list(session.log.read_batch(after=after, until=until, limit=limit))
-        for recorded in batch:
-            found = happening(recorded)
-            if (
-                (registry is None or found.registry == registry)
-                and (uid is None or found.uid == uid)
-                and (run is None or found.run == run)
-                and (actor is None or found.actor == actor)
-            ):
-                yield found
-        if len(batch) < limit:
-            return
-        after = batch[-1].position
+# --- the history of one record -------------------------------------------------------------------
 
 
 def history(ledger: Ledger, row: dict[str, Any], *, at: int | None = None) -> History:
-    """Return every change of a record up to a position; reads its stream, one statement."""
+    """Return every change of a record up to a position.
+
+    Costs two statements, and one for each merger that moved links of the record.
+    """
+    uid = row["uid"]
     with ledger.handler.reading() as session:
         events = session.log.stream(StreamId(row["stream"]), until=at)
-    entries = []
+        links = session.models.find("link", at=at, ever=True, source=uid)
+        own = {recorded.position for recorded in events}
+        ends = {link[name] for link in links for name in ("from_position", "to_position")}
+        last = FOREVER - 1 if at is None else at
+        for position in sorted(end for end in ends - own if end <= last):
+            events += session.log.read_batch(after=position - 1, until=position, limit=1)
+    events.sort(key=lambda recorded: recorded.position)
     state: dict[str, Any] = {}
-    for recorded in events:
-        changes = _changes_of(recorded, row["uid"], state)
-        entries.append(
-            HistoryEntry(
-                position=recorded.position,
-                version=recorded.version,
-                recorded_at=to_datetime(recorded.recorded_at),
-                occurred_at=to_datetime(recorded.event.at),
-                type=tag_of(recorded.event),
-                actor=recorded.event.actor,
-                run=recorded.event.run,
-                changes=changes,
-            )
+    return History([
+        HistoryEntry(
+            position=recorded.position,
+            version=recorded.version,
+            recorded_at=to_datetime(recorded.recorded_at),
+            occurred_at=to_datetime(recorded.event.at),
+            type=tag_of(recorded.event),
+            actor=recorded.event.actor,
+            run=recorded.event.run,
+            changes=_changes_of(recorded, uid, state),
         )
-    return History(entries)
+        for recorded in events
+    ])  # fmt: skip
+
+
+def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Changes:
+    """Return what an event changes of a record, and bring `state` up to date."""
+    before = dict(state)
+    registry = ""
+    for change in fold(recorded):
+        match change:
+            case Opened("link", values) if values["source"] == uid:
+                name = _field_of(values["field"])
+                state[name] = (*state.get(name, ()), values["target"])
+            case Closed("link", matching) if matching.get("source") == uid:
+                name = _field_of(matching["field"])
+                gone = matching["target"]
+                state[name] = tuple(other for other in state.get(name, ()) if other != gone)
+            case Opened(table, values) if table in REGISTRIES and values.get("uid") == uid:
+                registry = table
+                state |= values
+            case Amended(table, key, values) if table in REGISTRIES and key.get("uid") == uid:
+                registry = table
+                state |= values
+            case _:
+                pass
+    changes = {
+        name: (_shown(registry, name, before.get(name)), _shown(registry, name, value))
+        for name, value in state.items()
+        if name not in _BOOKKEEPING and before.get(name) != value
+    }
+    if before and before.get("state") != state.get("state"):
+        changes["state"] = (_STATES[before["state"]], _STATES[state["state"]])
+    return changes
+
+
+# --- two points ----------------------------------------------------------------------------------
 
 
 def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
@@ -292,108 +210,103 @@ def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
         raise InvalidValueError(
             f"diff: expected the earlier point first, got {first} and {second}; exchange them"
         )
-    touched: dict[str, dict[str, None]] = {}
-    links: dict[tuple[str, str], Changes] = {}
     with ledger.handler.reading() as session:
+        touched: dict[str, dict[str, None]] = {}
         for recorded in session.log.read(after=first, until=second):
-            event = recorded.event
-            registry, uid = registry_of(event), outcome_of(event)
-            if registry in REGISTRIES and not isinstance(event, InputRecorded):
+            for registry, uid in _touched_by(recorded):
                 touched.setdefault(registry, {})[uid] = None
-            if isinstance(event, LinkAdded | LinkRemoved):
-                _note_link(links.setdefault((registry, uid), {}), event)
-        items = [
+        return Diff([
             item
             for registry, uids in touched.items()
-            for item in _differences(session.models, registry, list(uids), first, second, links)
-        ]
-    return Diff(items)
+            for item in _differences(session.models, registry, list(uids), first, second)
+        ])  # fmt: skip
 
 
-def _differences(  # noqa: PLR0913, PLR0917 (the state of one comparison)
-    models: Any,
-    registry: str,
-    uids: list[str],
-    first: int,
-    second: int,
-    links: dict[tuple[str, str], Changes],
+def _touched_by(recorded: RecordedEvent) -> Iterator[tuple[str, str]]:
+    """Yield registry and uid of each record that an event changes, by the rows it changes."""
+    for change in fold(recorded):
+        match change:
+            case Opened("link", values):
+                yield values["field"].split(".")[0], values["source"]
+            case Closed("link", matching):
+                yield matching["field"].split(".")[0], matching["source"]
+            case Opened(table, values) if table in REGISTRIES:
+                yield table, values["uid"]
+            case Amended(table, key, _) if table in REGISTRIES:
+                yield table, key["uid"]
+            case _:
+                pass
+
+
+def _differences(
+    models: Any, registry: str, uids: list[str], first: int, second: int
 ) -> Iterator[Difference]:
-    def states(at: int) -> dict[str, dict[str, Any]]:
-        where = Test(("uid",), "in", tuple(uids))
-        select = Select(registry=registry, where=where, at=at)
-        return {row["uid"]: row for row in models.select(select)}
-
-    before, after = states(first), states(second)
+    before = states(models, registry, uids, at=first)
+    after = states(models, registry, uids, at=second)
     for uid in uids:
         old, new = before.get(uid), after.get(uid)
         shown = new or old
         if shown is None:
             continue
-        changes = _compared(old, new) | links.get((registry, uid), {})
-        if not changes:
+        changes = compared(old or {}, new or {})
+        if not changes and old is not None and new is not None:
             continue
-        change = "added" if old is None else "removed" if new is None else "changed"
         yield Difference(
             registry=registry,
             uid=uid,
-            name=shown.get("name") or shown.get("key"),
-            change=change,
+            name=shown.get("key") or shown.get("name"),
+            change="added" if old is None else "removed" if new is None else "changed",
             changes=changes,
         )
 
 
-def _compared(old: dict[str, Any] | None, new: dict[str, Any] | None) -> Changes:
-    names = [name for name in (new or old or {}) if name not in _BOOKKEEPING and name != "state"]
-    changes: Changes = {}
-    for name in names:
-        before = None if old is None else old.get(name)
-        after = None if new is None else new.get(name)
-        if before != after:
-            changes[name] = (before, after)
-    return changes
+def compared(old: dict[str, Any], new: dict[str, Any]) -> Changes:
+    """Return every field that differs, before and after."""
+    return {
+        name: (old.get(name), new.get(name)) for name in old | new if old.get(name) != new.get(name)
+    }
 
 
-def _note_link(changes: Changes, event: LinkAdded | LinkRemoved) -> None:
-    before, after = changes.get(event.field, ((), ()))
-    if isinstance(event, LinkAdded):
-        gone = event.target in before
-        changes[event.field] = (
-            tuple(uid for uid in before if uid != event.target),
-            after if gone else (*after, event.target),
+def states(
+    models: Any, registry: str, uids: list[str], *, at: int | None
+) -> dict[str, dict[str, Any]]:
+    """Return the fields and links of live records, by uid, as of a position."""
+    links = [it.link for it in REGISTRIES[registry].relations if it.link and not it.is_reverse]
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(uids), _CHUNK):
+        some = uids[start : start + _CHUNK]
+        where = Test(("uid",), "in", tuple(some))
+        for row in models.select(Select(registry=registry, where=where, at=at)):
+            found[row["uid"]] = {
+                name: _shown(registry, name, value)
+                for name, value in row.items()
+                if name not in _BOOKKEEPING
+            }
+        if not links:
+            continue
+        held = sorted(
+            models.links(links, some, onward=True, at=at),
+            key=lambda link: (link["from_position"], link["target"]),
         )
-    else:
-        new = event.target in after
-        changes[event.field] = (
-            before if new else (*before, event.target),
-            tuple(uid for uid in after if uid != event.target),
-        )
-    if changes[event.field] == ((), ()):
-        del changes[event.field]
+        for link in held:
+            if link["source"] in found:
+                fields, name = found[link["source"]], _field_of(link["field"])
+                fields[name] = (*fields.get(name, ()), link["target"])
+    return found
 
 
-def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Changes:
-    """Return what an event changes of a record, and bring `state` up to date."""
-    changes: Changes = {}
-    for change in fold(recorded):
-        match change:
-            case Opened(table, values) if table in REGISTRIES and values.get("uid") == uid:
-                new = values
-            case Amended(table, key, values) if table in REGISTRIES and key.get("uid") == uid:
-                new = values
-            case Opened("link", values) if values["source"] == uid:
-                changes[values["field"].split(".")[1]] = (None, values["target"])
-                continue
-            case Closed("link", matching) if matching.get("source") == uid:
-                changes[matching["field"].split(".")[1]] = (matching["target"], None)
-                continue
-            case _:
-                continue
-        for name, value in new.items():
-            before = state.get(name)
-            state[name] = value
-            if name == "state":
-                if before is not None and before != value:
-                    changes["state"] = (_STATES[before], _STATES[value])
-            elif name not in _BOOKKEEPING and before != value:
-                changes[name] = (before, value)
-    return changes
+def _field_of(link: str) -> str:
+    return link.split(".")[1]
+
+
+def _shown(registry: str, name: str, value: Any) -> Any:
+    """Return a value as users see it: times as datetimes, JSON as what it says."""
+    field = REGISTRIES[registry].field(name) if registry else None
+    if value is None or field is None:
+        return value
+    if field.kind == "time":
+        return to_datetime(value)
+    return msgspec.json.decode(value) if field.kind == "json" else value
+
+
+__all__ = ["Changes", "Diff", "Difference", "Happening", "History", "HistoryEntry", "Listing"]

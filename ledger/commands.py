@@ -214,6 +214,66 @@ class LinkRecords(msgspec.Struct, frozen=True, kw_only=True):
     fields: ClassVar[dict[str, Any]] = {}
 
 
+class RetractRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """Have a record retracted for a reason, or, with `is_lifted`, no more."""
+
+    registry: str
+    uid: str
+    reason: str | None
+    is_lifted: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Retracting and lifting are intents of their own."""
+        return "lift" if self.is_lifted else "retract"
+
+    @property
+    def subject(self) -> Json:
+        """What the intent is about."""
+        return self.uid
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The reason, where one was given."""
+        return {} if self.reason is None else {"reason": self.reason}
+
+
+class MergeRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """Have a record be another one of its registry from now on."""
+
+    registry: str
+    uid: str
+    into: str
+    reason: str | None = None
+
+    kind = "merge"
+
+    @property
+    def subject(self) -> Json:
+        """What the intent is about."""
+        return [self.uid, self.into]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The reason, where one was given."""
+        return {} if self.reason is None else {"reason": self.reason}
+
+
+class UndoMerge(msgspec.Struct, frozen=True, kw_only=True):
+    """Have a merged record stand for itself again."""
+
+    registry: str
+    uid: str
+
+    kind = "unmerge"
+    fields: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def subject(self) -> Json:
+        """What the intent is about."""
+        return self.uid
+
+
 class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):
     """Have read the content of an artifact in this run."""
 
@@ -260,6 +320,9 @@ Command: TypeAlias = (
     | ChangeRecord
     | MoveRecord
     | LinkRecords
+    | RetractRecord
+    | MergeRecords
+    | UndoMerge
     | ReadArtifact
     | TagPosition
 )

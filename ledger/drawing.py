@@ -1,6 +1,9 @@
 """Pictures of a lineage: Mermaid, SVG, HTML. What a user once typed is text in all of them.
 
-Five or more siblings (records with the same neighbours) fold into one node that says how many.
+1. Five or more siblings (records with the same neighbours) fold into one node that says how many.
+2. A picture is read from left to right, along time; a long one in rows from top to bottom.
+3. Colour never tells alone: shape, outline or a word says the same.
+
 The layout is Graphviz', which pygraphviz carries in its wheel.
 """
 
@@ -15,101 +18,167 @@ from ledger.errors import MissingDependencyError
 from ledger.messages import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from ledger.lineage import Lineage, Node
+    from ledger.walking import Edge
 
 FOLD_FROM = 5
 _LABEL = 40
-_FILL = {"artifact": "#e8f1fb", "run": "#fdf3df", "collection": "#e9f7ec"}
-_LINE = {"artifact": "#2f6fb0", "run": "#b07d1a", "collection": "#2f8a4b"}
+_WIDE = 12  # layers of a picture that is still read from left to right
+_FILL = {"artifact": "#e8f1fb", "run": "#fdf3df", "collection": "#e9f7ec", "transform": "#f1ecfa"}
+_LINE = {"artifact": "#2f6fb0", "run": "#8a6112", "collection": "#2f8a4b", "transform": "#6b4fa0"}
+_SHAPE = {"artifact": "box", "run": "ellipse", "collection": "folder", "transform": "component"}
+_MARK_FILL = {
+    "added": "#d9f2dd", "removed": "#fbdcdc", "changed": "#fdeec4", "retracted": "#fbdcdc",
+}  # fmt: skip
+_MARK_LINE = {
+    "added": "#1d7a36", "removed": "#b02a2a", "changed": "#a86b00", "retracted": "#b02a2a",
+}  # fmt: skip
 _STYLE = {
     "input": "solid",
     "output": "solid",
     "output again": "dashed",
     "member": "dotted",
+    "transform": "dotted",
     "revision": "dashed",
+}
+_ARROWS = {
+    "output again": "-.->|again|",
+    "revision": "-.->|revision|",
+    "member": "-.->",
+    "transform": "-.->",
 }
 
 
 class Drawn(msgspec.Struct, frozen=True, kw_only=True):
-    """A node of a picture: one record, or several folded into one."""
+    """A node of a picture: one record, or several folded into one.
+
+    Attributes:
+        mark: "added", "removed", "changed", "retracted"; "" for none of them.
+        count: How many records it stands for.
+    """
 
     id: str
     registry: str
     label: str
     detail: str
-    is_start: bool
+    is_start: bool = False
+    mark: str = ""
     count: int = 1
 
 
-def folded(lineage: Lineage) -> tuple[list[Drawn], list[tuple[str, str, str]]]:
-    """Return nodes and edges of the picture, siblings folded."""
-    before: dict[str, set[tuple[str, str]]] = {}
-    after: dict[str, set[tuple[str, str]]] = {}
-    for edge in lineage.edges:
-        after.setdefault(edge.source, set()).add((edge.target, edge.kind))
-        before.setdefault(edge.target, set()).add((edge.source, edge.kind))
-    families: dict[Any, list[Node]] = {}
-    for node in lineage.nodes:
-        alone = node.uid == lineage.start
-        neighbours = (
-            frozenset(before.get(node.uid, ())),
-            frozenset(after.get(node.uid, ())),
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """An edge of a picture."""
+
+    source: str
+    target: str
+    kind: str
+    mark: str = ""
+
+
+class Picture(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes and edges to draw; `note` is a word below them."""
+
+    nodes: list[Drawn]
+    lines: list[Line]
+    note: str = ""
+
+
+def picture_of(lineage: Lineage) -> Picture:
+    """Return the picture of a lineage, siblings folded."""
+    nodes = picture_nodes(lineage.nodes, start=lineage.start, marks={})
+    note = "" if lineage.is_complete else "cut off at its limit"
+    return folded(nodes, lines_of(lineage.edges), note=note)
+
+
+def picture_nodes(nodes: Iterable[Node], *, start: str, marks: Mapping[str, str]) -> list[Drawn]:
+    """Return nodes as they are drawn; `marks` by uid, before which being retracted stands back."""
+    return [
+        Drawn(
+            id=node.uid,
+            registry=node.registry,
+            label=short(node.label),
+            detail=_detail(node),
+            is_start=node.uid == start,
+            mark=marks.get(node.uid, "retracted" if node.is_retracted else ""),
         )
-        families.setdefault((node.uid,) if alone else (node.registry, neighbours), []).append(node)
+        for node in nodes
+    ]
+
+
+def lines_of(edges: Iterable[Edge]) -> list[Line]:
+    """Return edges as they are drawn."""
+    return [Line(source=edge.source, target=edge.target, kind=edge.kind) for edge in edges]
+
+
+def folded(nodes: list[Drawn], lines: list[Line], *, note: str = "") -> Picture:
+    """Return a picture in which families of five or more siblings are one node each."""
+    before: dict[str, set[Any]] = {}
+    after: dict[str, set[Any]] = {}
+    for line in lines:
+        after.setdefault(line.source, set()).add((line.target, line.kind, line.mark))
+        before.setdefault(line.target, set()).add((line.source, line.kind, line.mark))
+    families: dict[Any, list[Drawn]] = {}
+    for node in nodes:
+        neighbours = (frozenset(before.get(node.id, ())), frozenset(after.get(node.id, ())))
+        alike = (node.registry, node.mark, *neighbours)
+        families.setdefault((node.id,) if node.is_start else alike, []).append(node)
     drawn: list[Drawn] = []
     shown_as: dict[str, str] = {}
     for members in families.values():
-        if len(members) < FOLD_FROM:
-            for node in members:
-                shown_as[node.uid] = node.uid
-                drawn.append(_single(node, is_start=node.uid == lineage.start))
-            continue
         first = members[0]
-        for node in members:
-            shown_as[node.uid] = first.uid
+        if len(members) < FOLD_FROM:
+            drawn += members
+            shown_as |= {node.id: node.id for node in members}
+            continue
+        shown_as |= {node.id: first.id for node in members}
         drawn.append(
-            Drawn(
-                id=first.uid,
-                registry=first.registry,
+            msgspec.structs.replace(
+                first,
                 label=f"{len(members):,} {first.registry}s",
-                detail=f"{_short(first.label)} …",
-                is_start=False,
+                detail=f"{first.label}, {members[1].label}, …",
                 count=len(members),
             )
         )
-    edges = dict.fromkeys(
-        (shown_as[edge.source], shown_as[edge.target], edge.kind)
-        for edge in lineage.edges
-        if edge.source in shown_as and edge.target in shown_as
+    kept = dict.fromkeys(
+        (shown_as[line.source], shown_as[line.target], line.kind, line.mark)
+        for line in lines
+        if line.source in shown_as and line.target in shown_as
     )
-    return drawn, list(edges)
+    return Picture(
+        nodes=drawn,
+        lines=[Line(source=s, target=t, kind=kind, mark=mark) for s, t, kind, mark in kept],
+        note=note,
+    )
 
 
-def mermaid(lineage: Lineage) -> str:
+def mermaid(picture: Picture) -> str:
     """Return the text of a Mermaid flowchart."""
-    nodes, edges = folded(lineage)
-    names = {node.id: f"n{number}" for number, node in enumerate(nodes)}
+    names = {node.id: f"n{number}" for number, node in enumerate(picture.nodes)}
     lines = ["flowchart LR"]
-    for node in nodes:
-        text = _mermaid_text(f"{node.label}<br/>{node.detail}")
-        shape = f"(['{text}'])" if node.registry == "run" else f"['{text}']"
-        shape = shape.replace("'", '"')
-        lines.append(f"  {names[node.id]}{shape}:::{node.registry}")
-    arrows = {"output again": "-.->", "revision": "-.->|revision|", "member": "-.->"}
+    for node in picture.nodes:
+        texts = (node.label, node.detail, *([node.mark] if node.mark else []))
+        text = "<br/>".join(_mermaid_text(part) for part in texts)
+        opening, closing = ('(["', '"])') if node.registry == "run" else ('["', '"]')
+        kind = node.mark or node.registry
+        lines.append(f"  {names[node.id]}{opening}{text}{closing}:::{kind}")
     lines += [
-        f"  {names[source]} {arrows.get(kind, '-->')} {names[target]}"
-        for source, target, kind in edges
+        f"  {names[line.source]} {_ARROWS.get(line.kind, '-->')} {names[line.target]}"
+        for line in picture.lines
     ]
+    used = dict.fromkeys(node.mark or node.registry for node in picture.nodes)
+    fills, strokes = _FILL | _MARK_FILL, _LINE | _MARK_LINE
+    lines += [f"  classDef {kind} fill:{fills[kind]},stroke:{strokes[kind]}" for kind in used]
     lines += [
-        f"  classDef {registry} fill:{fill},stroke:{_LINE[registry]}"
-        for registry, fill in _FILL.items()
+        f"  style {names[node.id]} stroke-width:3px" for node in picture.nodes if node.is_start
     ]
-    if not lineage.is_complete:
-        lines.append('  cut["cut off at its limit"]')
+    if picture.note:
+        lines.append(f'  note["{_mermaid_text(picture.note)}"]')
     return "\n".join(lines) + "\n"
 
 
-def svg(lineage: Lineage) -> str:
+def svg(picture: Picture) -> str:
     """Return an SVG picture.
 
     Raises:
@@ -122,60 +191,91 @@ def svg(lineage: Lineage) -> str:
             "to_svg() needs pygraphviz, which is not installed; "
             "pip install 'metaledger[graph]', or use to_mermaid()"
         ) from error
-    nodes, edges = folded(lineage)
     graph = pygraphviz.AGraph(directed=True, strict=False)
-    graph.graph_attr.update(rankdir="LR", nodesep="0.25", ranksep="0.5", bgcolor="transparent")
-    graph.node_attr.update(
-        fontname="Helvetica,Arial,sans-serif",
-        fontsize="11",
-        style="filled,rounded",
-        margin="0.12,0.06",
+    across = _layers(picture) <= _WIDE
+    graph.graph_attr.update(
+        rankdir="LR" if across else "TB", nodesep="0.25", ranksep="0.45", bgcolor="white", pad="0.2"
     )
-    graph.edge_attr.update(color="#64748b", arrowsize="0.7")
-    for node in nodes:
+    graph.node_attr.update(
+        fontname="Helvetica,Arial,sans-serif", fontsize="12", style="filled", margin="0.14,0.07"
+    )
+    graph.edge_attr.update(color="#64748b", arrowsize="0.7", fontsize="10")
+    for node in picture.nodes:
+        fill, line = _colours(node)
+        texts = [node.label, node.detail, *([node.mark] if node.mark else [])]
         graph.add_node(
             node.id,
-            label=_dot_text(f"{node.label}\n{node.detail}"),
-            shape="ellipse" if node.registry == "run" else "box",
-            fillcolor=_FILL[node.registry],
-            color=_LINE[node.registry],
-            penwidth="2.5" if node.is_start else "1",
-            tooltip=_dot_text(node.id),
+            label=_dot_text("\n".join(texts)),
+            shape=_SHAPE[node.registry],
+            peripheries=2 if node.count > 1 else 1,
+            fillcolor=fill,
+            color=line,
+            fontcolor="#0f172a",
+            penwidth="2.8" if node.is_start else "1.2",
+            tooltip=_dot_text(f"{node.registry} {node.id}"),
         )
-    for source, target, kind in edges:
-        graph.add_edge(source, target, style=_STYLE[kind], tooltip=kind)
-    if not lineage.is_complete:
-        graph.add_node("cut", label="cut off at its limit", shape="plaintext", style="")
+    for each in picture.lines:
+        graph.add_edge(
+            each.source,
+            each.target,
+            style=_STYLE[each.kind],
+            tooltip=each.kind,
+            color=_MARK_LINE.get(each.mark, "#64748b"),
+            penwidth="2" if each.mark else "1",
+            constraint="false" if each.kind == "revision" else "true",
+        )
+    if picture.note:
+        graph.add_node("note", label=_dot_text(picture.note), shape="plaintext", style="")
     drawn: bytes = graph.draw(format="svg", prog="dot")
     text = drawn.decode("utf-8")
     return text[text.index("<svg") :]
 
 
-def as_html(lineage: Lineage) -> str:
+def as_html(title: str, picture: Picture) -> str:
     """Return the picture and a line about it; the Mermaid text where nothing can draw."""
     try:
-        picture = svg(lineage)
+        drawn = svg(picture)
     except MissingDependencyError as error:
-        picture = f"<p>{html.escape(str(error))}</p><pre>{html.escape(mermaid(lineage))}</pre>"
-    return (
-        f"<div><p>{html.escape(repr(lineage).strip('<>'))}</p>"
-        f"<div style='overflow:auto'>{picture}</div></div>"
-    )
+        drawn = f"<p>{html.escape(str(error))}</p><pre>{html.escape(mermaid(picture))}</pre>"
+    return f"<div><p>{html.escape(title)}</p><div style='overflow:auto'>{drawn}</div></div>"
 
 
-def _single(node: Node, *, is_start: bool) -> Drawn:
-    return Drawn(
-        id=node.uid,
-        registry=node.registry,
-        label=_short(node.label),
-        detail=f"{node.uid} · {node.detail}",
-        is_start=is_start,
-    )
-
-
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return a text as one line that fits a node; its end tells more than its middle."""
     line = printable(text).replace("\n", " ")
-    return line if len(line) <= _LABEL else line[: _LABEL - 1] + "…"
+    if len(line) <= _LABEL:
+        return line
+    half = (_LABEL - 1) // 2
+    return f"{line[:half]}…{line[-half:]}"
+
+
+def _detail(node: Node) -> str:
+    return printable(f"{node.uid} · {node.detail}" if node.label != node.uid else node.detail)
+
+
+def _colours(node: Drawn) -> tuple[str, str]:
+    if node.mark:
+        return _MARK_FILL[node.mark], _MARK_LINE[node.mark]
+    return _FILL[node.registry], _LINE[node.registry]
+
+
+def _layers(picture: Picture) -> int:
+    """Return how many nodes the longest way along time has; cycles are not gone round."""
+    after: dict[str, list[str]] = {}
+    degree = {node.id: 0 for node in picture.nodes}
+    for line in picture.lines:
+        if line.kind != "revision":
+            after.setdefault(line.source, []).append(line.target)
+            degree[line.target] += 1
+    layer = {uid: 1 for uid, number in degree.items() if not number}
+    ready = list(layer)
+    for uid in ready:  # grows while it is gone through
+        for target in after.get(uid, ()):
+            layer[target] = max(layer.get(target, 1), layer[uid] + 1)
+            degree[target] -= 1
+            if not degree[target]:
+                ready.append(target)
+    return max(layer.values(), default=1)
 
 
 def _dot_text(text: str) -> str:
@@ -185,7 +285,8 @@ def _dot_text(text: str) -> str:
 
 
 def _mermaid_text(text: str) -> str:
-    return "<br/>".join(
-        html.escape(part, quote=True).replace("&#x27;", "#39;").replace("&quot;", "#quot;")
-        for part in text.split("<br/>")
+    """Return text with everything that Mermaid could read as its own written as entities."""
+    return "".join(
+        character if character.isalnum() or character in " .,-_/·…:+=" else f"#{ord(character)};"
+        for character in text
     )

@@ -17,6 +17,8 @@ from ledger.ids import CommandId, Position, StreamId
 
 # What one save without effect leaves behind: intent key, subject key, uid of the outcome.
 Noted: TypeAlias = tuple[str, str, str]
+# Field of a link, such as `artifact.labels`, and uid of the record that holds it.
+HeldLink: TypeAlias = tuple[str, str]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -205,6 +207,53 @@ class LinkRemoved(Event, frozen=True, kw_only=True, tag="link-removed.v1"):
     target: str
 
 
+class RecordRetracted(Event, frozen=True, kw_only=True, tag="record-retracted.v1"):
+    """A record is not to be relied on: it stays, and whoever reads it is told the reason."""
+
+    registry: str
+    uid: str
+    reason: str
+
+
+class RetractionLifted(Event, frozen=True, kw_only=True, tag="retraction-lifted.v1"):
+    """A retraction holds no more."""
+
+    registry: str
+    uid: str
+    reason: str | None = None
+
+
+class RecordsMerged(Event, frozen=True, kw_only=True, tag="records-merged.v1"):
+    """Record `uid` is the record `into` from now on: what led to it leads there.
+
+    Attributes:
+        moved: Links that led to `uid` and lead to `into` now.
+        doubled: Links that led to `uid` beside one to `into`; they end.
+    """
+
+    registry: str
+    uid: str
+    into: str
+    reason: str | None = None
+    moved: tuple[HeldLink, ...] = ()
+    doubled: tuple[HeldLink, ...] = ()
+
+
+class MergeUndone(Event, frozen=True, kw_only=True, tag="merge-undone.v1"):
+    """Record `uid` stands for itself again.
+
+    Attributes:
+        back: Links that lead to `uid` again.
+        ended: Links that lead to `into` no more.
+    """
+
+    registry: str
+    uid: str
+    into: str
+    back: tuple[HeldLink, ...] = ()
+    ended: tuple[HeldLink, ...] = ()
+
+
 class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     """A run began.
 
@@ -293,6 +342,10 @@ LedgerEvent: TypeAlias = (
     | RecordWithdrawn
     | LinkAdded
     | LinkRemoved
+    | RecordRetracted
+    | RetractionLifted
+    | RecordsMerged
+    | MergeUndone
     | RunStarted
     | RunResumed
     | RunFinished

@@ -1,58 +1,49 @@
 """Lineage: where a result came from and what it went into, as of any position.
 
-1. Nodes are artifacts, collections and runs; the start is included.
+1. Nodes are artifacts, collections, runs and, where one is the start, transforms; the start is
+   included.
 2. Edges lead along time: input → run, run → output, member → collection. A revision
    (earlier → later version) is an edge of its own kind, shown but not followed unless asked.
 3. Every run that made an artifact is followed, the ones that made it again are marked.
-4. Each node is reached once, so that cycles and wide graphs end; depth counts artifacts.
-5. A limit that bites is said: `is_complete` is False and the picture says so.
+4. What was withdrawn for good is still a node, by its uid: nothing breaks off there.
+5. A limit that bites is said: a warning is told, `is_complete` is False, the picture says so.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, Any, Literal
+import heapq
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ledger.errors import InvalidValueError, MissingDependencyError, NotFoundError
+from ledger.messages import say
 from ledger.points import resolve
 from ledger.query import Source
 from ledger.registries.base import Record, record_class
-from projections.select import Select, Test
+from ledger.walking import Direction, Edge, EdgeKind, Walk, rows_where
 
 if TYPE_CHECKING:
     from ledger.instance import Ledger
 
-Direction = Literal["ancestors", "descendants", "both"]
-EdgeKind = Literal["input", "output", "output again", "member", "revision"]
-
-LIMIT = 100_000
-
-_REGISTRY_OF = {
-    "artifact.runs": ("artifact", "run"),
-    "run.inputs": ("run", "artifact"),
-    "collection.artifacts": ("collection", "artifact"),
-}
-_FIELDS = tuple(_REGISTRY_OF)
-_CHUNK = 5_000
-
-
-class Edge(msgspec.Struct, frozen=True, kw_only=True, order=True):
-    """One step along time, from `source` to `target` (uids)."""
-
-    source: str
-    target: str
-    kind: EdgeKind
+LIMIT = 1_000_000
+_NODES = ("artifact", "collection", "transform", "run")
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A record in a lineage."""
+    """A record in a lineage.
+
+    Attributes:
+        label: What people call it.
+        detail: A word on it: its suffix, its status.
+        is_retracted: Whether it was retracted.
+    """
 
     uid: str
     registry: str
     label: str
     detail: str
+    is_retracted: bool = False
 
 
 class Lineage:
@@ -62,28 +53,25 @@ class Lineage:
         start: Uid of the record it was asked of.
         direction: "ancestors", "descendants" or "both".
         position: As of which position; None for now.
-        edges: Every edge, along time.
         is_complete: False where `limit` cut it off.
     """
 
-    def __init__(  # noqa: PLR0913 (what a lineage is made of)
-        self,
-        source: Source,
-        start: Record,
-        *,
-        direction: Direction,
-        edges: list[Edge],
-        registries: dict[str, str],
-        is_complete: bool,
-    ) -> None:
-        self._source = source
-        self._registries = registries
+    def __init__(self, walk: Walk, start: Record, direction: Direction) -> None:
+        self._walk = walk
+        self._source = walk.source
         self._records: dict[str, list[Any]] = {}
+        self._edges: list[Edge] | None = None
         self.start = start.uid
         self.direction = direction
-        self.position = source.at
-        self.edges = edges
-        self.is_complete = is_complete
+        self.position = walk.source.at
+        self.is_complete = walk.is_complete
+
+    @property
+    def edges(self) -> list[Edge]:
+        """Every edge, along time."""
+        if self._edges is None:
+            self._edges = self._walk.edges() + self._walk.revisions()
+        return self._edges
 
     @property
     def artifacts(self) -> list[Any]:
@@ -101,44 +89,76 @@ class Lineage:
         return self._of("collection")
 
     @property
+    def transforms(self) -> list[Any]:
+        """The transforms of its runs, in order of their creation."""
+        uids = {run._row["transform"] for run in self.runs}
+        uids |= {uid for uid, kind in self._walk.reached.items() if kind == "transform"}
+        return self._fetched("transform", sorted(uids - {None}))
+
+    @property
+    def uids(self) -> set[str]:
+        """Uids of every record in it."""
+        return set(self._walk.reached)
+
+    @property
     def nodes(self) -> list[Node]:
         """Every record in it, with what to call it."""
-        return [
-            _node(registry, record)
-            for registry in ("artifact", "collection", "run")
+        names = {transform.uid: transform.name for transform in self.transforms}
+        nodes = [
+            _node(registry, record._row, names)
+            for registry in _NODES
             for record in self._of(registry)
+        ]
+        known = {node.uid for node in nodes}
+        return nodes + [
+            Node(uid=uid, registry=registry, label=uid, detail="withdrawn")
+            for uid, registry in self._walk.reached.items()
+            if uid not in known
         ]
 
     def _of(self, registry: str) -> list[Any]:
         if registry not in self._records:
-            wanted = [uid for uid, kind in self._registries.items() if kind == registry]
-            kind = record_class(registry)
-            rows = _rows(self._source, registry, "uid", wanted)
-            rows.sort(key=lambda row: row["created_position"])
-            self._records[registry] = [kind._from_row(row, self._source) for row in rows]
+            wanted = [uid for uid, kind in self._walk.reached.items() if kind == registry]
+            self._records[registry] = self._fetched(registry, wanted)
         return self._records[registry]
 
-    def paths(self, a: Any, b: Any, *, limit: int = 100) -> list[list[str]]:
+    def _fetched(self, registry: str, uids: list[str]) -> list[Any]:
+        kind = record_class(registry)
+        rows = rows_where(self._source, registry, "uid", uids)
+        rows.sort(key=lambda row: row["created_position"])
+        return [kind._from_row(row, self._source) for row in rows]
+
+    def paths(self, a: Any, b: Any, *, limit: Any = 100) -> list[list[str]]:
         """Return up to `limit` ways from one record to another, along time, shortest first.
 
         Raises:
             NotFoundError: One of them is not in this lineage.
+            InvalidValueError: The limit is no whole number of 1 or more.
         """
         first, last = (getattr(record, "uid", record) for record in (a, b))
         for uid in (first, last):
-            if uid not in self._registries:
-                raise NotFoundError(f"record {uid}: not in this lineage", uid=uid)
+            if uid not in self._walk.reached:
+                raise NotFoundError(f"record {uid}: not in this lineage", uid=str(uid))
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise InvalidValueError(f"paths(limit=): expected 1 or more, got {limit!r}")
         onward: dict[str, list[str]] = {}
+        back: dict[str, list[str]] = {}
         for edge in self.edges:
             onward.setdefault(edge.source, []).append(edge.target)
+            back.setdefault(edge.target, []).append(edge.source)
+        left = _distances(last, back)
         found: list[list[str]] = []
-        queue: deque[list[str]] = deque([[first]])
-        while queue and len(found) < limit:
-            path = queue.popleft()
+        # The most promising first: among equals the one that came furthest. Only what leads to
+        # the end is looked at, so that a ladder of many ways costs what is asked for.
+        heap = [(left[first], 0, [first])] if first in left else []
+        while heap and len(found) < limit:
+            _, ahead, path = heapq.heappop(heap)
             if path[-1] == last:
                 found.append(path)
                 continue
-            queue.extend([*path, uid] for uid in onward.get(path[-1], ()) if uid not in path)
+            for uid in sorted(set(onward.get(path[-1], ()))):
+                if uid in left and uid not in path:
+                    heapq.heappush(heap, (len(path) + left[uid], ahead - 1, [*path, uid]))
         return found
 
     def to_arrow(self) -> Any:
@@ -175,11 +195,22 @@ class Lineage:
             graph.add_edge(edge.source, edge.target, kind=edge.kind)
         return graph
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "start": self.start,
+            "direction": self.direction,
+            "position": self.position,
+            "is_complete": self.is_complete,
+            "nodes": [msgspec.to_builtins(node) for node in self.nodes],
+            "edges": [msgspec.to_builtins(edge) for edge in self.edges],
+        }
+
     def to_mermaid(self) -> str:
         """Return it as the text of a Mermaid flowchart; wide families of siblings are folded."""
-        from ledger.drawing import mermaid  # noqa: PLC0415
+        from ledger.drawing import mermaid, picture_of  # noqa: PLC0415
 
-        return mermaid(self)
+        return mermaid(picture_of(self))
 
     def to_svg(self) -> str:
         """Return it as an SVG picture; wide families of siblings are folded.
@@ -187,22 +218,29 @@ class Lineage:
         Raises:
             MissingDependencyError: pygraphviz is not installed.
         """
-        from ledger.drawing import svg  # noqa: PLC0415
+        from ledger.drawing import picture_of, svg  # noqa: PLC0415
 
-        return svg(self)
+        return svg(picture_of(self))
 
     def __repr__(self) -> str:
+        counts = [
+            f"{number:,} {noun if number == 1 else noun + 's'}"
+            for number, noun in (
+                (len(self.artifacts), "artifact"),
+                (len(self.collections), "collection"),
+                (len(self.runs), "run"),
+                (len(self.edges), "edge"),
+            )
+            if number or noun != "collection"
+        ]
         when = "" if self.position is None else f" as of position {self.position}"
         cut = "" if self.is_complete else ", cut off at its limit"
-        return (
-            f"<Lineage {self.direction} of {self.start}{when}: {len(self.artifacts):,} artifacts, "
-            f"{len(self.runs):,} runs, {len(self.edges):,} edges{cut}>"
-        )
+        return f"<Lineage: {self.direction} of {self.start}{when}: {', '.join(counts)}{cut}>"
 
     def _repr_html_(self) -> str:
-        from ledger.drawing import as_html  # noqa: PLC0415
+        from ledger.drawing import as_html, picture_of  # noqa: PLC0415
 
-        return as_html(self)
+        return as_html(repr(self).strip("<>"), picture_of(self))
 
 
 def lineage(  # noqa: PLR0913 (the public options)
@@ -212,7 +250,7 @@ def lineage(  # noqa: PLR0913 (the public options)
     depth: Any = None,
     as_of: Any = None,
     follow_revisions: bool = False,
-    limit: int = LIMIT,
+    limit: Any = LIMIT,
 ) -> Lineage:
     """Return the lineage of an artifact, collection, run or transform.
 
@@ -227,6 +265,7 @@ def lineage(  # noqa: PLR0913 (the public options)
     Raises:
         InvalidValueError: The direction is none of the three, the depth negative, or the registry
             has no lineage.
+        NotFoundError: The record was not there yet at the point.
     """
     if direction not in {"ancestors", "descendants", "both"}:
         raise InvalidValueError(
@@ -234,172 +273,74 @@ def lineage(  # noqa: PLR0913 (the public options)
         )
     if depth is not None and (not isinstance(depth, int) or isinstance(depth, bool) or depth < 0):
         raise InvalidValueError(f"depth: expected a whole number of 0 or more, got {depth!r}")
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise InvalidValueError(f"limit: expected a whole number of 0 or more, got {limit!r}")
     ledger: Ledger = record._source.ledger
     at = record._source.at if as_of is None else resolve(ledger, as_of).position
-    walk = _Walk(Source(ledger, at), limit=limit, follow_revisions=follow_revisions)
-    walk.begin(record)
+    source = Source(ledger, at)
+    _require_there(source, record)
+    walk = Walk(source, record, limit=limit, follow_revisions=follow_revisions)
     if direction in {"ancestors", "both"}:
         walk.go("ancestors", depth)
     if direction in {"descendants", "both"}:
         walk.go("descendants", depth)
-    return Lineage(
-        walk.source,
-        record,
-        direction=direction,  # type: ignore[arg-type]
-        edges=walk.finished_edges(),
-        registries=walk.reached,
-        is_complete=walk.is_complete,
-    )
+    if not walk.is_complete:
+        say("warning", f"lineage of {record.uid}: cut off at {limit:,} edges; raise limit= for all")
+    return Lineage(walk, record, direction)  # type: ignore[arg-type]
 
 
-class _Walk:
-    """A walk over links, level by level or all at once."""
+def ancestor_uids(record: Record) -> set[str]:
+    """Return the uids of everything a record was made of now, transforms of the runs included."""
+    source = Source(record._source.ledger)
+    walk = Walk(source, record, limit=LIMIT)
+    walk.go("ancestors")
+    runs = [uid for uid, kind in walk.reached.items() if kind == "run"]
+    transforms = {row["transform"] for row in rows_where(source, "run", "uid", runs)}
+    return set(walk.reached) | transforms
 
-    def __init__(self, source: Source, *, limit: int, follow_revisions: bool) -> None:
-        self.source = source
-        self.reached: dict[str, str] = {}
-        self.is_complete = True
-        self._starts: dict[str, str] = {}
-        self._edges: dict[tuple[str, str, str], int] = {}
-        self._limit = limit
-        self._follow = follow_revisions
 
-    def begin(self, record: Record) -> None:
-        """Start at a record; a transform starts at its runs."""
-        match record.registry:
-            case "artifact" | "collection" | "run":
-                self._starts = {record.uid: record.registry}
-            case "transform":
-                rows = self.source.ask(
-                    lambda models: models.find("run", at=self.source.at, transform=record.uid)
-                )
-                self._starts = {row["uid"]: "run" for row in rows}
-            case _:
-                raise InvalidValueError(
-                    f"lineage: a {record.spec.title} has none; ask an artifact, a collection, "
-                    "a run or a transform"
-                )
-        self.reached.update(self._starts)
-
-    def go(self, direction: Direction, depth: int | None) -> None:
-        """Follow links one way."""
-        if depth is None and not self._follow:
-            self._closure(direction)
-            return
-        level = dict(self._starts)
-        seen = dict(level)
-        steps = 0
-        while level:
-            artifacts = [uid for uid, kind in level.items() if kind == "artifact"]
-            if depth is not None and artifacts:
-                if steps > depth:
-                    break
-                if steps == depth:
-                    level = {uid: kind for uid, kind in level.items() if kind != "artifact"}
-                steps += 1
-            level = self._next(direction, level, seen)
-
-    def _closure(self, direction: Direction) -> None:
-        links = self.source.ask(
-            lambda models: models.reach(
-                _FIELDS,
-                list(self._starts),
-                onward=direction == "ancestors",
-                at=self.source.at,
-                limit=self._limit + 1,
-            )
+def _require_there(source: Source, record: Record) -> None:
+    if source.at is None or source.at == record._source.at:
+        return
+    uid, registry = record.uid, record.registry
+    if not source.ask(lambda models: models.find(registry, at=source.at, uid=uid)):
+        raise NotFoundError(
+            f"{record.spec.title} {uid}: not there yet at position {source.at}; "
+            f"it was created at position {record._row['created_position']}",
+            uid=uid,
         )
-        self._note(links)
-
-    def _next(
-        self, direction: Direction, level: dict[str, str], seen: dict[str, str]
-    ) -> dict[str, str]:
-        if not level:
-            return {}
-        links = self.source.ask(
-            lambda models: models.links(
-                _FIELDS, list(level), onward=direction == "ancestors", at=self.source.at
-            )
-        )
-        found = self._note(links)
-        if self._follow:
-            found |= self._versions(level)
-        fresh = {uid: kind for uid, kind in found.items() if uid not in seen}
-        seen.update(fresh)
-        return fresh if self.is_complete else {}
-
-    def _note(self, links: list[dict[str, Any]]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for link in links:
-            if len(self._edges) >= self._limit:
-                self.is_complete = False
-                break
-            field, holder, target = link["field"], link["source"], link["target"]
-            self._edges[field, holder, target] = link["from_position"]
-            for uid, kind in zip((holder, target), _REGISTRY_OF[field], strict=True):
-                self.reached.setdefault(uid, kind)
-                found[uid] = kind
-        return found
-
-    def _versions(self, level: dict[str, str]) -> dict[str, str]:
-        uids = [uid for uid, kind in level.items() if kind == "artifact"]
-        found: dict[str, str] = {}
-        for path in ("uid", "revises"):
-            for row in _rows(self.source, "artifact", path, uids):
-                for uid in (row["uid"], row["revises"]):
-                    if uid is not None:
-                        self.reached.setdefault(uid, "artifact")
-                        found[uid] = "artifact"
-        return found
-
-    def finished_edges(self) -> list[Edge]:
-        """Return the edges along time, revisions among what was reached included."""
-        made_first: dict[str, int] = {}
-        for (field, holder, _), position in self._edges.items():
-            if field == "artifact.runs":
-                made_first[holder] = min(position, made_first.get(holder, position))
-        edges = []
-        for (field, holder, target), position in self._edges.items():
-            match field:
-                case "artifact.runs":
-                    again = position != made_first[holder]
-                    kind: EdgeKind = "output again" if again else "output"
-                    edges.append(Edge(source=target, target=holder, kind=kind))
-                case "run.inputs":
-                    edges.append(Edge(source=target, target=holder, kind="input"))
-                case _:
-                    edges.append(Edge(source=target, target=holder, kind="member"))
-        return edges + self._revisions()
-
-    def _revisions(self) -> list[Edge]:
-        artifacts = [uid for uid, kind in self.reached.items() if kind == "artifact"]
-        return [
-            Edge(source=row["revises"], target=row["uid"], kind="revision")
-            for row in _rows(self.source, "artifact", "uid", artifacts)
-            if row["revises"] in self.reached
-        ]
 
 
-def _rows(source: Source, registry: str, path: str, uids: list[str]) -> list[dict[str, Any]]:
-    """Return the rows of a registry whose field at `path` is one of many uids."""
-    found: list[dict[str, Any]] = []
-    with source.ledger.handler.reading() as session:
-        for first in range(0, len(uids), _CHUNK):
-            where = Test((path,), "in", tuple(uids[first : first + _CHUNK]))
-            select = Select(registry=registry, where=where, at=source.at, trash="with")
-            found += session.models.select(select)
-    return found
+def _distances(last: str, back: dict[str, list[str]]) -> dict[str, int]:
+    """Return how many steps it takes to the last record, from wherever one can get there."""
+    steps = {last: 0}
+    level = [last]
+    for uid in level:  # grows while it is gone through
+        for before in back.get(uid, ()):
+            if before not in steps:
+                steps[before] = steps[uid] + 1
+                level.append(before)
+    return steps
 
 
-def _node(registry: str, record: Any) -> Node:
-    row = record._row
+def _node(registry: str, row: dict[str, Any], transforms: dict[str, str]) -> Node:
     if registry == "run":
-        transform = record.transform
-        name = row["name"] or (transform.name if transform is not None else "run")
+        name = row["name"] or transforms.get(row["transform"]) or "run"
         detail = row["status"]
     elif registry == "artifact":
         name = row["key"] or row["description"] or row["uid"]
-        detail = row["suffix"] or "artifact"
+        detail = row["suffix"].removeprefix(".") or "artifact"
     else:
-        name, detail = row["name"], "collection"
-    return Node(uid=row["uid"], registry=registry, label=str(name), detail=str(detail))
+        name, detail = row["name"], registry
+    if row["is_trashed"]:
+        detail = f"{detail}, in the trash"
+    return Node(
+        uid=row["uid"],
+        registry=registry,
+        label=str(name),
+        detail=str(detail),
+        is_retracted=row["retraction"] is not None,
+    )
+
+
+__all__ = ["Direction", "Edge", "EdgeKind", "Lineage", "Node", "ancestor_uids", "lineage"]

@@ -159,7 +159,9 @@ class PlanStore(ContentStore):
     def local_path(self, name: str) -> Path | None:
         """Return where the content is now: what is only planned is at its source."""
         planned = self.planned.get(name)
-        return Path(planned.source) if planned else self._real.local_path(name)
+        if planned is None or "://" in planned.source:
+            return self._real.local_path(name)
+        return Path(planned.source)
 
     def open(self, name: str, member: str | None = None) -> BinaryIO:
         """See `ContentStore.open`."""

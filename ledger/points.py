@@ -140,14 +140,22 @@ def _of_run(ledger: Ledger, uid: str) -> Point:
         rows = session.models.find("run", uid=uid)
         if not rows:
             raise NotFoundError(f"run {uid}: not in this ledger", uid=uid)
-        events = session.log.stream_entries(rows[0]["stream"])
-        return _dated(session.log, events[-1].envelope.position)
+        own = session.log.stream_entries(rows[0]["stream"])[-1].envelope.position
+        # What it made lies in the streams of what it made; each save of a run is an intent.
+        saved = session.models.find("intent", ever=True, run=uid)
+        last = max([own, *(row["from_position"] for row in saved)])
+        return _dated(session.log, last)
 
 
 def _of_checkpoint(ledger: Ledger, note: str) -> Point:
     lines = note.splitlines()
     if len(lines) < _CHECKPOINT_LINES or not lines[1].isdecimal():
         raise InvalidValueError("point: expected a checkpoint (origin, size, root), got other text")
+    if not lines[0].endswith(ledger.place.configuration.id):
+        raise InvalidValueError(
+            f"checkpoint of {lines[0]}: expected one of this ledger, "
+            f"{ledger.place.configuration.id}"
+        )
     size = int(lines[1])
     point = resolve(ledger, size)
     import base64  # noqa: PLC0415

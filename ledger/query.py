@@ -323,6 +323,8 @@ class QuerySet(Results[R]):
         title = REGISTRIES[self.registry].title
         shown = ", ".join(f"{name}={value!r}" for name, value in lookups.items())
         if not found:
+            if lookups.keys() == {"name"} and (other := self._merged("name", lookups["name"])):
+                return other
             raise NotFoundError(f"{title} with {shown}: not in this ledger", **lookups)
         raise MultipleResultsError(
             f"{title} with {shown}: {self.filter(**lookups).count()} records; "
@@ -352,9 +354,20 @@ class QuerySet(Results[R]):
                 f"{title} '{uid}': several uids begin so: "
                 f"{', '.join(record.uid for record in found[:3])}…; give more digits"
             )
+        if other := self._merged("uid", uid):
+            return other
         near = everywhere.filter(uid__startswith=uid[:3])._fetch(3) if len(uid) >= 3 else []  # noqa: PLR2004 (enough to be telling)
         hint = f"; nearest: {', '.join(record.uid for record in near)}" if near else ""
         raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)
+
+    def _merged(self, field: str, value: object) -> R | None:
+        """Return what a record with this uid or name was merged into; None where none was."""
+        if not REGISTRIES[self.registry].is_named or not isinstance(value, str):
+            return None
+        from ledger.mergers import survivor_uid  # noqa: PLC0415 (few records were merged)
+
+        uid = survivor_uid(self._source, self.registry, field=field, value=value)
+        return None if uid is None else self.with_trash().filter(uid=uid).first()
 
     def _by_key(self, lookups: dict[str, object]) -> R:
         key = lookups["key"]

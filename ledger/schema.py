@@ -138,6 +138,9 @@ _VERSION = FieldSpec(name="version", max_length=64, help="version within its fam
 _IS_LATEST = FieldSpec(
     name="is_latest", kind="boolean", is_virtual=True, help="whether no later version replaced it"
 )
+_RETRACTION = FieldSpec(
+    name="retraction", max_length=4096, help="why it is not to be relied on; empty while it is"
+)
 _RUN = RelationSpec(name="run", target="run", column="run")
 
 ULABEL = RegistrySpec(
@@ -171,6 +174,7 @@ ARTIFACT = RegistrySpec(
         FieldSpec(name="storage", help="root that holds the content"),
         FieldSpec(name="storage_key", max_length=4096, help="path of the content below the root"),
         FieldSpec(name="in_place", kind="boolean", help="left where the user had it"),
+        _RETRACTION,
     ),
     relations=(
         _RUN,
@@ -198,6 +202,7 @@ COLLECTION = RegistrySpec(
         FieldSpec(name="is_ordered", kind="boolean", help="whether the order of members counts"),
         _VERSION,
         _IS_LATEST,
+        _RETRACTION,
     ),
     relations=(
         _RUN,
@@ -221,6 +226,7 @@ TRANSFORM = RegistrySpec(
         FieldSpec(name="source_hash", help="hash of its source text"),
         FieldSpec(name="source", help="blob that holds its source text"),
         _IS_LATEST,
+        _RETRACTION,
     ),
     relations=(
         _RUN,
@@ -251,6 +257,7 @@ RUN = RegistrySpec(
         FieldSpec(name="host", help="computer it ran on"),
         FieldSpec(name="error", help="what a failed run said"),
         FieldSpec(name="is_consecutive", kind="boolean", help="notebook: cells ran in order"),
+        _RETRACTION,
     ),
     relations=(
         RelationSpec(name="transform", target="transform", column="transform"),

@@ -7,15 +7,19 @@ be written through it.
 from __future__ import annotations
 
 import datetime as dt
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ledger import instance
-from ledger.changes import Diff, Happening, diff, happenings, since
+from ledger.canonical import nfc
+from ledger.changes import Diff, diff
 from ledger.commands import TagPosition
-from ledger.errors import NotFoundError
-from ledger.points import Point, resolve
+from ledger.errors import InvalidValueError, NotFoundError
+from ledger.happenings import Happening, Which, happenings
+from ledger.happenings import newest_first as backwards
+from ledger.points import Point, reads_as_other, resolve
 from ledger.query import Source
 from ledger.registries.base import Registry, record_class
 from ledger.schema import REGISTRIES
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from ledger.instance import Ledger
     from ledger.registries.base import Record
 
+_NAME = 255  # characters of a tag
 _BY_TITLE = {spec.title: name for name, spec in REGISTRIES.items()}
 
 
@@ -95,10 +100,26 @@ def tag(name: str, at: Any = None) -> Tag:
         NameTakenError: The tag is at another position.
         InvalidValueError: The name reads as a position or a time.
     """
+    _require_tag_name(name)
     ledger = instance.current()
+    name = nfc(name)
+    with ledger.handler.reading() as session:
+        if session.models.find("run", uid=name):
+            raise InvalidValueError(f"tag '{name}': it is the uid of a run; choose another name")
     position = ledger.handler.head() if at is None else resolve(ledger, at).position
     ledger.handler.perform(TagPosition(name=name, position=position, is_given=at is not None))
     return next(found for found in tags() if found.name == name)
+
+
+def _require_tag_name(name: object) -> None:
+    """See to it that a tag can never be taken for another kind of point."""
+    if not isinstance(name, str) or not name.strip() or len(name) > _NAME:
+        raise InvalidValueError(f"tag: expected a name of 1 to {_NAME} characters, got {name!r}")
+    if not name.isprintable() or name != name.strip():
+        raise InvalidValueError(f"tag {name!r}: expected a name on one line, without spaces around")
+    other = reads_as_other(name)
+    if other is not None:
+        raise InvalidValueError(f"tag '{name}': it reads as {other}; put a letter before it")
 
 
 def tags() -> list[Tag]:
@@ -119,7 +140,8 @@ def tags() -> list[Tag]:
 
 def events_since(point: Any) -> Iterator[Happening]:
     """Yield every event after a point, oldest first; the point itself is left out."""
-    return since(instance.current(), point)
+    ledger = instance.current()
+    return happenings(ledger, Which(after=resolve(ledger, point).position))
 
 
 def log(  # noqa: PLR0913 (each narrows the log in its own way)
@@ -131,36 +153,79 @@ def log(  # noqa: PLR0913 (each narrows the log in its own way)
     since: Any = None,
     until: Any = None,
     newest_first: bool = False,
+    limit: Any = None,
 ) -> list[Happening]:
     """Return the events that match, oldest first unless asked otherwise.
 
     Args:
         registry: Only events about records of this registry.
-        record: Only events about this record, or this uid.
-        run: Only events of this run, or this uid of a run.
+        record: Only events in the stream of this record, or of this uid: those about it.
+        run: Only events of this run, or of this uid of a run.
         actor: Only events that this user caused.
         since: Only events after this point; exclusive.
         until: Only events up to this point; inclusive.
         newest_first: Whether to turn the order round.
+        limit: At most so many.
 
     Raises:
-        NotFoundError: There is no such registry, or a point means nothing.
+        NotFoundError: There is no such registry or record, or a point means nothing.
+        InvalidValueError: `since` is after `until`, or the limit is negative.
     """
     ledger = instance.current()
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise InvalidValueError(f"log(limit=): expected 0 or more, got {limit!r}")
+    which = narrowed(
+        ledger, registry=registry, record=record, run=run, actor=actor, since=since, until=until
+    )
+    found = backwards(ledger, which) if newest_first else happenings(ledger, which)
+    return list(islice(found, limit))
+
+
+def narrowed(  # noqa: PLR0913 (as above)
+    ledger: Ledger,
+    *,
+    registry: str | None = None,
+    record: Any = None,
+    run: Any = None,
+    actor: str | None = None,
+    since: Any = None,
+    until: Any = None,
+) -> Which:
+    """Return which events are meant; uids may be cut short, as everywhere.
+
+    Raises:
+        NotFoundError: There is no such registry or record, or a point means nothing.
+        InvalidValueError: `since` is after `until`.
+    """
     if registry is not None and registry not in REGISTRIES:
         raise NotFoundError(f"registry '{registry}': there are {', '.join(REGISTRIES)}")
-    found = list(
-        happenings(
-            ledger,
-            after=0 if since is None else resolve(ledger, since).position,
-            until=None if until is None else resolve(ledger, until).position,
-            registry=registry,
-            uid=getattr(record, "uid", record),
-            run=getattr(run, "uid", run),
-            actor=actor,
+    after = 0 if since is None else resolve(ledger, since).position
+    end = None if until is None else resolve(ledger, until).position
+    if end is not None and after > end:
+        raise InvalidValueError(
+            f"log: expected the earlier point first, got since {after} until {end}; exchange them"
         )
-    )
-    return found[::-1] if newest_first else found
+    stream = uid = None
+    if record is not None:
+        stream = _found(ledger, record)._row["stream"]
+    if run is not None:
+        found = _found(ledger, run, registry="run")
+        uid = found.uid
+        after = max(after, found._row["created_position"] - 1)
+    return Which(after=after, until=end, stream=stream, registry=registry, run=uid, actor=actor)
+
+
+def _found(ledger: Ledger, record: Any, *, registry: str | None = None) -> Record:
+    from ledger import across  # noqa: PLC0415 (few ask by uid)
+
+    uid = getattr(record, "uid", record)
+    if not isinstance(uid, str):
+        raise InvalidValueError(f"log: expected a record or its uid, got {record!r}")
+    source = Source(ledger)
+    if registry is None:
+        return across.get(source, uid)
+    found: Record = Registry(record_class(registry), source).get(uid)
+    return found
 
 
 def difference(a: Any, b: Any) -> Diff:

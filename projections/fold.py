@@ -24,13 +24,17 @@ from ledger.events import (
     LedgerInitialized,
     LinkAdded,
     LinkRemoved,
+    MergeUndone,
     PositionTagged,
     RecordChanged,
     RecordCreated,
     RecordedEvent,
     RecordRestored,
+    RecordRetracted,
+    RecordsMerged,
     RecordTrashed,
     RecordWithdrawn,
+    RetractionLifted,
     RunAbandoned,
     RunFinished,
     RunResumed,
@@ -154,12 +158,38 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
         case LinkAdded():
             return [_link(f"{event.registry}.{event.field}", event.uid, event.target, event.run)]
         case LinkRemoved():
-            field = f"{event.registry}.{event.field}"
-            return [Closed("link", {"field": field, "source": event.uid, "target": event.target})]
+            return [_unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
+        case RecordRetracted():
+            values: Values = {
+                "uid": event.uid,
+                "registry": event.registry,
+                "reason": event.reason,
+                "actor": event.actor,
+                "retracted_at": event.at,
+            }
+            return [
+                _amended(recorded, event.registry, event.uid, {"retraction": event.reason}),
+                Closed("retraction", {"uid": event.uid}),
+                Opened("retraction", values),
+            ]
+        case RetractionLifted():
+            return [
+                _amended(recorded, event.registry, event.uid, {"retraction": None}),
+                Closed("retraction", {"uid": event.uid}),
+            ]
+        case RecordsMerged():
+            return _merged(recorded, event)
+        case MergeUndone():
+            return [
+                _amended(recorded, event.registry, event.uid, {"state": LIVE}),
+                Closed("merger", {"uid": event.uid}),
+                *(_unlink(field, holder, event.into) for field, holder in event.ended),
+                *(_link(field, holder, event.uid, event.run) for field, holder in event.back),
+            ]
         case RunStarted():
             return [_created(recorded, "run", event.natural, event.n, _run_fields(event))]
         case RunResumed():
-            values: Values = {"status": "started", "finished_at": None, "error": None}
+            values = {"status": "started", "finished_at": None, "error": None}
             return [
                 _amended(recorded, "run", event.uid, values | {"resumptions": event.resumption})
             ]
@@ -256,7 +286,9 @@ _OWN_FIELDS: dict[type, tuple[str, ...]] = {
         "key", "description", "version", "revises", "suffix", "hash", "hash_type", "digest",
         "size", "n_files", "storage", "storage_key", "in_place",
     ),
-    CollectionCreated: ("name", "description", "version", "revises", "hash", "digest", "is_ordered"),
+    CollectionCreated: (
+        "name", "description", "version", "revises", "hash", "digest", "is_ordered",
+    ),
 }  # fmt: skip
 
 
@@ -294,6 +326,27 @@ def _key_moves(key: str | None, uid: str) -> list[Change]:
 
 def _made_by(uid: str, run: str | None) -> list[Change]:
     return [] if run is None else [_link("artifact.runs", uid, run, run)]
+
+
+def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
+    values: Values = {
+        "uid": event.uid,
+        "registry": event.registry,
+        "into": event.into,
+        "reason": event.reason,
+        "actor": event.actor,
+        "merged_at": event.at,
+    }
+    return [
+        _amended(recorded, event.registry, event.uid, {"state": WITHDRAWN}),
+        Opened("merger", values),
+        *(_unlink(field, holder, event.uid) for field, holder in event.moved + event.doubled),
+        *(_link(field, holder, event.into, event.run) for field, holder in event.moved),
+    ]
+
+
+def _unlink(field: str, source: str, target: str) -> Closed:
+    return Closed("link", {"field": field, "source": source, "target": target})
 
 
 def _link(field: str, source: str, target: str, run: str | None, ordinal: int = 0) -> Opened:

@@ -138,9 +138,44 @@ TAG = Table(
     key=("name",),
 )
 
+# Few rows, asked at every read: whether anything is retracted must cost next to nothing.
+RETRACTION = Table(
+    name="retraction",
+    columns=(
+        Column("uid"),
+        Column("registry"),
+        Column("reason"),
+        Column("actor"),
+        Column("retracted_at", "time"),
+    ),
+    key=("uid",),
+)
+
+MERGER = Table(
+    name="merger",
+    columns=(
+        Column("uid"),
+        Column("registry"),
+        Column("into"),
+        Column("reason"),
+        Column("actor"),
+        Column("merged_at", "time"),
+    ),
+    key=("uid",),
+    indexes=(Index(columns=("into", "from_position")),),
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
-    for table in (*map(_registry_table, REGISTRIES.values()), LINK, ARTIFACT_KEY, INTENT, TAG)
+    for table in (
+        *map(_registry_table, REGISTRIES.values()),
+        LINK,
+        ARTIFACT_KEY,
+        INTENT,
+        TAG,
+        RETRACTION,
+        MERGER,
+    )
 }
 
 # Raised by hand when the fold changes what it makes of an event while the tables stay alike.

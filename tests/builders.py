@@ -73,6 +73,30 @@ def withdrawn(registry: str, uid: str, **common: Any):
     return ev.RecordWithdrawn(registry=registry, uid=uid, **_common(["withdraw", uid], common))
 
 
+def retracted(registry: str, uid: str, reason: str = "wrong gate", **common: Any):
+    return ev.RecordRetracted(
+        registry=registry, uid=uid, reason=reason, **_common(["retract", uid], common)
+    )
+
+
+def retraction_lifted(registry: str, uid: str, **common: Any):
+    return ev.RetractionLifted(registry=registry, uid=uid, **_common(["lift", uid], common))
+
+
+def merged(uid: str, into: str, **given: Any):
+    common, own = _split(given)
+    return ev.RecordsMerged(
+        registry="ulabel", uid=uid, into=into, **own, **_common(["merge", uid], common)
+    )
+
+
+def merge_undone(uid: str, into: str, **given: Any):
+    common, own = _split(given)
+    return ev.MergeUndone(
+        registry="ulabel", uid=uid, into=into, **own, **_common(["unmerge", uid], common)
+    )
+
+
 def artifact_registered(content: str = "a", *, n: int = 1, **given: Any):
     common, own = _split(given)
     values = {

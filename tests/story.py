@@ -43,4 +43,8 @@ STORY = b.log(
     b.link_added("collection", b.collection_uid("study 2"), "labels", TABBY),
     b.withdrawn("artifact", B),
     b.withdrawn("collection", b.collection_uid("study 2")),
+    b.retracted("artifact", A),
+    b.merged(b.label_uid("tom"), b.label_uid("tabby", 2)),
+    b.merge_undone(b.label_uid("tom"), b.label_uid("tabby", 2)),
+    b.retraction_lifted("artifact", A),
 )  # fmt: skip

@@ -6,16 +6,20 @@ from ledger.commands import (
     ChangeRecord,
     Command,
     LinkRecords,
+    MergeRecords,
     MoveRecord,
     ReadArtifact,
+    RetractRecord,
     SaveArtifact,
     SaveCollection,
     SaveRecord,
     SaveTransform,
     TagPosition,
+    UndoMerge,
 )
 from ledger.decisions.artifacts import save_artifact, save_collection
 from ledger.decisions.facts import Decision, Facts, Stamp
+from ledger.decisions.mergers import merge_records, undo_merge
 from ledger.decisions.records import (
     change_record,
     link_records,
@@ -23,11 +27,12 @@ from ledger.decisions.records import (
     read_artifact,
     save_record,
 )
+from ledger.decisions.retractions import retract_record
 from ledger.decisions.tags import tag_position
 from ledger.decisions.transforms import save_transform
 
 
-def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: PLR0911 (one a command)
+def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C901, PLR0911 (one a command)
     """Return what follows from a command in this state.
 
     Raises:
@@ -49,6 +54,12 @@ def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: P
             return move_record(command, facts, stamp)
         case LinkRecords():
             return link_records(command, facts, stamp)
+        case RetractRecord():
+            return retract_record(command, facts, stamp)
+        case MergeRecords():
+            return merge_records(command, facts, stamp)
+        case UndoMerge():
+            return undo_merge(command, facts, stamp)
         case ReadArtifact():
             return read_artifact(command, facts, stamp)
         case TagPosition():

@@ -87,6 +87,14 @@ class Birth(msgspec.Struct, frozen=True):
     identity: list[Json]
 
 
+def survivor(facts: Facts, uid: str) -> str:
+    """Return the record that a record is now: itself, or what it was merged into."""
+    # A record is merged into a live one only, so that this ends.
+    while mergers := facts.find("merger", uid=uid):
+        uid = mergers[0]["into"]
+    return uid
+
+
 def require(facts: Facts, registry: str, wanted: str) -> Row:
     """Return the row of a record that must exist.
 
@@ -97,6 +105,13 @@ def require(facts: Facts, registry: str, wanted: str) -> Row:
     if not rows:
         raise NotFoundError(f"{registry} {wanted}: not in this ledger", uid=wanted)
     if rows[0]["state"] == WITHDRAWN:
+        other = survivor(facts, wanted)
+        if other != wanted:
+            raise NotFoundError(
+                f"{registry} {wanted}: merged into {other} by {rows[0]['changed_by']}; get() that",
+                uid=wanted,
+                into=other,
+            )
         raise NotFoundError(
             f"{registry} {wanted}: withdrawn for good by {rows[0]['changed_by']}", uid=wanted
         )

@@ -19,6 +19,7 @@ from ledger.decisions.facts import (
     differing,
     namesakes,
     require,
+    survivor,
 )
 from ledger.errors import CommandRejectedError, NameTakenError
 from ledger.events import (
@@ -38,14 +39,34 @@ from ledger.times import to_datetime
 
 
 def find_named(facts: Facts, registry: str, name: str) -> Row | None:
-    """Return the record that a name means: the live one, else the one created under it."""
+    """Return the record that a name means.
+
+    The live one; else the one that bore the name last and was merged into another; else the one
+    created under it.
+    """
     live = facts.find(registry, name=name, state=LIVE)
     if live:
         return live[0]
-    created = [
-        row for row in namesakes(facts, registry, [registry, name]) if row["state"] != WITHDRAWN
-    ]
-    return created[-1] if created else None
+    merged = find_merged(facts, registry, facts.find(registry, name=name, state=WITHDRAWN))
+    if merged is not None:
+        return merged
+    created = namesakes(facts, registry, [registry, name])
+    present = [row for row in created if row["state"] != WITHDRAWN]
+    return present[-1] if present else find_merged(facts, registry, created)
+
+
+def find_merged(facts: Facts, registry: str, rows: list[Row]) -> Row | None:
+    """Return what the last of these records that was merged is now; None if none was merged."""
+    for row in reversed(rows):
+        if row["state"] != WITHDRAWN:
+            continue
+        other = survivor(facts, row["uid"])
+        if other != row["uid"]:
+            (found,) = facts.find(registry, uid=other)
+            if found["state"] != WITHDRAWN:
+                # Told to whoever asked for the name.
+                return {**found, "merged": facts.find("merger", uid=row["uid"])[0]}
+    return None
 
 
 def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
@@ -53,6 +74,15 @@ def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
 
     Who and when are those of its last change.
     """
+    merger = row.get("merged")
+    if merger is not None:
+        when = f"{to_datetime(merger['merged_at']):%Y-%m-%d %H:%M:%S} UTC"
+        why = "" if merger["reason"] is None else f": {merger['reason']}"
+        text = (
+            f"{REGISTRIES[registry].title} '{name}' was merged into '{row['name']}' "
+            f"({row['uid']}) by {merger['actor']} at {when}{why}"
+        )
+        return Notice("hint", text)
     subject = f"{REGISTRIES[registry].title} '{name}' ({row['uid']})"
     since = f"by {row['changed_by']} at {to_datetime(row['updated_at']):%Y-%m-%d %H:%M:%S} UTC"
     if row["state"] == WITHDRAWN:
@@ -73,7 +103,7 @@ def save_record(command: SaveRecord, facts: Facts, stamp: Stamp) -> Decision:
     """Decide on having a record of this name."""
     registry = command.registry
     row = (
-        require(facts, registry, command.target)
+        require(facts, registry, survivor(facts, command.target))
         if command.target is not None
         else find_named(facts, registry, command.name)
     )
@@ -107,7 +137,7 @@ def change(
     """
     changes = differing(row, fields)
     if "name" in changes and REGISTRIES[registry].is_named and row["state"] == LIVE:
-        _refuse_taken(facts, registry, str(changes["name"]), row["uid"])
+        refuse_taken(facts, registry, str(changes["name"]), row["uid"])
     events: tuple[LedgerEvent, ...] = ()
     if changes:
         events = (
@@ -132,7 +162,7 @@ def move_record(command: MoveRecord, facts: Facts, stamp: Stamp) -> Decision:
         event = RecordTrashed(**about)
     elif command.move == "restore" and row["state"] == TRASHED:
         if REGISTRIES[registry].is_named:
-            _refuse_taken(facts, registry, row["name"], row["uid"])
+            refuse_taken(facts, registry, row["name"], row["uid"])
         event = RecordRestored(**about)
     elif command.move == "withdraw":
         event = RecordWithdrawn(content_removed=command.content_removed, **about)
@@ -185,7 +215,12 @@ def read_artifact(command: ReadArtifact, facts: Facts, stamp: Stamp) -> Decision
     return Decision(events=events, outcome=command.uid, stream=StreamId(run["stream"]))
 
 
-def _refuse_taken(facts: Facts, registry: str, name: str, own: str) -> None:
+def refuse_taken(facts: Facts, registry: str, name: str, own: str) -> None:
+    """See to it that no other live record bears a name.
+
+    Raises:
+        NameTakenError: One does.
+    """
     for row in facts.find(registry, name=name, state=LIVE):
         if row["uid"] != own:
             raise NameTakenError(

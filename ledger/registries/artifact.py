@@ -9,18 +9,26 @@ from typing import Any, BinaryIO, Self
 
 from ledger import instance
 from ledger.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
+from ledger.content.download import ContentCache
 from ledger.content.hashing import hash_many, hash_path
 from ledger.content.store import ContentStore
 from ledger.decisions.artifacts import exists_error, find_content
 from ledger.decisions.facts import Notice
 from ledger.errors import DamagedContentError, InvalidValueError, LedgerError, NotSavedError
+from ledger.files import READ_ONLY
 from ledger.handler import Prepare
 from ledger.messages import tell
 from ledger.progress import progress
 from ledger.query import QuerySet, RecordList
 from ledger.registries.base import Record, record_class, row_of
 from ledger.registries.checks import check_flag, check_version
-from ledger.registries.content import LocalContent, check_key, local_path, name_in_store
+from ledger.registries.content import (
+    LocalContent,
+    check_key,
+    local_path,
+    name_in_store,
+    place_below,
+)
 from ledger.retraction import warn_of_retraction
 from ledger.schema import ARTIFACT, TRASHED, WITHDRAWN
 from ledger.user_settings import check_mode, settings
@@ -42,6 +50,8 @@ class Artifact(Record):
         if_hash_exists: What to do where the content is registered: `"warn_return_existing"`,
             `"error"` or `"warn_create_new"`; `settings.creation.artifact_if_hash_exists` without.
         rehash: Whether to read every byte although the file looks unchanged since last time.
+        storage: Folder or URL to keep new content in; `settings.storage` without, else the
+            ledger's own. What lies in it already is registered in place.
 
     Raises:
         MissingFileError: There is nothing at the path.
@@ -61,13 +71,14 @@ class Artifact(Record):
         *,
         if_hash_exists: str | None = None,
         rehash: bool = False,
+        storage: str | os.PathLike[str] | None = None,
         **unknown: object,
     ) -> None:
         for name in unknown:
             raise self.spec.unknown(name)
         check_flag("Artifact.rehash", rehash)
         self._begin()
-        content = LocalContent.at(self._source.ledger, path, rehash=rehash)
+        content = LocalContent.at(self._source.ledger, path, rehash=rehash, storage=storage)
         self._take(content, key, description, version, revises, if_hash_exists)
 
     def _take(  # noqa: PLR0913, PLR0917 (as the constructor)
@@ -262,7 +273,9 @@ class Artifact(Record):
             return self._content.path
         row = self._row
         if row["in_place"]:
-            return Path(self._source.ledger.place.resolved(row["storage"]), row["storage_key"])
+            return place_below(
+                self._source.ledger.place.resolved(row["storage"]), row["storage_key"]
+            )
         store: ContentStore = self._source.ledger.store(row["storage"])
         name = name_in_store(row["storage_key"])
         local = store.local_path(name)
@@ -272,14 +285,17 @@ class Artifact(Record):
         """Return a path of this computer with its content, and record the artifact as read.
 
         The bytes are compared with their digest once a process, and again when size or times of
-        the file changed.
+        the file changed. Content from elsewhere is fetched into the ledger's cache, which keeps to
+        `settings.cache_limit`.
 
         Raises:
             DamagedContentError: The content is missing or is not what was registered.
         """
-        if not self.is_saved:
-            return Path(self.path)
         place = self.path
+        if not self.is_saved:
+            if isinstance(place, str):
+                raise NotSavedError(f"cache(): save the artifact at {place} first")
+            return place
         if isinstance(place, str):
             place = self._fetched()
         elif verify:
@@ -291,16 +307,24 @@ class Artifact(Record):
     def open(self, mode: str = "rb", *, verify: bool = True) -> BinaryIO:
         """Return its content opened for reading, and record the artifact as read.
 
+        Content that is elsewhere, and not in the ledger's cache, is read by ranges as they are
+        asked for, without being fetched. Such a part cannot be compared with the digest of the
+        whole: `cache()` does that, and what it fetched is opened from then on.
+
         Raises:
             InvalidValueError: The mode is not "rb", or it is a folder.
             DamagedContentError: The content is missing or is not what was registered.
         """
         if mode not in {"r", "rb"}:
             raise InvalidValueError(f"open: content is immutable, expected mode 'rb', got '{mode}'")
-        path = self.cache(verify=verify)
-        if path.is_dir():
+        if self._row.get("n_files") is not None:
             raise InvalidValueError(f"open: artifact {self.uid} is a folder; use cache()")
-        return path.open("rb")
+        if isinstance(self.path, str) and self.is_saved and not self._cached().exists():
+            reader = self._ranged()
+            warn_of_retraction(self)
+            self._note_read()
+            return reader
+        return self.cache(verify=verify).open("rb")
 
     def load(self) -> Any:
         """Return its content in memory, by its suffix, and record the artifact as read.
@@ -312,15 +336,40 @@ class Artifact(Record):
 
         return load(self.cache(), self.suffix)
 
+    def _cached(self) -> Path:
+        cache: ContentCache = self._source.ledger.content_cache
+        return cache.path(self._row["digest"], self.suffix)
+
     def _fetched(self) -> Path:
+        ledger, row = self._source.ledger, self._row
+
+        def fetch(target: Path) -> None:
+            if row["in_place"]:
+                Elsewhere(str(self.path)).fetch(target, row["digest"], mode=READ_ONLY)
+                return
+            store: ContentStore = ledger.store(row["storage"])
+            name = name_in_store(row["storage_key"])
+            store.fetch(name, target, row["digest"], mode=READ_ONLY)
+
+        from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only where it is)
+
+        cache: ContentCache = ledger.content_cache
+        return cache.get(
+            row["digest"],
+            self.suffix,
+            size=row["size"],
+            limit=settings.cache_limit,
+            fetch=fetch,
+        )
+
+    def _ranged(self) -> BinaryIO:
         row = self._row
-        folder: Path = self._source.ledger.place.folder / "cache" / "content"
-        target = folder / name_in_store(row["storage_key"])
-        if not target.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            store = self._source.ledger.store(row["storage"])
-            store.fetch(name_in_store(row["storage_key"]), target, row["digest"])
-        return target
+        if row["in_place"]:
+            from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only where it is)
+
+            return Elsewhere(str(self.path)).open()
+        store: ContentStore = self._source.ledger.store(row["storage"])
+        return store.open(name_in_store(row["storage_key"]))
 
     def _verify(self, place: Path) -> None:
         ledger = self._source.ledger

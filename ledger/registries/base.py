@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import importlib
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
 
 from ledger import instance
-from ledger.changes import History, history
 from ledger.commands import ChangeRecord, Command, LinkRecords, MoveRecord
 from ledger.decisions.records import whereabouts
 from ledger.errors import (
@@ -25,16 +24,15 @@ from ledger.errors import (
 )
 from ledger.handler import Outcome, Prepare
 from ledger.lookups import Q
-from ledger.messages import in_notebook, tell
+from ledger.mergers import survivor_uid
+from ledger.messages import tell
 from ledger.present import one_line, record_html
 from ledger.query import Lookup, QuerySet, RecordList, Results, Source
 from ledger.registries.checks import check_flag, check_text
+from ledger.registries.past import Past
 from ledger.schema import REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.times import to_datetime
 from projections.select import Select
-
-if TYPE_CHECKING:
-    from ledger.lineage import Lineage
 
 T = TypeVar("T", bound="Record")
 
@@ -85,7 +83,7 @@ class Registry:
         return f"<{self._kind.__name__} as of position {self._source.at}>"
 
 
-class Record:
+class Record(Past):
     """A record of a registry.
 
     Two records are equal where registry and uid are. Fields and relations of the registry are
@@ -277,36 +275,7 @@ class Record:
         self._perform(MoveRecord(registry=self.registry, uid=self.uid, move="restore"))
         return self
 
-    # --- the past -------------------------------------------------------------------------------
-
-    def history(self) -> History:
-        """Return every change of the record, oldest first: when, by whom, before and after."""
-        return history(self._source.ledger, self._require_row(), at=self._source.at)
-
-    def lineage(self, **options: Any) -> Lineage:
-        """Return where the record came from, or what it went into; see `ledger.lineage.lineage`.
-
-        Args:
-            options: `direction` ("ancestors", "descendants", "both"), `depth` (artifacts far at
-                most), `as_of` (a point), `follow_revisions`, `limit` (edges at most).
-        """
-        from ledger.lineage import lineage  # noqa: PLC0415 (few sessions ask)
-
-        return lineage(self, **options)
-
-    def view_lineage(self, **options: Any) -> Any:
-        """Show the lineage: as a picture in a notebook, else return it."""
-        found = self.lineage(**{"direction": "both", **options})
-        if in_notebook():
-            from IPython.display import display  # noqa: PLC0415
-
-            display(found)
-            return None
-        return found
-
-    def _require_row(self) -> dict[str, Any]:
-        self.uid  # noqa: B018 (raises where the record was not saved)
-        return self._row
+    # --- inside ----------------------------------------------------------------------------------
 
     def _creation(self) -> Command:
         """Return the command that saves a constructed record."""
@@ -344,6 +313,10 @@ class Record:
 
     def _reload(self, uid: str) -> None:
         row = row_of(self._source, self.registry, uid)
+        if row is None and (
+            other := survivor_uid(self._source, self.registry, field="uid", value=uid)
+        ):
+            row = row_of(self._source, self.registry, other)
         if row is None:
             # Withdrawn for good: questions pass it over, but a run may still end at it.
             row = self._source.ask(lambda models: models.find(self.registry, uid=uid))[0]

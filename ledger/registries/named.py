@@ -5,16 +5,18 @@ A further registry of this kind is a `RegistrySpec` in `ledger.schema` and a cla
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from ledger.commands import Command, SaveRecord
+from ledger import instance
+from ledger.commands import Command, MergeRecords, SaveRecord, UndoMerge
 from ledger.decisions.facts import Notice
 from ledger.decisions.records import find_named, whereabouts
-from ledger.errors import InvalidValueError
+from ledger.errors import InvalidValueError, NotFoundError
 from ledger.messages import is_audible, say, table, tell
 from ledger.present import short_time
+from ledger.query import Source
 from ledger.registries.base import Record, row_of
-from ledger.schema import REGISTRIES
+from ledger.schema import REGISTRIES, WITHDRAWN
 from ledger.user_settings import settings
 
 SIMILAR_SHOWN = 5
@@ -86,6 +88,62 @@ class NamedRecord(Record):
         return SaveRecord(
             registry=self.registry, name=self._name, fields=fields, target=self._target
         )
+
+    def merge_into(self, other: Self, *, reason: str | None = None) -> Self:
+        """Have this record be `other` from now on, and return that one.
+
+        Its name keeps leading there, in scripts too, and so do its links. The past keeps both
+        apart; `undo_merge()` has it back. This object is the survivor afterwards.
+
+        Raises:
+            InvalidValueError: `other` is no saved record of this registry, or the same one.
+            CommandRejectedError: One of them is in the trash.
+        """
+        self._refuse_view("merge_into()")
+        if not isinstance(other, type(self)):
+            raise InvalidValueError(f"merge_into: expected a {self.spec.title}, got {other!r}")
+        self._perform(
+            MergeRecords(registry=self.registry, uid=self.uid, into=other.uid, reason=reason)
+        )
+        return other
+
+    @classmethod
+    def undo_merge(cls, merged: str) -> Self:
+        """Have a merged record back, by its uid or its name, and return it.
+
+        Links that it had lead to it again, but for those that the survivor lost meanwhile.
+
+        Raises:
+            NotFoundError: No record of this uid or name was merged.
+            NameTakenError: Another record took its name meanwhile.
+        """
+        source = Source(instance.current())
+        uid = merged_uid(source, cls.registry, merged)
+        outcome = source.ledger.handler.perform(UndoMerge(registry=cls.registry, uid=uid))
+        row = row_of(source, cls.registry, outcome.uid)
+        return cls._from_row(row or {}, source)
+
+
+def merged_uid(source: Source, registry: str, merged: str) -> str:
+    """Return the uid of the record that was merged away, last under this uid or name.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    rows = source.ask(
+        lambda models: [
+            row
+            for equals in ({"uid": merged}, {"name": merged})
+            for row in models.find(registry, **equals, state=WITHDRAWN)
+            if models.find("merger", uid=row["uid"])
+        ]
+    )
+    if not rows:
+        raise NotFoundError(
+            f"{REGISTRIES[registry].title} '{merged}': no record of this uid or name was merged",
+            merged=merged,
+        )
+    return str(rows[-1]["uid"])
 
 
 def _existing_notice(title: str, name: str, uid: str) -> Notice:

@@ -8,8 +8,47 @@ from typing import Any
 import msgspec
 
 from ledger.errors import InvalidValueError
+from ledger.events import RunAbandoned, RunFinished, RunResumed, RunStarted
+from ledger.ids import StreamId
+from ledger.listing import Listing
+from ledger.query import QuerySet
 from ledger.registries.base import Record
-from ledger.tracking.params import plain_params
+from ledger.times import to_datetime
+from projections.select import Select
+
+
+class Pass(msgspec.Struct, frozen=True, kw_only=True):
+    """One pass through a run that left something in the log.
+
+    Attributes:
+        number: 1 for the pass that began the run, then one more for each that continued it.
+        position: Where it began.
+        started_at: When it began, as the client says.
+        ended_at: When it ended; None where nothing tells, as of a process that was killed.
+        status: `finished`, `ended`, `failed`, `abandoned`; `started` where no end was recorded.
+        actor: Who ran it.
+    """
+
+    number: int
+    position: int
+    started_at: dt.datetime
+    ended_at: dt.datetime | None
+    status: str
+    actor: str
+
+
+class Passes(Listing[Pass]):
+    """The passes of a run that the log can tell of, oldest first."""
+
+    _title = "Passes"
+
+    def columns(self) -> list[str]:
+        """Return the names of the table's columns."""
+        return ["number", "position", "started_at", "ended_at", "status", "actor"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a pass."""
+        return [msgspec.structs.asdict(each) for each in self]
 
 
 class Run(Record):
@@ -21,13 +60,6 @@ class Run(Record):
         raise InvalidValueError("Run: runs are made by track(); query them with Run.filter()")
 
     @property
-    def params(self) -> dict[str, object]:
-        """Its parameters as they were given; a mapping, floats as floats."""
-        recorded = msgspec.json.decode(self._row.get("params") or "{}")
-        plain = plain_params({"argv": [], "params": recorded})["params"]
-        return plain if isinstance(plain, dict) else {}
-
-    @property
     def environment(self) -> str:
         """Python, platform, and every distribution with its version, one a line."""
         return self._source.ledger.blob(self._row.get("environment_blob")) or ""
@@ -37,3 +69,42 @@ class Run(Record):
         """How long it took; None where it did not end."""
         ended: Any = self.finished_at
         return None if ended is None else ended - self.started_at
+
+    @property
+    def forks(self) -> QuerySet[Any]:
+        """Runs that a later pass of this one turned into, as it found something new to record."""
+        query: QuerySet[Any] = QuerySet(Run, self._source, Select(registry="run"))
+        return query.filter(forked_from=self.uid)
+
+    def replayed(self) -> Passes:
+        """Return the passes of this run that left something in the log, oldest first.
+
+        These are the pass that began it and those that continued it after it was interrupted. A
+        pass that found nothing new leaves nothing, so how often that happened cannot be known; a
+        pass that found something new is a run of its own: see `forks`.
+        """
+        ledger, at = self._source.ledger, self._source.at
+        with ledger.handler.reading() as session:
+            events = session.log.stream(StreamId(self._saved_row()["stream"]), until=at)
+        passes: list[Pass] = []
+        for recorded in events:
+            event = recorded.event
+            match event:
+                case RunStarted() | RunResumed():
+                    begun = Pass(
+                        number=len(passes) + 1,
+                        position=recorded.position,
+                        started_at=to_datetime(event.at),
+                        ended_at=None,
+                        status="started",
+                        actor=event.actor,
+                    )
+                    passes.append(begun)
+                case RunFinished() | RunAbandoned():
+                    status = event.status if isinstance(event, RunFinished) else "abandoned"
+                    passes[-1] = msgspec.structs.replace(
+                        passes[-1], ended_at=to_datetime(event.at), status=status
+                    )
+                case _:
+                    pass
+        return Passes(passes)

@@ -90,6 +90,8 @@ class _World:
         self.made_by: set[tuple[str, str]] = set()
         self.inputs: set[tuple[str, str]] = set()
         self.links: set[tuple[str, str, str, str]] = set()
+        self.retracted: set[str] = set()
+        self.mergers: dict[str, tuple[str, list[Any], list[Any]]] = {}
 
     def step(self) -> None:
         """Let one more thing happen, of those that can."""
@@ -100,7 +102,9 @@ class _World:
             steps += [self.move_to_trash_or_back, self.move_to_trash_or_back, self.withdraw]
         if self.of("ulabel"):
             steps += [self.rename, self.describe]
+            steps += [self.merge, self.undo_merge]
         if self.of("artifact"):
+            steps += [self.retract, self.lift_retraction]
             steps += [self.key, self.key, self.reproduce, self.describe_artifact]
         if self.of("artifact") and self.of("ulabel"):
             steps += [self.link, self.link, self.link]
@@ -240,6 +244,49 @@ class _World:
             self.add(b.link_added(*link, **self.common()))
             self.links.add(link)
 
+    def retract(self) -> None:
+        uid = self.one("artifact")
+        self.add(b.retracted("artifact", uid, self.text() or "no reason", **self.common()))
+        self.retracted.add(uid)
+
+    def lift_retraction(self) -> None:
+        if self.retracted:
+            uid = self.draw(st.sampled_from(sorted(self.retracted)))
+            if self.states["artifact", uid] < 2:
+                self.add(b.retraction_lifted("artifact", uid, **self.common()))
+                self.retracted.remove(uid)
+
+    def merge(self) -> None:
+        live = [uid for uid in self.of("ulabel") if self.states["ulabel", uid] == 0]
+        if len(live) < 2:
+            return
+        uid, into = self.draw(st.permutations(live))[:2]
+        led = [link for link in sorted(self.links) if link[3] == uid]
+        there = {link[:3] for link in self.links if link[3] == into}
+        moved = [_held(link) for link in led if link[:3] not in there]
+        doubled = [_held(link) for link in led if link[:3] in there]
+        self.add(b.merged(uid, into, moved=tuple(moved), doubled=tuple(doubled), **self.common()))
+        self.links -= set(led)
+        self.links |= {(*link[:3], into) for link in led}
+        self.states["ulabel", uid] = 2
+        self.mergers[uid] = (into, moved, doubled)
+
+    def undo_merge(self) -> None:
+        if not self.mergers:
+            return
+        uid = self.draw(st.sampled_from(sorted(self.mergers)))
+        into, moved, doubled = self.mergers[uid]
+        if into in self.mergers or not self.is_free(self.names[uid]):
+            return
+        there = {_held(link): link for link in self.links if link[3] == into}
+        back = [link for link in moved + doubled if link in there]
+        ended = [link for link in moved if link in there]
+        self.add(b.merge_undone(uid, into, back=tuple(back), ended=tuple(ended), **self.common()))
+        self.links -= {there[link] for link in ended}
+        self.links |= {(*there[link][:3], uid) for link in back}
+        self.states["ulabel", uid] = 0
+        del self.mergers[uid]
+
     def register_transform(self) -> None:
         name = self.draw(st.sampled_from(NAMES[:3]))
         uid = b.transform_uid(name)
@@ -289,6 +336,11 @@ class _World:
 
     def record_blob(self) -> None:
         self.add(b.blob_recorded(str(len(self.events)), **self.common()))
+
+
+def _held(link: tuple[str, str, str, str]) -> tuple[str, str]:
+    registry, holder, field, _ = link
+    return f"{registry}.{field}", holder
 
 
 @st.composite

@@ -1,20 +1,20 @@
 """Carrying out commands: recorded already? decide, append, retry.
 
 1. An intent that the run in hand knows ends at its recorded outcome; nothing is read or written.
+   Where the pass has not heard of it, another pass of the same run may have recorded it since.
 2. Else the rules are asked against the present. Without effect, nothing is written.
 3. Else the append lock is taken and everything is asked again, so that what was decided on is
    still true when it is recorded: another process may have recorded the same command, or the whole
    run, in between.
 4. What must come first (a fork, a resumption) is recorded in the same transaction.
 5. A transaction that fails leaves neither the database nor the passage changed.
-6. One thread at a time: the others wait, also for the end of an open batch.
+6. A run that several passes record into holds what each of them asks for, or is left by those that
+   ask for something else.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -26,11 +26,10 @@ from ledger.decisions import runs
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Notice, Stamp
 from ledger.decisions.replay import Case, Intent, Passage, Step
-from ledger.errors import StorageError
 from ledger.events import Draft, Noted
-from ledger.ids import Position, command_id
-
-PATIENCE = 60.0  # seconds a thread waits for another one of the process
+from ledger.ids import command_id
+from ledger.sessions import Sessions
+from projections.fold import Opened, fold
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,106 +61,14 @@ class Tracked(msgspec.Struct):
     read: set[str] = msgspec.field(default_factory=set)
 
 
-class Batch(threading.local):
-    """The open batch of a thread; its transaction begins with its first effect."""
-
-    transaction: ExitStack | None = None
-    session: WriteSession | None = None
-    undo: list[Callable[[], None]] | None = None
-
-
-class Handler:
+class Handler(Sessions):
     """Carries out commands on one ledger, one at a time."""
 
     def __init__(self, database: Database, *, clock: Callable[[], int], actor: str) -> None:
-        self.database = database
+        super().__init__(database)
         self.actor = actor
         self.tracked: Tracked | None = None
         self._clock = clock
-        self._batch = Batch()
-        self._lock = threading.RLock()
-
-    # --- sessions -------------------------------------------------------------------------------
-
-    @contextmanager
-    def reading(self) -> Iterator[Session | WriteSession]:
-        """Lend log and read models; inside a batch, those that see what the batch appended."""
-        if self._batch.session is not None:
-            yield self._batch.session
-            return
-        with self.database.read() as session:
-            yield session
-
-    @contextmanager
-    def writing(self) -> Iterator[WriteSession]:
-        """Lend an append transaction; inside a batch, a part of it that can fail alone."""
-        batch = self._batch
-        if batch.transaction is None:
-            with self.database.write() as session:
-                yield session
-            return
-        if batch.session is None:
-            batch.session = batch.transaction.enter_context(self.database.write())
-        session = batch.session
-        with self.database.savepoint(session):
-            yield session
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Group everything in the block into one transaction: all of it is recorded, or nothing.
-
-        From the first effect on the append lock is held to the end of the block: other writers
-        wait. Without any effect nothing is locked. A batch inside a batch is a part of it.
-        """
-        if self._batch.transaction is not None:
-            yield
-            return
-        with self._turn():
-            tracked = self.tracked
-            mark = None if tracked is None else tracked.passage.mark()
-            undo: list[Callable[[], None]] = []
-            try:
-                with ExitStack() as transaction:
-                    self._batch.transaction, self._batch.undo = transaction, undo
-                    try:
-                        yield
-                    finally:
-                        self._batch.transaction = self._batch.session = self._batch.undo = None
-            except BaseException:
-                # A pass that began or ended in the block did not.
-                self.tracked = tracked
-                if tracked is not None and mark is not None:
-                    tracked.passage.return_to(mark)
-                for step in reversed(undo):
-                    step()
-                raise
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._lock.acquire(timeout=PATIENCE):
-            raise StorageError(
-                f"save: another thread of this process has kept the ledger for {PATIENCE:.0f} s; "
-                "save within the thread that opened the batch, or end the batch first"
-            )
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-    def on_undo(self, step: Callable[[], None]) -> None:
-        """Have `step` called if the open batch of this thread fails; nothing without a batch."""
-        if self._batch.undo is not None:
-            self._batch.undo.append(step)
-
-    @property
-    def is_batching(self) -> bool:
-        """Whether this thread has an open batch."""
-        return self._batch.transaction is not None
-
-    def head(self) -> Position:
-        """Return the position of the last recorded event; 0 for an empty log."""
-        with self.reading() as session:
-            return session.log.head()
 
     # --- commands -------------------------------------------------------------------------------
 
@@ -178,10 +85,22 @@ class Handler:
             NotFoundError: It names a record that is not there.
             StorageError: The database refused; nothing was recorded.
         """
-        with self._turn():
+        with self.turn():
             if self.tracked is None:
                 return self._outside(command, prepare)
             return self._within(self.tracked, command, prepare)
+
+    def _way_back(self) -> Callable[[], None]:
+        tracked = self.tracked
+        mark = None if tracked is None else tracked.passage.mark()
+
+        def go_back() -> None:
+            # A pass that began or ended in the block did not.
+            self.tracked = tracked
+            if tracked is not None and mark is not None:
+                tracked.passage.return_to(mark)
+
+        return go_back
 
     def recall(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
         """Return what the next save of this subject ends at where the run in hand knows it.
@@ -219,12 +138,18 @@ class Handler:
         if known is not None:
             passage.pass_known(intent, known)
             return Outcome(uid=known)
-        first = self._first_look(command, self._stamp(passage.run))
-        if first is not None and not first.events:
-            passage.pass_idle(intent, first.outcome)
-            return _idle(first)
-        if first is not None and prepare is not None:
-            prepare(first)
+        if not self.is_locking:
+            with self.reading() as session:
+                known = self._told(session, tracked, intent)
+                if known is not None:
+                    passage.pass_known(intent, known)
+                    return Outcome(uid=known)
+                first = decide(command, session.models, self._stamp(passage.run))
+            if not first.events:
+                passage.pass_idle(intent, first.outcome)
+                return _idle(first)
+            if prepare is not None:
+                prepare(first)
         mark = passage.mark()
         try:
             with self.writing() as session:
@@ -242,7 +167,7 @@ class Handler:
 
     def _first_look(self, command: Command, stamp: Stamp) -> Decision | None:
         """Decide without the append lock; None inside a batch that holds it anyway."""
-        if self._batch.session is not None:
+        if self.is_locking:
             return None
         with self.reading() as session:
             return decide(command, session.models, stamp)
@@ -256,17 +181,11 @@ class Handler:
         prepare: Prepare | None,
     ) -> Outcome:
         passage = tracked.passage
-        if not passage.is_own:
-            self._catch_up(session, tracked)
-            known = passage.recall(intent)
-            if known is not None:
-                passage.pass_known(intent, known)
-                return Outcome(uid=known)
-        # Another pass of the same run may have come here first, whatever the records are like now.
-        told = session.models.find("intent", run=passage.run, intent=intent.key)
-        if told:
-            passage.pass_known(intent, told[0]["outcome"])
-            return Outcome(uid=told[0]["outcome"])
+        known = self._told(session, tracked, intent)
+        if known is not None:
+            passage.pass_known(intent, known)
+            return Outcome(uid=known)
+        self._hear(session, tracked)
         # What was an effect at the first look may be none now, and must not begin a run then.
         decision = decide(command, session.models, self._stamp(passage.run))
         if not decision.events:
@@ -283,6 +202,7 @@ class Handler:
         identity = intent.identity(passage.run)
         events = session.append(command_id(identity), decision.drafts(identity, noted))
         passage.pass_effect(intent, decision.outcome, len(events))
+        passage.heard = events[-1].position
         return _done(decision, len(events))
 
     # --- runs -----------------------------------------------------------------------------------
@@ -302,7 +222,7 @@ class Handler:
             before: Records what a run will name (its transform, its environment), in the
                 transaction that starts the run, and returns the fields of the run that name it.
         """
-        with self._turn():
+        with self.turn():
             with self.reading() as session:
                 latest = None if new_run else runs.latest_run(session.models, plan)
                 if latest is not None:
@@ -322,7 +242,8 @@ class Handler:
                     born, step = runs.start(session.models, named, self._stamp(None))
                     self._append_step(session, step)
                     passage = Passage(Case.NEW, born.uid)
-                    passage.n_events = session.log.head() - head
+                    passage.heard = session.log.head()
+                    passage.n_events = passage.heard - head
                 else:
                     known = runs.known_intents(session.models, latest["uid"])
                     passage = Passage(_case_of(latest), latest["uid"], known)
@@ -336,7 +257,7 @@ class Handler:
 
         To finish a pass that came through all that an unfinished run knows continues that run.
         """
-        with self._turn():
+        with self.turn():
             tracked = self.tracked
             if tracked is None:
                 return None
@@ -380,7 +301,40 @@ class Handler:
             self._append_step(session, step)
         passage.n_events += len(steps)
 
-    def _catch_up(self, session: WriteSession, tracked: Tracked) -> None:
+    def _told(
+        self, session: Session | WriteSession, tracked: Tracked, intent: Intent
+    ) -> str | None:
+        """Return the outcome of an intent that another pass recorded since this one began.
+
+        Whatever the records are like by now: that pass may be far ahead of this one.
+        """
+        passage = tracked.passage
+        if not passage.is_own:
+            latest = runs.latest_run(session.models, tracked.plan)
+            if latest is not None and latest["uid"] != passage.run:
+                self._catch_up(session, tracked)
+        rows = session.models.find("intent", run=passage.run, intent=intent.key)
+        return str(rows[0]["outcome"]) if rows else None
+
+    def _hear(self, session: WriteSession, tracked: Tracked) -> None:
+        """Hear what other passes did to the run: before an effect, under the append lock."""
+        passage = tracked.passage
+        if not passage.is_own:
+            self._catch_up(session, tracked)
+            return
+        (run,) = session.models.find("run", uid=passage.run)
+        if run["resumptions"] == 0:
+            return
+        # Somebody joined: this pass, or another one that may still be at work.
+        for recorded in session.log.read(after=passage.heard):
+            if recorded.event.run == passage.run:
+                passage.hear(
+                    (change.values["intent"], change.values["subject"], change.values["outcome"])
+                    for change in fold(recorded)
+                    if isinstance(change, Opened) and change.table == "intent"
+                )
+
+    def _catch_up(self, session: Session | WriteSession, tracked: Tracked) -> None:
         """Go through the latest run as it is now: it may have moved on since the pass began."""
         latest = runs.latest_run(session.models, tracked.plan)
         if latest is not None:
@@ -397,7 +351,7 @@ class Handler:
                 cause = command_id(intent.identity(passage.run))
                 self._resume(session, passage, causation=cause)
             case Step.FORK:
-                self._fork(session, tracked, intent)
+                self._fork(session, tracked)
         return True
 
     def _resume(
@@ -407,8 +361,9 @@ class Handler:
         noted = self._unrecorded(session, passage)
         self._append_step(session, runs.resume(session.models, passage.run, stamp, noted))
         passage.resume()
+        passage.heard = session.log.head()
 
-    def _fork(self, session: WriteSession, tracked: Tracked, intent: Intent) -> None:
+    def _fork(self, session: WriteSession, tracked: Tracked) -> None:
         passage = tracked.passage
         head = session.log.head()
         born, steps = runs.fork(
@@ -416,14 +371,14 @@ class Handler:
             tracked.plan.naming(tracked.before(session)),
             self._stamp(None),
             origin=passage.run,
-            cause=lambda run: command_id(intent.identity(run)),
             noted=tuple({passed.noted[0]: passed.noted for passed in passage.passed}.values()),
             inputs=passage.inputs(),
             remade=passage.remade(),
         )
         for step in steps:
             self._append_step(session, step)
-        passage.fork(born.uid, session.log.head() - head)
+        passage.heard = session.log.head()
+        passage.fork(born.uid, passage.heard - head)
 
     def _unrecorded(self, session: WriteSession, passage: Passage) -> tuple[Noted, ...]:
         """Return the intents that travel with the next event, less those another pass recorded."""

@@ -9,6 +9,7 @@ never reads or writes; whoever drives it supplies what a run knows and records w
 2. Going through a finished run, the first unknown intent with an effect is a fork: a new run.
 3. Going through an unfinished run, the first unknown intent with an effect continues that run
    where every recorded intent was passed before it, and is a fork where one was not.
+   The same holds for a pass with a run of its own that another pass has joined.
 4. An intent without effect is remembered, and travels with the next event of the run.
 5. Intents passed before a fork are the fork's own, without effect; what was read and made again
    before it are the fork's inputs and reproductions.
@@ -89,6 +90,7 @@ class Mark(msgspec.Struct, frozen=True):
     n_events: int
     n_known: int
     n_idle: int
+    heard: int
 
 
 class Passage:
@@ -100,6 +102,7 @@ class Passage:
         n_events: How many events it has recorded.
         n_known: How many of its intents were recorded already.
         n_idle: How many had no effect.
+        heard: Up to which position it has heard what other passes do to a run of its own.
     """
 
     def __init__(self, case: Case, run: str, known: Iterable[Noted] = ()) -> None:
@@ -108,6 +111,7 @@ class Passage:
         self.n_events = 0
         self.n_known = 0
         self.n_idle = 0
+        self.heard = 0
         self.passed: list[Passed] = []
         self._counts: Counter[str] = Counter()
         self._subject_counts: Counter[str] = Counter()
@@ -160,13 +164,13 @@ class Passage:
         Args:
             kind: Kind of the save.
             subject: What it is about.
-            exactly: Whether only that very save counts. Else, after the last one that is recorded,
-                its outcome goes on answering: a script may construct more often than it saves.
+            exactly: Whether only that very save counts. Else, in a replay, the outcome of the last
+                one goes on answering: a script may construct more often than it saves.
         """
         about = subject_key(kind, subject)
         outcomes = self._by_subject.get(about, [])
         number = self._subject_counts[about]
-        if not exactly and outcomes:
+        if outcomes and not exactly and self.case is Case.REPLAY:
             number = min(number, len(outcomes) - 1)
         return outcomes[number] if number < len(outcomes) else None
 
@@ -192,7 +196,7 @@ class Passage:
     def step(self) -> Step:
         """Return what must be recorded before the effect of an unknown intent."""
         if self.is_own:
-            return Step.NOTHING
+            return Step.FORK if self._remaining else Step.NOTHING
         if self.case is Case.RESUMABLE and not self._remaining:
             return Step.RESUME
         return Step.FORK
@@ -212,6 +216,16 @@ class Passage:
             passed.noted for passed in self.passed if passed.intent.key not in self._known
         ]
 
+    def hear(self, known: Iterable[Noted]) -> None:
+        """Take in what another pass recorded into the run of this one.
+
+        Where this pass did not come past that before its own next effect, they are about
+        different things: it leaves the run to the other.
+        """
+        self._remaining.update(key for key, _, _ in known)
+        if self._remaining:
+            self._remaining.difference_update(passed.intent.key for passed in self.passed)
+
     def resume(self, n_events: int = 1) -> None:
         """Continue the run: from here on the pass records into it."""
         self.case = Case.CONTINUED
@@ -224,11 +238,8 @@ class Passage:
         self.n_events += n_events
         self._pending = []
         self._remaining = set()
+        # What was passed has its number behind it and cannot come again.
         self._known, self._by_subject = {}, {}
-        for passed in self.passed:
-            key, about, outcome = passed.noted
-            self._known[key] = outcome
-            self._by_subject.setdefault(about, []).append(outcome)
 
     def take_pending(self) -> tuple[Noted, ...]:
         """Return the intents without effect that no event carries yet, and let go of them."""
@@ -266,6 +277,7 @@ class Passage:
             self.n_events,
             self.n_known,
             self.n_idle,
+            self.heard,
         )
 
     def return_to(self, mark: Mark) -> None:
@@ -277,6 +289,7 @@ class Passage:
         del self._pending[mark.n_pending :]
         del self.passed[mark.n_passed :]
         self.n_events, self.n_known, self.n_idle = mark.n_events, mark.n_known, mark.n_idle
+        self.heard = mark.heard
 
     def _learn(self, known: Iterable[Noted]) -> None:
         for key, about, outcome in known:

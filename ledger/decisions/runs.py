@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -29,7 +28,7 @@ from ledger.events import (
     RunResumed,
     RunStarted,
 )
-from ledger.ids import CommandId, StreamId
+from ledger.ids import StreamId, command_id
 from ledger.schema import WITHDRAWN
 
 FINISHED = "finished"
@@ -90,18 +89,17 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
     stamp: Stamp,
     *,
     origin: str,
-    cause: Callable[[str], CommandId],
     noted: tuple[Noted, ...],
     inputs: list[str],
     remade: list[str],
 ) -> tuple[Birth, list[Step]]:
     """Decide on a new run that begins in the middle of a pass through the run `origin`.
 
-    `cause` returns, for the new run's uid, the id of the command in it that is to follow.
+    The start of the run is what causes the rest.
     """
     born = birth(facts, "run", plan.natural)
-    stamp = msgspec.structs.replace(stamp, causation=cause(born.uid))
     steps = [_started(born, plan, stamp, noted, forked_from=origin)]
+    stamp = msgspec.structs.replace(stamp, causation=command_id(born.identity))
     for row in facts.find("run", uid=origin):
         if row["status"] == "started":
             event: LedgerEvent = RunAbandoned(uid=origin, by=born.uid, **_in(stamp, born.uid))

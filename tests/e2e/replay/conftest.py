@@ -1,0 +1,24 @@
+"""A ledger for histories, quiet about similar names; and a bench for passes within this process."""
+
+from __future__ import annotations
+
+import pytest
+
+import ledger as ln
+from tests.histories import Bench, Lab
+
+
+@pytest.fixture
+def lab(ledger_folder, monkeypatch):
+    """A ledger in a folder of its own, with scripts."""
+    monkeypatch.setitem(ln.settings.creation._values, "search_names", False)  # noqa: FBT003 (the value)
+    yield Lab(ledger_folder)
+    ln.close()
+
+
+@pytest.fixture
+def bench(lab, monkeypatch):
+    """Passes within this process."""
+    bench = Bench(lab, monkeypatch)
+    yield bench
+    lab.ledger.handler.tracked = None

@@ -189,7 +189,7 @@ def test_replacing_by_nothing(refuses):
 
 
 def test_unknown_protocols_and_missing_urls(refuses):
-    refuses(lambda: ln.Artifact("nosuch://x/y.txt"), "StorageError", "nosuch")
+    refuses(lambda: ln.Artifact("nosuch://x/y.txt"), "InvalidValueError", "nosuch")
     refuses(lambda: ln.Artifact("memory://none/y.txt"), "MissingFileError", "memory://none/y.txt")
     refuses(lambda: ln.Artifact(Path("none.txt").absolute().as_uri()), "MissingFileError", "none")
 

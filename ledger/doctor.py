@@ -19,17 +19,16 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
 
 from ledger import config, files
 from ledger.content.filesystem import network_filesystem
-from ledger.content.hashing import hash_path
 from ledger.content.store import FOLDER, StoredItem
 from ledger.database import Session, WriteSession
 from ledger.errors import LedgerError
 from ledger.events import RecordWithdrawn
+from ledger.findings import Finding, Row, artifacts, contents, storages
 from ledger.ids import StreamId
 from ledger.instance import Ledger
 from ledger.log.sqlite import SqliteReader
@@ -37,36 +36,12 @@ from ledger.opening import is_on_server
 from ledger.registries.content import name_in_store
 from ledger.schema import ARTIFACT, REGISTRIES, WITHDRAWN
 from projections.fold import Amended, Closed, fold
-from projections.select import Select
 from projections.tables import TABLES
-
-Severity = Literal["error", "warning", "info"]
-Row = dict[str, Any]
 
 ORPHAN_AGE = 3_600.0  # seconds: an upload that is on its way may own what is younger
 
-_CHUNK = 20_000
 _LOOKED_BACK = 2_000
 _CONTENT_NAME = re.compile(rf"[0-9A-Za-z]{{{ARTIFACT.uid_length + 4}}}(\..*)?", re.DOTALL)
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a person may want to see to.
-
-    Attributes:
-        kind: What it is, a word that is never renamed: `missing-content`, `orphan`, …
-        severity: "error" where something is lost or wrong, "warning" where it may become so,
-            "info" where it costs space or time only.
-        subject: What it is about: a uid, a path, a name.
-        message: What was found, and the way out.
-        details: The values that the message prints.
-    """
-
-    kind: str
-    severity: Severity
-    subject: str
-    message: str
-    details: dict[str, Any] = {}
 
 
 class Orphan(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +72,7 @@ def examine(ledger: Ledger, *, content: bool = False, now: float | None = None) 
         ("file system", lambda: _file_systems(ledger)),
         ("database", lambda: _database(ledger)),
         ("read models", lambda: _read_models(ledger)),
-        ("content", lambda: _contents(ledger, read_all=content)),
+        ("content", lambda: contents(ledger, read_all=content)),
         ("orphans", lambda: _orphan_findings(ledger, moment)),
         ("hash cache", lambda: _hash_cache(ledger)),
     ]
@@ -125,8 +100,10 @@ def orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
         StorageError: A storage or the database cannot be read.
     """
     moment = time.time() if now is None else now
-    # The storage first: what is named in between is then no orphan.
-    listed = _listed(ledger)
+    with ledger.handler.reading() as session:
+        known = storages(ledger, session)
+    # The storages first: what is named in between is then no orphan.
+    listed = _listed(ledger, known)
     with ledger.handler.reading() as session:
         return _orphans_among(ledger, session, listed, moment)
 
@@ -142,7 +119,8 @@ def remove_orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
     moment = time.time() if now is None else now
     removed = []
     with ledger.handler.writing() as session:
-        for orphan in _orphans_among(ledger, session, _listed(ledger), moment):
+        listed = _listed(ledger, storages(ledger, session))
+        for orphan in _orphans_among(ledger, session, listed, moment):
             if orphan.is_old:
                 _remove(ledger, orphan)
                 removed.append(orphan)
@@ -152,9 +130,9 @@ def remove_orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
 # --- orphans ------------------------------------------------------------------------------------
 
 
-def _listed(ledger: Ledger) -> list[tuple[str, StoredItem]]:
-    """Return every item of the default storage, and temporaries of the ledger's own folder."""
-    listed = [(ledger.storage, item) for item in ledger.store().list()]
+def _listed(ledger: Ledger, known: list[str]) -> list[tuple[str, StoredItem]]:
+    """Return every item of the known storages, and temporaries of the ledger's own folder."""
+    listed = [(root, item) for root in known for item in ledger.store(root).list()]
     own = ledger.place.folder
     if own.resolve() == _store_folder(ledger):
         return listed
@@ -179,7 +157,7 @@ def _orphans_among(
         return []
     wanted = {item.name for _, item in candidates}
     named: set[str] = set()
-    for row in _artifacts(session):
+    for row in artifacts(session):
         name = name_in_store(str(row["storage_key"]))
         if name in wanted and not row["in_place"]:
             named.add(name)
@@ -198,19 +176,6 @@ def _orphans_among(
         for storage, item in sorted(candidates, key=lambda pair: pair[1].name)
         if item.is_temporary or item.name not in named
     ]
-
-
-def _artifacts(session: Session | WriteSession) -> Iterator[Row]:
-    """Yield every artifact that is not withdrawn, as of one position."""
-    at, offset = session.log.head(), 0
-    while True:
-        rows = session.models.select(
-            Select(registry="artifact", trash="with", at=at, offset=offset, limit=_CHUNK)
-        )
-        yield from rows
-        if len(rows) < _CHUNK:
-            return
-        offset += _CHUNK
 
 
 def _is_content_removed(session: Session | WriteSession, row: Row) -> bool:
@@ -285,93 +250,6 @@ def _orphan_findings(ledger: Ledger, now: float) -> Iterator[Finding]:
                 message=f"{ledger.storage}: {item.name} is no content of a ledger and left alone",
                 details={"storage": ledger.storage, "size": item.size},
             )
-
-
-# --- content ------------------------------------------------------------------------------------
-
-
-def _contents(ledger: Ledger, *, read_all: bool) -> Iterator[Finding]:
-    """Compare every artifact's content with what is there: size, and if asked every byte."""
-    with ledger.handler.reading() as session:
-        # Kept short: only what is compared, for every artifact there is.
-        rows = [{name: row[name] for name in _COMPARED} for row in _artifacts(session)]
-    sizes = {item.name: item.size for item in ledger.store().list()}
-    seen: set[tuple[str, str]] = set()
-    for row in rows:
-        place = (row["storage"], row["storage_key"])
-        finding = _missing(ledger, row, sizes)
-        if finding is None and read_all and place not in seen:
-            seen.add(place)
-            finding = _damaged(ledger, row)
-        if finding is not None:
-            yield finding
-
-
-_COMPARED = ("uid", "key", "storage", "storage_key", "in_place", "size", "digest", "n_files")
-
-
-def _missing(ledger: Ledger, row: Row, sizes: dict[str, int]) -> Finding | None:
-    name = name_in_store(str(row["storage_key"]))
-    where = f"{row['storage']}/{row['storage_key']}"
-    if row["in_place"]:
-        path = Path(ledger.place.resolved(row["storage"]), row["storage_key"])
-        if not path.exists():
-            return _lost(row, where)
-        size = path.stat().st_size if row["n_files"] is None and path.is_file() else None
-    else:
-        is_default = ledger.place.resolved(row["storage"]) == ledger.storage
-        size = sizes.get(name) if is_default else None
-        if size is None and not ledger.store(row["storage"]).exists(name):
-            return _lost(row, where)
-    if size is not None and size != row["size"]:
-        return Finding(
-            kind="damaged-content",
-            severity="error",
-            subject=row["uid"],
-            message=(
-                f"content of artifact {row['uid']} at {where}: expected {row['size']:,} bytes, "
-                f"found {size:,}; restore it from a backup"
-            ),
-            details={"path": where, "expected": row["size"], "found": size},
-        )
-    return None
-
-
-def _lost(row: Row, where: str) -> Finding:
-    named = f" ({row['key']})" if row["key"] else ""
-    return Finding(
-        kind="missing-content",
-        severity="error",
-        subject=row["uid"],
-        message=(
-            f"content of artifact {row['uid']}{named}: expected at {where}, found nothing; "
-            "restore it from a backup"
-        ),
-        details={"path": where, "key": row["key"]},
-    )
-
-
-def _damaged(ledger: Ledger, row: Row) -> Finding | None:
-    name = name_in_store(str(row["storage_key"]))
-    try:
-        if not row["in_place"]:
-            ledger.store(row["storage"]).verify(name, row["digest"], row["n_files"] is not None)
-            return None
-        # Read anew: a remembered hash is no witness.
-        path = Path(ledger.place.resolved(row["storage"]), row["storage_key"])
-        found = hash_path(path).digest
-        if found == row["digest"]:
-            return None
-        said = f"expected {row['digest']}, found {found}"
-    except LedgerError as error:
-        said = str(error)
-    return Finding(
-        kind="damaged-content",
-        severity="error",
-        subject=row["uid"],
-        message=f"content of artifact {row['uid']}: {said}",
-        details={"path": f"{row['storage']}/{row['storage_key']}"},
-    )
 
 
 # --- database, caches, file systems -------------------------------------------------------------

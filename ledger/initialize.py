@@ -48,7 +48,8 @@ def initialize(
         LedgerExistsError: The folder holds a ledger already.
         InvalidValueError: The name is not made of letters, digits, dots and hyphens.
         ConfigurationError: The database is of a kind that this program does not know.
-        StorageError: The server cannot be reached, or refused.
+        MissingDependencyError: The storage needs a package that is not installed.
+        StorageError: The server or the storage cannot be reached, or refused.
     """
     folder = Path.cwd() if root is None else Path(root).absolute()
     if (folder / config.FOLDER / config.FILE).exists():
@@ -67,7 +68,9 @@ def initialize(
     ledger = secrets.token_hex(16)
     url, named = requested(database, name=name, ledger=ledger)
     configuration = Configuration(id=ledger, name=name, storage=where, database=named)
-    if "://" not in where:
+    if "://" in where:
+        _reach(where)
+    else:
         files.make_folders((folder / where).absolute())
     files.make_folders(folder / config.FOLDER)
     if url is not None:
@@ -86,6 +89,13 @@ def initialize(
         except PathTakenError as error:
             raise _database_alone(path) from error
     return config.write(folder, configuration)
+
+
+def _reach(storage: str) -> None:
+    """Look into a storage elsewhere once: a wrong name is told now, not at the first save."""
+    from ledger.content.store import open_store  # noqa: PLC0415 (loads fsspec)
+
+    next(iter(open_store(storage).list()), None)
 
 
 def delete(place: Place, name: str, *, force: bool) -> None:

@@ -23,6 +23,7 @@ from ledger.times import now_micros
 from ledger.tracking.actor import current_actor
 
 if TYPE_CHECKING:
+    from ledger.content.download import ContentCache
     from ledger.content.hash_cache import HashCache
     from ledger.content.store import ContentStore
     from ledger.searching import NameSearch
@@ -39,6 +40,7 @@ class Ledger:
         self._storage = place.storage_root
         self._stores: dict[str | None, ContentStore] = {}
         self._hash_cache: HashCache | None = None
+        self._content_cache: ContentCache | None = None
         self._name_searches: dict[str, NameSearch] = {}
         self._lock = threading.Lock()
 
@@ -74,6 +76,16 @@ class Ledger:
             if self._hash_cache is None:
                 self._hash_cache = HashCache(self.place.folder / "cache" / "hashes.sqlite3")
             return self._hash_cache
+
+    @property
+    def content_cache(self) -> ContentCache:
+        """Content that was fetched from elsewhere; disposable."""
+        from ledger.content.download import ContentCache  # noqa: PLC0415
+
+        with self._lock:
+            if self._content_cache is None:
+                self._content_cache = ContentCache(self.place.folder / "cache" / "content")
+            return self._content_cache
 
     def name_search(self, registry: str) -> NameSearch:
         """Return the index of similar names of a registry."""

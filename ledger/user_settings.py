@@ -5,6 +5,7 @@ An unknown name and an unknown value are refused, with the way out; nothing here
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -94,12 +95,23 @@ class Settings(_Section):
     """Settings of this process.
 
     `verbosity`: "error", "warning", "success", "info", "hint" (default) or "debug".
+    `storage`: folder or URL that new content is kept in; None for the ledger's own (default).
+    `cache_limit`: bytes that content fetched from elsewhere may take on this computer (default
+    20 GiB); None for no limit.
     """
 
     verbosity: str
+    storage: str | None
+    cache_limit: int | None
 
     def __init__(self) -> None:
-        super().__init__({"verbosity": ("hint", _verbosity)})
+        super().__init__(
+            {
+                "verbosity": ("hint", _verbosity),
+                "storage": (None, _place),
+                "cache_limit": (20 * 1024**3, _limit),
+            }
+        )
         object.__setattr__(self, "creation", CreationSettings())
         object.__setattr__(self, "transform", TransformSettings())
 
@@ -135,6 +147,23 @@ def _boolean(name: str, value: object) -> bool:
 def _verbosity(name: str, value: object) -> str:
     if not isinstance(value, str) or value not in VERBOSITIES:
         raise InvalidValueError(f"{name}: expected one of {', '.join(VERBOSITIES)}; got {value!r}")
+    return value
+
+
+def _place(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise InvalidValueError(f"{name}: expected a folder, a URL or None, got {value!r}")
+    return text
+
+
+def _limit(name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InvalidValueError(f"{name}: expected a number of bytes or None, got {value!r}")
     return value
 
 

@@ -49,13 +49,18 @@ R = TypeVar("R")
 
 
 class Object(NamedTuple):
-    """What a store says of one object; `digest` is what it vouches for, None where it does not."""
+    """What a store says of one object.
+
+    `digest` is that of its bytes, where the store or whoever uploaded it says; `is_checked` whether
+    the store itself compared it with all of the bytes.
+    """
 
     key: str
     size: int
     stamp: Stamp
     modified: float | None
     digest: str | None = None
+    is_checked: bool = False
 
 
 class Upload(NamedTuple):
@@ -335,11 +340,11 @@ def _connect(root: str, options: dict[str, Any]) -> tuple[Any, str]:
         extra = _EXTRAS.get(root.split("://", 1)[0])
         way_out = "" if extra is None else f"; pip install 'metaledger[{extra}]'"
         raise MissingDependencyError(
-            f"storage {shown}: needs a package that is not installed ({error}){way_out}", root=shown
+            f"{shown}: needs a package that is not installed ({error}){way_out}", root=shown
         ) from error
     except ValueError as error:
         raise InvalidValueError(
-            f"storage {shown}: expected a path or a URL of a known protocol ({error})", root=shown
+            f"{shown}: expected a path or a URL of a known protocol ({error})", root=shown
         ) from error
     return fs, str(path)
 

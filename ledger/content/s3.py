@@ -74,7 +74,7 @@ class S3Objects(Objects):
                 int(said["ContentLength"]),
                 (int(said["ContentLength"]), str(said["ETag"])),
                 said["LastModified"].timestamp(),
-                _vouched(said),
+                *_vouched(said),
             )
 
         return self._ask(key, look)
@@ -153,7 +153,12 @@ class S3Objects(Objects):
         )
         for each in (said or {}).get("Uploads", ()):
             key, name = f"{bucket}/{each['Key']}", str(each["UploadId"])
-            yield Object(key, 0, ("upload", name), each["Initiated"].timestamp())
+            times = [each["Initiated"].timestamp()]
+            # An upload may take long: its age is that of what was last sent.
+            with suppress(Exception):
+                parts = self._call("list_parts", key, UploadId=name).get("Parts", ())
+                times += [part["LastModified"].timestamp() for part in parts]
+            yield Object(key, 0, ("upload", name), max(times))
 
     def abandon(self, found: Object) -> None:
         """See `Objects.abandon`."""
@@ -327,15 +332,15 @@ def part_size(size: int) -> int:
     return max(PART, -(-size // MAX_PARTS // MIB) * MIB)
 
 
-def _vouched(said: dict[str, Any]) -> str | None:
-    """Return the digest that a store vouches for."""
+def _vouched(said: dict[str, Any]) -> tuple[str | None, bool]:
+    """Return the digest of an object, and whether the store itself has compared it."""
     checksum = said.get("ChecksumSHA256")
     if not checksum:
-        return None
+        return None, False
     if "-" in checksum or said.get("ChecksumType") == "COMPOSITE":
         kept = said.get("Metadata", {}).get(DIGEST)
-        return None if kept is None else str(kept)
-    return f"sha256:{base64.b64decode(checksum).hex()}"
+        return (None if kept is None else str(kept)), False
+    return f"sha256:{base64.b64decode(checksum).hex()}", True
 
 
 def _no_bucket(bucket: str, error: BaseException) -> StorageError:

@@ -5,37 +5,52 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from ledger.canonical import nfc
 from ledger.commands import Content
 from ledger.content.hashing import HashedContent, hash_path
-from ledger.content.store import FOLDER, ContentStore
+from ledger.content.store import FOLDER, Contents, ContentStore
 from ledger.decisions.facts import Decision
 from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
 from ledger.events import ArtifactRegistered
+from ledger.progress import progress
 from ledger.registries.checks import check_text
 from ledger.schema import ARTIFACT, FieldSpec
+from ledger.user_settings import settings
 
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4"}
 _SUFFIX = re.compile(r"(\.[A-Za-z0-9_+-]{1,16}){1,2}")
 
 
 class LocalContent:
-    """Content at a path of this computer, hashed, and on its way into the storage."""
+    """Content at a path of this computer or at a URL, hashed, and on its way into a storage."""
 
-    def __init__(self, ledger: Any, path: Path, hashed: HashedContent) -> None:
+    def __init__(
+        self,
+        ledger: Any,
+        path: Path | str,
+        hashed: HashedContent,
+        storage: str | None = None,
+    ) -> None:
         self._ledger = ledger
         self._put: set[str] = set()
+        self._storage = ledger.place.configuration.storage if storage is None else storage
         self.path = path
         self.hashed = hashed
 
     @classmethod
     def at(
-        cls, ledger: Any, place: str | os.PathLike[str], *, rehash: bool = False
+        cls,
+        ledger: Any,
+        place: str | os.PathLike[str],
+        *,
+        rehash: bool = False,
+        storage: str | os.PathLike[str] | None = None,
     ) -> LocalContent:
-        """Return the content at a path or URL, hashed; content elsewhere is fetched first.
+        """Return the content at a path or URL, hashed; what a web server holds is fetched first.
 
         Raises:
             MissingFileError: There is nothing.
@@ -43,22 +58,28 @@ class LocalContent:
             UnsupportedFileError: It is neither a file nor a folder of files.
             FileChangedError: It keeps changing while it is read.
         """
+        chosen = storage_named(ledger, settings.storage if storage is None else storage)
+        if isinstance(place, str) and "://" in place:
+            from ledger.content.elsewhere import is_streamed  # noqa: PLC0415 (only for URLs)
+
+            if is_streamed(place):
+                return cls(ledger, *_streamed(ledger, place, rehash=rehash), chosen)
         path = local_path(place)
         _refuse_own_folder(path, ledger.place.folder)
         hashed = hash_path(path, cache=ledger.hash_cache, rehash=rehash)
-        return cls(ledger, path, hashed)
+        return cls(ledger, path, hashed, chosen)
 
     def described(self) -> Content:
         """Return what a command says of the content."""
-        store = self._ledger.store()
+        store = self._ledger.store(self._storage)
         return Content(
             hash=self.hashed.hash,
             hash_type=self.hashed.hash_type,
             digest=self.hashed.digest,
             size=self.hashed.size,
             n_files=self.hashed.n_files if self.hashed.is_folder else None,
-            suffix=suffix_of(self.path),
-            storage=self._ledger.place.configuration.storage,
+            suffix=suffix_of(Path(self.path)),
+            storage=self._storage,
             in_place=store.holds(self.path),
         )
 
@@ -70,8 +91,53 @@ class LocalContent:
                 name = name_in_store(event.storage_key)
                 # Called before and inside the transaction: the second time only if it is gone.
                 if name not in self._put or not store.exists(name):
-                    store.put(self.path, name, self.hashed)
+                    self._store(store, name)
                     self._put.add(name)
+
+    def _store(self, store: ContentStore, name: str) -> None:
+        source: Path | Contents
+        if isinstance(self.path, str):
+            from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only for URLs)
+
+            source = Elsewhere(self.path).contents()
+        else:
+            source = self.path
+        if threading.current_thread() is not threading.main_thread():
+            # Whoever saves many at once shows how far all of them are.
+            store.put(source, name, self.hashed)
+            return
+        with progress("storing", self.hashed.size, unit="bytes") as step:
+            store.put(source, name, self.hashed, progress=step)
+
+
+def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | None:
+    """Return a storage as events name it; None for the default one.
+
+    Raises:
+        InvalidValueError: It is neither a folder nor a URL.
+    """
+    if storage is None:
+        return None
+    text: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise InvalidValueError(f"storage: expected a folder or a URL, got {storage!r}")
+    text = text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+    is_default = text == ledger.place.storage_root.rstrip("/")
+    return None if is_default or storage == ledger.place.configuration.storage else text
+
+
+def _streamed(ledger: Any, url: str, *, rehash: bool) -> tuple[str, HashedContent]:
+    """Return a URL and what is there, hashed without keeping it; remembered while unchanged."""
+    from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only for URLs)
+    from ledger.content.hash_cache import HashCache  # noqa: PLC0415
+
+    elsewhere = Elsewhere(url)
+    cache = HashCache(ledger.place.folder / "cache" / "urls.sqlite3")
+    try:
+        with progress("hashing", elsewhere.size() or 0, unit="bytes") as step:
+            return elsewhere.url, elsewhere.hashed(cache=cache, rehash=rehash, progress=step)
+    finally:
+        cache.close()
 
 
 def _refuse_own_folder(path: Path, folder: Path) -> None:
@@ -93,6 +159,11 @@ def _refuse_own_folder(path: Path, folder: Path) -> None:
 def name_in_store(storage_key: str) -> str:
     """Return the name that a content store knows a storage key by."""
     return storage_key.removeprefix(f"{FOLDER}/")
+
+
+def place_below(root: str, key: str) -> Path | str:
+    """Return where content in place is: a path of this computer, or a URL."""
+    return f"{root.rstrip('/')}/{key}" if "://" in root else Path(root, key)
 
 
 def local_path(place: str | os.PathLike[str]) -> Path:

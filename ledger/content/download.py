@@ -1,0 +1,137 @@
+"""Content from elsewhere, kept on this computer: verified, bounded, and lost without harm.
+
+1. An entry is called by its digest, so that the same content is there once whatever artifact it is
+   of. It appears whole, after its bytes were compared with that digest, and is read-only.
+2. An entry that was there before this process is compared once more when it is first used, and
+   again when size or times of its files change; what is no longer right is fetched anew.
+3. Before something is fetched, entries give way until all of them fit the limit, the longest
+   unused first. What was used within the last ten minutes stays: somebody may be reading it. So
+   does what is larger than the limit by itself, until something else needs the room.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ledger import files
+from ledger.content.hashing import HashedContent, hash_path, is_unchanged
+from ledger.errors import LedgerError, PathTakenError
+
+IN_USE = 600.0  # seconds since the last use in which an entry stays
+_ABANDONED = 86_400.0  # seconds after which a temporary belongs to nobody any more
+_USED = ".used"
+
+
+class ContentCache:
+    """Fetched content in a folder; may be used from several threads and processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[Path, HashedContent] = {}
+
+    def path(self, digest: str, suffix: str) -> Path:
+        """Return where content is or would be."""
+        return self._folder / f"{digest.removeprefix('sha256:')}{suffix}"
+
+    def get(
+        self,
+        digest: str,
+        suffix: str,
+        *,
+        size: int,
+        limit: int | None,
+        fetch: Callable[[Path], None],
+    ) -> Path:
+        """Return the path of content, fetched if need be.
+
+        Args:
+            digest: What its event states.
+            suffix: Ending of the path.
+            size: Bytes that it will take.
+            limit: Bytes that all entries may take; None for no limit.
+            fetch: Makes the path, whole and compared with the digest, or raises.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        target = self.path(digest, suffix)
+        if not self._is_good(target, digest):
+            files.make_folders(self._folder)
+            self.make_room(size, limit, sparing=target)
+            with suppress(PathTakenError):  # Another process was faster with the same content.
+                fetch(target)
+            self._known[target] = hash_path(target)
+        self._touch(target)
+        return target
+
+    def make_room(self, size: int, limit: int | None, *, sparing: Path | None = None) -> None:
+        """Have entries give way until `size` more bytes fit the limit, as far as they may.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        now = time.time()
+        entries = []
+        for path in self._folder.iterdir():
+            if files.is_temporary(path.name):
+                if now - _changed(path) > _ABANDONED:
+                    files.remove_durably(path)
+            elif path.name != _USED and path != sparing:
+                entries.append((self._used(path), _size(path), path))
+        if limit is None:
+            return
+        taken = size + sum(entry[1] for entry in entries)
+        for used, room, path in sorted(entries, key=lambda entry: (entry[0], entry[2].name)):
+            if taken <= limit or now - used < IN_USE:
+                return
+            files.remove_durably(path)
+            with suppress(OSError):
+                (self._folder / _USED / path.name).unlink()
+            self._known.pop(path, None)
+            taken -= room
+
+    def _is_good(self, target: Path, digest: str) -> bool:
+        """Tell whether the content is there; what is there and is something else is removed."""
+        known = self._known.get(target)
+        if known is not None and is_unchanged(target, known):
+            return True
+        if not os.path.lexists(target):
+            return False
+        try:
+            found = hash_path(target)
+        except LedgerError:
+            found = None
+        if found is not None and found.digest == digest:
+            self._known[target] = found
+            return True
+        files.remove_durably(target)
+        return False
+
+    def _touch(self, target: Path) -> None:
+        # Losing a mark costs a fetch, nothing else.
+        with suppress(OSError):
+            mark = self._folder / _USED / target.name
+            mark.parent.mkdir(exist_ok=True)
+            mark.touch()
+
+    def _used(self, path: Path) -> float:
+        return max(_changed(self._folder / _USED / path.name), _changed(path))
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    total = 0
+    with suppress(OSError):
+        below = [path, *path.rglob("*")] if path.is_dir() else [path]
+        total = sum(each.lstat().st_size for each in below if not each.is_dir())
+    return total

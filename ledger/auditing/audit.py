@@ -1,0 +1,380 @@
+"""The audit, in its order: file, entries, rules, tree, checkpoints, read models, content.
+
+1. It reads one moment of the ledger, beside whoever writes, and changes nothing.
+2. Every finding is told, not the first one. What cannot be read is a finding too; only where there
+   is nothing to read, or no key to trust, it raises.
+3. Where the auditor brings keys, those are trusted and no other, and the keys that they endorse.
+4. The root is that of the entries as they were hashed anew, never of stored hashes alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+from typing import Any, TypeVar
+
+from ledger.auditing.contents import Contents, drawn
+from ledger.auditing.entries import Entries, Read
+from ledger.auditing.findings import CheckpointResult, Finding, Report
+from ledger.auditing.rules import Rules, endorsed
+from ledger.config import Place
+from ledger.database import FORMAT
+from ledger.errors import (
+    ConfigurationError,
+    InvalidProofError,
+    InvalidValueError,
+    KeyUnavailableError,
+    LedgerError,
+    UnknownEventError,
+)
+from ledger.events import from_payload
+from ledger.keys import KeyRing
+from ledger.locate import locate
+from ledger.log.entry import Entry
+from ledger.log.entry import recorded as placed
+from ledger.log.sqlite_evidence import RawRow, SqliteEvidence, Text
+from ledger.merkle import Frontier
+from ledger.notes import (
+    Checkpoint,
+    Note,
+    PublicKey,
+    read_checkpoint,
+    read_note,
+    read_public_key,
+    verify_note,
+)
+from ledger.progress import progress
+from ledger.schema import LIVE, TRASHED
+from projections.compare import compare, rows_statement
+from projections.fold import fold
+from projections.shadow import Shadow
+from projections.tables import FOREVER, SCHEMA_NUMBER, TABLES
+
+T = TypeVar("T")
+
+_STEP = 1_000
+_KEPT = {LIVE, TRASHED}
+
+
+def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
+    *,
+    checkpoints: Sequence[str] = (),
+    keys: Sequence[str] = (),
+    since: int = 0,
+    content: bool = False,
+    sample: float = 1.0,
+    place: Any = None,
+) -> Report:
+    """Read everything again and return what does not add up; nothing is changed.
+
+    Args:
+        checkpoints: Checkpoints that were kept, as text: the log must extend each of them.
+        keys: Public key lines to trust, and no others; those of this user and of the log without.
+        since: Position up to which stored hashes and read models are believed.
+        content: Whether to read stored contents again.
+        sample: Share of the contents that is read, above 0 and up to 1.
+        place: Folder of the ledger; the one that would be used here by default.
+
+    Raises:
+        LedgerNotFoundError: There is no ledger here.
+        StorageError: Its database cannot be opened.
+        InvalidProofError: A checkpoint is none, or is not of a ledger's form.
+        KeyUnavailableError: There are checkpoints, and no key to trust.
+    """
+    if not 0 < sample <= 1:
+        raise InvalidValueError(f"sample: expected a share above 0 and up to 1, got {sample!r}")
+    found = place if isinstance(place, Place) else locate(place)
+    return _Audit(found, checkpoints, keys, since).run(content=content, sample=sample)
+
+
+class _Audit:
+    """One audit: what it was given, and what it has found so far."""
+
+    def __init__(
+        self, place: Place, checkpoints: Sequence[str], keys: Sequence[str], since: int
+    ) -> None:
+        self.place = place
+        self.since = max(0, since)
+        self.findings: list[Finding] = []
+        self.notes = [(note, read_checkpoint(note)) for note in map(read_note, checkpoints)]
+        self.given = [read_public_key(line) for line in keys]
+        self.entries = Entries()
+        self.rules = Rules(place.configuration.id)
+        self.tree = Frontier()
+        self.roots: dict[int, bytes] = {}
+        self.events = self.rows = 0
+
+    def run(self, *, content: bool, sample: float) -> Report:
+        """Carry it out."""
+        began = time.monotonic()
+        head, contents = 0, Contents()
+        trusted: list[PublicKey] = []
+        results: list[CheckpointResult] = []
+        evidence = self._open()
+        if evidence is not None:
+            with closing(evidence), Shadow() as shadow:
+                self._step("meta", lambda: self._meta(evidence))
+                self._step("file", lambda: self._file(evidence))
+                self._step("log", lambda: self._log(evidence, shadow))
+                head = self.entries.position
+                trusted = self._trusted()
+                results = [self._checkpoint(*each, trusted, head) for each in self.notes]
+                for table in TABLES:
+                    self._step(f"table {table}", partial(self._table, evidence, shadow, table))
+                if content:
+                    self._step("content", lambda: self._contents(shadow, contents, sample))
+        return Report(
+            ok=not self.findings,
+            ledger=self.place.configuration.id,
+            name=self.place.configuration.name,
+            database=str(self.place.database_path),
+            head=head,
+            root=self.tree.root().hex(),
+            since=self.since,
+            events=self.events,
+            rehashed=self.entries.rehashed,
+            rows=self.rows,
+            contents=contents.read,
+            content_bytes=contents.bytes,
+            checkpoints=tuple(results),
+            keys=tuple(map(str, trusted)),
+            seconds=round(time.monotonic() - began, 3),
+            findings=tuple(self.findings),
+        )
+
+    def _open(self) -> SqliteEvidence | None:
+        if "://" in self.place.configuration.database:
+            raise ConfigurationError(
+                "audit: expected a ledger in a SQLite file, found one on a server; export it and "
+                "audit the archive"
+            )
+        path = self.place.database_path
+        if not path.exists():
+            # Raises what says so: without a file there is nothing that an audit could find.
+            return SqliteEvidence(path)
+        return self._step("database", lambda: SqliteEvidence(path))
+
+    def _step(self, subject: str, step: Callable[[], T]) -> T | None:
+        """Carry out a part of the audit; what it cannot read is a finding."""
+        try:
+            return step()
+        except LedgerError as error:
+            self._tell("unreadable", subject=subject, expected="readable", found=str(error))
+        return None
+
+    def _tell(self, kind: str, **known: Any) -> None:
+        self.findings.append(Finding(kind=kind, **known))
+
+    # --- the file ---------------------------------------------------------------------------------
+
+    def _meta(self, evidence: SqliteEvidence) -> None:
+        found = evidence.meta()
+        if found.get("format") not in {str(number) for number in range(1, FORMAT + 1)}:
+            self._tell("format", expected=f"1 to {FORMAT}", found=found.get("format"))
+        if found.get("read_models") != str(SCHEMA_NUMBER):
+            self._tell(
+                "read-models-version", expected=SCHEMA_NUMBER, found=found.get("read_models")
+            )
+
+    def _file(self, evidence: SqliteEvidence) -> None:
+        for subject, expected, found in evidence.check():
+            kind = "database" if subject == "integrity" else "schema"
+            self._tell(kind, subject=subject, expected=expected, found=found)
+
+    # --- the log ----------------------------------------------------------------------------------
+
+    def _log(self, evidence: SqliteEvidence, shadow: Shadow) -> None:
+        head = evidence.head()
+        if self.since:
+            self._believe(evidence, shadow)
+        wanted = {stated.size for _, stated in self.notes}
+        if 0 in wanted:
+            self.roots[0] = self.tree.root()
+        with progress("auditing", head) as step:
+            for row in evidence.rows(until=head):
+                self.events += 1
+                self._row(row, shadow)
+                if self.tree.size in wanted:
+                    self.roots[self.tree.size] = self.tree.root()
+                if self.events % _STEP == 0:
+                    step(_STEP)
+        if head and self.entries.position != head:
+            self._tell("position", expected=f"entries up to {head}", found=self.entries.position)
+        for stream, version, topic in evidence.strays():
+            self._tell(
+                "entry-missing",
+                subject=_text(stream),
+                expected="an entry for each event",
+                found=f"an event {_text(topic)} of version {_text(version)} without one",
+            )
+
+    def _row(self, row: RawRow | LedgerError, shadow: Shadow) -> None:
+        if isinstance(row, LedgerError):
+            at = row.details.get("position")
+            self.findings.append(
+                Finding(
+                    kind="unreadable",
+                    position=at if isinstance(at, int) else None,
+                    expected="an entry",
+                    found=str(row),
+                )
+            )
+            return
+        is_new = not isinstance(row.position, int) or row.position > self.since
+        read = self.entries.take(row, self.findings, rehash=is_new)
+        if read is None:
+            if type(row.leaf) is bytes:
+                self.tree.add(row.leaf)
+            return
+        self.tree.add(read.leaf)
+        self._event(read, shadow, is_new=is_new)
+
+    def _event(self, read: Read, shadow: Shadow, *, is_new: bool) -> None:
+        position = read.envelope.position
+        try:
+            event = from_payload(read.payload, position=position)
+        except UnknownEventError as error:
+            self._tell(
+                "unknown-event", position=position, expected=read.envelope.tag, found=str(error)
+            )
+            return
+        # Whatever an event that nobody should have been able to record breaks is a finding.
+        try:
+            self.findings.extend(self.rules.check(read.envelope, event, read.payload))
+            if is_new:
+                entry = Entry(envelope=read.envelope, payload=b"", salt=b"", leaf=b"")
+                shadow.apply(position, fold(placed(entry, event)))
+        except Exception as error:  # noqa: BLE001 (as said above)
+            self._tell(
+                "rule",
+                position=position,
+                expected=f"an event {read.envelope.tag} that fits the events before it",
+                found=f"{type(error).__name__}: {error}",
+            )
+
+    def _believe(self, evidence: SqliteEvidence, shadow: Shadow) -> None:
+        """Take the read models for right up to the position that the audit begins after."""
+        for table, described in TABLES.items():
+            first = described.column_names.index("from_position")
+            shadow.load(
+                table,
+                (
+                    [
+                        *(str(it, "utf-8") if isinstance(it, Text) else it for it in row[:-1]),
+                        row[-1] if row[-1] <= self.since else FOREVER,
+                    ]
+                    for row in evidence.table(rows_statement(table))
+                    if row[first] <= self.since
+                ),
+            )
+
+    # --- checkpoints ------------------------------------------------------------------------------
+
+    def _trusted(self) -> list[PublicKey]:
+        if self.given:
+            return endorsed(self.given, self.rules.keys)
+        ring = KeyRing(self.place.configuration.id)
+        own = ring.public_keys()
+        for adoption in self.rules.keys:
+            try:
+                key = read_public_key(adoption.key)
+            except InvalidValueError as error:
+                self._tell("key", subject=adoption.key, expected="a public key", found=str(error))
+                continue
+            if key not in own:
+                own.append(key)
+        if self.notes and not own:
+            raise KeyUnavailableError(
+                "audit: expected a key to trust the checkpoints by, found none here; give the "
+                "ledger's public key with --key"
+            )
+        return own
+
+    def _checkpoint(
+        self, note: Note, stated: Checkpoint, trusted: list[PublicKey], head: int
+    ) -> CheckpointResult:
+        before = len(self.findings)
+        known = {"subject": f"checkpoint of size {stated.size}"}
+        signers: list[PublicKey] = []
+        origin = KeyRing(self.place.configuration.id).name
+        if stated.origin != origin:
+            self._tell("checkpoint-origin", expected=origin, found=stated.origin, **known)
+        try:
+            signers = verify_note(note, trusted)
+        except InvalidProofError as error:
+            self._tell(
+                "checkpoint-signature",
+                expected="the signature of a trusted key",
+                found=str(error),
+                **known,
+            )
+        if signers and not any(it.name == stated.origin for it in signers):
+            self._tell(
+                "checkpoint-signature",
+                expected=f"the signature of {stated.origin}",
+                found=", ".join(it.name for it in signers),
+                **known,
+            )
+        if stated.size > self.tree.size:
+            self._tell(
+                "log-too-short",
+                position=head,
+                expected=f"{stated.size} entries or more",
+                found=f"{self.tree.size} entries",
+                **known,
+            )
+        elif self.roots.get(stated.size) != stated.root:
+            root = self.roots.get(stated.size)
+            self._tell(
+                "checkpoint-root",
+                position=stated.size,
+                expected=stated.root.hex(),
+                found="none" if root is None else root.hex(),
+                **known,
+            )
+        return CheckpointResult(
+            size=stated.size,
+            root=stated.root.hex(),
+            is_met=len(self.findings) == before,
+            signers=tuple(map(str, signers)),
+        )
+
+    # --- read models and content ------------------------------------------------------------------
+
+    def _table(self, evidence: SqliteEvidence, shadow: Shadow, table: str) -> None:
+        found = self._counted(evidence.table(rows_statement(table)))
+        for difference in compare(table, shadow.rows(table, text=Text), found):
+            key = ", ".join(f"{name} {value}" for name, value in difference.key.items())
+            at = difference.key["from_position"]
+            self._tell(
+                "read-model",
+                position=at if isinstance(at, int) else None,
+                subject=f"{table} {key}",
+                expected=difference.expected or "no such row",
+                found=difference.found or "no such row",
+            )
+
+    def _counted(self, rows: Iterator[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        for row in rows:
+            self.rows += 1
+            yield row
+
+    def _contents(self, shadow: Shadow, contents: Contents, sample: float) -> None:
+        names = TABLES["artifact"].column_names
+        rows = [
+            row
+            for values in shadow.rows("artifact")
+            if (row := dict(zip(names, values, strict=True)))["to_position"] == FOREVER
+            and row["state"] in _KEPT
+        ]
+        chosen = rows if sample == 1 else drawn(rows, sample)
+        with progress("reading contents", sum(row["size"] for row in chosen), unit="bytes") as step:
+            for row in chosen:
+                self.findings.extend(contents.check(row))
+                step(row["size"])
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

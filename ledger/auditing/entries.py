@@ -1,0 +1,214 @@
+"""Entries read again: kinds of values, order, times, and every hash.
+
+Looks at one row at a time and remembers of those before it what the order needs. A row is taken
+for what it is stored as: no value is converted before it was looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from hashlib import sha256
+
+import msgspec
+
+from ledger.auditing.findings import Finding
+from ledger.canonical import encode
+from ledger.ids import CommandId, Position, StreamId
+from ledger.log.entry import SALT_BYTES, Envelope
+from ledger.log.sqlite_evidence import RawRow, Text
+
+_ID_BYTES = 16
+_HASH_BYTES = 32
+_STREAM = re.compile(rb"[0-9a-f]{32}")
+_PLAIN = re.compile(rb"[A-Za-z0-9_.-]+")
+
+
+class Read(msgspec.Struct, frozen=True):
+    """A row whose values are of the right kinds."""
+
+    envelope: Envelope
+    payload: bytes
+    leaf: bytes  # recomputed, or as stored where it was not
+
+
+class Entries:
+    """The rows of a log, one after the other."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.rehashed = 0
+        self._recorded_at = 0
+        self._versions: dict[bytes, int] = {}
+        self._commands: set[bytes] = set()
+        self._command = b""
+        self._number = 0
+
+    def take(self, row: RawRow, findings: list[Finding], *, rehash: bool) -> Read | None:
+        """Return the row read again; None where it holds no entry. Adds what it found."""
+        kinds = list(_wrong_kinds(row))
+        place = row.position if isinstance(row.position, int) else None
+        if place is not None and place != self.position + 1:
+            findings.append(
+                Finding(
+                    kind="position",
+                    position=place,
+                    expected=self.position + 1,
+                    found=place,
+                )
+            )
+        self.position = place if place is not None else self.position + 1
+        if row.topic is None and row.state is None:
+            findings.append(
+                Finding(
+                    kind="event-missing",
+                    position=self.position,
+                    subject=_shown(row.stream),
+                    expected=f"an event of version {_shown(row.version)}",
+                    found="none",
+                )
+            )
+            return None
+        if kinds:
+            findings.extend(
+                Finding(
+                    kind="malformed-row",
+                    position=self.position,
+                    subject=name,
+                    expected=expected,
+                    found=found,
+                )
+                for name, expected, found in kinds
+            )
+            return None
+        findings.extend(self._order(row))
+        leaf = row.leaf
+        if rehash:
+            leaf = _leaf(row)
+            self.rehashed += 1
+            if leaf != row.leaf:
+                findings.append(
+                    Finding(
+                        kind="leaf-hash",
+                        position=self.position,
+                        subject=row.stream.decode(),
+                        expected=bytes(row.leaf).hex(),
+                        found=leaf.hex(),
+                    )
+                )
+        envelope = Envelope(
+            position=Position(row.position),
+            recorded_at=row.recorded_at,
+            stream=StreamId(row.stream.decode()),
+            version=row.version,
+            tag=row.topic.decode("utf-8", "replace"),
+            command_id=CommandId(row.command_id.hex()),
+            number=row.number,
+        )
+        return Read(envelope, row.state, leaf)
+
+    def _order(self, row: RawRow) -> Iterator[Finding]:
+        at = self.position
+        if row.recorded_at <= self._recorded_at:
+            yield Finding(
+                kind="recorded-time",
+                expected=f"later than {self._recorded_at}",
+                found=row.recorded_at,
+                position=at,
+            )
+        self._recorded_at = row.recorded_at
+        stream = bytes.fromhex(row.stream.decode())
+        version = self._versions.get(stream, 0) + 1
+        if row.version != version:
+            yield Finding(
+                kind="stream-version",
+                subject=row.stream.decode(),
+                expected=version,
+                found=row.version,
+                position=at,
+            )
+        self._versions[stream] = row.version
+        if row.command_id == self._command:
+            number = self._number + 1
+        else:
+            number = 1
+            if row.command_id in self._commands:
+                yield Finding(
+                    kind="command-twice",
+                    subject=row.command_id.hex(),
+                    expected="a command that was not recorded before",
+                    found="another one of this id",
+                    position=at,
+                )
+            self._commands.add(row.command_id)
+        if row.number != number:
+            yield Finding(
+                kind="command-number",
+                subject=row.command_id.hex(),
+                expected=number,
+                found=row.number,
+                position=at,
+            )
+        self._command, self._number = row.command_id, row.number
+
+
+def _wrong_kinds(row: RawRow) -> Iterator[tuple[str, str, str]]:
+    for name in ("position", "recorded_at", "version", "number"):
+        value = getattr(row, name)
+        if type(value) is not int or value < 1:
+            yield name, "a positive number", _shown(value)
+    if type(row.stream) is not Text or not _STREAM.fullmatch(row.stream):
+        yield "stream", "a text of 32 hexadecimal digits", _shown(row.stream)
+    if type(row.topic) is not Text or not _is_text(row.topic):
+        yield "topic", "a text", _shown(row.topic)
+    for name, size in (("command_id", _ID_BYTES), ("salt", SALT_BYTES), ("leaf", _HASH_BYTES)):
+        value = getattr(row, name)
+        if type(value) is not bytes or len(value) != size:
+            yield name, f"{size} bytes", _shown(value)
+    if type(row.state) is not bytes:
+        yield "state", "bytes", _shown(row.state)
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _leaf(row: RawRow) -> bytes:
+    """Return the leaf hash of a row: docs/format.md, section 6, written out for speed."""
+    if _PLAIN.fullmatch(row.topic):
+        envelope = (
+            b'{"command_id":"%b","number":%d,"position":%d,"recorded_at":%d,"stream":"%b",'
+            b'"tag":"%b","version":%d}'
+            % (
+                row.command_id.hex().encode(),
+                row.number,
+                row.position,
+                row.recorded_at,
+                row.stream,
+                row.topic,
+                row.version,
+            )
+        )
+    else:
+        envelope = encode(
+            {
+                "command_id": row.command_id.hex(),
+                "number": row.number,
+                "position": row.position,
+                "recorded_at": row.recorded_at,
+                "stream": row.stream.decode(),
+                "tag": row.topic.decode(),
+                "version": row.version,
+            }
+        )
+    return sha256(b"\x00" + envelope + sha256(row.salt + row.state).digest()).digest()
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Text):
+        return value.decode("utf-8", "backslashreplace")
+    return value.hex() if isinstance(value, bytes) else str(value)

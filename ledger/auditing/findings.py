@@ -1,0 +1,96 @@
+"""What an audit found, as values; and what it looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that does not add up.
+
+    Attributes:
+        kind: What it is, a word that is never renamed; docs/auditors.md lists them.
+        position: Place in the log, where it has one.
+        subject: What it is about: a uid, a table, a file, a key.
+        expected: What an honest ledger would hold there.
+        found: What is there.
+    """
+
+    kind: str
+    position: int | None = None
+    subject: str = ""
+    expected: Any = None
+    found: Any = None
+
+    def __str__(self) -> str:
+        where = "" if self.position is None else f"position {self.position}: "
+        about = f"{self.subject}: " if self.subject else ""
+        return f"{where}{about}{self.kind}: expected {_short(self.expected)}, found " + _short(
+            self.found
+        )
+
+
+class CheckpointResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint that was given to an audit.
+
+    Attributes:
+        size: Entries that it covers.
+        root: Its root hash, in hexadecimal.
+        is_met: Whether the log has this root at this size, and a trusted key signed it.
+        signers: Keys that signed, of those that are trusted.
+    """
+
+    size: int
+    root: str
+    is_met: bool
+    signers: tuple[str, ...]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of an audit.
+
+    Attributes:
+        ok: Whether everything adds up.
+        ledger: Id of the ledger.
+        name: What people call it.
+        database: Where it was read.
+        head: Last position that was looked at.
+        root: Root hash over all entries, recomputed, in hexadecimal.
+        since: Position after which entries were hashed and folded anew; 0 for all of them.
+        events: How many were read.
+        rehashed: How many entries were hashed anew.
+        rows: How many rows of read models were compared.
+        contents: How many stored contents were read again.
+        content_bytes: How many bytes that was.
+        checkpoints: Those that were given.
+        keys: Public key lines that were trusted.
+        seconds: How long it took.
+        findings: Everything that does not add up, in the order it was met.
+    """
+
+    ok: bool
+    ledger: str
+    name: str
+    database: str
+    head: int
+    root: str
+    since: int
+    events: int
+    rehashed: int
+    rows: int
+    contents: int
+    content_bytes: int
+    checkpoints: tuple[CheckpointResult, ...]
+    keys: tuple[str, ...]
+    seconds: float
+    findings: tuple[Finding, ...]
+
+
+_MOST = 300
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _MOST else f"{text[:_MOST]}… ({len(text):,} characters)"

@@ -1,0 +1,87 @@
+"""The report of an audit as one HTML page: no script, nothing from elsewhere, all text escaped."""
+
+from __future__ import annotations
+
+from html import escape
+
+import msgspec
+
+from ledger.auditing.findings import Report
+
+_STYLE = """
+body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
+h1{font-size:1.4rem}.ok{color:#166534}.bad{color:#b91c1c}
+table{border-collapse:collapse;width:100%;margin:1rem 0}
+td,th{border-bottom:1px solid #ddd;padding:.3rem .6rem;text-align:left;vertical-align:top}
+td{overflow-wrap:anywhere}code{font-size:.9em}
+"""
+
+
+def as_page(report: Report, *, told: str) -> str:
+    """Return the report as a page.
+
+    Args:
+        report: The outcome.
+        told: When it was made, for people.
+    """
+    verdict = "Everything adds up" if report.ok else f"{len(report.findings):,} findings"
+    facts = {
+        "ledger": f"{report.name} ({report.ledger})",
+        "database": report.database,
+        "made": told,
+        "events": f"{report.events:,}, of which {report.rehashed:,} hashed anew",
+        "last position": f"{report.head:,}",
+        "root hash": report.root,
+        "rows of read models": f"{report.rows:,}",
+        "contents": f"{report.contents:,} ({report.content_bytes:,} bytes)",
+        "trusted keys": "\n".join(report.keys) or "none",
+        "seconds": f"{report.seconds:,}",
+    }
+    return (
+        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
+        f"<title>Audit of {escape(report.name)}</title><style>{_STYLE}</style>\n"
+        f'<h1>Audit of {escape(report.name)}: <span class="{"ok" if report.ok else "bad"}">'
+        f"{verdict}</span></h1>\n"
+        + _table(("what", "value"), list(facts.items()))
+        + "<h2>Checkpoints</h2>\n"
+        + _table(
+            ("entries", "root hash", "met"),
+            [(f"{it.size:,}", it.root, "yes" if it.is_met else "no") for it in report.checkpoints],
+        )
+        + "<h2>Findings</h2>\n"
+        + _table(
+            ("kind", "position", "about", "expected", "found"),
+            [
+                (
+                    it.kind,
+                    "" if it.position is None else f"{it.position:,}",
+                    it.subject,
+                    _text(it.expected),
+                    _text(it.found),
+                )
+                for it in report.findings
+            ],
+        )
+        + "</html>\n"
+    )
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    if not rows:
+        return "<p>None.</p>\n"
+    head = "".join(f"<th>{escape(it)}</th>" for it in columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_visible(it)}</td>" for it in row) + "</tr>\n" for row in rows
+    )
+    return f"<table><tr>{head}</tr>\n{body}</table>\n"
+
+
+def _visible(text: str) -> str:
+    shown = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return escape(shown).replace("\n", "<br>")
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

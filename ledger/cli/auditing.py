@@ -1,0 +1,167 @@
+"""Verbs that read everything again: `audit`, `rebuild`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger.cli.group import json_option, verb
+
+if TYPE_CHECKING:
+    from ledger.auditing.findings import Report
+
+_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+_FAILED = 2
+
+
+@verb(
+    "audit",
+    examples=(
+        "metaledger audit",
+        "metaledger audit --checkpoint 2026-03.checkpoint --key ledger.pub --content",
+    ),
+)
+@click.option(
+    "--checkpoint",
+    type=_FILE,
+    multiple=True,
+    help="A checkpoint that was kept; several if you like.",
+)
+@click.option(
+    "--key", multiple=True, help="Public key line or a file of them; then no other is trusted."
+)
+@click.option("--since", metavar="POINT", help="Believe hashes and read models up to here: faster.")
+@click.option("--content", is_flag=True, help="Read stored contents again.")
+@click.option(
+    "--sample", type=click.FloatRange(0, 1, min_open=True), metavar="P", help="Share to read: 0.1"
+)
+@click.option("--html", type=click.Path(path_type=Path), help="Write a report to this file too.")
+@json_option
+def audit_verb(  # noqa: PLR0913 (its options)
+    *,
+    checkpoint: Sequence[Path],
+    key: Sequence[str],
+    since: str | None,
+    content: bool,
+    sample: float | None,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Read everything again and tell what does not add up; change nothing.
+
+    Every event is hashed anew and held against the rules and the checkpoints given; read models are
+    folded anew and compared. Ends with status 0 where all adds up, 1 with findings, 2 where it
+    could not be carried out.
+    """
+    from ledger.auditing.audit import audit  # noqa: PLC0415
+    from ledger.cli.output import error_line, print_json  # noqa: PLC0415
+    from ledger.cli.proving import keys_of, text_of  # noqa: PLC0415
+    from ledger.errors import LedgerError  # noqa: PLC0415
+
+    if sample is not None and not content:
+        raise click.UsageError("--sample belongs to --content")
+    try:
+        report = audit(
+            checkpoints=[text_of(path) for path in checkpoint],
+            keys=[line for given in key for line in keys_of(given)],
+            since=_position(since),
+            content=content,
+            sample=1.0 if sample is None else sample,
+        )
+        if html is not None:
+            _write_page(report, html)
+    except (LedgerError, OSError) as error:
+        click.echo(error_line(error), err=True, nl=False)
+        raise click.exceptions.Exit(_FAILED) from error
+    if as_json:
+        print_json(report)
+    else:
+        _tell(report)
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+
+
+def _position(since: str | None) -> int:
+    if since is None:
+        return 0
+    if since.isascii() and since.isdecimal():
+        return int(since)
+    from ledger import instance  # noqa: PLC0415
+    from ledger.points import resolve  # noqa: PLC0415
+
+    return resolve(instance.current(), since).position
+
+
+def _tell(report: Report) -> None:
+    import sys  # noqa: PLC0415
+
+    from ledger.cli.output import has_colours, print_pairs, shown  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    print_pairs(
+        [
+            ("ledger", f"{shown(report.name)} (id {report.ledger})"),
+            ("events", f"{report.events:,}, of which {report.rehashed:,} hashed anew"),
+            ("root", f"{report.root} over {report.head:,}"),
+            ("read models", f"{report.rows:,} rows compared"),
+            (
+                "contents",
+                f"{report.contents:,} read ({report.content_bytes:,} bytes)"
+                if report.contents
+                else None,
+            ),
+            *(
+                ("checkpoint", f"{it.size:,} entries: {'met' if it.is_met else 'NOT met'}")
+                for it in report.checkpoints
+            ),
+        ]
+    )
+    is_colourful = has_colours(sys.stdout)
+    for finding in report.findings:
+        sign = click.style("finding", fg="red") if is_colourful else "finding"
+        click.echo(f"{sign}  {shown(finding)}")
+    if report.ok:
+        say("success", f"everything adds up ({report.seconds:,} s)")
+    else:
+        say("warning", f"{len(report.findings):,} findings; stop writing, and keep a copy as it is")
+
+
+def _write_page(report: Report, path: Path) -> None:
+    from ledger import files  # noqa: PLC0415
+    from ledger.auditing.page import as_page  # noqa: PLC0415
+    from ledger.times import now_micros, to_datetime  # noqa: PLC0415
+
+    told = to_datetime(now_micros()).isoformat(sep=" ", timespec="seconds")
+    files.write_durably(path.absolute(), as_page(report, told=told).encode())
+
+
+@verb("rebuild", examples=("metaledger rebuild", "metaledger rebuild --json"))
+@json_option
+def rebuild_verb(*, as_json: bool) -> None:
+    """Make the read models anew from the log, and tell what was different.
+
+    Others can read and write meanwhile; writers wait at the end. The log is only read.
+    """
+    from ledger.cli.output import print_json, shown  # noqa: PLC0415
+    from ledger.rebuilding import rebuild  # noqa: PLC0415
+
+    done = rebuild()
+    if as_json:
+        print_json(done)
+        return
+    for table in done.unreadable:
+        click.echo(f"{table}: could not be read, and was replaced")
+    for each in done.differences:
+        key = ", ".join(f"{name} {value}" for name, value in each.key.items())
+        click.echo(
+            shown(
+                f"{each.table} {key}: was {each.found or 'missing'}, is {each.expected or 'gone'}"
+            )
+        )
+    click.echo(
+        f"{len(done.differences):,} differences; folded {done.events:,} events into {done.rows:,} "
+        f"rows in {done.seconds:,} s"
+    )

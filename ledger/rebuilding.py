@@ -1,0 +1,116 @@
+"""Read models made anew from the log, compared with those that are, and put in their place.
+
+1. They are folded into a shadow first, while others read and write.
+2. Then, under the append lock, the shadow catches up, is compared, and replaces the read models, in
+   one transaction: readers see the old ones until it ends, and the new ones after. If the process
+   dies, the old ones stay.
+3. The log is only read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger import instance
+from ledger.errors import CommandRejectedError
+from ledger.log.base import LogReader
+from ledger.progress import progress
+from projections.compare import Difference, compare
+from projections.fold import fold
+from projections.shadow import Shadow
+from projections.tables import TABLES
+
+if TYPE_CHECKING:
+    from projections.sql import SqlModels
+
+_BATCH = 5_000
+_STEP = 1_000
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild did.
+
+    Attributes:
+        events: How many were folded.
+        rows: How many rows the read models have now.
+        differences: What was not as the log says, before; all of it is mended.
+        unreadable: Tables that could not be read to be compared; they were replaced whole.
+        seconds: How long it took.
+    """
+
+    events: int
+    rows: int
+    differences: tuple[Difference, ...]
+    unreadable: tuple[str, ...]
+    seconds: float
+
+
+def rebuild() -> Rebuilt:
+    """Make the read models of the ledger in use anew, and return what was different.
+
+    Raises:
+        CorruptLogError: The log cannot be folded; the read models are as they were. Audit it.
+        StorageError: The database refused; the read models are as they were.
+    """
+    handler = instance.current().handler
+    if handler.is_batching:
+        raise CommandRejectedError("rebuild: end the open batch first")
+    began = time.monotonic()
+    with Shadow() as shadow:
+        with handler.reading() as session:
+            head = session.log.head()
+            with progress("folding", head) as step:
+                for position in _folded(session.log, shadow, after=0, until=head):
+                    if position % _STEP == 0:
+                        step(_STEP)
+        with handler.writing() as writing:
+            for position in _folded(writing.log, shadow, after=head, until=None):
+                head = position
+            models: SqlModels = writing.models  # type: ignore[assignment]
+            differences, unreadable = _compared(shadow, models)
+            rows = _replaced(shadow, models)
+    return Rebuilt(
+        events=int(head),
+        rows=rows,
+        differences=tuple(differences),
+        unreadable=tuple(unreadable),
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) -> Iterator[Any]:
+    for recorded in log.read(after=after, until=until):
+        shadow.apply(recorded.position, fold(recorded))
+        yield recorded.position
+
+
+def _compared(shadow: Shadow, models: SqlModels) -> tuple[list[Difference], list[str]]:
+    differences: list[Difference] = []
+    unreadable = []
+    for table in TABLES:
+        try:
+            differences += compare(table, shadow.models.rows(table), models.rows(table))
+        except Exception:  # noqa: BLE001 (a damaged table is one more reason to replace it)
+            unreadable.append(table)
+    return differences, unreadable
+
+
+def _replaced(shadow: Shadow, models: SqlModels) -> int:
+    """Put the shadow in the place of the read models, and return how many rows that is."""
+    models.drop()
+    models.create(indexes=False)
+    count = 0
+    for table, described in TABLES.items():
+        rows = shadow.models.rows(table)
+        while batch := list(islice(rows, _BATCH)):
+            models.load(
+                table, [dict(zip(described.column_names, row, strict=True)) for row in batch]
+            )
+            count += len(batch)
+    models.create_indexes()
+    return count

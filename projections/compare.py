@@ -1,0 +1,109 @@
+"""Read models compared row by row: those that are, and those that the log gives.
+
+Both sides come in the order of their key, so that two tables of any size are compared in one pass
+and none is held in memory. Values are compared as they are stored, kinds included.
+"""
+
+# ruff: noqa: S608 (statements are made of names of our own)
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from projections.sql_dialect import quoted
+from projections.tables import TABLES
+
+Rows = Iterator[tuple[Any, ...]]
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that is not as the log says.
+
+    Attributes:
+        table: Its table.
+        key: Values of its key, and the position it holds from.
+        expected: Columns that differ, as the log gives them; None where no row should be.
+        found: The same columns as they are; None where the row is missing.
+    """
+
+    table: str
+    key: dict[str, Any]
+    expected: dict[str, Any] | None
+    found: dict[str, Any] | None
+
+
+def rows_statement(table: str) -> str:
+    """Return the question for all rows of a table, of all times, in the order of their key."""
+    described = TABLES[table]
+    columns = ", ".join(map(quoted, described.column_names))
+    order = ", ".join(map(quoted, (*described.key, "from_position")))
+    return f"SELECT {columns} FROM {quoted(table)} ORDER BY {order}"
+
+
+def compare(table: str, expected: Rows, found: Rows) -> Iterator[Difference]:
+    """Yield the differences between two sides of a table, both in the order of the key."""
+    names = TABLES[table].column_names
+    places = [names.index(name) for name in (*TABLES[table].key, "from_position")]
+
+    def key(row: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(_sortable(row[place]) for place in places)
+
+    left, right = next(expected, None), next(found, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and key(left) < key(right)):
+            yield _difference(table, left, None)
+            left = next(expected, None)
+        elif left is None or key(right) < key(left):
+            yield _difference(table, None, right)
+            right = next(found, None)
+        else:
+            if not _is_same(left, right):
+                yield _difference(table, left, right)
+            left, right = next(expected, None), next(found, None)
+
+
+def _is_same(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
+    return left == right and list(map(type, left)) == list(map(type, right))
+
+
+def _sortable(value: Any) -> tuple[int, Any]:
+    """Return a value such that any two compare: missing, numbers, text, bytes."""
+    if value is None:
+        return 0, 0
+    if isinstance(value, int | float):
+        return 1, value
+    return (3 if type(value) is bytes else 2), value
+
+
+def _difference(
+    table: str, expected: tuple[Any, ...] | None, found: tuple[Any, ...] | None
+) -> Difference:
+    described = TABLES[table]
+    names = described.column_names
+    row = expected if expected is not None else found
+    assert row is not None  # noqa: S101 (one side has it)
+    values = dict(zip(names, map(_plain, row), strict=True))
+    if expected is None or found is None:
+        differing: list[str] = list(names)
+    else:
+        differing = [
+            name
+            for name, one, other in zip(names, expected, found, strict=True)
+            if one != other or type(one) is not type(other)
+        ]
+    pick: Callable[[tuple[Any, ...] | None], dict[str, Any] | None] = lambda side: (  # noqa: E731
+        None if side is None else {name: _plain(side[names.index(name)]) for name in differing}
+    )
+    return Difference(
+        table=table,
+        key={name: values[name] for name in (*described.key, "from_position")},
+        expected=pick(expected),
+        found=pick(found),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger import core, errors
     from ledger.api import batch, finish, head, save, track
+    from ledger.auditing.audit import audit
     from ledger.checkpoints import checkpoint, prove
     from ledger.initialize import initialize as init
     from ledger.instance import close, connect
@@ -37,6 +38,7 @@ _DOOR = {
     "Transform": ("ledger.registries.transform", "Transform"),
     "ULabel": ("ledger.registries.ulabel", "ULabel"),
     "as_of": ("ledger.views", "as_of"),
+    "audit": ("ledger.auditing.audit", "audit"),
     "batch": ("ledger.api", "batch"),
     "checkpoint": ("ledger.checkpoints", "checkpoint"),
     "close": ("ledger.instance", "close"),
@@ -68,6 +70,7 @@ __all__ = [
     "ULabel",
     "__version__",
     "as_of",
+    "audit",
     "batch",
     "checkpoint",
     "close",

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
@@ -20,6 +20,7 @@ import msgspec
 from ledger.errors import NameTakenError
 from ledger.schema import LIVE
 from projections import sql_tables
+from projections.compare import rows_statement
 from projections.fold import Amended, Change, Closed, Opened
 from projections.lineage import as_links, links_statement, reach_statement
 from projections.resolve import check, readable, registry_of, require_columns
@@ -77,6 +78,21 @@ class SqlModels(WritableModels):
         """Remove every table that exists, with its indexes."""
         for statement in sql_tables.drop_tables():
             self._executor.execute(statement, ())
+
+    def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Yield all rows of a table, of all times, in the order of their key.
+
+        Values are as the database gives them, except that what can be a boolean is one.
+        """
+        booleans = [it.kind == "boolean" for it in TABLES[table].columns] + [False, False]
+        for row in self._all_rows(rows_statement(table)):
+            yield tuple(
+                bool(value) if is_boolean and value in {0, 1} else value
+                for value, is_boolean in zip(row, booleans, strict=True)
+            )
+
+    def _all_rows(self, statement: str) -> Iterable[Any]:
+        return self._ask(Fragment(statement))
 
     def find(
         self, table: str, *, at: int | None = None, ever: bool = False, **equals: object

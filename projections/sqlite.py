@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from projections.sql import SqlModels
@@ -84,6 +84,10 @@ class SqliteModels(SqlModels):
     """
 
     dialect = SQLITE
+
+    def _all_rows(self, statement: str) -> Iterable[Any]:
+        # One after the other: all at once may be more than there is memory.
+        return self._executor.execute(statement, ())  # type: ignore[return-value]
 
 
 def register_functions(connection: sqlite3.Connection) -> None:

@@ -41,6 +41,8 @@ _VERBS = {
     "key": ("ledger.cli.proving", "Show, make or change the key that signs."),
     "prove": ("ledger.cli.proving", "Prove that an entry is in the log."),
     "verify": ("ledger.cli.proving", "Verify a proof, without any ledger."),
+    "audit": ("ledger.cli.auditing", "Read everything again; tell what does not add up."),
+    "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
     "doctor": ("ledger.cli.upkeep", "Look for what is not as it should be."),
     "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
     "completion": ("ledger.cli.shell", "Print what makes a shell complete commands."),

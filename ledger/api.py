@@ -62,7 +62,8 @@ def finish() -> None:
 def batch() -> Iterator[None]:
     """Group every save in the block into one transaction: all of it is recorded, or nothing.
 
-    It costs one commit, and holds the append lock for the whole block: other writers wait.
+    It costs one commit. From its first effect on it holds the append lock: other writers wait until
+    the block ends. A block without effect locks nothing.
     """
     with instance.current().handler.batch():
         yield

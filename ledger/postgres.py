@@ -12,9 +12,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledger.database import FORMAT, Database, Session, SqliteDatabase, WriteSession, refold
 from ledger.database_url import DatabaseUrl
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ledger.log.postgres_connections import Datastore, Transaction
     from projections.postgres import PostgresModels
 
+T = TypeVar("T")
 Opened = tuple[int, "Datastore", "Recorder"]
 
 
@@ -96,19 +97,35 @@ class PostgresDatabase(Database):
         """Lend log and read models for reading."""
         from ledger.log.postgres import PostgresReader  # noqa: PLC0415
 
-        store, _ = self._open()
-        with store.reading() as connection:
+        with ExitStack() as stack:
+            connection, _ = self._enter(stack, lambda store: store.reading())
             yield Session(PostgresReader(connection), _models(connection))
 
     @contextmanager
     def write(self) -> Iterator[WriteSession]:
         """Lend log and read models for appending; durable at the end, undone if it raises."""
-        store, recorder = self._open()
-        with store.appending() as transaction:
+        with ExitStack() as stack:
+            transaction, recorder = self._enter(stack, lambda store: store.appending())
             self._require_ours(transaction)
             yield WriteSession(
                 self._appender(transaction, recorder), _models(transaction.connection)
             )
+
+    def _enter(
+        self, stack: ExitStack, begin: Callable[[Datastore], AbstractContextManager[T]]
+    ) -> tuple[T, Recorder]:
+        """Begin something on the open connections, again where they were closed meanwhile."""
+        while True:
+            store, recorder = self._open()
+            try:
+                return stack.enter_context(begin(store)), recorder
+            except StorageError:
+                # Another thread has given the connections back; the next look opens new ones.
+                if not store.is_closed or self._is_open(store):
+                    raise
+
+    def _is_open(self, store: Datastore) -> bool:
+        return self._opened is not None and self._opened[1] is store
 
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
@@ -157,9 +174,9 @@ class PostgresDatabase(Database):
     def close(self) -> None:
         """Give connections back; the ledger can be opened again."""
         with self._opening:
-            if self._opened is not None and self._opened[0] == os.getpid():
-                self._opened[1].close()
-            self._opened = None
+            opened, self._opened = self._opened, None
+            if opened is not None and opened[0] == os.getpid():
+                opened[1].close()
 
     def _open(self) -> tuple[Datastore, Recorder]:
         opened = self._opened

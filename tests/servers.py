@@ -150,11 +150,12 @@ class PostgresServer:
 
 
 class Wire:
-    """A way to a server on which an answer can be lost, and the connection with it."""
+    """A way to a server on which a message can be lost, and the connection with it."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._lost_after: bytes | None = None
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self._lost: bytes | None = None
+        self._arrives = True
         self.n_lost = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
@@ -162,7 +163,11 @@ class Wire:
 
     def lose_the_answer_to(self, words: bytes) -> None:
         """Cut the next connection that says these words, once the server has answered them."""
-        self._lost_after = words
+        self._lost, self._arrives = words, True
+
+    def lose(self, words: bytes) -> None:
+        """Cut the next connection that says these words, before the server hears them."""
+        self._lost, self._arrives = words, False
 
     def close(self) -> None:
         self._listener.close()
@@ -173,24 +178,35 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._target))
-            is_lost = Event()
-            for ends, is_client in (((client, server), True), ((server, client), False)):
-                told = {"is_client": is_client, "is_lost": is_lost}
-                Thread(target=self._carry, args=ends, kwargs=told, daemon=True).start()
+            server = socket.create_connection(("127.0.0.1", self.target))
+            is_said = Event()
+            for carry in (self._to_server, self._to_client):
+                Thread(target=carry, args=(client, server, is_said), daemon=True).start()
 
-    def _carry(
-        self, source: socket.socket, sink: socket.socket, *, is_client: bool, is_lost: Event
-    ) -> None:
+    def _to_server(self, client: socket.socket, server: socket.socket, is_said: Event) -> None:
         with suppress(OSError):
-            while data := source.recv(65536):
-                if is_client and self._lost_after is not None and self._lost_after in data:
-                    self._lost_after = None
-                    is_lost.set()
-                elif not is_client and is_lost.is_set():
+            while data := client.recv(65536):
+                if self._lost is not None and self._lost in data:
+                    self._lost = None
+                    if not self._arrives:
+                        self.n_lost += 1
+                        break
+                    is_said.set()
+                server.sendall(data)
+        _cut(client, server)
+
+    def _to_client(self, client: socket.socket, server: socket.socket, is_said: Event) -> None:
+        with suppress(OSError):
+            while data := server.recv(65536):
+                if is_said.is_set():
                     self.n_lost += 1
                     break
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                client.sendall(data)
+        _cut(client, server)
+
+
+def _cut(*ends: socket.socket) -> None:
+    for end in ends:
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+        end.close()

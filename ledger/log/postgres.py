@@ -31,7 +31,7 @@ from ledger.log.base import Appender, LogReader
 from ledger.log.entry import Entry, Envelope, entry_without_command
 from ledger.log.postgres_connections import Datastore, Transaction
 from ledger.log.postgres_errors import explain, said, translated
-from ledger.log.postgres_schema import TABLES, create_append_lock, create_schema, guards
+from ledger.log.postgres_schema import TABLES, create_guards, create_schema
 
 PORTION_ROWS, PORTION_BYTES = 1_000, 256 * 1024
 
@@ -84,9 +84,9 @@ class Recorder(PostgresApplicationRecorder):
         """Make the framework's table, ours, what guards both, and the append lock."""
         for composed in self.sql_create_statements:
             connection.execute(composed)
-        for statement in (*TABLES, *guards()):
+        for statement in TABLES:
             connection.execute(statement.encode())
-        create_append_lock(connection, self.datastore.schema)
+        create_guards(connection, self.datastore.schema)
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any

@@ -23,7 +23,7 @@ import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
+from psycopg.pq import ConnStatus, TransactionStatus
 from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import PoolTimeout
@@ -36,6 +36,7 @@ from ledger.log.postgres_errors import is_broken, said, translated
 PATIENCE = 60.0  # seconds a writer waits for the others, and everybody for a server that restarts
 CONNECT_TIMEOUT = 10  # seconds until an address counts as dead, unless the URL says otherwise
 MOST_CONNECTIONS = 16  # of one process; writers are one at a time
+_SLICE = 0.5  # seconds for which the pool is asked at a time
 _PAUSE = 0.1  # seconds between attempts to reach a server that restarts
 
 
@@ -54,15 +55,17 @@ class _Pool(ConnectionPool[Connection[DictRow]]):
         return connection
 
 
-def _look(connection: Connection[Any]) -> None:
-    """Raise if the server has closed a connection meanwhile; costs no round trip."""
+def _is_alive(connection: Connection[Any]) -> bool:
+    """Return whether the server has not closed a connection meanwhile; costs no round trip."""
     watch = select.poll()
     watch.register(connection.pgconn.socket, select.POLLIN)
-    if watch.poll(0):
-        connection.pgconn.consume_input()
-        if connection.pgconn.status != psycopg.pq.ConnStatus.OK:
-            connection.close()
-            raise psycopg.OperationalError("the server closed the connection")
+    try:
+        # First comes what the server had to say, then the end: read until nothing is left.
+        while connection.pgconn.status == ConnStatus.OK and watch.poll(0):
+            connection.pgconn.consume_input()
+    except psycopg.Error:
+        return False
+    return connection.pgconn.status == ConnStatus.OK
 
 
 class Transaction:
@@ -87,7 +90,7 @@ class Transaction:
 class Datastore(PostgresDatastore):
     """eventsourcing's datastore over connections made from a URL."""
 
-    def __init__(self, url: DatabaseUrl, *, lock_timeout: float = PATIENCE) -> None:
+    def __init__(self, url: DatabaseUrl, *, lock_timeout: float | None = None) -> None:
         """Open nothing yet.
 
         Raises:
@@ -100,8 +103,9 @@ class Datastore(PostgresDatastore):
         # The framework's own pool is never opened; ours takes its place.
         super().__init__("", "", "", "", "", schema=url.schema, enable_db_functions=False)
         self.url = url
-        self.patience = lock_timeout
+        self.patience = PATIENCE if lock_timeout is None else lock_timeout
         self._writing = threading.Lock()
+        self.is_closed = False
         self.options = _options(url)
         self._own_pool = self.pool = _Pool(
             url.text,
@@ -111,8 +115,6 @@ class Datastore(PostgresDatastore):
             max_size=MOST_CONNECTIONS,
             open=False,
             configure=self._configured(),
-            check=_look,
-            timeout=PATIENCE,
             name=f"ledger {url.schema}",
             num_workers=1,
         )
@@ -130,6 +132,11 @@ class Datastore(PostgresDatastore):
                 connection.close()
                 raise
             return connection
+
+    def close(self) -> None:
+        """Close what is idle now, and what is lent as it comes back; lend nothing any more."""
+        self.is_closed = True
+        super().close()
 
     @contextmanager
     def reading(self) -> Iterator[Connection[DictRow]]:
@@ -228,7 +235,7 @@ class Datastore(PostgresDatastore):
                     ((form, read_models),) = cursor.fetchall()
                 except psycopg.Error as error:
                     # A server that restarted leaves connections behind that look well.
-                    if not is_last and is_broken(error) and not isinstance(error, PoolTimeout):
+                    if not is_last and is_broken(error):
                         connection.close()
                         continue
                     raise
@@ -237,17 +244,29 @@ class Datastore(PostgresDatastore):
 
     @contextmanager
     def _lent(self) -> Iterator[Connection[DictRow]]:
-        self.pool.open()
-        try:
-            connection = self.pool.getconn()
-        except PoolTimeout as error:
-            if self._own_pool.last_error is None:
-                raise
-            raise psycopg.OperationalError(said(self._own_pool.last_error)) from error
+        pool = self._own_pool
+        connection = self._borrowed(pool)
         try:
             yield connection
         finally:
-            self.pool.putconn(connection)
+            pool.putconn(connection)
+
+    def _borrowed(self, pool: _Pool) -> Connection[DictRow]:
+        deadline = time.monotonic() + self.patience
+        while True:
+            try:
+                pool.open()
+                connection = pool.getconn(timeout=_SLICE)
+            except PoolTimeout as error:
+                # Who asks a pool that is being closed at this moment is never answered by it.
+                if self.is_closed or time.monotonic() > deadline:
+                    reason = "it is closed" if self.is_closed else said(pool.last_error or error)
+                    raise psycopg.OperationalError(reason) from error
+                continue
+            if _is_alive(connection):
+                return connection
+            connection.close()
+            pool.putconn(connection)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -31,7 +31,8 @@ _BY_CODE = {
     "53300": "the server has no connection left; close others, or raise its max_connections",
     "42501": f"the user lacks the right to do this; {NOTHING}, grant it the ledger's writer or "
     "reader role",
-    "42P01": "a table of the ledger is missing; see that the URL names the right schema",
+    "42P01": "a table of the ledger is not there, or not for this user; see that the URL names the "
+    "right schema, and that the user has the ledger's writer or reader role",
     "42883": "a function of the ledger is missing; see that the URL names the right schema",
     "3F000": "the schema does not exist; see that the URL names the right one",
     "40001": f"another transaction came in between; {NOTHING}, try again",

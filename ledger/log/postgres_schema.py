@@ -50,10 +50,8 @@ END $$"""
 # A volatile function sees the rows that its own statement has inserted so far.
 _REFUSE_GAP = """CREATE FUNCTION refuse_gap() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
-    expected bigint;
+    expected CONSTANT bigint := (SELECT coalesce(max(position), 0) + 1 FROM {schema}.entries);
 BEGIN
-    EXECUTE format('SELECT coalesce(max(position), 0) + 1 FROM %I.entries', TG_TABLE_SCHEMA)
-        INTO expected;
     IF NEW.position <> expected THEN
         RAISE EXCEPTION 'the log is dense: position % follows, not %', expected, NEW.position
             USING ERRCODE = 'restrict_violation';
@@ -72,15 +70,20 @@ BEGIN
 END $$"""
 
 
-def guards() -> list[str]:
-    """Return the statements that make the triggers."""
-    made = [_REFUSE, _REFUSE_GAP]
+def create_guards(connection: Connection[Any], schema: str) -> None:
+    """Make the triggers, and the function that takes the append lock."""
+    name = Identifier(schema)
+    connection.execute(_REFUSE)
+    connection.execute(SQL(_REFUSE_GAP).format(schema=name))
+    connection.execute(SQL(_APPEND_LOCK).format(schema=name))
+    connection.execute("REVOKE ALL ON FUNCTION append_lock() FROM PUBLIC")
+    statements = _trigger("entries", "INSERT", "ROW", "refuse_gap")
     for table in LOG_TABLES:
-        made += _trigger(table, "UPDATE", "ROW", "refuse")
-        made += _trigger(table, "DELETE", "ROW", "refuse")
-        made += _trigger(table, "TRUNCATE", "STATEMENT", "refuse")
-    made += _trigger("entries", "INSERT", "ROW", "refuse_gap")
-    return made
+        statements += _trigger(table, "UPDATE", "ROW", "refuse")
+        statements += _trigger(table, "DELETE", "ROW", "refuse")
+        statements += _trigger(table, "TRUNCATE", "STATEMENT", "refuse")
+    for statement in statements:
+        connection.execute(statement.encode())
 
 
 def _trigger(table: str, verb: str, level: str, function: str) -> list[str]:
@@ -90,12 +93,6 @@ def _trigger(table: str, verb: str, level: str, function: str) -> list[str]:
         f"CREATE TRIGGER {name} {what}",
         f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
     ]
-
-
-def create_append_lock(connection: Connection[Any], schema: str) -> None:
-    """Make the function that takes the append lock."""
-    connection.execute(SQL(_APPEND_LOCK).format(schema=Identifier(schema)))
-    connection.execute("REVOKE ALL ON FUNCTION append_lock() FROM PUBLIC")
 
 
 def role(schema: str, kind: str) -> str:

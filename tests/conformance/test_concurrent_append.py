@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
+from ledger.database_url import parse
 from ledger.events import Draft, RecordCreated
 from ledger.ids import command_id, stream_id, uid
-from ledger.log.sqlite import Recorder, SqliteAppender, SqliteReader
-from ledger.log.sqlite_connections import Datastore
+from ledger.log import postgres, postgres_connections, sqlite, sqlite_connections
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-WRITERS, APPENDS = 4, 50
+    from ledger.log.base import Appender, LogReader
+
+PROCESSES, THREADS, APPENDS = 4, 2, 50
+WRITERS = PROCESSES * THREADS
 ROUND = 10  # appends after which the writers wait for each other, so that none runs ahead
-TIMEOUT = 120  # seconds; only a writer that hangs takes so long
+TIMEOUT = 240  # seconds; only a writer that hangs takes so long
 SHARED = stream_id(["shared"])
 
 spawn = multiprocessing.get_context("spawn")
@@ -26,7 +33,49 @@ def clock() -> int:
     return time.time_ns() // 1_000
 
 
-def append(store: Datastore, recorder: Recorder, writer: int, number: int) -> list[int]:
+class OnSqlite:
+    """A log in a file."""
+
+    def __init__(self, path: str) -> None:
+        self.store = sqlite_connections.Datastore(path)
+        self.recorder = sqlite.Recorder(self.store)
+
+    @contextmanager
+    def write(self) -> Iterator[Appender]:
+        with self.store.connection(write=True) as connection:
+            yield sqlite.SqliteAppender(connection, self.recorder, clock)
+
+    @contextmanager
+    def read(self) -> Iterator[LogReader]:
+        with self.store.connection(write=False) as connection:
+            yield sqlite.SqliteReader(connection)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+class OnPostgres:
+    """A log on a server."""
+
+    def __init__(self, url: str) -> None:
+        self.store = postgres_connections.Datastore(parse(url))
+        self.recorder = postgres.Recorder(self.store)
+
+    @contextmanager
+    def write(self) -> Iterator[Appender]:
+        with self.store.appending() as transaction:
+            yield postgres.PostgresAppender(transaction, self.recorder, None)
+
+    @contextmanager
+    def read(self) -> Iterator[LogReader]:
+        with self.store.reading() as connection:
+            yield postgres.PostgresReader(connection)
+
+    def close(self) -> None:
+        self.store.close()
+
+
+def append(log: OnSqlite | OnPostgres, writer: int, number: int) -> list[int]:
     """Append an event to the writer's own stream and one to the stream of all."""
     identity = ["create", "ulabel", f"label {number} of {writer}", 1]
     event = RecordCreated(
@@ -39,68 +88,78 @@ def append(store: Datastore, recorder: Recorder, writer: int, number: int) -> li
         fields={"name": identity[2]},
     )
     drafts = [Draft(stream=stream, event=event) for stream in (stream_id([writer]), SHARED)]
-    with store.connection(write=True) as connection:
-        recorded = SqliteAppender(connection, recorder, clock).append(command_id(identity), drafts)
-    return [it.position for it in recorded]
+    with log.write() as appender:
+        return [it.position for it in appender.append(command_id(identity), drafts)]
 
 
-def write(path: str, writer: int, ready, results) -> None:
-    """Run in a process of its own: append, and tell which positions were acknowledged."""
-    store = Datastore(path)
-    recorder = Recorder(store)
-    acknowledged = []
-    for number in range(APPENDS):
-        if number % ROUND == 0:
-            ready.wait(TIMEOUT)
-        acknowledged.append(append(store, recorder, writer, number))
-    store.close()
-    results.put((writer, acknowledged))
+def write(kind: type[OnSqlite | OnPostgres], where: str, process: int, ready, results) -> None:
+    """Run in a process of its own: append from threads, and tell what was acknowledged."""
+
+    def as_writer(thread: int) -> tuple[int, list[list[int]]]:
+        writer, acknowledged = process * THREADS + thread, []
+        for number in range(APPENDS):
+            if number % ROUND == 0:
+                ready.wait(TIMEOUT)
+            acknowledged.append(append(log, writer, number))
+        return writer, acknowledged
+
+    with closing(kind(where)) as log, ThreadPoolExecutor(THREADS) as threads:
+        results.put(dict(threads.map(as_writer, range(THREADS))))
 
 
-def tail(store: Datastore, until: int, writers) -> list[int]:
-    """Read on from a bookmark, as a projection does, until `until` was seen or a writer failed."""
+def tail(log: OnSqlite | OnPostgres, until: int) -> list[int]:
+    """Read on from a bookmark, as a projection does, until `until` was seen."""
     seen: list[int] = []
     deadline = time.monotonic() + TIMEOUT
     while (not seen or seen[-1] < until) and time.monotonic() < deadline:
-        assert not any(process.exitcode for process in writers)
-        with store.connection(write=False) as connection:
+        with log.read() as reader:
             after = seen[-1] if seen else 0
-            seen += [it.position for it in SqliteReader(connection).read(after=after)]
+            seen += [it.position for it in reader.read(after=after)]
     return seen
 
 
-def test_four_processes_lose_nothing_and_a_reader_misses_nothing(tmp_path: Path):
-    path = str(tmp_path / "log.sqlite3")
-    store = Datastore(path)
-    Recorder(store).create_table()
+@pytest.fixture(params=[OnSqlite, OnPostgres])
+def place(request, tmp_path):
+    """A kind of log, and where one is."""
+    on_server = request.param is OnPostgres
+    where = str(request.getfixturevalue("postgres") if on_server else tmp_path / "log.sqlite3")
+    with closing(request.param(where)) as log:
+        log.recorder.create_table()
+    return request.param, where
+
+
+def test_eight_writers_lose_nothing_and_a_reader_misses_nothing(place):
+    kind, where = place
     ready, results = spawn.Barrier(WRITERS), spawn.Queue()
-    writers = [
-        # A daemon: if the test fails, it does not wait for the others.
-        spawn.Process(target=write, args=(path, writer, ready, results), daemon=True)
-        for writer in range(WRITERS)
+    processes = [
+        spawn.Process(target=write, args=(kind, where, process, ready, results))
+        for process in range(PROCESSES)
     ]
-    for process in writers:
+    for process in processes:
         process.start()
 
     total = WRITERS * APPENDS * 2
-    seen = tail(store, total, writers)
-    acknowledged = dict(results.get(timeout=TIMEOUT) for _ in writers)
-    for process in writers:
-        process.join(TIMEOUT)
-        assert process.exitcode == 0
+    with closing(kind(where)) as log:
+        seen = tail(log, total)
+        acknowledged = {}
+        for _ in processes:
+            acknowledged |= results.get(timeout=TIMEOUT)
+        for process in processes:
+            process.join(TIMEOUT)
+            assert process.exitcode == 0
 
-    assert seen == list(range(1, total + 1))
-    with store.connection(write=False) as connection:
-        log = SqliteReader(connection)
-        recorded = list(log.read())
-        assert [it.position for it in recorded] == seen
-        times = [it.recorded_at for it in recorded]
-        assert times == sorted(set(times))
-        assert [it.version for it in log.stream(SHARED)] == list(range(1, WRITERS * APPENDS + 1))
-        for writer, pairs in acknowledged.items():
-            own = log.stream(stream_id([writer]))
-            assert [it.version for it in own] == list(range(1, APPENDS + 1))
-            assert [it.event.actor for it in own] == [f"writer {writer}"] * APPENDS
-            # The two events of one append stand side by side, whoever else wrote meanwhile.
-            assert [[it.position, it.position + 1] for it in own] == pairs
-    store.close()
+        assert seen == list(range(1, total + 1))
+        with log.read() as reader:
+            recorded = list(reader.read())
+            assert [it.position for it in recorded] == seen
+            times = [it.recorded_at for it in recorded]
+            assert times == sorted(set(times))
+            shared = [it.version for it in reader.stream(SHARED)]
+            assert shared == list(range(1, WRITERS * APPENDS + 1))
+            for writer, pairs in acknowledged.items():
+                own = reader.stream(stream_id([writer]))
+                assert [it.version for it in own] == list(range(1, APPENDS + 1))
+                assert [it.event.actor for it in own] == [f"writer {writer}"] * APPENDS
+                # The two events of one append stand side by side, whoever else wrote meanwhile.
+                assert [[it.position, it.position + 1] for it in own] == pairs
+            assert sorted(acknowledged) == list(range(WRITERS))

@@ -43,6 +43,7 @@ HEAVY = (
     "fsspec",
     "numpy",
     "pandas",
+    "psycopg",
     "pyarrow",
     "rapidfuzz",
     "rich",

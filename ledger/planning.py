@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
+from types import TracebackType
 from typing import Any, BinaryIO
 
 import msgspec
@@ -23,9 +24,10 @@ from ledger import instance
 from ledger.content.hashing import HashedContent
 from ledger.content.store import Contents, ContentStore, StoredItem
 from ledger.errors import InvalidValueError, MissingFileError
-from ledger.happenings import Happening, Which, happenings, summary
+from ledger.happenings import Happening, Which, happenings
 from ledger.instance import Ledger
 from ledger.listing import Listing
+from ledger.locate import VARIABLE
 from ledger.tracking.context import context
 
 
@@ -51,6 +53,7 @@ class Plan(Listing[Happening]):
     Attributes:
         contents: What would be copied into the storage.
         similar_names: New names that resemble ones that exist: perhaps typos.
+        error: Why a script that was planned ended early; None where it did not.
     """
 
     _title = "Plan"
@@ -59,6 +62,7 @@ class Plan(Listing[Happening]):
         super().__init__([])
         self.contents: list[PlannedContent] = []
         self.similar_names: list[SimilarName] = []
+        self.error: str | None = None
 
     @property
     def events(self) -> list[Happening]:
@@ -82,7 +86,7 @@ class Plan(Listing[Happening]):
                 "type": event.type,
                 "registry": event.registry,
                 "uid": event.uid,
-                "what": summary(event),
+                "what": event.summary,
             }
             for event in self
         ]
@@ -94,6 +98,7 @@ class Plan(Listing[Happening]):
             "events": [event.as_json() for event in self],
             "contents": [msgspec.to_builtins(content) for content in self.contents],
             "similar_names": [msgspec.to_builtins(similar) for similar in self.similar_names],
+            "error": self.error,
         }
 
     def _fill(self, ledger: PlanLedger) -> None:
@@ -216,7 +221,7 @@ def plan() -> Iterator[Plan]:
     folder = Path(tempfile.mkdtemp(prefix="metaledger-plan-"))
     planning = PlanLedger(real, folder)
     try:
-        with instance.standing_in(planning):
+        with instance.standing_in(planning), _hidden_from_programs(folder):
             try:
                 yield result
             finally:
@@ -227,28 +232,81 @@ def plan() -> Iterator[Plan]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def _hidden_from_programs(folder: Path) -> Iterator[None]:
+    """Have programs that the block starts find no ledger: they would record for real."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(folder / "a plan records nothing")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
+
+
 def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> Plan:
     """Run a script as `python path arguments` would, and return what it would record.
 
-    Its side effects do happen; what it prints goes to standard error.
+    Its side effects do happen; what it prints, and what programs that it starts print, goes to
+    standard error. Those programs find no ledger, so that they record nothing either. Where the
+    script fails, the plan ends there and `error` tells why.
 
     Raises:
         MissingFileError: There is no such script.
-        SystemExit: The script ended itself with a status other than 0.
+        InvalidValueError: It is a notebook.
     """
     script = Path(path)
     if not script.is_file():
         raise MissingFileError(f"plan {script}: there is no such script")
+    if script.suffix == ".ipynb":
+        raise InvalidValueError(
+            f"plan {script}: expected a script, got a notebook; use 'with ln.plan():' in its cells"
+        )
     argv, folder = sys.argv, sys.path[:]
     sys.argv = [os.fspath(path), *arguments]
     sys.path.insert(0, str(script.resolve().parent))
+    error = None
     try:
-        with plan() as result, redirect_stdout(sys.stderr):
+        with plan() as result, _unheard_by_standard_output():
             try:
                 runpy.run_path(os.fspath(path), run_name="__main__")
-            except SystemExit as error:
-                if error.code not in (None, 0):
-                    raise
+            except SystemExit as end:
+                if end.code not in (None, 0):
+                    error = f"the script ended with exit status {end.code}"
+            except Exception as raised:  # noqa: BLE001 (whatever a script raises)
+                # As if it ended the process: it is told, and the run in hand has failed.
+                sys.excepthook(type(raised), raised, _from(os.fspath(path), raised))
+                error = f"the script raised {type(raised).__name__}: {raised}"
     finally:
         sys.argv, sys.path = argv, folder
+    result.error = error
     return result
+
+
+def _from(path: str, raised: BaseException) -> TracebackType | None:
+    """Return the traceback of what a script raised, from its own first line on."""
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != path:
+        trace = trace.tb_next
+    return trace or raised.__traceback__
+
+
+@contextmanager
+def _unheard_by_standard_output() -> Iterator[None]:
+    """Send what the block prints, and what programs that it starts print, to standard error."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed: nothing can be printed there
+        kept = None
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)

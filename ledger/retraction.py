@@ -61,8 +61,14 @@ def _text(record: Record, row: Row) -> str:
     by = f"by {row['actor']} at {short_time(row['retracted_at'])}: {row['reason']}"
     if row["uid"] == record.uid:
         return f"{subject} was retracted {by}"
-    what = REGISTRIES[row["registry"]].title
-    return f"{subject} was made of {what} {row['uid']}, which was retracted {by}"
+    what = f"{REGISTRIES[row['registry']].title} {_called(_row_of(record, row))}"
+    return f"{subject} was made of {what}, which was retracted {by}"
+
+
+def _row_of(record: Record, row: Row) -> Row:
+    with record._source.ledger.handler.reading() as session:  # noqa: SLF001 (as above)
+        found: Row = session.models.find(row["registry"], uid=row["uid"])[0]
+    return found
 
 
 def _called(row: Row) -> str:

@@ -9,6 +9,7 @@ import click
 
 from ledger.cli.finding import Uid
 from ledger.cli.group import Group, json_option, verb
+from ledger.cli.moment import as_of_option, source_at
 from ledger.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -116,8 +117,9 @@ def _label(name: str) -> ULabel:
 @verb("get", examples=("metaledger get Z8ZRoI", "metaledger get Z8ZRoI results/"))
 @click.argument("uid", type=Uid("artifact"))
 @click.argument("destination", metavar="[DEST]", default=".", type=click.Path())
+@as_of_option
 @json_option
-def get_verb(uid: str, destination: str, *, as_json: bool) -> None:
+def get_verb(uid: str, destination: str, *, as_of: str | None, as_json: bool) -> None:
     """Copy the content of the artifact with this UID to DEST, and print the path.
 
     Every byte is compared with what was registered; nothing is overwritten. DEST is a path that
@@ -126,9 +128,12 @@ def get_verb(uid: str, destination: str, *, as_json: bool) -> None:
     from ledger import instance  # noqa: PLC0415
     from ledger.cli.output import print_json, shown  # noqa: PLC0415
     from ledger.registries.artifact import Artifact  # noqa: PLC0415
+    from ledger.registries.base import Registry  # noqa: PLC0415
+    from ledger.retraction import warn_of_retraction  # noqa: PLC0415
     from ledger.takeout import copy_content  # noqa: PLC0415
 
-    artifact = Artifact.get(uid)
+    artifact = Registry(Artifact, source_at(as_of)).get(uid)
+    warn_of_retraction(artifact)
     path = copy_content(instance.current(), artifact, destination)
     if as_json:
         print_json({"uid": artifact.uid, "path": shown(path)})

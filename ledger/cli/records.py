@@ -9,6 +9,7 @@ import click
 
 from ledger.cli.finding import RegistryName, Uid
 from ledger.cli.group import json_option, verb
+from ledger.cli.moment import as_of_option, source_at
 
 if TYPE_CHECKING:
     from ledger.registries.base import Record
@@ -39,9 +40,16 @@ _RELATED = 20  # rows of a relation that `show` lists
     help=f"At most so many; 0 for all. [default: {_ON_A_TERMINAL} on a terminal, else all]",
 )
 @click.option("--trash", is_flag=True, help="Those in the trash instead.")
+@as_of_option
 @json_option
-def list_verb(
-    registry: str, *, filters: tuple[str, ...], limit: int | None, trash: bool, as_json: bool
+def list_verb(  # noqa: PLR0913 (the options of the verb)
+    registry: str,
+    *,
+    filters: tuple[str, ...],
+    limit: int | None,
+    trash: bool,
+    as_of: str | None,
+    as_json: bool,
 ) -> None:
     """List the records of a REGISTRY, the newest first.
 
@@ -50,10 +58,10 @@ def list_verb(
     from ledger.cli.finding import lookups  # noqa: PLC0415
     from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
     from ledger.messages import say  # noqa: PLC0415
-    from ledger.registries.base import record_class  # noqa: PLC0415
+    from ledger.registries.base import Registry, record_class  # noqa: PLC0415
 
     given: dict[str, Any] = lookups(registry, filters)
-    query = record_class(registry).filter(**given)
+    query = Registry(record_class(registry), source_at(as_of)).filter(**given)
     if trash:
         query = query.filter(is_trashed=True)
     query = query.reverse()
@@ -80,20 +88,22 @@ def list_verb(
     show_default=True,
     help="At most so many of each registry.",
 )
+@as_of_option
 @json_option
-def search_verb(text: str, *, registry: str | None, limit: int, as_json: bool) -> None:
+def search_verb(
+    text: str, *, registry: str | None, limit: int, as_of: str | None, as_json: bool
+) -> None:
     """Find records by TEXT: words of names, keys and descriptions, beginnings, typos.
 
     Best matches come first.
     """
-    from ledger import across, instance  # noqa: PLC0415
+    from ledger import across  # noqa: PLC0415
     from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
     from ledger.messages import say  # noqa: PLC0415
-    from ledger.query import Source  # noqa: PLC0415
     from ledger.schema import REGISTRIES  # noqa: PLC0415
 
     registries = tuple(REGISTRIES) if registry is None else (registry,)
-    found = across.search(Source(instance.current()), text, registries=registries, limit=limit)
+    found = across.search(source_at(as_of), text, registries=registries, limit=limit)
     if as_json:
         print_json_lines(record_data(record) for records in found.values() for record in records)
         return
@@ -109,18 +119,20 @@ def search_verb(text: str, *, registry: str | None, limit: int, as_json: bool) -
 
 @verb("show", examples=("metaledger show Z8ZRoI", "metaledger show Z8ZRoI --json"))
 @click.argument("uid", type=Uid())
+@as_of_option
 @json_option
-def show_verb(uid: str, *, as_json: bool) -> None:
+def show_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
     """Show everything about the record with this UID, or with the unique beginning of one.
 
     The registry need not be named. Relations are listed below the fields: labels, runs, inputs,
     outputs, members, versions.
     """
-    from ledger import across, instance  # noqa: PLC0415
+    from ledger import across  # noqa: PLC0415
     from ledger.cli.output import print_json, print_pairs, print_records, record_data  # noqa: PLC0415
-    from ledger.query import Source  # noqa: PLC0415
+    from ledger.retraction import warn_of_retraction  # noqa: PLC0415
 
-    record = across.get(Source(instance.current()), uid)
+    record = across.get(source_at(as_of), uid)
+    warn_of_retraction(record)
     related = _related(record)
     if as_json:
         document = record_data(record)

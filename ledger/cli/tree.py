@@ -1,0 +1,108 @@
+"""The verb that follows derivations: `lineage`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger.cli.finding import Uid
+from ledger.cli.group import json_option, verb
+from ledger.cli.moment import as_of_option, source_at
+
+if TYPE_CHECKING:
+    from ledger.drawing import Drawn
+    from ledger.lineage import Lineage
+
+_COLOURS = {"artifact": "blue", "run": "yellow", "collection": "green", "transform": "magenta"}
+
+
+@verb(
+    "lineage",
+    examples=(
+        "metaledger lineage Z8ZRoI",
+        "metaledger lineage Z8ZRoI --direction descendants --as-of paper-v1",
+        "metaledger lineage Z8ZRoI --svg lineage.svg",
+    ),
+)
+@click.argument("uid", type=Uid())
+@click.option(
+    "--direction",
+    type=click.Choice(["ancestors", "descendants", "both"]),
+    default="ancestors",
+    show_default=True,
+    help="What it came from, what it went into, or both.",
+)
+@click.option("--depth", type=click.IntRange(min=0), help="At most so many artifacts far.")
+@click.option("--revisions", is_flag=True, help="Follow versions before and after, too.")
+@as_of_option
+@click.option("--svg", metavar="FILE", type=click.Path(), help="Draw it into an SVG file.")
+@click.option("--mermaid", is_flag=True, help="Print it as a Mermaid flowchart.")
+@json_option
+def lineage_verb(  # noqa: PLR0913 (the options of the verb)
+    uid: str,
+    *,
+    direction: str,
+    depth: int | None,
+    revisions: bool,
+    as_of: str | None,
+    svg: str | None,
+    mermaid: bool,
+    as_json: bool,
+) -> None:
+    """Follow where the record with this UID came from, or what it went into.
+
+    ● artifact, ◆ run, ■ collection, ▲ transform; the latest stand at the top, with `descendants`
+    the first. Five or more records with the same neighbours are shown as one.
+    """
+    from ledger import across  # noqa: PLC0415
+    from ledger.cli.output import print_json  # noqa: PLC0415
+
+    if sum((svg is not None, mermaid, as_json)) > 1:
+        raise click.UsageError("--svg, --mermaid and --json each make another form: choose one")
+    record = across.get(source_at(as_of), uid)
+    found = record.lineage(direction=direction, depth=depth, follow_revisions=revisions)
+    if as_json:
+        print_json(found.as_json())
+    elif mermaid:
+        click.echo(found.to_mermaid(), nl=False)
+    elif svg is not None:
+        from ledger.cli.output import shown  # noqa: PLC0415
+
+        Path(svg).write_text(found.to_svg(), "utf-8")
+        click.echo(shown(svg))
+    else:
+        _draw(found)
+
+
+def _draw(found: Lineage) -> None:
+    from ledger.cli.graph import graph_rows, plain  # noqa: PLC0415
+    from ledger.cli.output import has_colours  # noqa: PLC0415
+    from ledger.drawing import picture_of  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    rows = graph_rows(picture_of(found), upward=found.direction != "descendants")
+    is_colourful = has_colours(sys.stdout)
+    is_plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
+    for drawn, node, remark in rows:
+        line = drawn if node is None else _line(drawn, node, remark, is_colourful=is_colourful)
+        click.echo(plain(line) if is_plain else line)
+    say("info", repr(found).strip("<>"))
+
+
+def _line(drawn: str, node: Drawn, remark: str, *, is_colourful: bool) -> str:
+    from ledger.cli.output import shown  # noqa: PLC0415
+
+    label, detail = shown(node.label), shown(node.detail)
+    mark = f"  {node.mark}" if node.mark else ""
+    if is_colourful:
+        label = click.style(label, fg=_COLOURS[node.registry], bold=node.is_start)
+        detail = click.style(detail, dim=True)
+        mark = click.style(mark, fg="red", bold=True)
+    remark = f"  ({shown(remark)})" if remark else ""
+    return f"{drawn}  {label}  {detail}{mark}{remark}"
+
+
+__all__ = ["lineage_verb"]

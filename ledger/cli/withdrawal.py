@@ -1,0 +1,92 @@
+"""Verbs that say that something does not hold: `retract`, `merge`; each can be undone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from ledger.cli.finding import Uid
+from ledger.cli.group import verb
+from ledger.cli.moment import source_at
+
+if TYPE_CHECKING:
+    from ledger.registries.ulabel import ULabel
+
+
+@verb(
+    "retract",
+    examples=(
+        "metaledger retract Z8ZRoI --reason 'gated on the wrong channel'",
+        "metaledger retract Z8ZRoI --undo --reason 'the channel was right'",
+    ),
+)
+@click.argument("uid", type=Uid())
+@click.option("--reason", help="Why; whoever reads it, or what was made of it, is told.")
+@click.option("--undo", is_flag=True, help="Take the retraction back.")
+def retract_verb(uid: str, *, reason: str | None, undo: bool) -> None:
+    """Record that the record with this UID is not to be relied on, and list what depends on it."""
+    from ledger import across  # noqa: PLC0415
+    from ledger.cli.output import print_table  # noqa: PLC0415
+    from ledger.messages import say  # noqa: PLC0415
+
+    record = across.get(source_at(None), uid)
+    called = f"{record.spec.title} {record.uid}"
+    if undo:
+        was_retracted = record.is_retracted
+        record.lift_retraction(reason)
+        say("success" if was_retracted else "info", f"{called}: no longer retracted")
+        return
+    if reason is None:
+        raise click.UsageError("--reason is needed: whoever reads the record is told")
+    record.retract(reason)
+    say("success", f"{called}: retracted; --undo takes it back")
+    impact = record.impact()
+    if impact:
+        say("info", f"{len(impact):,} records depend on it, of {', '.join(impact.people)}:")
+        columns = ["registry", "uid", "name", "created_by"]
+        print_table(columns, [[row[name] for name in columns] for row in impact.rows()])
+
+
+@verb(
+    "merge",
+    examples=(
+        "metaledger merge 'Immune studdy' 'Immune study' --reason 'a typo'",
+        "metaledger merge 'Immune studdy' --undo",
+    ),
+)
+@click.argument("label", metavar="LABEL")
+@click.argument("into", metavar="[INTO]", required=False)
+@click.option("--reason", help="Why.")
+@click.option("--undo", is_flag=True, help="Have LABEL stand for itself again.")
+def merge_verb(label: str, *, into: str | None, reason: str | None, undo: bool) -> None:
+    """Have LABEL be the label INTO from now on: its name and its links lead there.
+
+    Both are names or uids. The past keeps them apart.
+    """
+    from ledger.messages import say  # noqa: PLC0415
+    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
+
+    if undo:
+        if into is not None:
+            raise click.UsageError("--undo takes one LABEL")
+        back = ULabel.undo_merge(label)
+        say("success", f"'{back.name}' ({back.uid}) stands for itself again")
+        return
+    if into is None:
+        raise click.UsageError("two labels are needed: the one to merge, and the one it is")
+    merged, survivor = _label(label), _label(into)
+    name = merged.name
+    merged.merge_into(survivor, reason=reason)
+    say("success", f"'{name}' is now '{survivor.name}' ({survivor.uid}); --undo takes it back")
+
+
+def _label(text: str) -> ULabel:
+    """Return the label of this name, else of this uid."""
+    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
+
+    named = ULabel.filter(name=text).one_or_none()
+    return ULabel.get(text) if named is None else named
+
+
+__all__ = ["merge_verb", "retract_verb"]

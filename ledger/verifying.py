@@ -77,6 +77,9 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     version: int
 
 
+# What msgspec raises of bytes that are no JSON, no UTF-8, or nested without end.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _envelopes = msgspec.json.Decoder(_Envelope)
 
 
@@ -183,7 +186,7 @@ def _entry(text: str, keys: Sequence[PublicKey]) -> Verified:
 def _envelope(entry: bytes) -> _Envelope:
     try:
         return _envelopes.decode(entry[:-HASH_BYTES])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidProofError(f"proof: its entry has no envelope: {error}") from error
 
 
@@ -196,7 +199,7 @@ def _event(parts: Sequence[bytes], envelope: _Envelope) -> dict[str, Any]:
         )
     try:
         event: dict[str, Any] = msgspec.json.decode(payload, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidProofError(
             f"proof of position {envelope.position}: its payload is no event: {error}"
         ) from error

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -23,6 +24,9 @@ from ledger.log.sqlite_connections import APPLICATION_ID, Datastore
 _BATCH = 2_000
 _BUSY = 30_000  # milliseconds; readers hardly ever wait
 _HEADER = b"SQLite format 3\x00"
+
+# Messages of SQLite quote what is damaged, and may be no text for it.
+_REFUSALS = (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError)
 
 _ROWS = (
     "SELECT e.position, e.recorded_at, e.stream, e.version, e.command_id, e.number, e.salt,"
@@ -81,10 +85,9 @@ class SqliteEvidence:
         )
         self._connection.text_factory = Text
         try:
-            self._connection.execute(f"PRAGMA busy_timeout={_BUSY}")
-            self._connection.execute("PRAGMA trusted_schema=OFF")
-            self._connection.execute("PRAGMA cache_size=-65536")
-            self._connection.execute("BEGIN")
+            for pragma in (f"busy_timeout={_BUSY}", "trusted_schema=OFF", "cache_size=-65536"):
+                self._ask(f"PRAGMA {pragma}")
+            self._ask("BEGIN")
             self._ask("SELECT count(*) FROM sqlite_master")
         except BaseException:
             self._connection.close()
@@ -135,12 +138,16 @@ class SqliteEvidence:
         rows = self._ask("SELECT name, value FROM meta")
         return {_shown(name): _shown(value) for name, value in rows}
 
-    def check(self) -> Iterator[tuple[str, str, str]]:
-        """Yield what is wrong with the file as a whole: subject, expected, found."""
+    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Yield what is wrong with the file as a whole: subject, expected, found.
+
+        Args:
+            read_models: Statements that make the read models of a new file.
+        """
         (row,) = self._ask("PRAGMA application_id")
         if row[0] != APPLICATION_ID:
             yield "application id", f"{APPLICATION_ID:#x}", f"{row[0]:#x}"
-        yield from self._schema()
+        yield from self._schema(read_models)
         for (line,) in self._ask("PRAGMA integrity_check(1000)"):
             if line != b"ok":
                 yield "integrity", "ok", _shown(line)
@@ -154,9 +161,9 @@ class SqliteEvidence:
                 return
             yield from batch
 
-    def _schema(self) -> Iterator[tuple[str, str, str]]:
-        """Compare the log's tables and triggers with those of a new ledger."""
-        wanted = _objects(_new_log())
+    def _schema(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Compare tables, indexes and triggers with those of a new ledger."""
+        wanted = _objects(_new_file(read_models))
         found = _objects(self._ask("SELECT type, name, tbl_name, sql FROM sqlite_master"))
         for name, text in wanted.items():
             if found.get(name) != text:
@@ -169,13 +176,13 @@ class SqliteEvidence:
         try:
             cursor = self._connection.execute(statement, params)
             return cursor.fetchall() if fetch else cursor
-        except (sqlite3.Error, OverflowError, MemoryError) as error:
+        except _REFUSALS as error:
             raise _refused(self.path, error) from error
 
     def _fetch(self, cursor: sqlite3.Cursor) -> list[tuple[Any, ...]]:
         try:
             return cursor.fetchmany(_BATCH)
-        except (sqlite3.Error, OverflowError, MemoryError) as error:
+        except _REFUSALS as error:
             raise _refused(self.path, error) from error
 
 
@@ -186,14 +193,13 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     return CorruptLogError(text)
 
 
-def _new_log() -> list[tuple[Any, ...]]:
-    """Return the objects of the log that a new file gets."""
-    with sqlite3.connect(":memory:") as connection:
-        for statement in Recorder(Datastore(":memory:")).construct_create_table_statements():
+def _new_file(read_models: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Return the objects that a new file has."""
+    log = Recorder(Datastore(":memory:")).construct_create_table_statements()
+    with closing(sqlite3.connect(":memory:")) as connection:
+        for statement in (*log, *read_models):
             connection.execute(statement)
-        rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-    connection.close()
-    return rows
+        return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
 
 
 def _objects(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:

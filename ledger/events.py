@@ -385,6 +385,9 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event: LedgerEvent
 
 
+# Bytes that are no UTF-8, and nesting without end, are told apart from other damage by msgspec only.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 _decoder: msgspec.json.Decoder[LedgerEvent] = msgspec.json.Decoder(LedgerEvent)
 
 
@@ -413,7 +416,7 @@ def from_payload(payload: bytes, *, position: int) -> LedgerEvent:
     """
     try:
         return _decoder.decode(payload)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise UnknownEventError(
             f"event at position {position} ({_type_of(payload)}): {error}; "
             "audit the ledger, or open it with the version of metaledger that wrote it",
@@ -424,7 +427,7 @@ def from_payload(payload: bytes, *, position: int) -> LedgerEvent:
 def _type_of(payload: bytes) -> str:
     try:
         return _head_decoder.decode(payload).type or "no type"
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         return "not an event"
 
 

@@ -1,7 +1,8 @@
 """Walking over links: what can be reached from a record, against or along time.
 
 1. Each record is reached once, so that cycles and wide graphs end.
-2. Depth counts artifacts, the start not among them; runs, collections and transforms are free.
+2. Depth counts artifacts, the start not among them; runs, collections and transforms are free. An
+   artifact that is so far is an end: what lies beyond it is not shown.
 3. Without a depth the database walks, in one statement; with one, it takes two statements a step.
 4. A limit that bites is kept in mind: `is_complete` is False.
 """

@@ -95,6 +95,10 @@ def bucket(object_store: ObjectStore) -> str:
 @pytest.fixture
 def s3_root(object_store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """URL of a storage in which nothing is yet, on a server that the environment names."""
+    import s3fs  # noqa: PLC0415 (only where a server is used)
+
+    # Connections are kept by what they were asked for, and that does not name the environment.
+    s3fs.S3FileSystem.clear_instance_cache()
     for name, value in object_store.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AWS_PROFILE", raising=False)

@@ -84,11 +84,11 @@ def retrying(what: str, work: Callable[[], T]) -> T:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether the same request may succeed a moment later."""
+    """Tell whether the same request may succeed a moment later; the outermost that says so does."""
     for each in _chain(error):
-        if status_code(each) in _DAMAGED_ON_THE_WAY or status_code(each) in _PASSING_CODES:
+        if _code(each) in _PASSING_CODES:
             return True
-        status = http_status(each)
+        status = _status(each)
         if status is not None:
             return status in _PASSING_STATUS
         if isinstance(each, OSError) and each.errno in _PASSING_ERRNO:
@@ -100,25 +100,31 @@ def is_passing(error: BaseException) -> bool:
 
 def status_code(error: BaseException) -> str | None:
     """Return the word by which an S3 store says what is wrong, None where it says none."""
-    for each in _chain(error):
-        response = getattr(each, "response", None)
-        if isinstance(response, dict) and isinstance(response.get("Error"), dict):
-            return str(response["Error"].get("Code", ""))
-    return None
+    return next(filter(None, map(_code, _chain(error))), None)
 
 
 def http_status(error: BaseException) -> int | None:
     """Return the HTTP status that an error carries, None where it carries none."""
-    for each in _chain(error):
-        response = getattr(each, "response", None)
-        if isinstance(response, dict):
-            found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            if isinstance(found, int):
-                return found
-        for name in ("status", "status_code", "code"):
-            found = getattr(each, name, None)
-            if isinstance(found, int):
-                return found
+    return next(filter(None, map(_status, _chain(error))), None)
+
+
+def _code(error: BaseException) -> str | None:
+    response = getattr(error, "response", None)
+    if isinstance(response, dict) and isinstance(response.get("Error"), dict):
+        return str(response["Error"].get("Code", ""))
+    return None
+
+
+def _status(error: BaseException) -> int | None:
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if isinstance(found, int):
+            return found
+    for name in ("status", "status_code", "code"):
+        found = getattr(error, name, None)
+        if isinstance(found, int):
+            return found
     return None
 
 

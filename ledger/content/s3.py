@@ -26,7 +26,7 @@ from typing import Any
 
 from ledger import files
 from ledger.content.objects import Object, Objects, Upload, require_digest
-from ledger.content.retry import http_status, retrying, status_code
+from ledger.content.retry import http_status, refusal, retrying, status_code
 from ledger.errors import StorageError
 from ledger.reading import reading
 
@@ -39,6 +39,7 @@ DIGEST = "metaledger-digest"
 
 _PRECONDITION_FAILED, _NOT_IMPLEMENTED = 412, 501
 _DELETED_AT_ONCE = 1000
+_STARTS = 3
 
 
 class S3Objects(Objects):
@@ -117,8 +118,18 @@ class S3Objects(Objects):
             self._upload_whole(upload, key)
             if progress is not None:
                 progress(upload.size)
-        else:
-            self._upload_parts(upload, key, progress)
+            return
+        report = _at_most(upload.size, progress)
+        for starts_left in reversed(range(_STARTS)):
+            try:
+                self._upload_parts(upload, key, report)
+            except StorageError as error:
+                # Parts are taken away by whoever cleans up, or by a store that met a damaged
+                # request: all of it once more, as nothing of it was ever visible.
+                if status_code(error) != "NoSuchUpload" or not starts_left:
+                    raise
+            else:
+                return
 
     def remove(self, keys: Iterable[str]) -> None:
         """See `Objects.remove`."""
@@ -257,7 +268,7 @@ class S3Objects(Objects):
         condition = {"IfNoneMatch": "*"} if self._may_condition else {}
         try:
             said = self._strictly(key, method, **options, **condition)
-        except (StorageError, FileNotFoundError) as error:
+        except StorageError as error:
             if condition and http_status(error) == _NOT_IMPLEMENTED:
                 self._may_condition = False
                 self._conditionally(method, key, upload, checksum, **options)
@@ -316,7 +327,7 @@ class S3Objects(Objects):
         except FileNotFoundError as error:
             if status_code(error) == "NoSuchBucket":
                 raise _no_bucket(_split(key)[0], error) from error
-            raise
+            raise refusal(self.url(key), error) from error
 
     def _call(self, method: str, key: str, **options: Any) -> dict[str, Any]:
         bucket, below = _split(key)
@@ -330,6 +341,20 @@ class S3Objects(Objects):
 def part_size(size: int) -> int:
     """Return the bytes of one part of an upload of `size` bytes: 16 MiB, more above 156 GiB."""
     return max(PART, -(-size // MAX_PARTS // MIB) * MIB)
+
+
+def _at_most(size: int, progress: Callable[[int], None] | None) -> Callable[[int], None] | None:
+    """Return a report that never adds up to more than `size`, whatever is sent twice."""
+    if progress is None:
+        return None
+    left = size
+
+    def report(count: int) -> None:
+        nonlocal left
+        progress(min(count, left))
+        left -= min(count, left)
+
+    return report
 
 
 def _vouched(said: dict[str, Any]) -> tuple[str | None, bool]:

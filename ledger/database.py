@@ -112,6 +112,7 @@ class MemoryDatabase(Database):
             session = WriteSession(self._log, self._models)
             with self.savepoint(session):
                 yield session
+            self._models.release(0)
 
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
@@ -205,6 +206,12 @@ class SqliteDatabase(Database):
     def savepoint(self, session: WriteSession) -> Iterator[None]:
         """Undo what the block did to an open write session if it raises."""
         connection = session.log.connection  # type: ignore[attr-defined]
+        if not connection.in_transaction:
+            # Without this, what follows in the batch would be recorded piece by piece.
+            raise StorageError(
+                "ledger database: it took the batch back by itself (a full disk does that); "
+                "nothing of the batch is recorded, leave it and begin another one"
+            )
         connection.execute("SAVEPOINT one_save")
         try:
             yield

@@ -1,7 +1,7 @@
 """Who may read and write when: sessions, batches, and one thread of a process at a time.
 
 1. A batch is one transaction, and begins it with its first effect: without any, nothing is locked.
-2. Within a batch each write can fail alone; a batch within a batch is a part of it.
+2. Within a batch each write can fail alone, and so can a batch within it.
 3. What a batch changed in memory is taken back, last first, where the batch fails.
 4. One thread at a time writes: the others wait, also for the end of an open batch.
 """
@@ -63,11 +63,13 @@ class Sessions:
         """Group everything in the block into one transaction: all of it is recorded, or nothing.
 
         From the first effect on the append lock is held to the end of the block: other writers
-        wait. Without any effect nothing is locked. A batch inside a batch is a part of it.
+        wait. Without any effect nothing is locked. A batch inside a batch is a part of it, and is
+        undone alone where it fails and the outer one goes on.
         """
         batch = self._batch
-        if batch.transaction is not None:
-            yield
+        if batch.transaction is not None and batch.undo is not None:
+            with self._inner(batch.transaction, batch.undo):
+                yield
             return
         with self.turn():
             undo: list[Callable[[], None]] = [self._way_back()]
@@ -82,6 +84,33 @@ class Sessions:
                 for step in reversed(undo):
                     step()
                 raise
+
+    @contextmanager
+    def _inner(self, outer: ExitStack, undo: list[Callable[[], None]]) -> Iterator[None]:
+        batch = self._batch
+        before = len(undo)
+        undo.append(self._way_back())
+        try:
+            if batch.session is not None:
+                with self.database.savepoint(batch.session):
+                    yield
+            else:
+                # The transaction, if the inner batch begins it, is its own until it ends well.
+                with ExitStack() as inner:
+                    batch.transaction = inner
+                    try:
+                        yield
+                    except BaseException:
+                        batch.session = None
+                        raise
+                    finally:
+                        batch.transaction = outer
+                    outer.enter_context(inner.pop_all())
+        except BaseException:
+            for step in reversed(undo[before:]):
+                step()
+            del undo[before:]
+            raise
 
     def on_undo(self, step: Callable[[], None]) -> None:
         """Have `step` called if the open batch of this thread fails; nothing without a batch."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ledger.tracking.context import context
     from ledger.user_settings import settings
     from ledger.verifying import verify
-    from ledger.views import as_of, tag, tags
+    from ledger.views import as_of, log, tag, tags
     from ledger.views import difference as diff
     from ledger.views import events_since as since
 
@@ -50,6 +50,7 @@ _DOOR = {
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.initialize", "initialize"),
+    "log": ("ledger.views", "log"),
     "plan": ("ledger.planning", "plan"),
     "prove": ("ledger.checkpoints", "prove"),
     "save": ("ledger.api", "save"),
@@ -82,6 +83,7 @@ __all__ = [
     "finish",
     "head",
     "init",
+    "log",
     "plan",
     "prove",
     "save",

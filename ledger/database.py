@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from ledger.events import Draft, RecordedEvent
 from ledger.ids import CommandId
-from ledger.log.base import Appender, LogReader
+from ledger.eventlog.base import Appender, LogReader
 from projections.fold import fold
 from projections.store import ReadModels, WritableModels
 from projections.tables import SCHEMA_NUMBER
 
 if TYPE_CHECKING:
-    from ledger.log.memory import MemoryLog
-    from ledger.log.sqlite import Recorder
-    from ledger.log.sqlite_connections import Datastore
+    from ledger.eventlog.memory import MemoryLog
+    from ledger.eventlog.sqlite import Recorder
+    from ledger.eventlog.sqlite_connections import Datastore
     from projections.sqlite import SqliteModels
 
 FORMAT = 1  # of the log; raised only when today's program could not read tomorrow's log
@@ -92,7 +92,7 @@ class MemoryDatabase(Database):
     """A ledger that ends with the process."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
-        from ledger.log.memory import MemoryLog  # noqa: PLC0415 (loads the framework)
+        from ledger.eventlog.memory import MemoryLog  # noqa: PLC0415 (loads the framework)
         from projections.memory import MemoryModels  # noqa: PLC0415
 
         self._lock = threading.RLock()
@@ -161,8 +161,8 @@ class SqliteDatabase(Database):
     @classmethod
     def create(cls, path: Path, clock: Callable[[], int]) -> SqliteDatabase:
         """Make the tables of a new ledger, at a path where no file is, and return it."""
-        from ledger.log.sqlite import Recorder  # noqa: PLC0415
-        from ledger.log.sqlite_connections import (  # noqa: PLC0415
+        from ledger.eventlog.sqlite import Recorder  # noqa: PLC0415
+        from ledger.eventlog.sqlite_connections import (  # noqa: PLC0415
             APPLICATION_ID,
             Datastore,
             set_meta,
@@ -185,7 +185,7 @@ class SqliteDatabase(Database):
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Lend log and read models for reading."""
-        from ledger.log.sqlite import SqliteReader  # noqa: PLC0415
+        from ledger.eventlog.sqlite import SqliteReader  # noqa: PLC0415
 
         store, _ = self._open()
         with store.connection(write=False) as connection:
@@ -194,7 +194,7 @@ class SqliteDatabase(Database):
     @contextmanager
     def write(self) -> Iterator[WriteSession]:
         """Lend log and read models for appending."""
-        from ledger.log.sqlite import SqliteAppender  # noqa: PLC0415
+        from ledger.eventlog.sqlite import SqliteAppender  # noqa: PLC0415
 
         store, recorder = self._open()
         with store.connection(write=True) as connection:
@@ -230,7 +230,7 @@ class SqliteDatabase(Database):
 
     def copy_to(self, path: Path) -> SqliteDatabase:
         """Return a copy as it is now, in another file."""
-        from ledger.log.sqlite_connections import copy_file  # noqa: PLC0415
+        from ledger.eventlog.sqlite_connections import copy_file  # noqa: PLC0415
 
         store, _ = self._open()
         with store.connection(write=False) as connection:
@@ -257,8 +257,8 @@ class SqliteDatabase(Database):
             return self._opened[1], self._opened[2]
 
     def _connect(self) -> tuple[Datastore, Recorder]:
-        from ledger.log.sqlite import Recorder  # noqa: PLC0415
-        from ledger.log.sqlite_connections import Datastore  # noqa: PLC0415
+        from ledger.eventlog.sqlite import Recorder  # noqa: PLC0415
+        from ledger.eventlog.sqlite_connections import Datastore  # noqa: PLC0415
         from projections.sqlite import register_functions  # noqa: PLC0415
 
         if not self.path.is_file():
@@ -288,8 +288,8 @@ class SqliteDatabase(Database):
 
     def _renew(self, store: Datastore, recorder: Recorder) -> None:
         """Replace read models of another version of this program by today's."""
-        from ledger.log.sqlite import SqliteAppender  # noqa: PLC0415
-        from ledger.log.sqlite_connections import set_meta  # noqa: PLC0415
+        from ledger.eventlog.sqlite import SqliteAppender  # noqa: PLC0415
+        from ledger.eventlog.sqlite_connections import set_meta  # noqa: PLC0415
 
         with store.connection(write=True) as connection:
             models = self._models(connection)

@@ -31,7 +31,7 @@ from ledger.events import RecordWithdrawn
 from ledger.findings import Finding, Row, artifacts, contents, storages
 from ledger.ids import StreamId
 from ledger.instance import Ledger
-from ledger.log.sqlite import SqliteReader
+from ledger.eventlog.sqlite import SqliteReader
 from ledger.opening import is_on_server
 from ledger.registries.content import name_in_store
 from ledger.schema import ARTIFACT, REGISTRIES, WITHDRAWN

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 
 from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError
-from ledger.log.base import LogReader
+from ledger.eventlog.base import LogReader
 from ledger.merkle import root_hash
 from ledger.times import to_datetime, to_micros
 

@@ -30,8 +30,8 @@ from projections.tables import SCHEMA_NUMBER
 if TYPE_CHECKING:
     from psycopg import Connection
 
-    from ledger.log.postgres import PostgresAppender, Recorder
-    from ledger.log.postgres_connections import Datastore, Transaction
+    from ledger.eventlog.postgres import PostgresAppender, Recorder
+    from ledger.eventlog.postgres_connections import Datastore, Transaction
     from projections.postgres import PostgresModels
 
 T = TypeVar("T")
@@ -63,10 +63,10 @@ class PostgresDatabase(Database):
             MissingDependencyError: The driver is not installed.
         """
         _require_driver()
-        from ledger.log import postgres_schema as schema  # noqa: PLC0415
-        from ledger.log.postgres import Recorder  # noqa: PLC0415
-        from ledger.log.postgres_connections import Datastore, set_meta  # noqa: PLC0415
-        from ledger.log.postgres_errors import translated  # noqa: PLC0415
+        from ledger.eventlog import postgres_schema as schema  # noqa: PLC0415
+        from ledger.eventlog.postgres import Recorder  # noqa: PLC0415
+        from ledger.eventlog.postgres_connections import Datastore, set_meta  # noqa: PLC0415
+        from ledger.eventlog.postgres_errors import translated  # noqa: PLC0415
         from projections.postgres import PostgresModels  # noqa: PLC0415
 
         store = Datastore(url)
@@ -84,8 +84,8 @@ class PostgresDatabase(Database):
         Raises:
             StorageError: The user is not a member of its owner.
         """
-        from ledger.log.postgres_errors import translated  # noqa: PLC0415
-        from ledger.log.postgres_schema import drop_schema  # noqa: PLC0415
+        from ledger.eventlog.postgres_errors import translated  # noqa: PLC0415
+        from ledger.eventlog.postgres_schema import drop_schema  # noqa: PLC0415
 
         store, _ = self._open()
         self.close()
@@ -95,7 +95,7 @@ class PostgresDatabase(Database):
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Lend log and read models for reading."""
-        from ledger.log.postgres import PostgresReader  # noqa: PLC0415
+        from ledger.eventlog.postgres import PostgresReader  # noqa: PLC0415
 
         with ExitStack() as stack:
             connection, _ = self._enter(stack, lambda store: store.reading())
@@ -192,9 +192,9 @@ class PostgresDatabase(Database):
 
     def _connect(self) -> tuple[Datastore, Recorder]:
         _require_driver()
-        from ledger.log.postgres import Recorder  # noqa: PLC0415
-        from ledger.log.postgres_connections import Datastore  # noqa: PLC0415
-        from ledger.log.postgres_errors import translated  # noqa: PLC0415
+        from ledger.eventlog.postgres import Recorder  # noqa: PLC0415
+        from ledger.eventlog.postgres_connections import Datastore  # noqa: PLC0415
+        from ledger.eventlog.postgres_errors import translated  # noqa: PLC0415
 
         store = Datastore(self.url)
         recorder = Recorder(store)
@@ -220,8 +220,8 @@ class PostgresDatabase(Database):
 
     def _renew(self, store: Datastore, recorder: Recorder) -> None:
         """Replace read models of another version of this program by today's."""
-        from ledger.log.postgres_connections import set_meta  # noqa: PLC0415
-        from ledger.log.postgres_schema import become_owner, grant  # noqa: PLC0415
+        from ledger.eventlog.postgres_connections import set_meta  # noqa: PLC0415
+        from ledger.eventlog.postgres_schema import become_owner, grant  # noqa: PLC0415
 
         with store.appending() as transaction:
             if transaction.read_models == str(SCHEMA_NUMBER):
@@ -244,7 +244,7 @@ class PostgresDatabase(Database):
             )
 
     def _appender(self, transaction: Transaction, recorder: Recorder) -> PostgresAppender:
-        from ledger.log.postgres import PostgresAppender  # noqa: PLC0415
+        from ledger.eventlog.postgres import PostgresAppender  # noqa: PLC0415
 
         return PostgresAppender(transaction, recorder, self._clock)
 

@@ -18,7 +18,7 @@ import msgspec
 
 from ledger import instance
 from ledger.errors import CommandRejectedError
-from ledger.log.base import LogReader
+from ledger.eventlog.base import LogReader
 from ledger.progress import progress
 from projections.compare import Difference, compare
 from projections.fold import fold

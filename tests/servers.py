@@ -24,7 +24,7 @@ from typing import Any
 import psycopg
 
 from ledger.database_url import DatabaseUrl, parse
-from ledger.log.postgres_schema import drop_schema
+from ledger.eventlog.postgres_schema import drop_schema
 
 POSTGRES_VARIABLE = "METALEDGER_TEST_POSTGRES_URL"
 PATIENCE = 60.0

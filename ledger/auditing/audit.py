@@ -32,9 +32,9 @@ from ledger.errors import (
 from ledger.events import from_payload
 from ledger.keys import KeyRing
 from ledger.locate import locate
-from ledger.log.entry import Entry
-from ledger.log.entry import recorded as placed
-from ledger.log.sqlite_evidence import RawRow, SqliteEvidence, Text
+from ledger.eventlog.entry import Entry
+from ledger.eventlog.entry import recorded as placed
+from ledger.eventlog.sqlite_evidence import RawRow, SqliteEvidence, Text
 from ledger.merkle import Frontier
 from ledger.notes import (
     Checkpoint,

@@ -15,8 +15,8 @@ import msgspec
 from ledger.auditing.findings import Finding
 from ledger.canonical import encode
 from ledger.ids import CommandId, Position, StreamId
-from ledger.log.entry import SALT_BYTES, Envelope
-from ledger.log.sqlite_evidence import RawRow, Text
+from ledger.eventlog.entry import SALT_BYTES, Envelope
+from ledger.eventlog.sqlite_evidence import RawRow, Text
 
 _ID_BYTES = 16
 _HASH_BYTES = 32

@@ -30,7 +30,7 @@ from ledger.events import (
     to_payload,
 )
 from ledger.ids import derive, uid, versioned_uid
-from ledger.log.entry import Envelope
+from ledger.eventlog.entry import Envelope
 from ledger.notes import PublicKey, read_note, read_public_key, verify_note
 from ledger.schema import REGISTRIES
 from projections.fold import registry_of

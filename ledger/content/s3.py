@@ -110,7 +110,8 @@ class S3Objects(Objects):
         self, upload: Upload, key: str, progress: Callable[[int], None] | None = None
     ) -> None:
         """See `Objects.upload`."""
-        found = self.head(key)
+        # What is small is sent without a look: the condition finds out what is there.
+        found = None if upload.size <= PART and self._may_condition else self.head(key)
         if found is not None:
             self.require_same(found, upload.digest)
             return

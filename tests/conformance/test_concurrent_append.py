@@ -13,12 +13,12 @@ import pytest
 from ledger.database_url import parse
 from ledger.events import Draft, RecordCreated
 from ledger.ids import command_id, stream_id, uid
-from ledger.log import postgres, postgres_connections, sqlite, sqlite_connections
+from ledger.eventlog import postgres, postgres_connections, sqlite, sqlite_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ledger.log.base import Appender, LogReader
+    from ledger.eventlog.base import Appender, LogReader
 
 PROCESSES, THREADS, APPENDS = 4, 2, 50
 WRITERS = PROCESSES * THREADS

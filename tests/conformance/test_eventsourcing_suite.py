@@ -14,8 +14,8 @@ from eventsourcing.tests.persistence import (
     NonInterleavingNotificationIDsBaseCase,
 )
 
-from ledger.log import memory, postgres, postgres_connections, sqlite
-from ledger.log.sqlite_connections import Datastore
+from ledger.eventlog import memory, postgres, postgres_connections, sqlite
+from ledger.eventlog.sqlite_connections import Datastore
 from tests.servers import new_schema
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from ledger.canonical import encode, identity_bytes
 from ledger.content.hashing import hash_members, hash_path, members_digest
 from ledger.database import SqliteDatabase
 from ledger.errors import InvalidValueError
-from ledger.log.entry import Envelope, leaf_of, seal
+from ledger.eventlog.entry import Envelope, leaf_of, seal
 from ledger.registries.transform import stem_of
 from ledger.schema import REGISTRIES
 from ledger.tracking.environment import Environment, environment_hash, environment_text

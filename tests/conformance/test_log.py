@@ -15,12 +15,12 @@ from ledger.database import MemoryDatabase, SqliteDatabase
 from ledger.errors import CorruptLogError, UnknownEventError, WrongExpectedVersionError
 from ledger.events import Draft, RecordChanged
 from ledger.ids import CommandId, Position, StreamId, command_id, stream_id
-from ledger.log import base, postgres_connections
-from ledger.log import postgres as postgres_log
-from ledger.log.entry import Envelope, leaf_of, seal
-from ledger.log.memory import MemoryLog
-from ledger.log.sqlite import Recorder, SqliteAppender, SqliteReader
-from ledger.log.sqlite_connections import Datastore
+from ledger.eventlog import base, postgres_connections
+from ledger.eventlog import postgres as postgres_log
+from ledger.eventlog.entry import Envelope, leaf_of, seal
+from ledger.eventlog.memory import MemoryLog
+from ledger.eventlog.sqlite import Recorder, SqliteAppender, SqliteReader
+from ledger.eventlog.sqlite_connections import Datastore
 from ledger.postgres import PostgresDatabase
 from tests.servers import new_schema
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ledger.database_url import DatabaseUrl
-    from ledger.log.base import Appender, LogReader
+    from ledger.eventlog.base import Appender, LogReader
 
 NOON = 1_700_000_000_000_000
 A, B = stream_id(["a"]), stream_id(["b"])

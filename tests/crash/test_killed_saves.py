@@ -42,7 +42,7 @@ import ledger as ln
 from ledger import files
 from ledger.content import hashing, store, local
 from ledger.registries import artifact, collection, ulabel, transform, run
-import ledger.log.sqlite, projections.sqlite, ledger.searching
+import ledger.eventlog.sqlite, projections.sqlite, ledger.searching
 
 ln.settings.verbosity = "error"
 ln.settings.creation.search_names = False

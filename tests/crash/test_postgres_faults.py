@@ -18,7 +18,7 @@ from ledger.errors import LedgerError, MissingDependencyError, StorageError
 from ledger.events import Draft
 from ledger.ids import command_id, stream_id
 from ledger.initialize import initialize
-from ledger.log import postgres_connections
+from ledger.eventlog import postgres_connections
 from ledger.opening import open_database
 from ledger.postgres import PostgresDatabase
 from projections.select import Select

@@ -163,7 +163,7 @@ WITHOUT_RIGHTS = """
 import os, sys
 import ledger as ln
 from ledger.registries import artifact, collection, ulabel, loading, transform, run
-import ledger.log.sqlite, projections.sqlite, ledger.content.local, ledger.content.hash_cache
+import ledger.eventlog.sqlite, projections.sqlite, ledger.content.local, ledger.content.hash_cache
 import ledger.searching, ledger.api
 ln.settings.verbosity = "error"
 what, path = sys.argv[1:]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ledger.errors import CorruptLogError
 from ledger.events import Draft, RecordedEvent, from_payload
 from ledger.ids import CommandId, Position, StreamId
-from ledger.log.entry import Entry, Pending, entry_for, recorded
+from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
 
 READ_BATCH = 1_000
 

@@ -23,9 +23,9 @@ from eventsourcing.sqlite import (
 
 from ledger.errors import CorruptLogError
 from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
-from ledger.log.base import Appender, LogReader
-from ledger.log.entry import Entry, Envelope, seal
-from ledger.log.sqlite_connections import translated
+from ledger.eventlog.base import Appender, LogReader
+from ledger.eventlog.entry import Entry, Envelope, seal
+from ledger.eventlog.sqlite_connections import translated
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS entries (

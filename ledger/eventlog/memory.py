@@ -13,8 +13,8 @@ from eventsourcing.popo import POPOApplicationRecorder
 
 from ledger.errors import WrongExpectedVersionError
 from ledger.ids import CommandId, Position, StreamId
-from ledger.log.base import Appender
-from ledger.log.entry import Entry
+from ledger.eventlog.base import Appender
+from ledger.eventlog.entry import Entry
 
 
 class Recorder(POPOApplicationRecorder):

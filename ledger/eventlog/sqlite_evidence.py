@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
-from ledger.log.sqlite import Recorder
-from ledger.log.sqlite_connections import APPLICATION_ID, Datastore
+from ledger.eventlog.sqlite import Recorder
+from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 
 _BATCH = 2_000
 _BUSY = 30_000  # milliseconds; readers hardly ever wait

@@ -30,8 +30,8 @@ from psycopg_pool import PoolTimeout
 
 from ledger.database_url import DatabaseUrl
 from ledger.errors import ConfigurationError, StorageError
-from ledger.log.entry import Entry
-from ledger.log.postgres_errors import is_broken, said, translated
+from ledger.eventlog.entry import Entry
+from ledger.eventlog.postgres_errors import is_broken, said, translated
 
 PATIENCE = 60.0  # seconds a writer waits for the others, and everybody for a server that restarts
 CONNECT_TIMEOUT = 10  # seconds until an address counts as dead, unless the URL says otherwise

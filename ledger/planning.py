@@ -277,7 +277,8 @@ def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> 
                     error = f"the script ended with exit status {end.code}"
             except Exception as raised:  # noqa: BLE001 (whatever a script raises)
                 # As if it ended the process: it is told, and the run in hand has failed.
-                sys.excepthook(type(raised), raised, _from(os.fspath(path), raised))
+                trace = _from(os.fspath(path), raised)
+                sys.excepthook(type(raised), raised.with_traceback(trace), trace)
                 error = f"the script raised {type(raised).__name__}: {raised}"
     finally:
         sys.argv, sys.path = argv, folder

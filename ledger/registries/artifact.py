@@ -28,6 +28,7 @@ from ledger.registries.content import (
     local_path,
     name_in_store,
     place_below,
+    storage_named,
 )
 from ledger.retraction import warn_of_retraction
 from ledger.schema import ARTIFACT, TRASHED, WITHDRAWN
@@ -160,6 +161,7 @@ class Artifact(Record):
         *,
         if_hash_exists: str | None = None,
         rehash: bool = False,
+        storage: str | os.PathLike[str] | None = None,
     ) -> list[Self]:
         """Return an artifact for every file below a folder, not saved yet: `ln.save(artifacts)`.
 
@@ -171,8 +173,10 @@ class Artifact(Record):
                 default the folder's name.
             if_hash_exists: As for one artifact.
             rehash: As for one artifact.
+            storage: As for one artifact.
         """
         ledger = instance.current()
+        chosen = storage_named(ledger, settings.storage if storage is None else storage)
         root = local_path(path)
         if not root.is_dir():
             raise InvalidValueError(f"from_dir {root}: expected a folder")
@@ -192,7 +196,7 @@ class Artifact(Record):
             artifact = cls.__new__(cls)
             artifact._begin()
             artifact._take(
-                LocalContent(ledger, file, result),
+                LocalContent(ledger, file, result, chosen),
                 f"{prefix}/{below}" if prefix else below,
                 None,
                 None,

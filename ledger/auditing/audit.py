@@ -9,32 +9,34 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ledger.auditing.contents import Contents, drawn
 from ledger.auditing.entries import Entries, Read
 from ledger.auditing.findings import CheckpointResult, Finding, Report
 from ledger.auditing.rules import Rules, endorsed
+from ledger.auditing.subjects import Subject, of_archive, of_place
 from ledger.config import Place
 from ledger.database import FORMAT
 from ledger.errors import (
-    ConfigurationError,
     InvalidProofError,
     InvalidValueError,
     KeyUnavailableError,
     LedgerError,
     UnknownEventError,
 )
+from ledger.eventlog.entry import Entry
+from ledger.eventlog.entry import recorded as placed
+from ledger.eventlog.evidence import Evidence, RawRow, Text
 from ledger.events import from_payload
 from ledger.keys import KeyRing
 from ledger.locate import locate
-from ledger.eventlog.entry import Entry
-from ledger.eventlog.entry import recorded as placed
-from ledger.eventlog.sqlite_evidence import RawRow, SqliteEvidence, Text
 from ledger.merkle import Frontier
 from ledger.notes import (
     Checkpoint,
@@ -70,6 +72,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     content: bool = False,
     sample: float = 1.0,
     place: Any = None,
+    archive: str | os.PathLike[str] | None = None,
 ) -> Report:
     """Read everything again and return what does not add up; nothing is changed.
 
@@ -80,6 +83,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
         content: Whether to read stored contents again.
         sample: Share of the contents that is read, above 0 and up to 1.
         place: Folder of the ledger; the one that would be used here by default.
+        archive: Folder of an export, to be audited instead; there need be no ledger.
 
     Raises:
         LedgerNotFoundError: There is no ledger here.
@@ -89,34 +93,41 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     """
     if not 0 < sample <= 1:
         raise InvalidValueError(f"sample: expected a share above 0 and up to 1, got {sample!r}")
-    found = place if isinstance(place, Place) else locate(place)
-    return _Audit(found, checkpoints, keys, since).run(content=content, sample=sample)
+    if archive is not None:
+        subject = of_archive(Path(archive))
+    else:
+        subject = of_place(place if isinstance(place, Place) else locate(place))
+    return Audit(subject, checkpoints, keys, since).run(content=content, sample=sample)
 
 
-class _Audit:
+class Audit:
     """One audit: what it was given, and what it has found so far."""
 
     def __init__(
-        self, place: Place, checkpoints: Sequence[str], keys: Sequence[str], since: int
+        self,
+        subject: Subject,
+        checkpoints: Sequence[str] = (),
+        keys: Sequence[str] = (),
+        since: int = 0,
     ) -> None:
-        self.place = place
+        self.subject = subject
         self.since = max(0, since)
         self.findings: list[Finding] = []
         self.notes = [(note, read_checkpoint(note)) for note in map(read_note, checkpoints)]
         self.given = [read_public_key(line) for line in keys]
         self.entries = Entries()
-        self.rules = Rules(place.configuration.id)
+        self.rules = Rules(subject.ledger)
         self.tree = Frontier()
         self.roots: dict[int, bytes] = {}
         self.events = self.rows = 0
 
-    def run(self, *, content: bool, sample: float) -> Report:
+    def run(self, *, content: bool = False, sample: float = 1.0) -> Report:
         """Carry it out."""
         began = time.monotonic()
         head, contents = 0, Contents()
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
-        evidence = self._open()
+        evidence = self._step("database", self.subject.open)
         if evidence is not None:
             with closing(evidence), Shadow() as shadow:
                 self._step("meta", lambda: self._meta(evidence))
@@ -125,15 +136,15 @@ class _Audit:
                 head = self.entries.position
                 trusted = self._trusted()
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
-                for table in TABLES:
+                for table in TABLES if evidence.has_models else ():
                     self._step(f"table {table}", partial(self._table, evidence, shadow, table))
                 if content:
                     self._step("content", lambda: self._contents(shadow, contents, sample))
         return Report(
             ok=not self.findings,
-            ledger=self.place.configuration.id,
-            name=self.place.configuration.name,
-            database=str(self.place.database_path),
+            ledger=self.subject.ledger,
+            name=self.subject.name,
+            database=self.subject.where,
             head=head,
             root=self.tree.root().hex(),
             since=self.since,
@@ -148,18 +159,6 @@ class _Audit:
             findings=tuple(self.findings),
         )
 
-    def _open(self) -> SqliteEvidence | None:
-        if "://" in self.place.configuration.database:
-            raise ConfigurationError(
-                "audit: expected a ledger in a SQLite file, found one on a server; export it and "
-                "audit the archive"
-            )
-        path = self.place.database_path
-        if not path.exists():
-            # Raises what says so: without a file there is nothing that an audit could find.
-            return SqliteEvidence(path)
-        return self._step("database", lambda: SqliteEvidence(path))
-
     def _step(self, subject: str, step: Callable[[], T]) -> T | None:
         """Carry out a part of the audit; what it cannot read is a finding."""
         try:
@@ -173,7 +172,9 @@ class _Audit:
 
     # --- the file ---------------------------------------------------------------------------------
 
-    def _meta(self, evidence: SqliteEvidence) -> None:
+    def _meta(self, evidence: Evidence) -> None:
+        if not evidence.has_models:
+            return
         found = evidence.meta()
         if found.get("format") not in {str(number) for number in range(1, FORMAT + 1)}:
             self._tell("format", expected=f"1 to {FORMAT}", found=found.get("format"))
@@ -182,16 +183,16 @@ class _Audit:
                 "read-models-version", expected=SCHEMA_NUMBER, found=found.get("read_models")
             )
 
-    def _file(self, evidence: SqliteEvidence) -> None:
+    def _file(self, evidence: Evidence) -> None:
         for subject, expected, found in evidence.check(_READ_MODELS):
             kind = "database" if subject == "integrity" else "schema"
             self._tell(kind, subject=subject, expected=expected, found=found)
 
     # --- the log ----------------------------------------------------------------------------------
 
-    def _log(self, evidence: SqliteEvidence, shadow: Shadow) -> None:
+    def _log(self, evidence: Evidence, shadow: Shadow) -> None:
         head = evidence.head()
-        if self.since:
+        if self.since and evidence.has_models:
             self._believe(evidence, shadow)
         wanted = {stated.size for _, stated in self.notes}
         if 0 in wanted:
@@ -258,7 +259,7 @@ class _Audit:
                 found=f"{type(error).__name__}: {error}",
             )
 
-    def _believe(self, evidence: SqliteEvidence, shadow: Shadow) -> None:
+    def _believe(self, evidence: Evidence, shadow: Shadow) -> None:
         """Take the read models for right up to the position that the audit begins after."""
         for table, described in TABLES.items():
             first = described.column_names.index("from_position")
@@ -269,7 +270,7 @@ class _Audit:
                         *(str(it, "utf-8") if isinstance(it, Text) else it for it in row[:-1]),
                         row[-1] if row[-1] <= self.since else FOREVER,
                     ]
-                    for row in evidence.table(rows_statement(table))
+                    for row in evidence.table(table, rows_statement(table))
                     if row[first] <= self.since
                 ),
             )
@@ -279,7 +280,7 @@ class _Audit:
     def _trusted(self) -> list[PublicKey]:
         if self.given:
             return endorsed(self.given, self.rules.keys)
-        ring = KeyRing(self.place.configuration.id)
+        ring = KeyRing(self.subject.ledger)
         own = ring.public_keys()
         for adoption in self.rules.keys:
             try:
@@ -302,7 +303,7 @@ class _Audit:
         before = len(self.findings)
         known = {"subject": f"checkpoint of size {stated.size}"}
         signers: list[PublicKey] = []
-        origin = KeyRing(self.place.configuration.id).name
+        origin = KeyRing(self.subject.ledger).name
         if stated.origin != origin:
             self._tell("checkpoint-origin", expected=origin, found=stated.origin, **known)
         try:
@@ -347,9 +348,11 @@ class _Audit:
 
     # --- read models and content ------------------------------------------------------------------
 
-    def _table(self, evidence: SqliteEvidence, shadow: Shadow, table: str) -> None:
-        found = self._counted(evidence.table(rows_statement(table)))
-        for difference in compare(table, shadow.rows(table, text=Text), found):
+    def _table(self, evidence: Evidence, shadow: Shadow, table: str) -> None:
+        found = self._counted(evidence.table(table, rows_statement(table)))
+        # As stored where it is known how it is stored; else as the program reads both.
+        told = shadow.rows(table, text=Text) if self.subject.is_file else shadow.models.rows(table)
+        for difference in compare(table, told, found):
             key = ", ".join(f"{name} {value}" for name, value in difference.key.items())
             at = difference.key["from_position"]
             self._tell(

@@ -14,9 +14,9 @@ import msgspec
 
 from ledger.auditing.findings import Finding
 from ledger.canonical import encode
-from ledger.ids import CommandId, Position, StreamId
 from ledger.eventlog.entry import SALT_BYTES, Envelope
-from ledger.eventlog.sqlite_evidence import RawRow, Text
+from ledger.eventlog.evidence import RawRow, Text
+from ledger.ids import CommandId, Position, StreamId
 
 _ID_BYTES = 16
 _HASH_BYTES = 32

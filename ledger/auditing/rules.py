@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from ledger.auditing.findings import Finding
 from ledger.canonical import Json
 from ledger.errors import InvalidProofError, InvalidValueError
+from ledger.eventlog.entry import Envelope
 from ledger.events import (
     BlobRecorded,
     InputRecorded,
@@ -30,7 +31,6 @@ from ledger.events import (
     to_payload,
 )
 from ledger.ids import derive, uid, versioned_uid
-from ledger.eventlog.entry import Envelope
 from ledger.notes import PublicKey, read_note, read_public_key, verify_note
 from ledger.schema import REGISTRIES
 from projections.fold import registry_of

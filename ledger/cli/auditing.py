@@ -38,6 +38,11 @@ _FAILED = 2
 @click.option(
     "--sample", type=click.FloatRange(0, 1, min_open=True), metavar="P", help="Share to read: 0.1"
 )
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Audit an export instead; there need be no ledger.",
+)
 @click.option("--html", type=click.Path(path_type=Path), help="Write a report to this file too.")
 @json_option
 def audit_verb(  # noqa: PLR0913 (its options)
@@ -47,6 +52,7 @@ def audit_verb(  # noqa: PLR0913 (its options)
     since: str | None,
     content: bool,
     sample: float | None,
+    archive: Path | None,
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -70,6 +76,7 @@ def audit_verb(  # noqa: PLR0913 (its options)
             since=_position(since),
             content=content,
             sample=1.0 if sample is None else sample,
+            archive=archive,
         )
         if html is not None:
             _write_page(report, html)

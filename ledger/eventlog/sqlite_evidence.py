@@ -14,10 +14,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
+from ledger.eventlog.evidence import Evidence, RawRow, Text
 from ledger.eventlog.sqlite import Recorder
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 
@@ -41,28 +42,7 @@ _STRAYS = (
 )
 
 
-class Text(bytes):
-    """What the database calls text, as its bytes."""
-
-    __slots__ = ()
-
-
-class RawRow(NamedTuple):
-    """One row of `entries` and the event beside it, as stored; anything may be of any kind."""
-
-    position: Any
-    recorded_at: Any
-    stream: Any
-    version: Any
-    command_id: Any
-    number: Any
-    salt: Any
-    leaf: Any
-    topic: Any
-    state: Any
-
-
-class SqliteEvidence:
+class SqliteEvidence(Evidence):
     """A SQLite file at one moment."""
 
     def __init__(self, path: Path) -> None:
@@ -152,8 +132,9 @@ class SqliteEvidence:
             if line != b"ok":
                 yield "integrity", "ok", _shown(line)
 
-    def table(self, statement: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a question."""
+    def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table of the read models."""
+        del name
         cursor = self._ask(statement, fetch=False)
         while True:
             batch = self._fetch(cursor)

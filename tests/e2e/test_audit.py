@@ -18,9 +18,9 @@ import ledger as ln
 from ledger import checkpoints, config, instance, notes
 from ledger.auditing.audit import audit
 from ledger.errors import InvalidProofError, InvalidValueError, KeyUnavailableError, StorageError
+from ledger.eventlog.entry import Envelope, leaf_of
 from ledger.events import Draft, RecordChanged, RecordCreated
 from ledger.ids import StreamId, command_id
-from ledger.eventlog.entry import Envelope, leaf_of
 from ledger.rebuilding import rebuild
 from tests.door import artifact, label
 from tests.e2e.command import metaledger

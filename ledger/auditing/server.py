@@ -1,0 +1,133 @@
+"""A ledger on a server as an auditor reads it: through the ways by which the program reads it.
+
+Everything is of one transaction that sees one moment. A server keeps kinds of values and the
+integrity of its own files; what remains to be found is what somebody did with its leave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from ledger.database import Session
+from ledger.errors import CorruptLogError, LedgerError
+from ledger.eventlog.entry import Entry
+from ledger.eventlog.evidence import Evidence, RawRow, Text
+
+if TYPE_CHECKING:
+    from ledger.postgres import PostgresDatabase
+
+_BATCH = 1_000
+_STRAYS = (
+    "SELECT s.originator_id::text AS stream, s.originator_version AS version, s.topic AS topic"
+    " FROM stored_events s WHERE NOT EXISTS (SELECT 1 FROM entries e"
+    " WHERE e.stream = s.originator_id AND e.version = s.originator_version)"
+)
+
+
+class ServerEvidence(Evidence):
+    """A schema on a PostgreSQL server at one moment."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        """Begin the transaction that sees the moment.
+
+        Raises:
+            StorageError: The server cannot be reached.
+        """
+        self._database = database
+        self._stack = ExitStack()
+        self._session: Session = self._stack.enter_context(database.read())
+        self._connection = self._session.log.connection  # type: ignore[attr-defined]
+        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def close(self) -> None:
+        """Let go of the moment."""
+        try:
+            self._connection.execute("ROLLBACK")
+        finally:
+            self._stack.close()
+            self._database.close()
+
+    def head(self) -> int:
+        """Return the largest position; 0 where there is none."""
+        return int(self._session.log.head())
+
+    def rows(self, *, after: int = 0, until: int) -> Iterator[RawRow | LedgerError]:
+        """Yield the rows of the log in order; an error in the place of what cannot be read."""
+        while after < until:
+            try:
+                batch = self._session.log.entries(after=after, until=until, limit=_BATCH)
+            except CorruptLogError:
+                end = min(until, after + _BATCH)
+                for position in range(after, end):
+                    try:
+                        one = self._session.log.entries(after=position, until=position + 1, limit=1)
+                    except CorruptLogError as error:
+                        error.details["position"] = position + 1
+                        yield error
+                    else:
+                        yield from map(_raw, one)
+                after = end
+                continue
+            if not batch:
+                return
+            yield from map(_raw, batch)
+            after = batch[-1].envelope.position
+
+    def strays(self) -> list[tuple[Any, Any, Any]]:
+        """Return stream, version and type of the events that have no entry."""
+        found = self._connection.execute(_STRAYS).fetchall()
+        return [(row["stream"], row["version"], row["topic"]) for row in found]
+
+    def meta(self) -> dict[str, str]:
+        """Return what the schema says of itself."""
+        found = self._connection.execute("SELECT name, value FROM meta").fetchall()
+        return {row["name"]: row["value"] for row in found}
+
+    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Yield what is wrong with the schema: triggers that are not those of a new ledger."""
+        from ledger.eventlog.postgres_schema import LOG_TABLES  # noqa: PLC0415 (loads the driver)
+
+        del read_models
+        wanted = {"entries entries_refuse_insert"} | {
+            f"{table} {table}_refuse_{verb}"
+            for table in LOG_TABLES
+            for verb in ("update", "delete", "truncate")
+        }
+        found = {
+            row["name"]: row["state"]
+            for row in self._connection.execute(
+                "SELECT c.relname || ' ' || t.tgname AS name, t.tgenabled::text AS state"
+                " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+                " WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace"
+                " AND c.relname IN ('stored_events', 'entries')"
+            ).fetchall()
+        }
+        for name in sorted(wanted | set(found)):
+            state = "in force" if found.get(name) in {"O", "A"} else "not in force"
+            if name not in wanted:
+                yield f"trigger {name}", "nothing", state
+            elif name not in found or state == "not in force":
+                yield f"trigger {name}", "in force", state if name in found else "nothing"
+
+    def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table of the read models."""
+        del statement
+        return self._session.models.rows(name)  # type: ignore[attr-defined, no-any-return]
+
+
+def _raw(entry: Entry) -> RawRow:
+    envelope = entry.envelope
+    return RawRow(
+        position=envelope.position,
+        recorded_at=envelope.recorded_at,
+        stream=Text(envelope.stream.encode()),
+        version=envelope.version,
+        command_id=bytes.fromhex(envelope.command_id),
+        number=envelope.number,
+        salt=entry.salt,
+        leaf=entry.leaf,
+        topic=Text(envelope.tag.encode()),
+        state=entry.payload,
+    )

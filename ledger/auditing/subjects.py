@@ -1,0 +1,89 @@
+"""What can be audited: a ledger in a file, one on a server, an archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ledger.config import Place
+from ledger.database_url import is_database_url, parse
+from ledger.eventlog.evidence import Evidence
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What is audited.
+
+    Attributes:
+        ledger: Id that the ledger should have.
+        name: What people call it.
+        where: Where it is read.
+        is_file: Whether its values are read as a SQLite file holds them.
+        open: Takes hold of one moment of it.
+    """
+
+    ledger: str
+    name: str
+    where: str
+    is_file: bool
+    open: Callable[[], Evidence]
+
+
+def of_place(place: Place) -> Subject:
+    """Return the ledger of a folder as what is audited; nothing is opened but a missing file.
+
+    Raises:
+        StorageError: Its database is not there.
+    """
+    known = place.configuration
+    if is_database_url(known.database):
+        return Subject(
+            ledger=known.id,
+            name=known.name,
+            where=known.database,
+            is_file=False,
+            open=lambda: _on_server(known.database),
+        )
+    path = place.database_path
+    if not path.exists():
+        # Without a file there is nothing that an audit could find: this says so.
+        _in_file(path)
+    return Subject(
+        ledger=known.id,
+        name=known.name,
+        where=str(path),
+        is_file=True,
+        open=lambda: _in_file(path),
+    )
+
+
+def of_archive(folder: Path) -> Subject:
+    """Return an archive as what is audited.
+
+    Raises:
+        InvalidValueError: It is none.
+    """
+    from ledger.archive import ArchiveEvidence, first_event  # noqa: PLC0415 (loads pyarrow)
+
+    first = first_event(folder)
+    return Subject(
+        ledger=first.ledger,
+        name=first.name,
+        where=str(folder),
+        is_file=True,
+        open=lambda: ArchiveEvidence(folder),
+    )
+
+
+def _in_file(path: Path) -> Evidence:
+    from ledger.eventlog.sqlite_evidence import SqliteEvidence  # noqa: PLC0415 (loads the log)
+
+    return SqliteEvidence(path)
+
+
+def _on_server(url: str) -> Evidence:
+    from ledger.auditing.server import ServerEvidence  # noqa: PLC0415 (loads the driver)
+    from ledger.postgres import PostgresDatabase  # noqa: PLC0415
+
+    return ServerEvidence(PostgresDatabase(parse(url)))

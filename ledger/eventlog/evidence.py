@@ -1,0 +1,82 @@
+"""The seam of the audit: a ledger at one moment, as it is stored, wherever that is.
+
+1. Whatever is recorded meanwhile is not seen.
+2. Values come as they are stored; text is `Text`, so that no value passes for one of another kind.
+3. What cannot be read is an error of ours; what comes after it is still asked for.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from ledger.errors import LedgerError
+
+
+class Text(bytes):
+    """What a storage calls text, as its bytes."""
+
+    __slots__ = ()
+
+
+class RawRow(NamedTuple):
+    """One entry and the event beside it, as stored; anything may be of any kind."""
+
+    position: Any
+    recorded_at: Any
+    stream: Any
+    version: Any
+    command_id: Any
+    number: Any
+    salt: Any
+    leaf: Any
+    topic: Any
+    state: Any
+
+
+class Evidence(ABC):
+    """A ledger at one moment.
+
+    Attributes:
+        has_models: Whether read models are beside the log.
+    """
+
+    has_models: bool = True
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the moment."""
+
+    @abstractmethod
+    def head(self) -> int:
+        """Return the largest position; 0 where there is none."""
+
+    @abstractmethod
+    def rows(self, *, after: int = 0, until: int) -> Iterator[RawRow | LedgerError]:
+        """Yield the rows of the log in order; an error in the place of what cannot be read."""
+
+    @abstractmethod
+    def strays(self) -> list[tuple[Any, Any, Any]]:
+        """Return stream, version and type of the events that have no entry."""
+
+    @abstractmethod
+    def meta(self) -> dict[str, str]:
+        """Return what the ledger says of itself."""
+
+    @abstractmethod
+    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Yield what is wrong with it as a whole: subject, expected, found.
+
+        Args:
+            read_models: Statements that make the read models of a new SQLite file.
+        """
+
+    @abstractmethod
+    def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of a table of the read models.
+
+        Args:
+            name: Its name.
+            statement: The question for its rows in the order of its key.
+        """

@@ -385,7 +385,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     event: LedgerEvent
 
 
-# Bytes that are no UTF-8, and nesting without end, are told apart from other damage by msgspec only.
+# msgspec tells apart bytes that are no UTF-8, and nesting without end, from other damage.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decoder: msgspec.json.Decoder[LedgerEvent] = msgspec.json.Decoder(LedgerEvent)

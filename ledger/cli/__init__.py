@@ -51,6 +51,8 @@ _VERBS = {
     "verify": ("ledger.cli.proving", "Verify a proof, without any ledger."),
     "audit": ("ledger.cli.auditing", "Read everything again; tell what does not add up."),
     "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
+    "export": ("ledger.cli.archives", "Write the log as an archive."),
+    "import": ("ledger.cli.archives", "Make a ledger of an archive."),
     "doctor": ("ledger.cli.upkeep", "Look for what is not as it should be."),
     "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
     "completion": ("ledger.cli.shell", "Print what makes a shell complete commands."),

@@ -56,6 +56,11 @@ def copy_content(
         store = ledger.store(artifact.storage)
         store.fetch(name_in_store(str(artifact.storage_key)), target, digest)
         return target
+    if isinstance(artifact.path, str):
+        from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only where it is)
+
+        Elsewhere(artifact.path).fetch(target, digest)
+        return target
     source = Path(artifact.path)
     if not source.exists():
         raise _differs(artifact, source, "nothing")

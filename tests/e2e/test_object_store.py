@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import s3fs
 
 import ledger as ln
 from ledger import instance
+from ledger.content import elsewhere, hash_cache, retry
+from ledger.content.elsewhere import Elsewhere
+from ledger.content.s3 import S3Objects
 from ledger.content.store import open_store
-from ledger.doctor import examine
+from ledger.doctor import examine, remove_orphans
+from ledger.takeout import copy_content
 from ledger.user_settings import settings
 from tests.e2e.command import environment, metaledger
 from tests.object_store import environment as store_environment
@@ -270,6 +276,87 @@ def test_deleted_content_is_gone_from_the_store(s3_root):
     artifact = ln.Artifact(write("a.txt", b"a"), key="a.txt").save()
     artifact.delete(permanent=True, storage=True)
     assert stored(s3_root) == []
+
+
+def reads(monkeypatch) -> list[tuple[int, int]]:
+    """Note every range that is asked of the store from now on."""
+    found: list[tuple[int, int]] = []
+    inner = S3Objects._get
+
+    def get(self, there, start, end):
+        found.append((start, end))
+        return inner(self, there, start, end)
+
+    monkeypatch.setattr(S3Objects, "_get", get)
+    return found
+
+
+@pytest.mark.usefixtures("lab")
+def test_url_whose_hash_is_remembered_is_not_read_again(s3_root, monkeypatch):
+    url = upload(f"{s3_root}/raw/sample.txt", b"as it came")
+    monkeypatch.setattr(hash_cache, "_RACY_NS", -(10**12))
+    first, asked = ln.Artifact(url), reads(monkeypatch)
+    assert ln.Artifact(url).hash == first.hash
+    assert asked == []
+    assert ln.Artifact(url, rehash=True).hash == first.hash
+    assert asked == [(0, 10)]
+
+
+@pytest.mark.usefixtures("lab")
+def test_large_file_that_the_store_vouches_for_is_registered_unread(s3_root, monkeypatch):
+    monkeypatch.setattr(elsewhere, "MD5_LIMIT", 5)
+    stored_by_us = ln.Artifact(write("a.bin", b"many bytes"), key="a.bin").save()
+    asked = reads(monkeypatch)
+    found = Elsewhere(stored_by_us.path).hashed()
+    assert (found.hash_type, found.digest, found.size) == ("sha256", stored_by_us.digest, 10)
+    assert asked == []
+    unchecked = upload(f"{s3_root}/raw/b.bin", b"many bytes")
+    assert Elsewhere(unchecked).hashed().digest == found.digest
+    assert asked == [(0, 10)]
+
+
+@pytest.mark.usefixtures("lab")
+def test_large_file_in_place_is_opened_without_being_fetched(s3_root, monkeypatch):
+    data = bytes(range(256)) * 40_000
+    artifact = ln.Artifact(upload(f"{s3_root}/raw/big.bin", data), key="big.bin").save()
+    asked = reads(monkeypatch)
+    with artifact.open() as reader:
+        reader.seek(5_000_000)
+        assert reader.read(100) == data[5_000_000:5_000_100]
+    assert sum(end - start for start, end in asked) < 100_000
+
+
+@pytest.mark.usefixtures("lab")
+def test_content_in_place_can_be_copied_out(s3_root, tmp_path):
+    url = upload(f"{s3_root}/raw/sample.txt", b"as it came")
+    artifact = ln.Artifact(url, key="raw/sample.txt").save()
+    copied = copy_content(instance.current(), artifact, tmp_path / "out.txt")
+    assert copied.read_bytes() == b"as it came"
+
+
+@pytest.mark.usefixtures("lab")
+def test_storage_that_cannot_be_reached_is_one_finding(monkeypatch):
+    ln.Artifact(write("a.txt", b"a"), key="a.txt").save()
+    monkeypatch.setattr(retry, "pause", lambda _seconds: None)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
+    s3fs.S3FileSystem.clear_instance_cache()
+    ln.close()
+    ledger = type(instance.current())(instance.current().place)
+    kinds = [finding.kind for finding in examine(ledger)]
+    assert kinds.count("unreachable-storage") == 1
+    assert "missing-content" not in kinds
+    ledger.close()
+
+
+@pytest.mark.usefixtures("lab")
+def test_orphan_in_the_store_is_removed_once_it_is_old(s3_root):
+    name = "AbCdEfGhIjKlMnOp0000.txt"
+    upload(f"{s3_root}/.metaledger/{name}", b"orphan")
+    kept = ln.Artifact(write("a.txt", b"a"), key="a.txt").save()
+    ledger = instance.current()
+    assert remove_orphans(ledger) == []
+    assert [each.name for each in remove_orphans(ledger, now=time.time() + 7200)] == [name]
+    assert stored(s3_root) == [f"{kept.uid}.txt"]
 
 
 @pytest.mark.usefixtures("lab")

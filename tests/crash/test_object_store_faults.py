@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import pytest
 
 from ledger.content import retry, s3
 from ledger.content.hashing import HashedContent, hash_path
+from ledger.content.objects import Upload
 from ledger.content.store import open_store
 from ledger.errors import DamagedContentError, StorageError
 from tests.proxy import KINDS, FaultyProxy
@@ -271,6 +273,79 @@ def test_processes_that_store_the_same_make_one_object(source, s3_root):
         assert writer.returncode == 0
     store = open_store(s3_root)
     assert [item.name for item in store.list()] == [NAME]
+    assert judge(store, expected)
+
+
+@pytest.mark.parametrize("source", ["file", "parts"], indirect=True)
+def test_what_came_in_between_is_not_overwritten(source, s3_root, monkeypatch):
+    expected = hash_path(source)
+    ours, theirs = open_store(s3_root), open_store(s3_root)
+    other = source.with_name("other")
+    other.write_bytes(b"other content")
+    looked = []
+    inner = s3.S3Objects.head
+
+    def head(self, key):
+        found = inner(self, key)
+        if self is ours._objects and key.endswith(NAME) and not looked:
+            # Right after the last look, somebody else stores something.
+            looked.append(found)
+            theirs.put(other, NAME, hash_path(other))
+        return found
+
+    monkeypatch.setattr(s3.S3Objects, "head", head)
+    upload = Upload(
+        partial(source.open, "rb", buffering=0), expected.size, expected.digest, "source"
+    )
+    if expected.size <= s3.PART:
+        theirs.put(other, NAME, hash_path(other))
+        looked.append(None)
+    with pytest.raises(DamagedContentError, match=f"expected content {expected.digest}"):
+        ours._objects.upload(upload, ours._key(NAME))
+    assert looked == [None]
+    theirs.verify(NAME, hash_path(other).digest, is_folder=False)
+    assert [item.name for item in theirs.list()] == [NAME]
+
+
+@pytest.mark.parametrize("source", ["file", "parts"], indirect=True)
+def test_store_that_does_not_confirm_the_checksum_is_read_back(source, s3_root, monkeypatch):
+    expected = hash_path(source)
+    store = open_store(s3_root)
+    inner, read = s3.S3Objects._method, []
+
+    def forgetful(self, method, **options):
+        said = inner(self, method, **options)
+        if isinstance(said, dict):
+            said.pop("ChecksumSHA256", None)
+        return said
+
+    def get(self, found, start, end):
+        read.append(end - start)
+        return get_inner(self, found, start, end)
+
+    get_inner = s3.S3Objects._get
+    monkeypatch.setattr(s3.S3Objects, "_method", forgetful)
+    monkeypatch.setattr(s3.S3Objects, "_get", get)
+    store.put(source, NAME, expected)
+    assert sum(read) == expected.size
+
+
+@pytest.mark.parametrize("source", ["file", "parts"], indirect=True)
+def test_store_that_knows_no_condition_is_used_without(source, s3_root, monkeypatch):
+    expected = hash_path(source)
+    store = open_store(s3_root)
+    inner = s3.S3Objects._method
+
+    def unable(self, method, **options):
+        if "IfNoneMatch" in options:
+            error = OSError("not implemented")
+            error.response = {"Error": {"Code": "NotImplemented"}}
+            error.response["ResponseMetadata"] = {"HTTPStatusCode": 501}
+            raise error
+        return inner(self, method, **options)
+
+    monkeypatch.setattr(s3.S3Objects, "_method", unable)
+    store.put(source, NAME, expected)
     assert judge(store, expected)
 
 

@@ -1,0 +1,96 @@
+"""Rebuild, export and checkpoint killed at any moment: the ledger stays what it was.
+
+The judge is the audit, with a checkpoint that was kept before.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ledger as ln
+from ledger.archive import restore
+from ledger.auditing.audit import audit
+from ledger.errors import CorruptLogError, InvalidValueError
+from tests.door import label
+from tests.processes import environment
+
+STEPS = {
+    "rebuild": "from ledger.rebuilding import rebuild\ndef step():\n    rebuild()\n",
+    "checkpoint": "def step():\n    ln.ULabel(name=str(ln.head())).save(); ln.checkpoint()\n",
+    "rotate": "from ledger.checkpoints import rotate_key\ndef step():\n    rotate_key()\n",
+    "export": (
+        "from ledger.archive import export\nimport os, time\n"
+        "def step():\n    export(f'archives/{os.getpid()}-{time.time_ns()}')\n"
+    ),
+}
+LONGEST = 0.6  # seconds after which a program is killed
+
+
+def killed(step: str, seconds: float) -> None:
+    """Run a step again and again, and kill the program a while after the first one."""
+    head = "import ledger as ln\nln.settings.verbosity = 'error'\n"
+    text = f"{head}{step}step()\nprint('on', flush=True)\nwhile True:\n    step()\n"
+    program = subprocess.Popen(
+        [sys.executable, "-c", text], env=environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    with program:
+        assert program.stdout.readline() == "on\n"
+        try:
+            program.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            program.send_signal(signal.SIGKILL)
+    assert program.returncode == -signal.SIGKILL
+
+
+def sweep(what: str, kills: int) -> None:
+    ln.init(storage="./storage")
+    for number in range(20):
+        label(f"label {number}")
+    kept = str(ln.checkpoint())
+    ln.close()
+    chance = random.Random(kills)  # noqa: S311 (when to kill)
+    for _ in range(kills):
+        killed(STEPS[what], chance.uniform(0, LONGEST))
+        report = audit(checkpoints=[kept])
+        assert report.ok, report.findings
+    if what == "export":
+        judge_archives(kept)
+    # Whatever was on its way, the next one goes on from there.
+    assert audit(checkpoints=[kept, str(ln.checkpoint())]).ok
+    ln.close()
+
+
+def judge_archives(kept: str) -> None:
+    """An archive with its checkpoint is whole; one without is none."""
+    whole = 0
+    for folder in Path("archives").iterdir():
+        if (folder / "checkpoint.txt").exists():
+            mine = (folder / "checkpoint.txt").read_text()
+            assert audit(archive=folder, checkpoints=[kept, mine]).ok
+            whole += 1
+        else:
+            with pytest.raises((CorruptLogError, InvalidValueError)):
+                restore(folder, "./storage", root=Path("restored"))
+    assert whole > 0
+    shutil.rmtree("archives")
+
+
+@pytest.mark.usefixtures("ledger_folder")
+@pytest.mark.parametrize("what", STEPS)
+def test_killed_at_some_moments_the_ledger_adds_up(what):
+    sweep(what, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ledger_folder")
+@pytest.mark.parametrize("what", STEPS)
+def test_killed_at_many_moments_the_ledger_adds_up(what):
+    sweep(what, 100)

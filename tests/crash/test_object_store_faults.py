@@ -19,7 +19,7 @@ from ledger.content import retry, s3
 from ledger.content.hashing import HashedContent, hash_path
 from ledger.content.objects import Upload
 from ledger.content.store import open_store
-from ledger.errors import DamagedContentError, StorageError
+from ledger.errors import DamagedContentError, FileChangedError, StorageError
 from tests.proxy import KINDS, FaultyProxy
 
 if TYPE_CHECKING:
@@ -305,6 +305,37 @@ def test_what_came_in_between_is_not_overwritten(source, s3_root, monkeypatch):
     assert looked == [None]
     theirs.verify(NAME, hash_path(other).digest, is_folder=False)
     assert [item.name for item in theirs.list()] == [NAME]
+
+
+@pytest.mark.parametrize("change", ["same size", "longer", "shorter"])
+@pytest.mark.parametrize("source", ["file", "parts"], indirect=True)
+def test_source_that_changed_since_it_was_hashed_leaves_no_object(source, s3_root, change):
+    expected = hash_path(source)
+    data = source.read_bytes()
+    changed = {"same size": data[:-1] + b"!", "longer": data + b"!", "shorter": data[:-1]}
+    source.write_bytes(changed[change])
+    store = open_store(s3_root)
+    with pytest.raises(FileChangedError, match="as it was hashed"):
+        store.put(source, NAME, expected)
+    assert list(store.list()) == []
+
+
+@pytest.mark.parametrize("source", ["file"], indirect=True)
+def test_range_that_comes_short_is_asked_for_again(source, s3_root, monkeypatch):
+    expected = hash_path(source)
+    store = open_store(s3_root)
+    store.put(source, NAME, expected)
+    inner, answers = s3.S3Objects._get, []
+
+    def short(self, found, start, end):
+        answers.append(inner(self, found, start, end))
+        return answers[-1][: -1 if len(answers) == 1 else None]
+
+    monkeypatch.setattr(s3.S3Objects, "_get", short)
+    monkeypatch.setattr(retry, "pause", lambda _seconds: None)
+    with store.open(NAME) as reader:
+        assert reader.read() == source.read_bytes()
+    assert len(answers) >= 2
 
 
 @pytest.mark.parametrize("source", ["file", "parts"], indirect=True)

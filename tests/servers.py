@@ -29,6 +29,14 @@ from ledger.eventlog.postgres_schema import drop_schema
 POSTGRES_VARIABLE = "METALEDGER_TEST_POSTGRES_URL"
 PATIENCE = 60.0
 
+# Starts a program, and ends it with whoever holds the other end of the pipe, who may be killed;
+# nothing is left of it then.
+_AS_LONG_AS_WE_LIVE = (
+    'folder=$1; shift; "$@" & server=$!; read -r answer; '
+    'if [ "$answer" = keep ]; then wait $server; '
+    'else kill -QUIT $server; wait $server; rm -rf "$folder"; fi'
+)
+
 
 def free_port() -> int:
     """Return a port of the loopback that nobody listens on at this moment."""
@@ -106,9 +114,13 @@ class PostgresServer:
         given = [f"--{setting}" for setting in (*settings, *self._options)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", "data", *given],
+                [
+                    *("sh", "-c", _AS_LONG_AS_WE_LIVE, "sh", self.folder),
+                    *(self._programs / "postgres", "-D", "data", *given),
+                ],
                 cwd=self.folder,
                 user=self._user,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -121,8 +133,9 @@ class PostgresServer:
     def stop(self, kind: signal.Signals = signal.SIGINT) -> None:
         """Stop it: after closing connections, or at once with SIGQUIT, as if it had crashed."""
         if self._process is not None:
-            self._process.send_signal(kind)
-            self._process.wait(PATIENCE)
+            pid = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+            os.kill(int(pid), kind)
+            self._process.communicate(b"keep\n", timeout=PATIENCE)
             self._process = None
 
     def kill(self) -> None:

@@ -1,7 +1,7 @@
 """Pictures of a lineage: Mermaid, SVG, HTML. What a user once typed is text in all of them.
 
 1. Five or more siblings (records with the same neighbours) fold into one node that says how many.
-2. A picture is read from left to right, along time; a long one in rows from top to bottom.
+2. A picture is read from left to right, along time; one that would be too wide from top to bottom.
 3. Colour never tells alone: shape, outline or a word says the same.
 
 The layout is Graphviz', which pygraphviz carries in its wheel.
@@ -10,6 +10,7 @@ The layout is Graphviz', which pygraphviz carries in its wheel.
 from __future__ import annotations
 
 import html
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
 FOLD_FROM = 5
 _LABEL = 40
-_WIDE = 12  # layers of a picture that is still read from left to right
+# Points that a node takes with the room around it, and that a picture may be wide.
+_NODE_WIDTH = 190
+_WIDE = 2_400
 _FILL = {"artifact": "#e8f1fb", "run": "#fdf3df", "collection": "#e9f7ec", "transform": "#f1ecfa"}
 _LINE = {"artifact": "#2f6fb0", "run": "#8a6112", "collection": "#2f8a4b", "transform": "#6b4fa0"}
-_SHAPE = {"artifact": "box", "run": "ellipse", "collection": "folder", "transform": "component"}
+_SHAPE = {"artifact": "box", "run": "box", "collection": "folder", "transform": "component"}
 _MARK_FILL = {
     "added": "#d9f2dd", "removed": "#fbdcdc", "changed": "#fdeec4", "retracted": "#fbdcdc",
 }  # fmt: skip
@@ -99,7 +102,7 @@ def picture_nodes(nodes: Iterable[Node], *, start: str, marks: Mapping[str, str]
             id=node.uid,
             registry=node.registry,
             label=short(node.label),
-            detail=_detail(node),
+            detail=printable(node.detail),
             is_start=node.uid == start,
             mark=marks.get(node.uid, "retracted" if node.is_retracted else ""),
         )
@@ -158,8 +161,7 @@ def mermaid(picture: Picture) -> str:
     names = {node.id: f"n{number}" for number, node in enumerate(picture.nodes)}
     lines = ["flowchart LR"]
     for node in picture.nodes:
-        texts = (node.label, node.detail, *([node.mark] if node.mark else []))
-        text = "<br/>".join(_mermaid_text(part) for part in texts)
+        text = "<br/>".join(_mermaid_text(part) for part in _texts(node))
         opening, closing = ('(["', '"])') if node.registry == "run" else ('["', '"]')
         kind = node.mark or node.registry
         lines.append(f"  {names[node.id]}{opening}{text}{closing}:::{kind}")
@@ -192,7 +194,7 @@ def svg(picture: Picture) -> str:
             "pip install 'metaledger[graph]', or use to_mermaid()"
         ) from error
     graph = pygraphviz.AGraph(directed=True, strict=False)
-    across = _layers(picture) <= _WIDE
+    across = _fits_across(picture)
     graph.graph_attr.update(
         rankdir="LR" if across else "TB", nodesep="0.25", ranksep="0.45", bgcolor="white", pad="0.2"
     )
@@ -202,11 +204,11 @@ def svg(picture: Picture) -> str:
     graph.edge_attr.update(color="#64748b", arrowsize="0.7", fontsize="10")
     for node in picture.nodes:
         fill, line = _colours(node)
-        texts = [node.label, node.detail, *([node.mark] if node.mark else [])]
         graph.add_node(
             node.id,
-            label=_dot_text("\n".join(texts)),
+            label=_dot_text("\n".join(_texts(node))),
             shape=_SHAPE[node.registry],
+            style="filled,rounded" if node.registry == "run" else "filled",
             peripheries=2 if node.count > 1 else 1,
             fillcolor=fill,
             color=line,
@@ -249,8 +251,12 @@ def short(text: str) -> str:
     return f"{line[:half]}…{line[-half:]}"
 
 
-def _detail(node: Node) -> str:
-    return printable(f"{node.uid} · {node.detail}" if node.label != node.uid else node.detail)
+def _texts(node: Drawn) -> list[str]:
+    """Return the lines of a node; its uid cut in the middle, as both ends tell versions apart."""
+    uid = f"{node.id[:4]}…{node.id[-4:]}"
+    is_named = node.count == 1 and node.label != node.id
+    second = f"{uid} · {node.detail}" if is_named else node.detail
+    return [node.label, second, *([node.mark] if node.mark else [])]
 
 
 def _colours(node: Drawn) -> tuple[str, str]:
@@ -259,8 +265,16 @@ def _colours(node: Drawn) -> tuple[str, str]:
     return _FILL[node.registry], _LINE[node.registry]
 
 
-def _layers(picture: Picture) -> int:
-    """Return how many nodes the longest way along time has; cycles are not gone round."""
+def _fits_across(picture: Picture) -> bool:
+    """Return whether a picture from left to right is wide enough, or less wide than one down."""
+    layers = _layers(picture)
+    widest = max(layers.values(), default=1)
+    across = len(layers) * _NODE_WIDTH
+    return across <= _WIDE or across <= widest * _NODE_WIDTH
+
+
+def _layers(picture: Picture) -> Counter[int]:
+    """Return how many nodes each layer has along time; cycles are not gone round."""
     after: dict[str, list[str]] = {}
     degree = {node.id: 0 for node in picture.nodes}
     for line in picture.lines:
@@ -275,7 +289,7 @@ def _layers(picture: Picture) -> int:
             degree[target] -= 1
             if not degree[target]:
                 ready.append(target)
-    return max(layer.values(), default=1)
+    return Counter(layer.values())
 
 
 def _dot_text(text: str) -> str:

@@ -37,8 +37,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         uid: Its uid at the later point; at the earlier one where it was removed.
         before: Its uid at the earlier point; None where it was added.
         change: "added", "removed" or "changed".
-        changes: What differs: fields of the record; of a run also `params.<name>`,
-            `packages.<name>`, `python`, `source`, `inputs` and `actor`.
+        changes: What differs: `uid` where another record took its place, and fields; of a run also
+            `params.<name>`, `packages.<name>`, `python`, `source`, `inputs` and `actor`.
     """
 
     registry: str
@@ -195,7 +195,9 @@ def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
             items.append(_item(one, None, "added", {}))
             continue
         changes = compared(facts_before.of(earlier[was], pairs), facts_after.of(one, {}))
-        if changes or was != uid:
+        if was != uid:
+            changes = {"uid": (was, uid)} | changes
+        if changes:
             items.append(_item(one, was, "changed", changes))
     items += [_item(one, uid, "removed", {}) for uid, one in earlier.items() if uid not in pairs]
     return LineageDiff(items, before, after, pairs)
@@ -227,9 +229,10 @@ def _paired(earlier: dict[str, Record], later: dict[str, Record]) -> dict[str, s
         for uid, record in later.items():
             if uid not in taken:
                 waiting.setdefault(name(record), []).append(uid)
-        for uid, record in earlier.items():
+        # The latest of both sides belong together, where there are several.
+        for uid, record in reversed(earlier.items()):
             if uid not in pairs and waiting.get(name(record)):
-                pairs[uid] = waiting[name(record)].pop(0)
+                pairs[uid] = waiting[name(record)].pop()
     return pairs
 
 
@@ -272,7 +275,7 @@ class _Facts:
         facts["actor"] = record.created_by
         transform = self._transforms.get(row["transform"])
         facts["source"] = None if transform is None else transform.source_hash or transform.version
-        facts |= {f"params.{name}": value for name, value in (record.params or {}).items()}
+        facts |= {f"params.{name}": _plain(value) for name, value in (record.params or {}).items()}
         facts |= packages(self._environment(record, row["environment_blob"]))
         inputs = self._inputs.get(record.uid, [])
         facts["inputs"] = tuple(sorted(pairs.get(uid, uid) for uid in inputs))
@@ -296,6 +299,17 @@ def packages(environment: str) -> dict[str, str]:
         elif line.startswith("# python "):
             found["python"] = line.removeprefix("# python ")
     return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as the script had it, where events hold it with a tag."""
+    match value:
+        case {"float": str(text)} if len(value) == 1:
+            return float(text)
+        case {"int": str(text)} if len(value) == 1:
+            return int(text, 0)
+        case _:
+            return value
 
 
 def _item(record: Record, before: str | None, change: str, changes: Changes) -> Upstream:

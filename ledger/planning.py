@@ -287,11 +287,14 @@ def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> 
 
 
 def _from(path: str, raised: BaseException) -> TracebackType | None:
-    """Return the traceback of what a script raised, from its own first line on."""
+    """Return the traceback of what a script raised, from its own first line on.
+
+    None where it never came so far, as with a mistake in its syntax.
+    """
     trace = raised.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != path:
         trace = trace.tb_next
-    return trace or raised.__traceback__
+    return trace
 
 
 @contextmanager

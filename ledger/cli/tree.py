@@ -95,7 +95,9 @@ def _draw(found: Lineage) -> None:
 def _line(drawn: str, node: Drawn, remark: str, *, is_colourful: bool) -> str:
     from ledger.cli.output import shown  # noqa: PLC0415
 
+    is_named = node.count == 1 and node.label != node.id
     label, detail = shown(node.label), shown(node.detail)
+    detail = f"{node.id} · {detail}" if is_named else detail
     mark = f"  {node.mark}" if node.mark else ""
     if is_colourful:
         label = click.style(label, fg=_COLOURS[node.registry], bold=node.is_start)

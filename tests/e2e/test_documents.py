@@ -33,12 +33,14 @@ from ledger.lineage import Lineage
 from ledger.planning import Plan
 from ledger.query import QuerySet, Results
 from ledger.registries.base import Record, Related
+from ledger.registries.named import NamedRecord
+from ledger.registries.past import Past
 from ledger.schema import COMMON_FIELDS, REGISTRIES
 from ledger.tracking.context import Context
 from ledger.views import View
 
 ROOT = Path(__file__).resolve().parents[2]
-TOLD = ("README.md", "docs/tutorial.md")
+TOLD = ("README.md", "docs/tutorial.md", "docs/tutorial-time-travel.md")
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
 STANDS_FOR = {"make demo": "metaledger demo"}
@@ -142,7 +144,7 @@ def command(text):
     done = subprocess.run([*programs[words[0]], *words[1:]], text=True, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(done.stdout, end="")
-    if done.returncode not in (0, 1) or "Traceback" in done.stdout:
+    if done.returncode not in (0, 1, 2) or "Traceback" in done.stdout:
         raise SystemExit(f"exit code {done.returncode}: {done.stdout}")
 
 cells = {"__name__": "__main__"}
@@ -318,7 +320,10 @@ def inherited(kind: type, name: str) -> set[str]:
 def members(title: str, kind: type) -> set[str]:
     """Return how the reference must write the public members that a class itself defines."""
     written = set()
-    for name, member in vars(kind).items():
+    own = dict(vars(kind))
+    for part, whole in ((Past, Record), (NamedRecord, ledger.ULabel)):
+        own = vars(part) | own if kind is whole else own
+    for name, member in own.items():
         if name.startswith("_") or name in INNER.get(title, ()):
             continue
         if isinstance(member, property):

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
+from ledger.eventlog.base import Appender, LogReader
 from ledger.events import Draft, RecordedEvent
 from ledger.ids import CommandId
-from ledger.eventlog.base import Appender, LogReader
 from projections.fold import fold
 from projections.store import ReadModels, WritableModels
 from projections.tables import SCHEMA_NUMBER
@@ -306,6 +306,7 @@ class SqliteDatabase(Database):
 
 
 def refold(log: LogReader, models: WritableModels) -> int:
+    """Empty the read models, fold the whole log into them, and return how many events it holds."""
     models.clear()
     count = 0
     for recorded in log.read():

@@ -27,11 +27,11 @@ from ledger.content.filesystem import network_filesystem
 from ledger.content.store import FOLDER, StoredItem
 from ledger.database import Session, WriteSession
 from ledger.errors import LedgerError
+from ledger.eventlog.sqlite import SqliteReader
 from ledger.events import RecordWithdrawn
 from ledger.findings import Finding, Row, artifacts, contents, storages
 from ledger.ids import StreamId
 from ledger.instance import Ledger
-from ledger.eventlog.sqlite import SqliteReader
 from ledger.opening import is_on_server
 from ledger.registries.content import name_in_store
 from ledger.schema import ARTIFACT, REGISTRIES, WITHDRAWN

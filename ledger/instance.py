@@ -131,7 +131,7 @@ def current() -> Ledger:
     Raises:
         LedgerNotFoundError: There is none here; the message names `metaledger init`.
     """
-    global _current, _found_from  # noqa: PLW0603 (one process works on one ledger at a time)
+    global _current, _found_from
     with _finding:
         if _stand_in is not None:
             return _stand_in

@@ -12,9 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 
 from ledger.errors import CorruptLogError
+from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
 from ledger.events import Draft, RecordedEvent, from_payload
 from ledger.ids import CommandId, Position, StreamId
-from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
 
 READ_BATCH = 1_000
 

@@ -12,9 +12,9 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from eventsourcing.popo import POPOApplicationRecorder
 
 from ledger.errors import WrongExpectedVersionError
-from ledger.ids import CommandId, Position, StreamId
 from ledger.eventlog.base import Appender
 from ledger.eventlog.entry import Entry
+from ledger.ids import CommandId, Position, StreamId
 
 
 class Recorder(POPOApplicationRecorder):

@@ -26,12 +26,12 @@ from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
 from ledger.errors import CorruptLogError
-from ledger.ids import CommandId, Position, StreamId
 from ledger.eventlog.base import Appender, LogReader
 from ledger.eventlog.entry import Entry, Envelope, entry_without_command
 from ledger.eventlog.postgres_connections import Datastore, Transaction
 from ledger.eventlog.postgres_errors import explain, said, translated
 from ledger.eventlog.postgres_schema import TABLES, create_guards, create_schema
+from ledger.ids import CommandId, Position, StreamId
 
 PORTION_ROWS, PORTION_BYTES = 1_000, 256 * 1024
 

@@ -22,10 +22,10 @@ from eventsourcing.sqlite import (
 )
 
 from ledger.errors import CorruptLogError
-from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
 from ledger.eventlog.base import Appender, LogReader
 from ledger.eventlog.entry import Entry, Envelope, seal
 from ledger.eventlog.sqlite_connections import translated
+from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS entries (

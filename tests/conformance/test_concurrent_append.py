@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger.database_url import parse
+from ledger.eventlog import postgres, postgres_connections, sqlite, sqlite_connections
 from ledger.events import Draft, RecordCreated
 from ledger.ids import command_id, stream_id, uid
-from ledger.eventlog import postgres, postgres_connections, sqlite, sqlite_connections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from ledger.database import MemoryDatabase, SqliteDatabase
 from ledger.errors import CorruptLogError, UnknownEventError, WrongExpectedVersionError
-from ledger.events import Draft, RecordChanged
-from ledger.ids import CommandId, Position, StreamId, command_id, stream_id
 from ledger.eventlog import base, postgres_connections
 from ledger.eventlog import postgres as postgres_log
 from ledger.eventlog.entry import Envelope, leaf_of, seal
 from ledger.eventlog.memory import MemoryLog
 from ledger.eventlog.sqlite import Recorder, SqliteAppender, SqliteReader
 from ledger.eventlog.sqlite_connections import Datastore
+from ledger.events import Draft, RecordChanged
+from ledger.ids import CommandId, Position, StreamId, command_id, stream_id
 from ledger.postgres import PostgresDatabase
 from tests.servers import new_schema
 

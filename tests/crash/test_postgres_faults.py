@@ -15,10 +15,10 @@ import pytest
 from ledger.config import FILE, FOLDER
 from ledger.database_url import parse
 from ledger.errors import LedgerError, MissingDependencyError, StorageError
+from ledger.eventlog import postgres_connections
 from ledger.events import Draft
 from ledger.ids import command_id, stream_id
 from ledger.initialize import initialize
-from ledger.eventlog import postgres_connections
 from ledger.opening import open_database
 from ledger.postgres import PostgresDatabase
 from projections.select import Select

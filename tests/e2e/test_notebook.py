@@ -15,8 +15,10 @@ from tests.processes import PROJECT
 CELLS = (
     "import ledger as ln\nln.track(params={'n': 3})",
     "label = ln.ULabel(name='from a notebook').save()\nlabel",
-    "from pathlib import Path\nPath('out.txt').write_text('result')\n"
-    "artifact = ln.Artifact('out.txt', key='out.txt').save()\nartifact.labels.add(label)",
+    """from pathlib import Path
+Path('out.txt').write_text('result')
+artifact = ln.Artifact('out.txt', key='out.txt').save()
+artifact.labels.add(label)""",
     "ln.finish()",
 )
 

@@ -11,11 +11,11 @@ import pytest
 
 from ledger.database import SqliteDatabase
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
-from ledger.events import Draft, RecordCreated, to_payload
-from ledger.ids import command_id, stream_id, uid
 from ledger.eventlog import sqlite_connections as sqlite
 from ledger.eventlog.sqlite import Recorder, SqliteAppender, SqliteReader
 from ledger.eventlog.sqlite_connections import Datastore
+from ledger.events import Draft, RecordCreated, to_payload
+from ledger.ids import command_id, stream_id, uid
 
 NOON = 1_700_000_000_000_000
 

@@ -22,7 +22,7 @@ from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.times import to_datetime
 from projections.fold import Amended, Closed, Opened, fold
 from projections.select import Select, Test
-from projections.tables import FOREVER
+from projections.tables import FOREVER, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -272,16 +272,16 @@ def states(
 ) -> dict[str, dict[str, Any]]:
     """Return the fields and links of live records, by uid, as of a position."""
     links = [it.link for it in REGISTRIES[registry].relations if it.link and not it.is_reverse]
+    kinds = {it.name for it in REGISTRIES[registry].fields if it.kind in {"time", "json"}}
+    compared_names = {it.name for it in TABLES[registry].columns} - _BOOKKEEPING
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(uids), _CHUNK):
         some = uids[start : start + _CHUNK]
         where = Test(("uid",), "in", tuple(some))
         for row in models.select(Select(registry=registry, where=where, at=at)):
-            found[row["uid"]] = {
-                name: _shown(registry, name, value)
-                for name, value in row.items()
-                if name not in _BOOKKEEPING
-            }
+            found[row["uid"]] = state = {name: row[name] for name in row if name in compared_names}
+            for name in state.keys() & kinds:
+                state[name] = _shown(registry, name, state[name])
         if not links:
             continue
         held = sorted(

@@ -101,7 +101,17 @@ class Walk:
                 limit=room + 1,
             )
         )
-        self._note(links)
+        if len(links) > room:
+            self._note(links)
+            return
+        # As above, for all at once: this is where a large lineage spends its time.
+        self._edges |= {
+            (link["field"], link["source"], link["target"]): link["from_position"] for link in links
+        }
+        for field, (holder, target) in _ENDS.items():
+            of_field = [link for link in links if link["field"] == field]
+            self.reached |= dict.fromkeys([link["source"] for link in of_field], holder)
+            self.reached |= dict.fromkeys([link["target"] for link in of_field], target)
 
     def _steps(self, direction: Direction, depth: int | None) -> None:
         """Go on artifact by artifact; what lies between two of them costs nothing."""

@@ -1,0 +1,97 @@
+"""Add a golden log, by hand, when the format has grown.
+
+Run it as `python -m tests.golden.add NAME`. It writes `NAME.sql` (the log, as text, without read
+models) and `NAME.json` (what that log said when it was written). There is a script to add one and
+none to change one: today's program must read what an earlier one wrote.
+"""
+
+# ruff: noqa: S608 (statements are made of names of our own)
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import ledger as ln
+from tests.golden.state import state_of
+
+HERE = Path(__file__).resolve().parent
+TABLES = ("stored_events", "entries", "meta")
+
+
+def tell_a_story(folder: Path) -> None:
+    """Make a ledger with as many kinds of events as the public door has."""
+    os.environ["METALEDGER_USER"] = "ada"
+    os.environ["METALEDGER_KEY_DIR"] = str(folder / "keys")
+    os.chdir(folder)
+    socket.gethostname = lambda: "golden"  # no name of a real computer goes into the log
+    ln.settings.verbosity = "error"
+    ln.init("./storage", name="golden")
+    draft = ln.ULabel(name="draft", description="Zoë's first 🧬").save()
+    spare = ln.ULabel(name="spare").save()
+    ln.Transform(name="Clean", key="clean.py", version="1").save()
+    ln.track(key="ingest", name="ingest", params={"rate": 0.1, "steps": [1, 2]}, new_run=True)
+    Path("raw.txt").write_text("raw\n")
+    raw = ln.Artifact("raw.txt", key="raw.txt", description="as it came").save()
+    raw.labels.add(draft)
+    ln.finish()
+    ln.track(key="report", name="report", new_run=True)
+    raw.cache()
+    Path("report.txt").write_text("first\n")
+    report = ln.Artifact("report.txt", key="report.txt").save()
+    ln.Collection([raw, report], name="both").save()
+    ln.finish()
+    ln.tag("paper-v1")
+    ln.track(key="report", name="report", new_run=True)
+    ln.Artifact("raw.txt").save()
+    Path("report.txt").write_text("second\n")
+    ln.Artifact("report.txt", key="report.txt").save()
+    Path("report.txt").write_text("first\n")
+    ln.Artifact("report.txt", key="report.txt").save()
+    ln.finish()
+    draft.name = "final"
+    draft.save()
+    raw.labels.remove(draft)
+    spare.delete()
+    spare.restore()
+    spare.delete(permanent=True)
+    ln.ULabel(name="spare").save()
+    ln.checkpoint()
+
+
+def dump(database: Path, target: Path) -> None:
+    """Write the log of a SQLite ledger as statements."""
+    with closing(sqlite3.connect(database)) as connection:
+        lines = []
+        for table in TABLES:
+            names = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            quoted = ", ".join(f"quote({name})" for name in names)
+            order = "position" if table == "entries" else names[0] if table == "meta" else "rowid"
+            rows = connection.execute(f"SELECT {quoted} FROM {table} ORDER BY {order}")
+            lines += [f"INSERT INTO {table} VALUES ({', '.join(row)});" for row in rows]
+    target.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def main(name: str) -> None:
+    target = HERE / f"{name}.sql"
+    if target.exists():
+        sys.exit(f"{target} exists: golden logs are added, never changed")
+    with tempfile.TemporaryDirectory() as folder:
+        tell_a_story(Path(folder))
+        state = state_of()
+        ln.close()
+        dump(Path(folder, ".metaledger", "ledger.db"), target)
+        os.chdir(HERE)
+    target.with_suffix(".json").write_text(
+        json.dumps(state, indent=1, ensure_ascii=False) + "\n", "utf-8"
+    )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -13,14 +13,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.errors import InvalidValueError
-from ledger.events import RecordedEvent, tag_of
+from ledger.events import (
+    BlobRecorded,
+    HeldLink,
+    KeyAdopted,
+    LedgerEvent,
+    LedgerInitialized,
+    MergeUndone,
+    PositionTagged,
+    RecordedEvent,
+    RecordsMerged,
+    tag_of,
+)
 from ledger.happenings import Happening
 from ledger.ids import StreamId
 from ledger.listing import Listing
 from ledger.points import resolve
 from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.times import to_datetime
-from projections.fold import Amended, Closed, Opened, fold
+from projections.fold import Amended, Closed, Opened, fold, registry_of
 from projections.select import Select, Test
 from projections.tables import FOREVER, TABLES
 
@@ -213,7 +224,7 @@ def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
     with ledger.handler.reading() as session:
         touched: dict[str, dict[str, None]] = {}
         for recorded in session.log.read(after=first, until=second):
-            for registry, uid in _touched_by(recorded):
+            for registry, uid in _touched_by(recorded.event):
                 touched.setdefault(registry, {})[uid] = None
         return Diff([
             item
@@ -222,20 +233,20 @@ def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
         ])  # fmt: skip
 
 
-def _touched_by(recorded: RecordedEvent) -> Iterator[tuple[str, str]]:
-    """Yield registry and uid of each record that an event changes, by the rows it changes."""
-    for change in fold(recorded):
-        match change:
-            case Opened("link", values):
-                yield values["field"].split(".")[0], values["source"]
-            case Closed("link", matching):
-                yield matching["field"].split(".")[0], matching["source"]
-            case Opened(table, values) if table in REGISTRIES:
-                yield table, values["uid"]
-            case Amended(table, key, _) if table in REGISTRIES:
-                yield table, key["uid"]
-            case _:
-                pass
+def _touched_by(event: LedgerEvent) -> list[tuple[str, str]]:
+    """Return registry and uid of each record whose fields or links an event changes."""
+    held: tuple[HeldLink, ...] = ()
+    match event:
+        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+            return []
+        case RecordsMerged():
+            held = event.moved + event.doubled
+        case MergeUndone():
+            held = event.back + event.ended
+        case _:
+            pass
+    holders = [(field.split(".")[0], holder) for field, holder in held]
+    return [(registry_of(event), event.uid), *holders]
 
 
 def _differences(

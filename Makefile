@@ -28,7 +28,7 @@ test: lint types ## everything that must hold before a change lands
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
 
 test-all: lint types ## the same, with the slow sweeps and many more random examples
-	$(PYTEST) $(PARALLEL) --hypothesis-profile=thorough $(ARGS)
+	$(PYTEST) $(PARALLEL) -o faulthandler_timeout=3600 --hypothesis-profile=thorough $(ARGS)
 
 lint: .venv/.dev ## ruff's rules and format, and the direction of imports
 	$(BIN)/ruff check

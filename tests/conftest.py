@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,6 +39,25 @@ def _shielded_from_the_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         patch.delenv("METALEDGER_URL", raising=False)
         patch.setenv("METALEDGER_KEY_DIR", str(tmp_path_factory.mktemp("keys")))
         yield
+
+
+# A hook and not a fixture, for the same reason.
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """No test meets the ledger, the run or the settings that another one left behind."""
+    instance = sys.modules.get("ledger.instance")
+    context = sys.modules.get("ledger.tracking.context")
+    settings_module = sys.modules.get("ledger.user_settings")
+    if instance is not None and instance._current is not None:
+        instance._current.handler.tracked = None
+        instance._current.close()
+        instance._current = instance._stand_in = instance._found_from = None
+    if context is not None:
+        vars(context.context).update(
+            _ledger=None, _source=None, _last=None, _error=None, _request={}
+        )
+    if settings_module is not None:
+        settings_module.settings.__init__()
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ def test_public_names_are_exactly_these():
         "ULabel",
         "__version__",
         "as_of",
+        "audit",
         "batch",
         "checkpoint",
         "close",

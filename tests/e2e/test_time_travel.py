@@ -12,6 +12,7 @@ import pytest
 
 import ledger as ln
 from ledger import instance, views
+from ledger.tracking.source import Source, text_hash
 from tests.door import Interrupted, artifact, file, label, nothing_recorded
 
 UTC = dt.UTC
@@ -236,7 +237,14 @@ def test_what_differs_is_a_table():
     assert row["before"] != row["before"]  # missing, as pandas has it
 
 
-def test_passes_of_a_run_are_those_that_left_something():
+def test_passes_of_a_run_are_those_that_left_something(monkeypatch):
+    # A parallel test runner is no script, and what is no script is a new run each time.
+    text = "the same script each time"
+    source = Source(
+        kind="script", path=None, text=text, source_hash=text_hash(text), name="a", key="a.py"
+    )
+    monkeypatch.setattr("ledger.tracking.context.find_source", lambda **_: source)
+
     def scripted(*, dies):
         ln.track(key="a.py", name="a")
         label("x")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
@@ -26,13 +27,13 @@ class Listing(Sequence[T], Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """Return it as rows of a table."""
-        raise NotImplementedError
 
+    @abstractmethod
     def columns(self) -> list[str]:
         """Return the names of the table's columns."""
-        raise NotImplementedError
 
     def to_arrow(self) -> Any:
         """Return it as a `pyarrow.Table`; values before and after are text."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import keyword
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
@@ -28,13 +29,14 @@ R = TypeVar("R", bound="Record")
 _REPR_ROWS = 10
 
 
-class Results(Generic[R]):
+class Results(ABC, Generic[R]):
     """What a query set and a list of records have in common: ways to look at the rows."""
 
     registry: str
 
+    @abstractmethod
     def _fetch(self, limit: int | None = None) -> list[R]:
-        raise NotImplementedError
+        """Return the records, or the first `limit` of them, in order."""
 
     def count(self) -> int:
         """Return how many records there are."""

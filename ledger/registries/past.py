@@ -118,11 +118,11 @@ class Past:
         self.uid  # noqa: B018 (raises where the record was not saved)
         return self._row
 
-    def _refuse_view(self, verb: str) -> None:
-        raise NotImplementedError
+    if TYPE_CHECKING:  # what a record brings along
 
-    def _perform(self, command: Command) -> Any:
-        raise NotImplementedError
+        def _refuse_view(self, verb: str) -> None: ...
+
+        def _perform(self, command: Command) -> Any: ...
 
 
 def _checked_reason(reason: object, verb: str) -> str:

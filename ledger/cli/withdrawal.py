@@ -30,6 +30,8 @@ def retract_verb(uid: str, *, reason: str | None, undo: bool) -> None:
     from ledger.cli.output import print_table  # noqa: PLC0415
     from ledger.messages import say  # noqa: PLC0415
 
+    if reason is None and not undo:
+        raise click.UsageError("--reason is needed: whoever reads the record is told")
     record = across.get(source_at(None), uid)
     called = f"{record.spec.title} {record.uid}"
     if undo:
@@ -37,9 +39,7 @@ def retract_verb(uid: str, *, reason: str | None, undo: bool) -> None:
         record.lift_retraction(reason)
         say("success" if was_retracted else "info", f"{called}: no longer retracted")
         return
-    if reason is None:
-        raise click.UsageError("--reason is needed: whoever reads the record is told")
-    record.retract(reason)
+    record.retract(str(reason))
     say("success", f"{called}: retracted; --undo takes it back")
     impact = record.impact()
     if impact:

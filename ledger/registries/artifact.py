@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
+
+import msgspec
 
 from ledger import instance
 from ledger.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
@@ -31,7 +32,7 @@ from ledger.registries.content import (
     storage_named,
 )
 from ledger.retraction import warn_of_retraction
-from ledger.schema import ARTIFACT, TRASHED, WITHDRAWN
+from ledger.schema import ARTIFACT, TRASHED
 from ledger.user_settings import check_mode, settings
 from projections.select import Select
 
@@ -116,7 +117,7 @@ class Artifact(Record):
             self._row = _described(self._request)
         else:
             self._row = existing
-            self._request = _aimed(self._request, existing["uid"])
+            self._request = msgspec.structs.replace(self._request, target=existing["uid"])
         self._assigned = dict(fields)
 
     def _existing(self) -> dict[str, Any] | None:
@@ -209,8 +210,6 @@ class Artifact(Record):
     # --- saving ---------------------------------------------------------------------------------
 
     def _creation(self) -> Command:
-        import msgspec  # noqa: PLC0415
-
         fields = {**self._request.fields, **self._assigned}
         self._request = msgspec.structs.replace(self._request, fields=fields)
         return self._request
@@ -466,12 +465,3 @@ def _described(request: SaveArtifact) -> dict[str, Any]:
         "digest": content.digest,
         "storage": content.storage,
     }
-
-
-def _aimed(request: SaveArtifact, uid: str) -> SaveArtifact:
-    import msgspec  # noqa: PLC0415
-
-    return msgspec.structs.replace(request, target=uid)
-
-
-__all__ = ["WITHDRAWN", "Artifact", "Sequence"]

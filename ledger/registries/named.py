@@ -173,6 +173,3 @@ def similar_row(source: Any, registry: str, uid: str) -> list[object]:
         row.get("created_by"),
         short_time(row.get("created_at")),
     ]
-
-
-__all__ = ["REGISTRIES", "NamedRecord", "show_similar", "similar_row"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from ledger.commands import Command, SaveTransform
 from ledger.decisions.facts import Notice
 from ledger.decisions.transforms import find_transform
@@ -90,8 +92,6 @@ class Transform(Record):
         return None
 
     def _creation(self) -> Command:
-        import msgspec  # noqa: PLC0415
-
         return msgspec.structs.replace(
             self._request, fields=dict(self._assigned), target=self._target
         )

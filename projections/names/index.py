@@ -19,7 +19,8 @@ from heapq import nsmallest
 
 import msgspec
 
-from projections.names.normalise import NameKey, name_key, nfc
+from ledger.canonical import nfc
+from projections.names.normalise import NameKey, name_key
 from projections.names.rule import (
     MOST_EDITS,
     are_among,

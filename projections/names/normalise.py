@@ -44,11 +44,6 @@ class NameKey(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers, sorted, each as often as it occurs."""
 
 
-def nfc(text: str) -> str:
-    """Return `text` in Unicode's composed form, in which names are equal or not."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
 def fold(text: str) -> str:
     """Return `text` without case, compatibility forms and accents."""
     if text.isascii():

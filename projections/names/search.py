@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from projections.names.normalise import fold, nfc, split_words
+from ledger.canonical import nfc
+from projections.names.normalise import fold, split_words
 
 _KINDS = 8
 

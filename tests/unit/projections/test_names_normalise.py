@@ -6,7 +6,8 @@ import unicodedata
 
 import pytest
 
-from projections.names.normalise import KEY_LENGTH, fold, name_key, nfc
+from ledger.canonical import nfc
+from projections.names.normalise import KEY_LENGTH, fold, name_key
 
 
 @pytest.mark.parametrize(

@@ -23,16 +23,9 @@ import pytest
 
 import ledger as ln
 from ledger import doctor, instance
-from tests.judge import (
-    assert_log_and_read_models_agree,
-    assert_orphans_are_named,
-    content,
-    label_names,
-)
+from tests.judge import assert_log_and_read_models_agree, judge
 from tests.processes import environment
-
-BATCH = 4
-KINDS = ("label", "file", "folder", "rename", "link", "collection", "batch", "many", "version")
+from tests.saving import KINDS
 
 # Saves one thing after another, and says what `save()` returned from. It is killed by its own hand
 # before a step of the given number (a statement of SQL, a durable step of content), or by a timer.
@@ -43,54 +36,14 @@ from ledger import files
 from ledger.content import hashing, store, local
 from ledger.registries import artifact, collection, ulabel, transform, run
 import ledger.eventlog.sqlite, projections.sqlite, ledger.searching
+from tests.saving import KINDS, save
 
 ln.settings.verbosity = "error"
 ln.settings.creation.search_names = False
-BATCH, KINDS, TRACKED = int(sys.argv[1]), sys.argv[2].split(","), sys.argv[3] == "tracked"
+TRACKED = sys.argv[1] == "tracked"
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
-
-def write(path, text):
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as stream:
-        stream.write(text)
-    return path
-
-def save(kind, n):
-    if kind == "label":
-        ln.ULabel(name=f"label {n}", description="d" * (n % 50)).save()
-    elif kind == "file":
-        path = write(f"in/{n}.txt", f"content {n} " * (n % 400))
-        ln.Artifact(path, key=f"file/{n}").save()
-    elif kind == "folder":
-        for name in ("a", "b/c"):
-            write(f"in/folder{n}/{name}", f"{name} of {n}")
-        ln.Artifact(f"in/folder{n}", key=f"folder/{n}").save()
-    elif kind == "rename":
-        label = ln.ULabel(name=f"old {n}").save()
-        label.name = f"renamed {n}"
-        label.save()
-    elif kind == "link":
-        label = ln.ULabel(name=f"linked {n}").save()
-        marked = ln.Artifact(write(f"in/l{n}.txt", f"linked {n}"), key=f"linked/{n}").save()
-        marked.labels.add(label)
-    elif kind == "collection":
-        with ln.batch():
-            members = [
-                ln.Artifact(write(f"in/m{n}-{i}.txt", f"member {n} {i}"), key=f"m/{n}/{i}").save()
-                for i in range(3)
-            ]
-            ln.Collection(members, name=f"collection {n}").save()
-    elif kind == "batch":
-        with ln.batch():
-            for i in range(BATCH):
-                ln.ULabel(name=f"batch {n} {i}").save()
-    elif kind == "many":
-        paths = [write(f"in/many{n}-{i}.txt", f"many {n} {i}") for i in range(BATCH)]
-        ln.save([ln.Artifact(path, key=f"many/{n}/{i}") for i, path in enumerate(paths)])
-    elif kind == "version":
-        ln.Artifact(write("in/version.txt", f"version {n}"), key="version").save()
 
 def work(begin, steps, micros):
     left = steps
@@ -153,9 +106,9 @@ class Saver:
     def __init__(self, *, is_tracked: bool) -> None:
         tracked = "tracked" if is_tracked else "untracked"
         # A script of a file: what is typed in has a run of its own each time.
-        Path("saving.py").write_text(SAVING)
+        Path("killed.py").write_text(SAVING)
         self._process = subprocess.Popen(
-            [sys.executable, "saving.py", str(BATCH), ",".join(KINDS), tracked],
+            [sys.executable, "killed.py", tracked],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -188,63 +141,6 @@ def saver(*, is_tracked: bool) -> Iterator[Saver]:
         yield running
     finally:
         running.end()
-
-
-# --- judging --------------------------------------------------------------------------------------
-
-
-def assert_saved(kind: str, n: int) -> None:  # noqa: C901 (a case a kind)
-    """Claim that what was acknowledged is there, whole."""
-    match kind:
-        case "label":
-            assert ln.ULabel.get(name=f"label {n}").description == "d" * (n % 50)
-        case "file":
-            assert content(f"file/{n}") == f"content {n} " * (n % 400)
-        case "folder":
-            assert content(f"folder/{n}") == {"a": f"a of {n}", "b/c": f"b/c of {n}"}
-        case "rename":
-            assert label_names(f"renamed {n}") >= {f"renamed {n}"}
-            assert not ln.ULabel.filter(name=f"old {n}").exists()
-        case "link":
-            marked = ln.Artifact.get(key=f"linked/{n}")
-            assert marked.labels.to_list("name") == [f"linked {n}"]
-            assert content(f"linked/{n}") == f"linked {n}"
-        case "collection":
-            members = ln.Collection.get(name=f"collection {n}").artifacts.all()
-            assert [it.load() for it in members] == [f"member {n} {i}" for i in range(3)]
-        case "batch":
-            assert label_names(f"batch {n} ") == {f"batch {n} {i}" for i in range(BATCH)}
-        case "many":
-            for i in range(BATCH):
-                assert content(f"many/{n}/{i}") == f"many {n} {i}"
-        case "version":
-            found = ln.Artifact.filter(key="version").all()
-            assert f"version {n}" in {it.load() for it in found}
-            assert len({it.uid[:16] for it in found}) == 1
-
-
-def assert_nothing_half() -> None:
-    """Claim that whatever is there is whole, acknowledged or not."""
-    for artifact in ln.Artifact.filter():
-        artifact.cache()
-    assert ln.Artifact.filter(key__isnull=True).count() == 0
-    sizes: dict[str, int] = {}
-    for name in label_names("batch "):
-        sizes[name.rpartition(" ")[0]] = sizes.get(name.rpartition(" ")[0], 0) + 1
-    assert set(sizes.values()) <= {BATCH}
-    groups: dict[str, int] = {}
-    for key in ln.Artifact.filter(key__startswith="many/").to_list("key"):
-        groups[key.rpartition("/")[0]] = groups.get(key.rpartition("/")[0], 0) + 1
-    assert set(groups.values()) <= {BATCH}
-    assert ln.Artifact.filter(key__startswith="m/").count() == 3 * ln.Collection.filter().count()
-    assert ln.Artifact.filter(key="version", is_latest=True).count() <= 1
-
-
-def judge(acknowledged: list[tuple[str, int]]) -> None:
-    for kind, n in acknowledged:
-        assert_saved(kind, n)
-    assert_nothing_half()
-    assert_orphans_are_named()
 
 
 # --- killed ---------------------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""What writers do while they are killed or lose power: one thing of a kind after another.
+
+`save(kind, n)` is what a script would do; `assert_saved(kind, n)` in `tests/judge.py` claims that
+it is there. Programs that tests start import this module too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ledger as ln
+
+BATCH = 4
+# Every deed that leaves records or content behind.
+KINDS = ("label", "file", "folder", "rename", "link", "collection", "batch", "many", "version")
+# What keeps a ledger: its own effect is none, or something that stands beside it.
+UPKEEP = ("rebuild", "checkpoint", "export", "close")
+
+
+def write(path: str, text: str) -> str:
+    """Write a file in a folder that is made if need be, and return its path."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+    return path
+
+
+def save(kind: str, n: int) -> str:  # noqa: C901, PLR0912 (a case a kind)
+    """Do one thing of a kind; what it returns is the claim to be kept, mostly nothing."""
+    match kind:
+        case "label":
+            ln.ULabel(name=f"label {n}", description="d" * (n % 50)).save()
+        case "file":
+            ln.Artifact(write(f"in/{n}.txt", f"content {n} " * (n % 400)), key=f"file/{n}").save()
+        case "folder":
+            for name in ("a", "b/c"):
+                write(f"in/folder{n}/{name}", f"{name} of {n}")
+            ln.Artifact(f"in/folder{n}", key=f"folder/{n}").save()
+        case "rename":
+            label = ln.ULabel(name=f"old {n}").save()
+            label.name = f"renamed {n}"
+            label.save()
+        case "link":
+            label = ln.ULabel(name=f"linked {n}").save()
+            marked = ln.Artifact(write(f"in/l{n}.txt", f"linked {n}"), key=f"linked/{n}").save()
+            marked.labels.add(label)
+        case "collection":
+            with ln.batch():
+                paths = [write(f"in/m{n}-{i}.txt", f"member {n} {i}") for i in range(3)]
+                members = [
+                    ln.Artifact(path, key=f"m/{n}/{i}").save() for i, path in enumerate(paths)
+                ]
+                ln.Collection(members, name=f"collection {n}").save()
+        case "batch":
+            with ln.batch():
+                for i in range(BATCH):
+                    ln.ULabel(name=f"batch {n} {i}").save()
+        case "many":
+            paths = [write(f"in/many{n}-{i}.txt", f"many {n} {i}") for i in range(BATCH)]
+            ln.save([ln.Artifact(path, key=f"many/{n}/{i}") for i, path in enumerate(paths)])
+        case "version":
+            ln.Artifact(write("in/version.txt", f"version {n}"), key="version").save()
+        case "rebuild":
+            from ledger.rebuilding import rebuild  # noqa: PLC0415 (most programs do without)
+
+            rebuild()
+        case "checkpoint":
+            return str(ln.checkpoint())
+        case "export":
+            from ledger.archive import export  # noqa: PLC0415 (as above)
+
+            export(f"archives/{n}")
+        case "close":
+            ln.close()
+        case _:
+            raise AssertionError(kind)
+    return ""

@@ -1,6 +1,7 @@
 """Making checkpoints and proofs of a ledger, and its signing keys.
 
-1. A checkpoint is signed only if it agrees with the last one that was signed here.
+1. A checkpoint is signed only if it agrees with the last one that was signed here, and with the
+   newest that is published.
 2. The log says which key signs. Where this user has not that key, nothing is signed; the way out is
    to bring it, or to adopt another one.
 3. A new key is on the disk before the log names it; an old one is removed only afterwards.
@@ -25,7 +26,9 @@ from ledger.errors import (
     InvalidValueError,
     KeyUnavailableError,
     NotFoundError,
+    WrongExpectedVersionError,
 )
+from ledger.eventlog.base import LogReader
 from ledger.events import Draft, KeyAdopted
 from ledger.ids import command_id, stream_id
 from ledger.instance import Ledger
@@ -42,6 +45,7 @@ from ledger.notes import (
     sign_note,
 )
 from ledger.proofs import prove_consistency, prove_inclusion
+from ledger.publishing import Publication, publishers
 from ledger.schema import REGISTRIES
 from ledger.verifying import consistency_text, proof_text
 
@@ -56,12 +60,14 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
         origin: Name of the log.
         size: Entries that it covers.
         root: Root hash over them, in hexadecimal.
+        unpublished: Where it was to be published and could not be yet.
     """
 
     text: str
     origin: str
     size: int
     root: str
+    unpublished: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -71,44 +77,58 @@ def checkpoint(*, cosign: Iterable[PrivateKey] = ()) -> SignedCheckpoint:
     """Return a signed statement of what the log holds now; keep it outside of this computer.
 
     Whoever has one can tell later whether anything before it was changed. The first one makes the
-    key that signs, and records which key that is.
+    key that signs, and records which key that is. It is published where the ledger's configuration
+    says; where that fails, a warning says so, and the next one is published together with it.
 
     Args:
         cosign: Keys of witnesses that sign too, with the time.
 
     Raises:
         KeyUnavailableError: The key that the log names is not here, or others can read it.
-        CorruptLogError: The log does not agree with the last checkpoint that was signed here.
+        CorruptLogError: The log does not agree with the last checkpoint that was signed here, or
+            with one that is published.
     """
     ledger = _outside_of_a_batch(instance.current())
     ring = ring_of(ledger)
+    publication = Publication(publishers(ledger.place), ring)
     key = _signing_key(ledger, ring)
     last = ring.last_checkpoint()
-    before = None if last is None else read_checkpoint(read_note(last))
-    size, root = _agreed(ledger, before)
+    # What was signed before is read before the log is: the log may only be longer.
+    known = [] if last is None else [("the last one signed here", read_checkpoint(read_note(last)))]
+    known += publication.published(lambda: _all_keys(ledger, ring))
+    size, root = _agreed(ledger, known)
     stated = Checkpoint(origin=key.name, size=size, root=root)
     text = sign_note(stated.text(), [key])
     text += "".join(it.sign(stated.text(), seconds=int(time.time())) for it in cosign)
+    publication.expect(text)
     ring.remember(text)
-    return SignedCheckpoint(text=text, origin=key.name, size=size, root=root.hex())
+    return SignedCheckpoint(
+        text=text,
+        origin=key.name,
+        size=size,
+        root=root.hex(),
+        unpublished=publication.carry_out(),
+    )
 
 
-def _agreed(ledger: Ledger, before: Checkpoint | None) -> tuple[int, bytes]:
-    """Return size and root of the tree now, which must extend the last checkpoint."""
+def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[int, bytes]:
+    """Return size and root of the tree now, which must extend what was stated before."""
     with ledger.handler.reading() as session:
         size = int(session.log.head())
-        known = 0 if before is None else before.size
         tree, leaves = Frontier(), session.log.leaves(until=size)
-        for leaf in islice(leaves, known):
-            tree.add(leaf)
-        if before is not None and (tree.size != known or tree.root() != before.root):
-            raise CorruptLogError(
-                f"checkpoint: the last one signed here covers {known} entries with root "
-                f"{before.root.hex()[:16]}…, the log has {size} and recomputed "
-                f"{tree.root().hex()[:16]}…; it was cut back or changed: audit it, or "
-                "adopt a new key if it was restored from a backup",
-                size=known,
-            )
+        for where, before in sorted(known, key=lambda it: it[1].size):
+            for leaf in islice(leaves, before.size - tree.size):
+                tree.add(leaf)
+            if (tree.size, tree.root()) != (before.size, before.root):
+                raise CorruptLogError(
+                    f"checkpoint: {where} covers {before.size} entries with root "
+                    f"{before.root.hex()[:16]}…, the log has {size} and recomputed "
+                    f"{tree.root().hex()[:16]}… over {tree.size}; it was cut back or changed, or "
+                    "forked: audit it against that checkpoint. If it was restored from a backup, "
+                    "adopt a new key ('metaledger key --rotate --lost'), publish elsewhere, and "
+                    "say so",
+                    size=before.size,
+                )
         for leaf in leaves:
             tree.add(leaf)
     if tree.size != size:
@@ -160,6 +180,7 @@ def rotate_key(*, is_lost: bool = False) -> PublicKey:
 
     Raises:
         KeyUnavailableError: The present key is not here, and `is_lost` is not set.
+        WrongExpectedVersionError: Another one was adopted at the same moment; this one was not.
     """
     ledger = _outside_of_a_batch(instance.current())
     ring = ring_of(ledger)
@@ -169,10 +190,16 @@ def rotate_key(*, is_lost: bool = False) -> PublicKey:
         endorser = _signing_key(ledger, ring)
     key = generate(ring.name)
     ring.keep(key)
-    _adopt(ledger, key.public(), present, endorser)
+    found = _adopt(ledger, key.public(), present, endorser)
+    if found != key.public():
+        ring.forget(key.public())
+        raise WrongExpectedVersionError(
+            f"key {'none' if present is None else present.id.hex()}: another one, "
+            f"{found.id.hex()}, was adopted meanwhile; look which one it is, and rotate again if "
+            "need be"
+        )
     if present is not None:
-        if ring.private_key(present) is not None:
-            ring.forget(present)
+        ring.forget(present)
         if is_lost:
             ring.forget_checkpoint()
     return key.public()
@@ -180,34 +207,47 @@ def rotate_key(*, is_lost: bool = False) -> PublicKey:
 
 def _signing_key(ledger: Ledger, ring: KeyRing) -> PrivateKey:
     present = _recorded_key(ledger)
-    if present is not None:
-        key = ring.private_key(present)
-        if key is None:
-            raise KeyUnavailableError(
-                f"key {present.id.hex()} of this ledger: not in {ring.folder}; bring its file from "
-                "the computer that has it, or run 'metaledger key --rotate --lost'"
-            )
-        return key
-    # One that was made and whose event was not recorded any more is as good as a new one.
-    own = ring.private_keys()
-    key = own[0] if own else generate(ring.name)
-    if not own:
-        ring.keep(key)
-    _adopt(ledger, key.public(), None, None)
+    if present is None:
+        # One that was made and whose event was not recorded any more is as good as a new one.
+        own = ring.private_keys()
+        made = own[0] if own else generate(ring.name)
+        if not own:
+            ring.keep(made)
+        present = _adopt(ledger, made.public(), None, None)
+        if not own and present != made.public():
+            ring.forget(made.public())
+    key = ring.private_key(present)
+    if key is None:
+        raise KeyUnavailableError(
+            f"key {present.id.hex()} of this ledger: not in {ring.folder}; bring its file from "
+            "the computer that has it, or run 'metaledger key --rotate --lost'"
+        )
     return key
 
 
 def _recorded_key(ledger: Ledger) -> PublicKey | None:
-    stream = stream_id(["key", ledger.place.configuration.id])
     with ledger.handler.reading() as session:
-        events = session.log.stream(stream)
-    last = events[-1].event if events else None
-    return read_public_key(last.key) if isinstance(last, KeyAdopted) else None
+        lines = key_lines(session.log, ledger_id(ledger))
+    return read_public_key(lines[-1]) if lines else None
+
+
+def _all_keys(ledger: Ledger, ring: KeyRing) -> list[PublicKey]:
+    """Return the keys that ever signed for a ledger, as far as the log or this user knows."""
+    with ledger.handler.reading() as session:
+        lines = key_lines(session.log, ledger_id(ledger))
+    return [*map(read_public_key, lines), *ring.public_keys()]
+
+
+def key_lines(log: LogReader, ledger: str) -> list[str]:
+    """Return the public key lines that a log names, oldest first."""
+    events = log.stream(stream_id(["key", ledger]))
+    return [it.event.key for it in events if isinstance(it.event, KeyAdopted)]
 
 
 def _adopt(
     ledger: Ledger, key: PublicKey, previous: PublicKey | None, endorser: PrivateKey | None
-) -> None:
+) -> PublicKey:
+    """Record that a key follows the previous one; return the one that does, by whoever's hand."""
     line = str(key)
     identity: list[Any] = ["key", line]
     event = KeyAdopted(
@@ -217,13 +257,12 @@ def _adopt(
         endorsement=None if endorser is None else sign_note(f"{ADOPTION}\n{line}\n", [endorser]),
     )
     with ledger.handler.writing() as session:
-        if _is_adopted(session.log.stream(stream := stream_id(["key", ledger_id(ledger)])), line):
-            return
-        session.append(command_id(identity), [Draft(stream=stream, event=event)])
-
-
-def _is_adopted(events: Sequence[Any], line: str) -> bool:
-    return any(isinstance(it.event, KeyAdopted) and it.event.key == line for it in events)
+        known = key_lines(session.log, ledger_id(ledger))
+        if known[-1:] != ([] if previous is None else [str(previous)]):
+            return read_public_key(known[-1])
+        draft = Draft(stream=stream_id(["key", ledger_id(ledger)]), event=event)
+        session.append(command_id(identity), [draft])
+    return key
 
 
 def ledger_id(ledger: Ledger) -> str:

@@ -25,12 +25,14 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         name: What people call it.
         storage: Where content is kept: a folder, or a URL that fsspec knows.
         database: Where log and read models are: a file below `.metaledger/`.
+        publish: Where every checkpoint is published: a folder, or a URL that fsspec knows.
     """
 
     id: str
     name: str
     storage: str
     database: str = DATABASE
+    publish: str | None = None
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,15 +99,26 @@ def write(root: Path, configuration: Configuration) -> Place:
     path = root / FOLDER / FILE
     if path.exists():
         raise _exists(path)
-    values = msgspec.to_builtins(configuration)
-    lines = [f"{name} = {_toml(value)}" for name, value in values.items()]
-    text = "# A metaledger; see docs/format.md. It holds no secrets.\n[ledger]\n"
     files.make_folders(path.parent)
     try:
-        files.write_durably(path, (text + "\n".join(lines) + "\n").encode(), replace=False)
+        files.write_durably(path, _text(configuration), replace=False)
     except PathTakenError as error:
         raise _exists(path) from error
     return Place(root=root, configuration=configuration, origin="new")
+
+
+def change(place: Place, **settings: str | None) -> Place:
+    """Write the configuration file with other settings, durably, and return the ledger."""
+    changed = msgspec.structs.replace(place.configuration, **settings)
+    files.write_durably(place.folder / FILE, _text(changed))
+    return msgspec.structs.replace(place, configuration=changed)
+
+
+def _text(configuration: Configuration) -> bytes:
+    values = msgspec.to_builtins(configuration)
+    lines = [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+    text = "# A metaledger; see docs/format.md. It holds no secrets.\n[ledger]\n"
+    return (text + "\n".join(lines) + "\n").encode()
 
 
 def _exists(path: Path) -> LedgerExistsError:

@@ -33,6 +33,7 @@ def initialize(
     *,
     database: str | None = None,
     name: str | None = None,
+    publish: str | None = None,
     root: str | os.PathLike[str] | None = None,
 ) -> Place:
     """Make a ledger in a folder and return its place.
@@ -42,6 +43,7 @@ def initialize(
         database: `postgresql://…` for a schema on a server; a SQLite file below `.metaledger/` by
             default. A password in it is used now and not kept.
         name: What people call it; the last part of the storage by default.
+        publish: Where every checkpoint is published: a folder, or a URL that fsspec knows.
         root: The folder; the working directory by default.
 
     Raises:
@@ -65,9 +67,12 @@ def initialize(
         raise InvalidValueError(
             f"ledger name {name!r}: expected 1 to 64 letters, digits, dots, hyphens, underscores"
         )
+    require_publishable(publish)
     ledger = secrets.token_hex(16)
     url, named = requested(database, name=name, ledger=ledger)
-    configuration = Configuration(id=ledger, name=name, storage=where, database=named)
+    configuration = Configuration(
+        id=ledger, name=name, storage=where, database=named, publish=publish
+    )
     if "://" in where:
         _reach(where)
     else:
@@ -96,6 +101,23 @@ def _reach(storage: str) -> None:
     from ledger.content.store import open_store  # noqa: PLC0415 (loads fsspec)
 
     next(iter(open_store(storage).list()), None)
+
+
+def require_publishable(where: str | None) -> None:
+    """Look once at where checkpoints shall be published.
+
+    Raises:
+        InvalidValueError: It is neither a folder nor a URL.
+        StorageError: It cannot be reached.
+    """
+    if where is None:
+        return
+    if not where.strip() or not where.isprintable():
+        raise InvalidValueError(f"publish: expected a folder or a URL, got {where!r}")
+    if "://" in where:
+        from ledger.content.folder import open_folder  # noqa: PLC0415 (loads fsspec)
+
+        open_folder(where).names()
 
 
 def delete(place: Place, name: str, *, force: bool) -> None:

@@ -13,7 +13,6 @@ from ledger.cli.group import json_option, verb
 if TYPE_CHECKING:
     from ledger.auditing.findings import Report
 
-_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 _FAILED = 2
 
 
@@ -26,9 +25,9 @@ _FAILED = 2
 )
 @click.option(
     "--checkpoint",
-    type=_FILE,
     multiple=True,
-    help="A checkpoint that was kept; several if you like.",
+    metavar="FILE|FOLDER|URL",
+    help="A checkpoint that was kept, or where some are published; several if you like.",
 )
 @click.option(
     "--key", multiple=True, help="Public key line or a file of them; then no other is trusted."
@@ -47,7 +46,7 @@ _FAILED = 2
 @json_option
 def audit_verb(  # noqa: PLR0913 (its options)
     *,
-    checkpoint: Sequence[Path],
+    checkpoint: Sequence[str],
     key: Sequence[str],
     since: str | None,
     content: bool,
@@ -64,14 +63,14 @@ def audit_verb(  # noqa: PLR0913 (its options)
     """
     from ledger.auditing.audit import audit  # noqa: PLC0415
     from ledger.cli.output import error_line, print_json  # noqa: PLC0415
-    from ledger.cli.proving import keys_of, text_of  # noqa: PLC0415
+    from ledger.cli.proving import checkpoints_of, keys_of  # noqa: PLC0415
     from ledger.errors import LedgerError  # noqa: PLC0415
 
     if sample is not None and not content:
         raise click.UsageError("--sample belongs to --content")
     try:
         report = audit(
-            checkpoints=[text_of(path) for path in checkpoint],
+            checkpoints=[text for each in checkpoint for text in checkpoints_of(each)],
             keys=[line for given in key for line in keys_of(given)],
             since=_position(since),
             content=content,

@@ -25,12 +25,15 @@ from ledger.cli.group import json_option, verb
 )
 @click.option("--db", "database", metavar="URL", help="Database of log and read models.")
 @click.option("--name", help="What to call it. [default: the last part of ROOT]")
-def init_verb(storage: str, *, database: str | None, name: str | None) -> None:
+@click.option(
+    "--publish", metavar="URL", help="Where every checkpoint is published: a folder or a URL."
+)
+def init_verb(storage: str, *, database: str | None, name: str | None, publish: str | None) -> None:
     """Make a ledger in this folder, for this folder and all below it."""
     from ledger.initialize import initialize  # noqa: PLC0415
     from ledger.messages import say  # noqa: PLC0415
 
-    place = initialize(storage, database=database, name=name)
+    place = initialize(storage, database=database, name=name, publish=publish)
     say("success", f"made ledger '{place.configuration.name}' in {place.root}")
     say("hint", "in a script: import ledger as ln; ln.track(); …; ln.finish()")
     click.echo(place.configuration.id)
@@ -76,9 +79,21 @@ def _size(number: int) -> str:
     raise AssertionError(unit)
 
 
-@verb("config", examples=("metaledger config", "METALEDGER_USER=ada metaledger config --json"))
+@verb(
+    "config",
+    examples=(
+        "metaledger config",
+        "METALEDGER_USER=ada metaledger config --json",
+        "metaledger config --publish s3://bucket/checkpoints",
+    ),
+)
+@click.option(
+    "--publish",
+    metavar="URL",
+    help="From now on publish every checkpoint there: a folder or a URL; '' for nowhere.",
+)
 @json_option
-def config_verb(*, as_json: bool) -> None:
+def config_verb(*, publish: str | None, as_json: bool) -> None:
     """Show each setting, its value, and where that comes from.
 
     Settings of the ledger stand in its configuration file; those of one process in environment
@@ -86,6 +101,11 @@ def config_verb(*, as_json: bool) -> None:
     """
     from ledger.cli.output import print_json, print_table  # noqa: PLC0415
 
+    if publish is not None:
+        from ledger import config, initialize, locate  # noqa: PLC0415
+
+        initialize.require_publishable(publish or None)
+        config.change(locate.locate(), publish=publish or None)
     rows = _settings()
     if as_json:
         print_json([dict(zip(("setting", "value", "source"), row, strict=True)) for row in rows])
@@ -96,7 +116,7 @@ def config_verb(*, as_json: bool) -> None:
 def _settings() -> list[tuple[str, Any, str]]:
     import tomllib  # noqa: PLC0415
 
-    from ledger import locate  # noqa: PLC0415
+    from ledger import locate, publishing  # noqa: PLC0415
     from ledger.config import FILE  # noqa: PLC0415
     from ledger.tracking import actor  # noqa: PLC0415
     from ledger.user_settings import settings  # noqa: PLC0415
@@ -116,6 +136,9 @@ def _settings() -> list[tuple[str, Any, str]]:
         else "default: login name"
     )
     rows.append(("user", actor.current_actor(), source))
+    command = os.environ.get(publishing.VARIABLE)
+    source = f"environment variable {publishing.VARIABLE}" if command else implied
+    rows.append(("publish command", command, source))
     rows += [
         ("settings.verbosity", settings.verbosity, implied),
         ("settings.creation.search_names", settings.creation.search_names, implied),

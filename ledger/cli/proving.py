@@ -26,19 +26,27 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Write it to this file.")
 @click.option(
-    "--cosign", type=_FILE, multiple=True, metavar="KEY", help="Let a witness's key sign too."
+    "--cosign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    metavar="KEY",
+    help="Let a witness's key sign too, with the time.",
 )
 def checkpoint_verb(*, out: Path | None, cosign: Sequence[Path]) -> None:
     """Sign what the log holds now: a few lines to keep far from this computer.
 
     Whoever kept one can tell whether anything before it was changed since. The first checkpoint
-    makes the key that signs.
+    makes the key that signs. It is published where the configuration says ('metaledger config
+    --publish URL'), and given to the program that METALEDGER_PUBLISH_COMMAND names; where that
+    fails, this ends with status 1, and the next checkpoint makes up for it.
     """
     from ledger.checkpoints import checkpoint  # noqa: PLC0415
-    from ledger.notes import read_private_key  # noqa: PLC0415
+    from ledger.keys import read_private_key_file  # noqa: PLC0415
 
-    witnesses = [read_private_key(text_of(path)) for path in cosign]
-    _give(str(checkpoint(cosign=witnesses)), out)
+    made = checkpoint(cosign=[read_private_key_file(path) for path in cosign])
+    _give(str(made), out)
+    if made.unpublished:
+        raise click.exceptions.Exit(1)
 
 
 @verb(
@@ -182,6 +190,15 @@ def keys_of(given: str) -> list[str]:
     if "+" in given:
         return [given]
     return [line for line in text_of(Path(given)).splitlines() if line.strip()]
+
+
+def checkpoints_of(given: str) -> list[str]:
+    """Return the checkpoint in a file, or all that are in a folder or at a URL."""
+    if given == "-" or Path(given).is_file():
+        return [text_of(Path(given))]
+    from ledger.publishing import read_published  # noqa: PLC0415
+
+    return read_published(given)
 
 
 def text_of(path: Path) -> str:

@@ -44,7 +44,7 @@ class LocalStore(ContentStore):
     """Content in a folder; `root` is an absolute path, whatever it was given as."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        self._root = _local(root)
+        self._root = path_of(root)
         self._folder = self._root / FOLDER
         self.root = str(self._root)
 
@@ -132,7 +132,7 @@ class LocalStore(ContentStore):
         """See `ContentStore.holds`; links are followed, so that what is registered is no link."""
         if isinstance(path, str) and "://" in path and urlsplit(path).scheme != "file":
             return None
-        real, root = Path(os.path.realpath(_local(path))), Path(os.path.realpath(self._root))
+        real, root = Path(os.path.realpath(path_of(path))), Path(os.path.realpath(self._root))
         return relative_below(real.as_posix(), root.as_posix())
 
     def _contents(self, name: str) -> Contents | None:
@@ -209,7 +209,12 @@ def _members(folder: Path) -> list[files.Member]:
     return [files.Member(file.name, partial(open_regular, file.path)) for file in tree.walk(folder)]
 
 
-def _local(path: str | os.PathLike[str]) -> Path:
+def path_of(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path that a path or a `file://` URL means.
+
+    Raises:
+        InvalidValueError: It is on another host.
+    """
     text = os.fspath(path)
     if text.startswith("file:"):
         parts = urlsplit(text)

@@ -181,6 +181,23 @@ class Objects:
             with suppress(Exception):
                 self._fs.rm(stage)
 
+    def replace(self, upload: Upload, key: str) -> None:
+        """Have the few bytes of `upload` at `key`, whatever was there before.
+
+        Raises:
+            DamagedContentError: Something else is there afterwards.
+        """
+        with upload.open() as reader:
+            data = reader.read()
+
+        def put() -> None:
+            files.step("publish", key)
+            self._make_folder_of(key)
+            self._fs.pipe_file(key, data)
+
+        self._ask(key, put)
+        self.require_arrived(key, upload)
+
     def require_same(self, found: Object, digest: str) -> None:
         """Compare an object with what is expected: by what the store vouches for, or all of it.
 

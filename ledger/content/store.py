@@ -215,14 +215,19 @@ def open_store(root: str) -> ContentStore:
         InvalidValueError: No file system answers to this protocol.
         MissingDependencyError: The protocol needs a package that is not installed.
     """
-    protocol = _PROTOCOL.match(root)
-    if protocol is None or protocol[1] == "file":
+    if is_local(root):
         from ledger.content.local import LocalStore  # noqa: PLC0415  (it imports this module)
 
         return LocalStore(root)
     from ledger.content.remote import RemoteStore  # noqa: PLC0415  (fsspec only where needed)
 
     return RemoteStore(root)
+
+
+def is_local(root: str) -> bool:
+    """Tell whether `root` is a path or a `file://` URL: a place in the file system."""
+    protocol = _PROTOCOL.match(root)
+    return protocol is None or protocol[1] == "file"
 
 
 def check_name(name: str, *, may_be_temporary: bool = False) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ledger import files
+from ledger.database_url import is_database_url
 from ledger.errors import ConfigurationError, LedgerExistsError, MissingFileError, PathTakenError
 
 FOLDER = ".metaledger"
@@ -78,16 +79,23 @@ def load(root: Path, *, origin: str) -> Place:
 
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-        section = data.get("ledger", {})
-        return Place(
-            root=root, configuration=msgspec.convert(section, Configuration), origin=origin
-        )
+        configuration = msgspec.convert(data.get("ledger", {}), Configuration)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path}: no such configuration file") from error
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    # TOML's own error is a ValueError, as are numbers without end, msgspec's and text that is none.
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"configuration {path}: {error}; mend or restore it") from error
     except OSError as error:
         raise ConfigurationError(f"configuration {path}: cannot be read: {error}") from error
+    named = configuration.database
+    # A ledger from elsewhere must not read and write a file beside it.
+    is_plain = named == Path(named).name and named not in {"", "."} and "\0" not in named
+    if not is_plain and "://" not in named and not is_database_url(named):
+        raise ConfigurationError(
+            f"configuration {path}: expected the name of a file in {FOLDER}/ or a URL as database, "
+            f"got {named!r}"
+        )
+    return Place(root=root, configuration=configuration, origin=origin)
 
 
 def write(root: Path, configuration: Configuration) -> Place:

@@ -57,10 +57,17 @@ def _named(place: str, *, origin: str) -> Place:
             f"ledger {place.split('://')[0]}://…: expected a folder or a file:// URL; "
             "run from a folder whose configuration names the database"
         )
-    root = Path(place).expanduser().absolute()
-    if root.name == FOLDER:
-        root = root.parent
-    if not (root / FOLDER / FILE).is_file():
+    try:
+        root = Path(place).expanduser().absolute()
+        if root.name == FOLDER:
+            root = root.parent
+        is_there = (root / FOLDER / FILE).is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A name that is too long, a folder that may not be looked into, the home of nobody.
+        raise LedgerNotFoundError(
+            f"{place}: there is no ledger in this folder ({origin}): {error}", start=place
+        ) from error
+    if not is_there:
         raise LedgerNotFoundError(
             f"{root}: there is no ledger in this folder ({origin}); "
             "make one with 'metaledger init --storage ./storage'",

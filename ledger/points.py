@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PointLike: TypeAlias = "int | str | dt.datetime | Run"
 
 _CHECKPOINT_LINES = 3
+_DIGITS = 19  # of the largest position that there can be
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +80,8 @@ def _of_text(ledger: Ledger, text: str) -> Point:
     if "\n" in text:
         return _of_checkpoint(ledger, text)
     if text.isdecimal():
+        if len(text) > _DIGITS:
+            raise InvalidValueError(f"position {text[:_DIGITS]}…: in the future")
         return resolve(ledger, int(text))
     moment = _moment(text)
     if moment is not None:
@@ -149,7 +152,7 @@ def _of_run(ledger: Ledger, uid: str) -> Point:
 
 def _of_checkpoint(ledger: Ledger, note: str) -> Point:
     lines = note.splitlines()
-    if len(lines) < _CHECKPOINT_LINES or not lines[1].isdecimal():
+    if len(lines) < _CHECKPOINT_LINES or not lines[1].isdecimal() or len(lines[1]) > _DIGITS:
         raise InvalidValueError("point: expected a checkpoint (origin, size, root), got other text")
     if not lines[0].endswith(ledger.place.configuration.id):
         raise InvalidValueError(

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 import msgspec
 
-from ledger.errors import NameTakenError
+from ledger.errors import InvalidValueError, NameTakenError
 from ledger.schema import LIVE
 from projections import sql_tables
 from projections.compare import rows_statement
@@ -206,7 +206,13 @@ class SqlModels(WritableModels):
         return name_taken(change.table, name)
 
     def _ask(self, statement: Fragment) -> list[Any]:
-        return self._executor.execute(statement.text, statement.params).fetchall()
+        try:
+            return self._executor.execute(statement.text, statement.params).fetchall()
+        except UnicodeEncodeError as error:
+            # As in names of files that are no UTF-8: no ledger holds such a text.
+            raise InvalidValueError(
+                f"question: expected valid Unicode, got str {error.object!r}"
+            ) from error
 
 
 def find_statement(

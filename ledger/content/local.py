@@ -130,7 +130,7 @@ class LocalStore(ContentStore):
 
     def holds(self, path: Path | str) -> str | None:
         """See `ContentStore.holds`; links are followed, so that what is registered is no link."""
-        if isinstance(path, str) and "://" in path and urlsplit(path).scheme != "file":
+        if isinstance(path, str) and "://" in path and not path.startswith("file:"):
             return None
         real, root = Path(os.path.realpath(path_of(path))), Path(os.path.realpath(self._root))
         return relative_below(real.as_posix(), root.as_posix())
@@ -213,16 +213,21 @@ def path_of(path: str | os.PathLike[str]) -> Path:
     """Return the absolute path that a path or a `file://` URL means.
 
     Raises:
-        InvalidValueError: It is on another host.
+        InvalidValueError: It is on another host, or no URL.
     """
     text = os.fspath(path)
     if text.startswith("file:"):
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError as error:
+            raise InvalidValueError(f"{text}: expected a file URL: {error}", path=text) from error
         if parts.netloc not in {"", "localhost"}:
             raise InvalidValueError(
                 f"{text}: expected a path on this machine, found host {parts.netloc!r}", path=text
             )
         text = url2pathname(parts.path)
+    if "\0" in text:
+        raise InvalidValueError(f"{text!r}: expected a path, found a NUL in it", path=text)
     return Path(text).absolute()
 
 

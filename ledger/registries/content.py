@@ -175,12 +175,10 @@ def local_path(place: str | os.PathLike[str]) -> Path:
             f"artifact: expected a path or URL, got {type(place).__name__}; write the content to "
             "a file and name that"
         )
-    if not text.strip() or "\0" in text:
+    if not text.strip() or "\0" in text or not _is_path(text):
         raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
     if text.startswith("file://"):
-        from urllib.parse import unquote, urlsplit  # noqa: PLC0415
-
-        return Path(unquote(urlsplit(text).path))
+        return _of_file_url(text)
     if "://" in text:
         from ledger.registries.loading import fetch  # noqa: PLC0415 (loads fsspec)
 
@@ -189,6 +187,26 @@ def local_path(place: str | os.PathLike[str]) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:
         raise MissingFileError(f"{text}: there is no such home folder") from error
+
+
+def _of_file_url(text: str) -> Path:
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 (rarely used)
+
+    try:
+        path = unquote(urlsplit(text).path)
+    except ValueError as error:
+        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}") from error
+    if "\0" in path:
+        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
+    return Path(path)
+
+
+def _is_path(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def suffix_of(path: Path) -> str:

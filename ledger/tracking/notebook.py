@@ -58,7 +58,7 @@ def read_notebook(path: Path) -> Mapping[str, object] | None:
     """Return the notebook at `path` as it is on disk, or None if that is not a notebook."""
     try:
         decoded = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, RecursionError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return decoded if isinstance(decoded, dict) else None
 

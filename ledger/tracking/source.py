@@ -25,6 +25,7 @@ import os
 import sys
 import sysconfig
 import tokenize
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -182,9 +183,13 @@ def _decode(data: bytes) -> str | None:
         return None
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return _unify_newlines(data.decode(encoding))
-    except (SyntaxError, UnicodeDecodeError, LookupError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Some encodings warn of what they decode.
+            text = data.decode(encoding)
+        text.encode()  # Others give halves of surrogate pairs, which nothing can store.
+    except (SyntaxError, UnicodeError, LookupError):
         return None
+    return _unify_newlines(text)
 
 
 def _text_of_loader(main: ModuleType | None) -> str | None:

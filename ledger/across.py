@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ledger.errors import MultipleResultsError, NotFoundError
+from ledger.errors import MultipleResultsError, NotFoundError, RecordErasedError
 from ledger.query import Source
 from ledger.registries.base import Record, Registry, record_class
 from ledger.schema import REGISTRIES
@@ -22,16 +22,22 @@ def get(source: Source, uid: str) -> Record:
     Raises:
         NotFoundError: There is none; the message names the nearest.
         MultipleResultsError: Several begin so.
+        RecordErasedError: The record was erased.
     """
     several: list[str] = []
     found: list[Record] = []
+    erased: RecordErasedError | None = None
     for registry in REGISTRIES:
         try:
             found.append(Registry(record_class(registry), source).get(uid))
         except MultipleResultsError:
             several += _beginning(source, registry, uid, _NAMED)
+        except RecordErasedError as error:
+            erased = error
         except NotFoundError:
             continue
+    if erased is not None:
+        raise erased
     exact = [record for record in found if record.uid == uid]
     if len(exact) == 1 or (len(found) == 1 and not several):
         return (exact or found)[0]

@@ -29,7 +29,7 @@ from ledger.happenings import Happening
 from ledger.ids import StreamId
 from ledger.listing import Listing
 from ledger.points import resolve
-from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.times import to_datetime
 from projections.fold import Amended, Closed, Opened, fold, registry_of
 from projections.select import Select, Test
@@ -47,7 +47,7 @@ _BOOKKEEPING = {
     "created_by", "updated_at", "changed_by", "from_position", "to_position", "is_latest",
     "is_trashed",
 }  # fmt: skip
-_STATES = {LIVE: None, TRASHED: "in the trash", WITHDRAWN: "withdrawn"}
+_STATES = {LIVE: None, TRASHED: "in the trash", WITHDRAWN: "withdrawn", ERASED: "erased"}
 _CHUNK = 5_000
 
 

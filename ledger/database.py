@@ -84,6 +84,14 @@ class Database(ABC):
         """Return a copy as it is now, at a path where nothing is; the original is left alone."""
 
     @abstractmethod
+    def scrub(self) -> bool:
+        """Write the database anew without what was overwritten or removed in it.
+
+        Returns:
+            Whether nothing of that is left; the user is told what else to do.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Give connections back; the ledger can be opened again."""
 
@@ -113,6 +121,7 @@ class MemoryDatabase(Database):
             with self.savepoint(session):
                 yield session
             self._models.release(0)
+            self._log.settle()
 
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
@@ -142,6 +151,10 @@ class MemoryDatabase(Database):
         database._log = log
         refold(log, database._models)
         return database
+
+    def scrub(self) -> bool:
+        """Do nothing: nothing is left of what was overwritten."""
+        return True
 
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""
@@ -236,6 +249,11 @@ class SqliteDatabase(Database):
         with store.connection(write=False) as connection:
             copy_file(connection, path)
         return SqliteDatabase(path, self._clock)
+
+    def scrub(self) -> bool:
+        """Write the file anew without what was overwritten, and empty the write-ahead log."""
+        store, _ = self._open()
+        return store.scrub()
 
     def close(self) -> None:
         """Give connections back."""

@@ -173,6 +173,12 @@ class NotFoundError(LedgerError, KeyError):
     code = "not-found"
 
 
+class RecordErasedError(NotFoundError):
+    """The record was erased: what it said is gone, and is not recorded again."""
+
+    code = "record-erased"
+
+
 class MissingFileError(NotFoundError, FileNotFoundError):
     """A path that was named does not exist."""
 

@@ -107,6 +107,7 @@ class ArtifactRegistered(Event, frozen=True, kw_only=True, tag="artifact-registe
         storage: Root that holds the content.
         storage_key: Path of the content below the root.
         in_place: Whether the content was left where the user had it.
+        displaced: In a residue only: from which position on the key had led elsewhere.
     """
 
     uid: str
@@ -125,6 +126,7 @@ class ArtifactRegistered(Event, frozen=True, kw_only=True, tag="artifact-registe
     storage: str
     storage_key: str
     in_place: bool = False
+    displaced: int | None = None
 
 
 class ArtifactReproduced(Event, frozen=True, kw_only=True, tag="artifact-reproduced.v1"):
@@ -134,10 +136,14 @@ class ArtifactReproduced(Event, frozen=True, kw_only=True, tag="artifact-reprodu
 
 
 class ArtifactKeyed(Event, frozen=True, kw_only=True, tag="artifact-keyed.v1"):
-    """A key points at this artifact from now on, whatever it pointed at before."""
+    """A key points at this artifact from now on, whatever it pointed at before.
+
+    `displaced` occurs in a residue only, as in `ArtifactRegistered`.
+    """
 
     uid: str
     key: str
+    displaced: int | None = None
 
 
 class CollectionCreated(Event, frozen=True, kw_only=True, tag="collection-created.v1"):
@@ -313,6 +319,24 @@ class PositionTagged(Event, frozen=True, kw_only=True, tag="position-tagged.v1")
     position: int
 
 
+class EntriesErased(Event, frozen=True, kw_only=True, tag="entries-erased.v1"):
+    """What earlier entries said was removed for good; their leaf hashes stay.
+
+    Attributes:
+        registry: Registry of the record that was erased.
+        uid: Its uid.
+        reason: Why.
+        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
+        content_removed: Whether its stored content was removed too.
+    """
+
+    registry: str
+    uid: str
+    reason: str
+    entries: tuple[tuple[int, str], ...]
+    content_removed: bool = False
+
+
 class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
     """Checkpoints are signed with this key from now on.
 
@@ -352,6 +376,7 @@ LedgerEvent: TypeAlias = (
     | RunAbandoned
     | InputRecorded
     | PositionTagged
+    | EntriesErased
     | KeyAdopted
 )
 
@@ -373,7 +398,8 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
         version: 1-based place in that stream.
         command_id: Hash of the identity of its command.
         number: 1-based place within its command.
-        event: The fact.
+        event: The fact; of an erased entry, its residue.
+        is_erased: Whether it was erased.
     """
 
     position: Position
@@ -383,6 +409,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     command_id: CommandId
     number: int
     event: LedgerEvent
+    is_erased: bool = False
 
 
 # msgspec tells apart bytes that are no UTF-8, and nesting without end, from other damage.

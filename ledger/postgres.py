@@ -160,6 +160,15 @@ class PostgresDatabase(Database):
             refold(target.log, target.models)
         return copy
 
+    def scrub(self) -> bool:
+        """Write the tables anew without what was overwritten, as far as the user may."""
+        from ledger.eventlog.postgres_errors import translated  # noqa: PLC0415
+        from ledger.eventlog.postgres_schema import scrub  # noqa: PLC0415
+
+        store, _ = self._open()
+        with translated(self.url), store.probe() as connection:
+            return scrub(connection, store.schema)
+
     def size(self) -> int:
         """Return the bytes of all that the schema holds, indexes included."""
         store, _ = self._open()

@@ -19,7 +19,7 @@ from ledger.canonical import nfc
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
 from ledger.lookups import Q, conditions
 from ledger.present import one_line, rows_html
-from ledger.schema import REGISTRIES, FieldSpec
+from ledger.schema import ERASED, REGISTRIES, FieldSpec
 from projections.select import And, Order, Select
 
 if TYPE_CHECKING:
@@ -358,6 +358,11 @@ class QuerySet(Results[R]):
             )
         if other := self._merged("uid", uid):
             return other
+        erased = self._source.ask(lambda models: models.find(self.registry, uid=uid, state=ERASED))
+        if erased:
+            from ledger.decisions.facts import erased_error  # noqa: PLC0415 (few were erased)
+
+            raise erased_error(self.registry, erased[0])
         near = everywhere.filter(uid__startswith=uid[:3])._fetch(3) if len(uid) >= 3 else []  # noqa: PLR2004 (enough to be telling)
         hint = f"; nearest: {', '.join(record.uid for record in near)}" if near else ""
         raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)

@@ -14,7 +14,8 @@ from ledger.errors import UnknownFieldError
 
 FieldKind = Literal["text", "integer", "boolean", "time", "json"]
 
-LIVE, TRASHED, WITHDRAWN = 0, 1, 2
+# What is withdrawn is found by nothing but its uid; what is erased is withdrawn and emptied.
+LIVE, TRASHED, WITHDRAWN, ERASED = 0, 1, 2, 3
 
 
 class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,8 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
         is_editable: Whether a saved record's field may be assigned.
         is_indexed: Whether look-ups by it should be fast.
         is_virtual: Computed by the query; no column holds it.
+        is_kept: Whether it stays when the record is erased: it tells of the ledger, not of
+            what the record stands for.
         help: One line for documentation.
     """
 
@@ -36,6 +39,7 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_editable: bool = False
     is_indexed: bool = False
     is_virtual: bool = False
+    is_kept: bool = False
     help: str = ""
 
 
@@ -167,13 +171,13 @@ ARTIFACT = RegistrySpec(
         FieldSpec(name="size", kind="integer", help="bytes of all content"),
         FieldSpec(name="n_files", kind="integer", help="files of a folder"),
         FieldSpec(name="hash", is_indexed=True, help="content hash, base64url"),
-        FieldSpec(name="hash_type", help="md5, sha256 or md5-d"),
+        FieldSpec(name="hash_type", is_kept=True, help="md5, sha256 or md5-d"),
         FieldSpec(name="digest", help="sha256 over all content"),
         _VERSION,
         _IS_LATEST,
         FieldSpec(name="storage", help="root that holds the content"),
         FieldSpec(name="storage_key", max_length=4096, help="path of the content below the root"),
-        FieldSpec(name="in_place", kind="boolean", help="left where the user had it"),
+        FieldSpec(name="in_place", kind="boolean", is_kept=True, help="left where the user had it"),
         _RETRACTION,
     ),
     relations=(
@@ -199,7 +203,12 @@ COLLECTION = RegistrySpec(
         _DESCRIPTION,
         FieldSpec(name="hash", is_indexed=True, help="hash over the members' hashes"),
         FieldSpec(name="digest", help="sha256 over the members' digests"),
-        FieldSpec(name="is_ordered", kind="boolean", help="whether the order of members counts"),
+        FieldSpec(
+            name="is_ordered",
+            kind="boolean",
+            is_kept=True,
+            help="whether the order of members counts",
+        ),
         _VERSION,
         _IS_LATEST,
         _RETRACTION,
@@ -221,7 +230,7 @@ TRANSFORM = RegistrySpec(
         _NAME,
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="path of its source"),
         _VERSION,
-        FieldSpec(name="kind", help="script, notebook, repl, pipeline or function"),
+        FieldSpec(name="kind", is_kept=True, help="script, notebook, repl, pipeline or function"),
         _DESCRIPTION,
         FieldSpec(name="source_hash", help="hash of its source text"),
         FieldSpec(name="source", help="blob that holds its source text"),
@@ -243,20 +252,28 @@ RUN = RegistrySpec(
     title="Run",
     fields=(
         _NAME,
-        FieldSpec(name="status", help="started, finished, ended, failed or abandoned"),
-        FieldSpec(name="started_at", kind="time", help="when it began"),
-        FieldSpec(name="finished_at", kind="time", help="when it ended"),
+        FieldSpec(
+            name="status", is_kept=True, help="started, finished, ended, failed or abandoned"
+        ),
+        FieldSpec(name="started_at", kind="time", is_kept=True, help="when it began"),
+        FieldSpec(name="finished_at", kind="time", is_kept=True, help="when it ended"),
         FieldSpec(name="params", kind="json", help="its parameters"),
         FieldSpec(name="arguments", kind="json", help="command-line arguments"),
-        FieldSpec(name="ordinal", kind="integer", help="which run of its identity"),
-        FieldSpec(name="resumptions", kind="integer", help="how often it was continued"),
-        FieldSpec(name="environment_blob", help="blob that holds its environment"),
+        FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
+        FieldSpec(
+            name="resumptions", kind="integer", is_kept=True, help="how often it was continued"
+        ),
+        FieldSpec(name="environment_blob", is_kept=True, help="blob that holds its environment"),
         FieldSpec(name="modules", kind="json", help="imported distributions and their versions"),
         FieldSpec(name="git_commit", help="commit of the working folder"),
-        FieldSpec(name="git_is_dirty", kind="boolean", help="whether the folder had changes"),
+        FieldSpec(
+            name="git_is_dirty", kind="boolean", is_kept=True, help="whether the folder had changes"
+        ),
         FieldSpec(name="host", help="computer it ran on"),
         FieldSpec(name="error", help="what a failed run said"),
-        FieldSpec(name="is_consecutive", kind="boolean", help="notebook: cells ran in order"),
+        FieldSpec(
+            name="is_consecutive", kind="boolean", is_kept=True, help="notebook: cells ran in order"
+        ),
         _RETRACTION,
     ),
     relations=(

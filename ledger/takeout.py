@@ -51,17 +51,17 @@ def copy_content(
             f"{printable(target.parent)}: no such folder to copy to; make it first",
             path=printable(target.parent),
         )
-    digest = str(artifact.digest)
+    digest, place = str(artifact.digest), artifact.path
     if not artifact.in_place:
         store = ledger.store(artifact.storage)
         store.fetch(name_in_store(str(artifact.storage_key)), target, digest)
         return target
-    if isinstance(artifact.path, str):
+    if isinstance(place, str):
         from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only where it is)
 
-        Elsewhere(artifact.path).fetch(target, digest)
+        Elsewhere(place).fetch(target, digest)
         return target
-    source = Path(artifact.path)
+    source = place
     if not source.exists():
         raise _differs(artifact, source, "nothing")
     if artifact.n_files is None:

@@ -18,6 +18,7 @@ from ledger.events import (
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
+    EntriesErased,
     InputRecorded,
     KeyAdopted,
     LedgerEvent,
@@ -25,6 +26,7 @@ from ledger.events import (
     LinkAdded,
     LinkRemoved,
     MergeUndone,
+    Noted,
     PositionTagged,
     RecordChanged,
     RecordCreated,
@@ -42,7 +44,7 @@ from ledger.events import (
     TransformRegistered,
 )
 from ledger.ids import derive, intent_key, subject_key
-from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 
 Values: TypeAlias = dict[str, Any]
 
@@ -121,7 +123,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
         case ArtifactRegistered():
             return [
                 _created(recorded, "artifact", event.natural, event.n, _fields(event)),
-                *_key_moves(event.key, event.uid),
+                *_key_moves(recorded, event),
                 *_made_by(event.uid, event.run),
             ]
         case ArtifactReproduced():
@@ -132,7 +134,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
         case ArtifactKeyed():
             return [
                 _amended(recorded, "artifact", event.uid, {"key": event.key}),
-                *_key_moves(event.key, event.uid),
+                *_key_moves(recorded, event),
             ]
         case CollectionCreated():
             return [
@@ -213,9 +215,12 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 "actor": event.actor,
             }
             return [Opened("tag", values)]
+        case EntriesErased():
+            return [_amended(recorded, event.registry, event.uid, {"state": ERASED})]
 
 
-def _intent_changes(recorded: RecordedEvent) -> list[Change]:
+def intents_of(recorded: RecordedEvent) -> list[Noted]:
+    """Return the intents that a run knows by an event: key, subject key, outcome of each."""
     event = recorded.event
     if event.run is None:
         return []
@@ -225,6 +230,11 @@ def _intent_changes(recorded: RecordedEvent) -> list[Change]:
         _, _, kind, subject, fields, occurrence = command
         key = intent_key(kind, subject, fields, occurrence)
         known.append((key, subject_key(kind, subject), outcome_of(event)))
+    return known
+
+
+def _intent_changes(recorded: RecordedEvent) -> list[Change]:
+    event = recorded.event
     return [
         Opened(
             "intent",
@@ -236,7 +246,7 @@ def _intent_changes(recorded: RecordedEvent) -> list[Change]:
                 "ordinal": place,
             },
         )
-        for place, (key, subject, outcome) in enumerate(known)
+        for place, (key, subject, outcome) in enumerate(intents_of(recorded))
     ]
 
 
@@ -247,7 +257,8 @@ def _created(
     values: Values = {
         "uid": outcome_of(event),
         "stream": recorded.stream,
-        "natural": derive(natural),
+        # Of an erased record only the id of its natural key is left.
+        "natural": natural[1] if recorded.is_erased else derive(natural),
         "n": n,
         "state": LIVE,
         "created_position": recorded.position,
@@ -318,10 +329,16 @@ def _run_fields(event: RunStarted) -> Values:
     }
 
 
-def _key_moves(key: str | None, uid: str) -> list[Change]:
-    if key is None:
+def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeyed) -> list[Change]:
+    if event.key is None:
         return []
-    return [Closed("artifact_key", {"key": key}), Opened("artifact_key", {"key": key, "uid": uid})]
+    if recorded.is_erased:
+        # What the key was is gone; that it led elsewhere no more is not.
+        if event.displaced is None:
+            return []
+        return [Closed("artifact_key", {"from_position": event.displaced})]
+    values: Values = {"key": event.key, "uid": event.uid}
+    return [Closed("artifact_key", {"key": event.key}), Opened("artifact_key", values)]
 
 
 def _made_by(uid: str, run: str | None) -> list[Change]:

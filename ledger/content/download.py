@@ -68,6 +68,18 @@ class ContentCache:
         self._touch(target)
         return target
 
+    def forget(self, digest: str) -> None:
+        """Remove content, whatever the suffixes are that it was fetched under.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        name = digest.removeprefix("sha256:")
+        for folder in (self._folder, self._folder / _USED):
+            for path in folder.glob(f"{name}*") if folder.is_dir() else ():
+                files.remove_durably(path)
+                self._known.pop(path, None)
+
     def make_room(self, size: int, limit: int | None, *, sparing: Path | None = None) -> None:
         """Have entries give way until `size` more bytes fit the limit, as far as they may.
 

@@ -143,6 +143,14 @@ class HashCache:
             removed = self._run(lambda connection: _prune(connection, stale, self._max_entries))
             return removed or 0
 
+    def clear(self) -> None:
+        """Forget everything, and remove the file."""
+        with self._lock:
+            self._waiting.clear()
+            self._touched.clear()
+            self._disconnect()
+            self._delete()
+
     def close(self) -> None:
         """Write what waits, keep to the bound, and let go of the file."""
         with self._lock:

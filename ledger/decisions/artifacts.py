@@ -21,6 +21,7 @@ from ledger.decisions.facts import (
     differing,
     latest,
     namesakes,
+    refuse_erased,
     require,
 )
 from ledger.errors import CommandRejectedError, ContentExistsError
@@ -33,7 +34,7 @@ from ledger.events import (
     RecordChanged,
 )
 from ledger.ids import StreamId
-from ledger.schema import ARTIFACT, COLLECTION, LIVE, WITHDRAWN
+from ledger.schema import ARTIFACT, COLLECTION, ERASED, LIVE, WITHDRAWN
 
 
 def find_content(facts: Facts, command: SaveArtifact) -> Row | None:
@@ -41,7 +42,7 @@ def find_content(facts: Facts, command: SaveArtifact) -> Row | None:
     same = [
         row
         for row in namesakes(facts, "artifact", command.natural)
-        if row["state"] != WITHDRAWN and row["digest"] == command.content.digest
+        if row["state"] < WITHDRAWN and row["digest"] == command.content.digest
     ]
     if not same:
         return None
@@ -98,13 +99,15 @@ def family_of(command: SaveArtifact, facts: Facts) -> Row | None:
         return None
     for pointer in facts.find("artifact_key", key=command.key):
         for row in facts.find("artifact", uid=pointer["uid"]):
-            if row["state"] != WITHDRAWN:
+            if row["state"] < WITHDRAWN:
                 return row
     return None
 
 
 def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
     content = command.content
+    if command.mode != "warn_create_new":
+        refuse_erased(facts, "artifact", command.natural)
     revised = family_of(command, facts)
     stem = None if revised is None else revised["uid"][: ARTIFACT.uid_length]
     born = birth(facts, "artifact", command.natural, stem=stem)
@@ -112,7 +115,7 @@ def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
     others = [
         row
         for row in namesakes(facts, "artifact", command.natural)
-        if row["digest"] != content.digest
+        if row["digest"] != content.digest and row["state"] != ERASED
     ]
     if others:
         notices.append(
@@ -166,7 +169,7 @@ def _storage_key(command: SaveArtifact, facts: Facts, uid: str) -> str:
     for row in namesakes(facts, "artifact", command.natural):
         if (
             row["digest"] == content.digest
-            and row["state"] != WITHDRAWN
+            and row["state"] < WITHDRAWN
             and row["storage"] == content.storage
             and not row["in_place"]
         ):
@@ -192,7 +195,7 @@ def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> 
 def find_members(facts: Facts, command: SaveCollection) -> Row | None:
     """Return the collection of these members; None where there is none."""
     for row in namesakes(facts, "collection", command.natural):
-        if row["state"] != WITHDRAWN and row["digest"] == command.digest:
+        if row["state"] < WITHDRAWN and row["digest"] == command.digest:
             return row
     return None
 
@@ -232,6 +235,8 @@ def save_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> Deci
 def _create_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> Decision:
     for member in command.artifacts:
         require(facts, "artifact", member)
+    if command.mode != "warn_create_new":
+        refuse_erased(facts, "collection", command.natural)
     revised = _collection_family(command, facts)
     stem = None if revised is None else revised["uid"][: COLLECTION.uid_length]
     born = birth(facts, "collection", command.natural, stem=stem)

@@ -8,10 +8,11 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from ledger.canonical import Json
-from ledger.errors import CorruptLogError, NotFoundError
+from ledger.errors import CorruptLogError, NotFoundError, RecordErasedError
 from ledger.events import Draft, LedgerEvent, Noted
 from ledger.ids import StreamId, derive, stream_id, uid, versioned_uid
-from ledger.schema import REGISTRIES, WITHDRAWN
+from ledger.schema import ERASED, REGISTRIES, WITHDRAWN
+from ledger.times import to_datetime
 
 Row = dict[str, Any]
 
@@ -100,10 +101,13 @@ def require(facts: Facts, registry: str, wanted: str) -> Row:
 
     Raises:
         NotFoundError: There is no such record, or it was withdrawn for good.
+        RecordErasedError: It was erased.
     """
     rows = facts.find(registry, uid=wanted)
     if not rows:
         raise NotFoundError(f"{registry} {wanted}: not in this ledger", uid=wanted)
+    if rows[0]["state"] == ERASED:
+        raise erased_error(registry, rows[0])
     if rows[0]["state"] == WITHDRAWN:
         other = survivor(facts, wanted)
         if other != wanted:
@@ -116,6 +120,28 @@ def require(facts: Facts, registry: str, wanted: str) -> Row:
             f"{registry} {wanted}: withdrawn for good by {rows[0]['changed_by']}", uid=wanted
         )
     return rows[0]
+
+
+def erased_error(registry: str, row: Row) -> RecordErasedError:
+    """Return the error for a record that was erased; who and when are those of the erasure."""
+    when = f"{to_datetime(row['updated_at']):%Y-%m-%d %H:%M:%S} UTC"
+    return RecordErasedError(
+        f"{REGISTRIES[registry].title} {row['uid']}: erased by {row['changed_by']} at {when}; "
+        "what was erased is not recorded again: change what is saved, or leave it out",
+        uid=row["uid"],
+        registry=registry,
+    )
+
+
+def refuse_erased(facts: Facts, registry: str, natural: Sequence[Json]) -> None:
+    """See to it that no record of a natural key was erased.
+
+    Raises:
+        RecordErasedError: One was, and would be recorded again.
+    """
+    for row in namesakes(facts, registry, natural):
+        if row["state"] == ERASED:
+            raise erased_error(registry, row)
 
 
 def namesakes(facts: Facts, registry: str, natural: Sequence[Json]) -> list[Row]:

@@ -18,6 +18,7 @@ from ledger.decisions.facts import (
     birth,
     differing,
     namesakes,
+    refuse_erased,
     require,
     survivor,
 )
@@ -34,7 +35,7 @@ from ledger.events import (
     RecordWithdrawn,
 )
 from ledger.ids import StreamId
-from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.times import to_datetime
 
 
@@ -51,19 +52,19 @@ def find_named(facts: Facts, registry: str, name: str) -> Row | None:
     if merged is not None:
         return merged
     created = namesakes(facts, registry, [registry, name])
-    present = [row for row in created if row["state"] != WITHDRAWN]
+    present = [row for row in created if row["state"] < WITHDRAWN]
     return present[-1] if present else find_merged(facts, registry, created)
 
 
 def find_merged(facts: Facts, registry: str, rows: list[Row]) -> Row | None:
     """Return what the last of these records that was merged is now; None if none was merged."""
     for row in reversed(rows):
-        if row["state"] != WITHDRAWN:
+        if row["state"] < WITHDRAWN:
             continue
         other = survivor(facts, row["uid"])
         if other != row["uid"]:
             (found,) = facts.find(registry, uid=other)
-            if found["state"] != WITHDRAWN:
+            if found["state"] < WITHDRAWN:
                 # Told to whoever asked for the name.
                 return {**found, "merged": facts.find("merger", uid=row["uid"])[0]}
     return None
@@ -85,6 +86,12 @@ def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
         return Notice("hint", text)
     subject = f"{REGISTRIES[registry].title} '{name}' ({row['uid']})"
     since = f"by {row['changed_by']} at {to_datetime(row['updated_at']):%Y-%m-%d %H:%M:%S} UTC"
+    if row["state"] == ERASED:
+        text = (
+            f"{subject} was erased {since}; this run recorded it once and does not again: what it "
+            "said is gone"
+        )
+        return Notice("warning", text)
     if row["state"] == WITHDRAWN:
         text = (
             f"{subject} was withdrawn for good {since}; this run recorded it once and does not "
@@ -109,6 +116,7 @@ def save_record(command: SaveRecord, facts: Facts, stamp: Stamp) -> Decision:
     )
     if row is not None:
         return change(registry, row, command.fields, facts, stamp)
+    refuse_erased(facts, registry, command.natural)
     born = birth(facts, registry, command.natural)
     event = RecordCreated(
         registry=registry,

@@ -109,7 +109,7 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
         steps.append(_step(born.stream, ["fork-input", born.uid, artifact], event))
     for artifact in remade:
         for row in facts.find("artifact", uid=artifact):
-            if row["state"] == WITHDRAWN:
+            if row["state"] >= WITHDRAWN:
                 continue
             event = ArtifactReproduced(uid=artifact, **_in(stamp, born.uid))
             steps.append(_step(row["stream"], ["fork-remade", born.uid, artifact], event))

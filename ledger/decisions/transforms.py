@@ -19,6 +19,7 @@ from ledger.decisions.facts import (
     differing,
     latest,
     namesakes,
+    refuse_erased,
     require,
 )
 from ledger.errors import VersionPinnedError
@@ -34,7 +35,7 @@ def find_transform(facts: Facts, command: SaveTransform) -> Row | None:
         VersionPinnedError: It exists with another source.
     """
     for row in namesakes(facts, "transform", command.natural):
-        if row["state"] == WITHDRAWN:
+        if row["state"] >= WITHDRAWN:
             continue
         known = row["source_hash"]
         if command.source_hash is not None and known not in (None, command.source_hash):
@@ -78,6 +79,7 @@ def save_transform(command: SaveTransform, facts: Facts, stamp: Stamp) -> Decisi
                 ),
             )
         return Decision(events=events, outcome=row["uid"], stream=StreamId(row["stream"]))
+    refuse_erased(facts, "transform", command.natural)
     born = birth(facts, "transform", command.natural, stem=command.stem)
     earlier = latest(facts.find("transform", stem=command.stem, state=LIVE))
     values = {**command.defaults, **command.fields}

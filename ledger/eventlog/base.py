@@ -133,6 +133,13 @@ class Appender(LogReader):
         """Return the version of the last event of a stream; 0 where it does not exist."""
 
     @abstractmethod
+    def erase(self, entries: Sequence[Entry]) -> None:
+        """Put erased entries in the place of those that they are made of.
+
+        The last event has to be the erasure that names them: the database refuses it otherwise.
+        """
+
+    @abstractmethod
     def _insert(self, entries: Sequence[Entry]) -> None:
         """Store entries that follow the last one."""
 

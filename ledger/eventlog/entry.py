@@ -16,6 +16,8 @@ from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
 from ledger.merkle import leaf_hash, payload_hash
 
 SALT_BYTES = 32
+# In the place of the salt of an erased entry: this byte, then the hash of the payload that was.
+_ERASED = b"\x00"
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,12 +33,42 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the log as it is stored: envelope, payload, salt and leaf hash."""
+    """One row of the log as it is stored: envelope, payload, salt and leaf hash.
+
+    Of an erased entry `payload` is the residue that an erasure left, and `salt` holds the hash of
+    the payload that was.
+    """
 
     envelope: Envelope
     payload: bytes
     salt: bytes
     leaf: bytes
+
+    @property
+    def is_erased(self) -> bool:
+        """Whether the payload that was hashed is gone."""
+        return is_erased(self.salt)
+
+    @property
+    def hashed(self) -> bytes:
+        """The bytes that the leaf is a hash of: envelope, then payload hash."""
+        return encode(self.envelope) + hash_of_payload(self.payload, self.salt)
+
+
+def is_erased(salt: bytes) -> bool:
+    """Return whether a stored salt is that of an erased entry."""
+    return len(salt) == SALT_BYTES + 1 and salt.startswith(_ERASED)
+
+
+def hash_of_payload(payload: bytes, salt: bytes) -> bytes:
+    """Return the payload hash of a stored entry: computed, or kept from before its erasure."""
+    return salt[1:] if is_erased(salt) else payload_hash(salt, payload)
+
+
+def erased(entry: Entry, residue: bytes) -> Entry:
+    """Return what stays of an entry: the same leaf, without the payload that it was made of."""
+    kept = hash_of_payload(entry.payload, entry.salt)
+    return msgspec.structs.replace(entry, payload=residue, salt=_ERASED + kept)
 
 
 def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> Entry:
@@ -49,7 +81,7 @@ def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> En
 
 def leaf_of(envelope: Envelope, payload: bytes, salt: bytes) -> bytes:
     """Return the leaf hash that an honest entry of these parts has."""
-    return leaf_hash(encode(envelope) + payload_hash(salt, payload))
+    return leaf_hash(encode(envelope) + hash_of_payload(payload, salt))
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,4 +139,5 @@ def recorded(entry: Entry, event: LedgerEvent) -> RecordedEvent:
         command_id=envelope.command_id,
         number=envelope.number,
         event=event,
+        is_erased=entry.is_erased,
     )

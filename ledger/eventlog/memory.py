@@ -6,6 +6,7 @@ It keeps nothing when the process ends; it is what tests compare the databases w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError, StoredEvent
@@ -27,6 +28,11 @@ class Recorder(POPOApplicationRecorder):
                 del self._stored_events_index[str(stored.originator_id)][stored.originator_version]
             del self._stored_events[length:]
 
+    def replace(self, at: int, state: bytes) -> None:
+        """Give the stored event of an index another state."""
+        with self._database_lock:
+            self._stored_events[at] = replace(self._stored_events[at], state=state)
+
 
 class MemoryLog(Appender):
     """Appends to and reads from lists; the caller holds a lock around every transaction."""
@@ -37,6 +43,8 @@ class MemoryLog(Appender):
         self._entries: list[Entry] = []
         self._streams: dict[StreamId, list[int]] = {}
         self._commands: dict[CommandId, list[int]] = {}
+        # What an open transaction erased: the head then, and the entry that was.
+        self._erased: list[tuple[int, Entry]] = []
 
     def last(self) -> tuple[Position, int]:
         """Return position and recorded time of the last entry; (0, 0) if empty."""
@@ -72,12 +80,29 @@ class MemoryLog(Appender):
         return other
 
     def rollback(self, length: int) -> None:
-        """Forget every entry after the first `length`."""
+        """Forget every entry after the first `length`, and what those erased."""
+        while self._erased and self._erased[-1][0] > length:
+            self._put(self._erased.pop()[1])
         for entry in self._entries[length:]:
             self._streams[entry.envelope.stream].pop()
             self._commands[entry.envelope.command_id].pop()
         del self._entries[length:]
         self._recorder.truncate(length)
+
+    def settle(self) -> None:
+        """Forget what was erased: the transaction has ended well."""
+        self._erased.clear()
+
+    def erase(self, entries: Sequence[Entry]) -> None:
+        """Put erased entries in the place of those that they are made of."""
+        for entry in entries:
+            self._erased.append((len(self._entries), self._entries[entry.envelope.position - 1]))
+            self._put(entry)
+
+    def _put(self, entry: Entry) -> None:
+        at = entry.envelope.position - 1
+        self._entries[at] = entry
+        self._recorder.replace(at, entry.payload)
 
     def stream_version(self, stream: StreamId) -> int:
         """Return the version of the last event of a stream; 0 where it does not exist."""

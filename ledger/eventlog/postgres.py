@@ -227,6 +227,21 @@ class PostgresAppender(PostgresReader, Appender):
         )
         return version or 0
 
+    def erase(self, entries: Sequence[Entry]) -> None:
+        """Put erased entries in the place of those that they are made of."""
+        with translated(self._recorder.datastore.url):
+            for entry in entries:
+                envelope = entry.envelope
+                self.connection.execute(
+                    "UPDATE entries SET salt = %s WHERE position = %s",
+                    (entry.salt, envelope.position),
+                )
+                self.connection.execute(
+                    "UPDATE stored_events SET state = %s"
+                    " WHERE originator_id = %s AND originator_version = %s",
+                    (entry.payload, UUID(envelope.stream), envelope.version),
+                )
+
     def _server_time(self) -> int:
         return self._now
 

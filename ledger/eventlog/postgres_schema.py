@@ -1,12 +1,14 @@
 """What a ledger's schema on a PostgreSQL server holds beside the framework's table, and for whom.
 
 1. Triggers refuse UPDATE, DELETE and TRUNCATE of what is recorded, and a position that is not the
-   next one: whoever asks, also where replication has switched other triggers off.
+   next one: whoever asks, also where replication has switched other triggers off. The one UPDATE
+   that they let through is that of an entry which the last event erases.
 2. `append_lock()` takes the append lock and tells what the schema holds. LOCK TABLE needs rights
    that nobody but the owner shall have (it goes with UPDATE and DELETE), so the function lends
    just this one.
-3. Three roles that nobody logs in as, to be granted to people and services: `…_owner` holds all
-   tables; `…_writer` may read and append, and maintain the read models; `…_reader` may read.
+3. Four roles that nobody logs in as, to be granted to people and services: `…_owner` holds all
+   tables; `…_writer` may read and append, and maintain the read models; `…_eraser` may erase
+   besides; `…_reader` may read.
    Where the user that makes the ledger may not make roles, that user is the owner of it all.
 """
 
@@ -41,8 +43,52 @@ TABLES = (
     )""",
 )
 
+KINDS = ("owner", "writer", "reader", "eraser")
+
 _REFUSE = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    RAISE EXCEPTION 'the log is append-only: % on %', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END $$"""
+
+# Where the last event erases a position: the SHA-256 of its residue, in hexadecimal; else NULL.
+_RESIDUE = """CREATE FUNCTION residue_of(erased bigint) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT named ->> 1 FROM {schema}.entries AS last
+        JOIN {schema}.stored_events AS erasure ON erasure.originator_id = last.stream
+            AND erasure.originator_version = last.version
+        CROSS JOIN LATERAL jsonb_array_elements(
+            convert_from(erasure.state, 'UTF8')::jsonb -> 'entries') AS named
+    WHERE last.position = (SELECT max(position) FROM {schema}.entries)
+        AND erasure.topic = 'entries-erased.v1' AND (named ->> 0)::bigint = erased
+$$"""
+
+# First the salt makes place for the hash of the payload that was, then the payload for its residue.
+_REFUSE_SALT = """CREATE FUNCTION refuse_salt() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    payload CONSTANT bytea := (SELECT state FROM {schema}.stored_events
+        WHERE originator_id = OLD.stream AND originator_version = OLD.version);
+BEGIN
+    IF to_jsonb(NEW) - 'salt' = to_jsonb(OLD) - 'salt' AND octet_length(OLD.salt) = 32
+        AND NEW.salt = decode('00', 'hex') || sha256(OLD.salt || payload)
+        AND {schema}.residue_of(OLD.position) IS NOT NULL
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the log is append-only: % on %', TG_OP, TG_TABLE_NAME
+        USING ERRCODE = 'restrict_violation';
+END $$"""
+
+_REFUSE_STATE = """CREATE FUNCTION refuse_state() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    erased CONSTANT bigint := (SELECT position FROM {schema}.entries
+        WHERE stream = OLD.originator_id AND version = OLD.originator_version
+        AND octet_length(salt) = 33);
+BEGIN
+    IF to_jsonb(NEW) - 'state' = to_jsonb(OLD) - 'state'
+        AND encode(sha256(NEW.state), 'hex') = {schema}.residue_of(erased)
+    THEN
+        RETURN NEW;
+    END IF;
     RAISE EXCEPTION 'the log is append-only: % on %', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END $$"""
@@ -74,12 +120,13 @@ def create_guards(connection: Connection[Any], schema: str) -> None:
     """Make the triggers, and the function that takes the append lock."""
     name = Identifier(schema)
     connection.execute(_REFUSE)
-    connection.execute(SQL(_REFUSE_GAP).format(schema=name))
-    connection.execute(SQL(_APPEND_LOCK).format(schema=name))
+    for function in (_REFUSE_GAP, _RESIDUE, _REFUSE_SALT, _REFUSE_STATE, _APPEND_LOCK):
+        connection.execute(SQL(function).format(schema=name))
     connection.execute("REVOKE ALL ON FUNCTION append_lock() FROM PUBLIC")
     statements = _trigger("entries", "INSERT", "ROW", "refuse_gap")
+    statements += _trigger("entries", "UPDATE", "ROW", "refuse_salt")
+    statements += _trigger("stored_events", "UPDATE", "ROW", "refuse_state")
     for table in LOG_TABLES:
-        statements += _trigger(table, "UPDATE", "ROW", "refuse")
         statements += _trigger(table, "DELETE", "ROW", "refuse")
         statements += _trigger(table, "TRUNCATE", "STATEMENT", "refuse")
     for statement in statements:
@@ -96,7 +143,7 @@ def _trigger(table: str, verb: str, level: str, function: str) -> list[str]:
 
 
 def role(schema: str, kind: str) -> str:
-    """Return the name of a role of a ledger; `kind` is `owner`, `writer` or `reader`."""
+    """Return the name of a role of a ledger; `kind` is one of `KINDS`."""
     return f"{schema}_{kind}"
 
 
@@ -127,8 +174,13 @@ def create_schema(connection: Connection[Any], schema: str) -> None:
         connection.execute(SQL("CREATE SCHEMA {}").format(name))
     else:
         owner = Identifier(role(schema, "owner"))
-        for kind in ("owner", "writer", "reader"):
+        for kind in KINDS:
             _create_role(connection, role(schema, kind))
+        connection.execute(
+            SQL("GRANT {} TO {}").format(
+                Identifier(role(schema, "writer")), Identifier(role(schema, "eraser"))
+            )
+        )
         # The user who makes roles is not a member of them by that alone.
         connection.execute(SQL("GRANT {} TO CURRENT_USER").format(owner))
         connection.execute(SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(name, owner))
@@ -158,7 +210,7 @@ def grant(connection: Connection[Any], schema: str) -> None:
     if owner != role(schema, "owner"):
         return
     names = {"schema": Identifier(schema), "writer": Identifier(writer)}
-    names["reader"] = Identifier(reader)
+    names |= {"reader": Identifier(reader), "eraser": Identifier(role(schema, "eraser"))}
     for statement in (
         "GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader}",
         "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {writer}, {reader}",
@@ -167,6 +219,9 @@ def grant(connection: Connection[Any], schema: str) -> None:
         "REVOKE UPDATE, DELETE ON stored_events, entries FROM {writer}",
         "REVOKE INSERT, UPDATE, DELETE ON meta FROM {writer}",
         "GRANT EXECUTE ON FUNCTION append_lock() TO {writer}",
+        # The triggers say which UPDATE.
+        "GRANT UPDATE (state) ON stored_events TO {eraser}",
+        "GRANT UPDATE (salt) ON entries TO {eraser}",
     ):
         connection.execute(SQL(statement).format(**names))
 
@@ -192,10 +247,35 @@ def become_owner(connection: Connection[Any], schema: str) -> None:
     connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(owner)))
 
 
+def scrub(connection: Connection[Any], schema: str) -> bool:
+    """Write every table anew without what was overwritten; return whether the user may do so.
+
+    Others wait meanwhile. Write-ahead logs, replicas that lag and backups are not reached.
+    """
+    ((owner, is_member),) = _ask(
+        connection,
+        "SELECT pg_get_userbyid(nspowner), pg_has_role(nspowner, 'MEMBER') FROM pg_namespace"
+        " WHERE nspname = %s",
+        schema,
+    )
+    if not is_member:
+        return False
+    connection.commit()
+    connection.autocommit = True
+    connection.execute(SQL("SET ROLE {}").format(Identifier(owner)))
+    for (table,) in _ask(
+        connection,
+        "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'",
+        schema,
+    ):
+        connection.execute(SQL("VACUUM (FULL) {}").format(Identifier(schema, table)))
+    return True
+
+
 def drop_schema(connection: Connection[Any], schema: str) -> None:
     """Remove the schema with all it holds, and its roles, inside a transaction."""
     connection.execute(SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(Identifier(schema)))
-    for kind in ("reader", "writer", "owner"):
+    for kind in reversed(KINDS):
         name = role(schema, kind)
         if _ask(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", name):
             connection.execute(SQL("DROP ROLE {}").format(Identifier(name)))

@@ -1,7 +1,7 @@
 """The log in a SQLite file: eventsourcing's application recorder, and our entries beside it.
 
-The triggers refuse UPDATE, DELETE and REPLACE. The bytes are stated in docs/format.md, section
-"The SQLite file".
+The triggers refuse UPDATE, DELETE and REPLACE, but for the one UPDATE of an entry that the last
+event erases. The bytes are stated in docs/format.md, section "The SQLite file".
 """
 
 from __future__ import annotations
@@ -46,10 +46,38 @@ _TABLES = (
     ) WITHOUT ROWID""",
 )
 
+# Whether the last event is an erasure that names the position {0}. Canonical JSON has no spaces,
+# and a quotation mark within a text is escaped, so that nothing else reads like this. (SQLite's
+# own JSON functions are not for triggers of a schema that is not trusted.)
+_ERASES = """EXISTS (SELECT 1 FROM entries last JOIN stored_events erasure
+            ON erasure.originator_id = last.stream AND erasure.originator_version = last.version
+            WHERE last.position = (SELECT max(position) FROM entries)
+            AND erasure.topic = 'entries-erased.v1'
+            AND instr(CAST(erasure.state AS TEXT), '[' || {0} || ',"') > 0)"""
+
 _REFUSALS = (
-    ("stored_events", "UPDATE", ""),
+    # First the state goes, then the salt: once that is no salt any more, both stay as they are.
+    (
+        "stored_events",
+        "UPDATE",
+        f"""WHEN NEW.originator_id IS NOT OLD.originator_id
+        OR NEW.originator_version IS NOT OLD.originator_version OR NEW.topic IS NOT OLD.topic
+        OR NEW.rowid IS NOT OLD.rowid
+        OR NOT EXISTS (SELECT 1 FROM entries e WHERE e.stream = OLD.originator_id
+            AND e.version = OLD.originator_version AND length(e.salt) = 32
+            AND {_ERASES.format("e.position")})""",  # noqa: S608 (text of our own)
+    ),
     ("stored_events", "DELETE", ""),
-    ("entries", "UPDATE", ""),
+    (
+        "entries",
+        "UPDATE",
+        f"""WHEN NEW.position IS NOT OLD.position OR NEW.recorded_at IS NOT OLD.recorded_at
+        OR NEW.stream IS NOT OLD.stream OR NEW.version IS NOT OLD.version
+        OR NEW.command_id IS NOT OLD.command_id OR NEW.number IS NOT OLD.number
+        OR NEW.leaf IS NOT OLD.leaf OR length(OLD.salt) IS NOT 32
+        OR length(NEW.salt) IS NOT 33 OR substr(NEW.salt, 1, 1) IS NOT x'00'
+        OR NOT {_ERASES.format("OLD.position")}""",
+    ),
     ("entries", "DELETE", ""),
     # INSERT OR REPLACE removes a row without firing the DELETE trigger; these close that door, for
     # each key that a new row could share with an old one. NEW.rowid is -1 where none is given.
@@ -218,6 +246,28 @@ class SqliteAppender(SqliteReader, Appender):
         ).fetchone()
         return row[0] or 0
 
+    def erase(self, entries: Sequence[Entry]) -> None:
+        """Put erased entries in the place of those that they are made of."""
+        execute = self.connection.execute
+        with translated():
+            # What is overwritten is overwritten with zeros.
+            execute("PRAGMA secure_delete=ON")
+            for refusal in _REFUSALS:
+                if refusal[1] == "UPDATE":
+                    # A ledger from before erasures refuses all of them.
+                    _renew_trigger(self.connection, refusal)
+            for entry in entries:
+                envelope = entry.envelope
+                execute(
+                    "UPDATE stored_events SET state = ?"
+                    " WHERE originator_id = ? AND originator_version = ?",
+                    (entry.payload, envelope.stream, envelope.version),
+                )
+                execute(
+                    "UPDATE entries SET salt = ? WHERE position = ?",
+                    (entry.salt, envelope.position),
+                )
+
     def _insert(self, entries: Sequence[Entry]) -> None:
         stored = [
             StoredEvent(
@@ -233,10 +283,25 @@ class SqliteAppender(SqliteReader, Appender):
             self._recorder._insert_events(cursor, stored, entries=entries)  # noqa: SLF001
 
 
+def _renew_trigger(connection: sqlite3.Connection, refusal: tuple[str, str, str]) -> None:
+    name = _trigger_name(refusal)
+    row = connection.execute(
+        "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", (name,)
+    ).fetchone()
+    if row is None or refusal[2] not in row[0]:
+        connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+        connection.execute(_trigger(refusal))
+
+
+def _trigger_name(refusal: tuple[str, str, str]) -> str:
+    table, verb, _ = refusal
+    return f"{table}_refuse_{verb.lower()}"
+
+
 def _trigger(refusal: tuple[str, str, str]) -> str:
     table, verb, condition = refusal
     return (
-        f"CREATE TRIGGER IF NOT EXISTS {table}_refuse_{verb.lower()} BEFORE {verb} ON {table} "
+        f"CREATE TRIGGER IF NOT EXISTS {_trigger_name(refusal)} BEFORE {verb} ON {table} "
         f"{condition} BEGIN SELECT RAISE(ABORT, 'the log is append-only: {verb} on {table}'); END"
     )
 

@@ -144,6 +144,20 @@ class Datastore(SQLiteDatastore):
                         raw.execute("ROLLBACK")
                     raise
 
+    def scrub(self) -> bool:
+        """Write the file anew without what was overwritten, and empty the write-ahead log.
+
+        Returns:
+            Whether the write-ahead log is empty: a reader of an older moment keeps it.
+
+        Raises:
+            StorageError: The database refused: the disk is full, or it was locked for too long.
+        """
+        with translated(), self._turn(), self._lent() as raw:
+            raw.execute("VACUUM")
+            (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+
     @contextmanager
     def _lent(self) -> Iterator[sqlite3.Connection]:
         # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a

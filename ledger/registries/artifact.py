@@ -15,7 +15,13 @@ from ledger.content.hashing import hash_many, hash_path
 from ledger.content.store import ContentStore
 from ledger.decisions.artifacts import exists_error, find_content
 from ledger.decisions.facts import Notice
-from ledger.errors import DamagedContentError, InvalidValueError, LedgerError, NotSavedError
+from ledger.errors import (
+    DamagedContentError,
+    InvalidValueError,
+    LedgerError,
+    NotSavedError,
+    RecordErasedError,
+)
 from ledger.files import READ_ONLY
 from ledger.handler import Prepare
 from ledger.messages import tell
@@ -31,6 +37,7 @@ from ledger.registries.content import (
     place_below,
     storage_named,
 )
+from ledger.residue import erased_text
 from ledger.retraction import warn_of_retraction
 from ledger.schema import ARTIFACT, TRASHED
 from ledger.user_settings import check_mode, settings
@@ -269,12 +276,20 @@ class Artifact(Record):
 
     @property
     def path(self) -> Path | str:
-        """Where its content is: a path of this computer, or a URL."""
+        """Where its content is: a path of this computer, or a URL.
+
+        Raises:
+            RecordErasedError: The artifact was erased.
+        """
         if not self.is_saved:
             if self._content is None:
                 raise NotSavedError("this artifact has no content yet")
             return self._content.path
         row = self._row
+        if row["storage_key"] == erased_text(self.uid):
+            raise RecordErasedError(
+                f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
+            )
         if row["in_place"]:
             return place_below(
                 self._source.ledger.place.resolved(row["storage"]), row["storage_key"]

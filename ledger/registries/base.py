@@ -30,7 +30,7 @@ from ledger.present import one_line, record_html
 from ledger.query import Lookup, QuerySet, RecordList, Results, Source
 from ledger.registries.checks import check_flag, check_text
 from ledger.registries.past import Past
-from ledger.schema import REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
+from ledger.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.times import to_datetime
 from projections.select import Select
 
@@ -298,7 +298,7 @@ class Record(Past):
             self._assigned = {}
             self._is_fresh = False
         self._reload(outcome.uid)
-        if is_save and self._row.get("state") == WITHDRAWN:
+        if is_save and self._row.get("state", LIVE) >= WITHDRAWN:
             moved = whereabouts(self.registry, self._row.get("name") or outcome.uid, self._row)
             tell([] if moved is None else [moved])
         return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -17,8 +18,9 @@ from ledger.canonical import encode, identity_bytes
 from ledger.content.hashing import hash_members, hash_path, members_digest
 from ledger.database import SqliteDatabase
 from ledger.errors import InvalidValueError
-from ledger.eventlog.entry import Envelope, leaf_of, seal
+from ledger.eventlog.entry import Envelope, erased, leaf_of, recorded, seal
 from ledger.registries.transform import stem_of
+from ledger.residue import residue_of
 from ledger.schema import REGISTRIES
 from ledger.tracking.environment import Environment, environment_hash, environment_text
 from ledger.tracking.source import text_hash
@@ -179,6 +181,21 @@ def test_an_entry_byte_by_byte(it):
     event = events.from_payload(payload, position=envelope.position)
     assert envelope.command_id == ids.command_id(event.command)
     assert envelope.tag == events.tag_of(event)
+
+
+@vectors("erased")
+def test_an_erased_entry_has_the_leaf_that_it_had(it):
+    envelope = msgspec.json.decode(it["envelope"], type=Envelope)
+    (before,) = BLOCKS["entry"]
+    payload, salt = before["payload"].encode(), bytes.fromhex(before["salt"])
+    entry = erased(seal(envelope, payload, salt=salt), it["residue"].encode())
+    assert entry.salt.hex() == it["salt"]
+    assert entry.leaf.hex() == it["leaf"] == before["leaf"]
+    assert leaf_of(envelope, entry.payload, entry.salt) == entry.leaf
+    assert hashlib.sha256(entry.payload).hexdigest() == it["residue_sha256"]
+    event = events.from_payload(payload, position=envelope.position)
+    recorded_event = recorded(seal(envelope, payload, salt=salt), event)
+    assert events.to_payload(residue_of(recorded_event, event.uid)) == entry.payload
 
 
 def test_roots_of_trees():

@@ -144,7 +144,10 @@ def test_the_mode_without_the_lock_cannot_be_switched_on(postgres, monkeypatch):
                 "SELECT proname FROM pg_proc WHERE pronamespace = %s::regnamespace",
                 (postgres.schema,),
             ).fetchall()
-        assert {name for (name,) in made} == {"append_lock", "folded", "refuse", "refuse_gap"}
+        assert {name for (name,) in made} == {
+            "append_lock", "folded", "refuse", "refuse_gap", "refuse_salt", "refuse_state",
+            "residue_of",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("size", [MEGABYTE, 32 * MEGABYTE])

@@ -23,7 +23,6 @@ from ledger.ids import derive, stream_id, uid
 from projections.tables import FOREVER, TABLES
 
 STATES = 10
-CHUNK = 20_000
 
 
 def main() -> None:
@@ -71,10 +70,10 @@ def build(count: int) -> int:
     head = handler.head()
     with handler.database.write() as session:
         load = session.models.load
-        in_chunks(load, "ulabel", labels(count, head))
-        in_chunks(load, "artifact", artifacts(count))
+        in_order(load, "ulabel", labels(count, head))
+        in_order(load, "artifact", artifacts(count))
         links = [*chain(1_000), *ladder(40), *wide(50_000)]
-        in_chunks(load, "link", links)
+        in_order(load, "link", links)
         nodes = {}
         for link in links:
             ends = {
@@ -84,18 +83,12 @@ def build(count: int) -> int:
             nodes |= dict(zip((link["source"], link["target"]), ends, strict=True))
         for registry in ("artifact", "run"):
             uids = [name for name, kind in nodes.items() if kind == registry]
-            in_chunks(load, registry, (row(registry, name) for name in uids))
+            in_order(load, registry, (row(registry, name) for name in uids))
     return head
 
 
-def in_chunks(load, table: str, rows: Iterable[dict]) -> None:
-    waiting = []
-    for each in rows:
-        waiting.append(each)
-        if len(waiting) == CHUNK:
-            load(table, waiting)
-            waiting = []
-    load(table, waiting)
+def in_order(load, table: str, rows: Iterable[dict]) -> None:
+    load(table, (tuple(each.values()) for each in rows))
 
 
 def row(table: str, record: str, /, **values: object) -> dict:

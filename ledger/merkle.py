@@ -7,25 +7,28 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
+from hashlib import sha256
+from itertools import islice
 
-EMPTY_ROOT = hashlib.sha256(b"").digest()
+_BATCH = 4_096
+
+EMPTY_ROOT = sha256(b"").digest()
 
 
 def payload_hash(salt: bytes, payload: bytes) -> bytes:
     """Return SHA-256(salt ‖ payload): what an entry says of its payload."""
-    return hashlib.sha256(salt + payload).digest()
+    return sha256(salt + payload).digest()
 
 
 def leaf_hash(entry: bytes) -> bytes:
     """Return the leaf hash of an entry's bytes: 32 bytes."""
-    return hashlib.sha256(b"\x00" + entry).digest()
+    return sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the hash of an inner node over two subtrees: 32 bytes."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 class Frontier:
@@ -37,13 +40,26 @@ class Frontier:
 
     def add(self, leaf: bytes) -> None:
         """Append a leaf hash."""
-        self._stack.append(leaf)
-        self.size += 1
-        size = self.size
-        while size % 2 == 0:
-            right, left = self._stack.pop(), self._stack.pop()
-            self._stack.append(node_hash(left, right))
-            size //= 2
+        self.extend((leaf,))
+
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Append leaf hashes, a level at a time; all of these, and no others, are in memory."""
+        nodes, place = list(leaves), self.size
+        self.size += len(nodes)
+        left_over = []
+        while nodes:
+            # The nodes of a level begin at `place`: where that is odd, the one before has waited.
+            if place & 1:
+                nodes.insert(0, self._stack.pop())
+            if len(nodes) & 1:
+                left_over.append(nodes.pop())
+            pairs = iter(nodes)
+            nodes = [
+                sha256(b"\x01" + left + right).digest()
+                for left, right in zip(pairs, pairs, strict=True)
+            ]
+            place >>= 1
+        self._stack.extend(reversed(left_over))
 
     def root(self) -> bytes:
         """Return the root over all leaves so far; SHA-256 of nothing for an empty tree."""
@@ -58,9 +74,9 @@ class Frontier:
 def root_hash(leaves: Iterable[bytes]) -> bytes:
     """Return the root over leaf hashes in order; SHA-256 of nothing for an empty tree.
 
-    Takes one pass and holds one hash a level (RFC 9162 section 2.1.2).
+    Takes one pass and holds one hash a level, and a few thousand leaves (RFC 9162 section 2.1.2).
     """
-    tree = Frontier()
-    for leaf in leaves:
-        tree.add(leaf)
+    tree, source = Frontier(), iter(leaves)
+    while batch := list(islice(source, _BATCH)):
+        tree.extend(batch)
     return tree.root()

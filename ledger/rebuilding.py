@@ -5,22 +5,26 @@
    one transaction: readers see the old ones until it ends, and the new ones after. If the process
    dies, the old ones stay.
 3. The log is only read.
+4. On a server the new tables belong to whom the schema does, and its roles have their rights again.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ledger import instance
+from ledger.database import Session, WriteSession
 from ledger.errors import CommandRejectedError
 from ledger.eventlog.base import LogReader
+from ledger.opening import schema_of
 from ledger.progress import progress
-from projections.compare import Difference, compare
+from projections.compare import Difference, Rows, compare
 from projections.fold import fold
 from projections.shadow import Shadow
 from projections.tables import TABLES
@@ -57,7 +61,8 @@ def rebuild() -> Rebuilt:
         CorruptLogError: The log cannot be folded; the read models are as they were. Audit it.
         StorageError: The database refused; the read models are as they were.
     """
-    handler = instance.current().handler
+    ledger = instance.current()
+    handler = ledger.handler
     if handler.is_batching:
         raise CommandRejectedError("rebuild: end the open batch first")
     began = time.monotonic()
@@ -72,15 +77,36 @@ def rebuild() -> Rebuilt:
             for position in _folded(writing.log, shadow, after=head, until=None):
                 head = position
             models: SqlModels = writing.models  # type: ignore[assignment]
-            differences, unreadable = _compared(shadow, models)
-            rows = _replaced(shadow, models)
+            with _as_owner(writing, schema_of(ledger.place)):
+                outcome = _renewed(shadow, models)
     return Rebuilt(
         events=int(head),
-        rows=rows,
-        differences=tuple(differences),
-        unreadable=tuple(unreadable),
+        rows=outcome.rows,
+        differences=tuple(outcome.differences),
+        unreadable=tuple(outcome.unreadable),
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+@contextmanager
+def _as_owner(session: Session | WriteSession, schema: str | None) -> Iterator[None]:
+    """Have what is made inside the block belong to whom the schema does, for its roles to use.
+
+    Raises:
+        StorageError: The user is not a member of the schema's owner.
+    """
+    if schema is None:
+        yield
+        return
+    from ledger.eventlog.postgres_schema import (  # noqa: PLC0415 (loads the driver)
+        become_owner,
+        grant,
+    )
+
+    connection = session.log.connection  # type: ignore[attr-defined]
+    become_owner(connection, schema)
+    yield
+    grant(connection, schema)
 
 
 def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) -> Iterator[Any]:
@@ -89,28 +115,45 @@ def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) ->
         yield recorded.position
 
 
-def _compared(shadow: Shadow, models: SqlModels) -> tuple[list[Difference], list[str]]:
-    differences: list[Difference] = []
-    unreadable = []
+class _Outcome:
+    """What putting the shadow in the place of the read models brings to light."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.differences: list[Difference] = []
+        self.unreadable: list[str] = []
+        self.failure: Exception | None = None  # of making or loading rows, not of comparing them
+
+
+def _renewed(shadow: Shadow, models: SqlModels) -> _Outcome:
+    """Put the shadow in the place of the read models, comparing both on the way.
+
+    Raises:
+        CorruptLogError, NameTakenError: The log cannot be folded.
+    """
+    outcome = _Outcome()
+    models.begin_anew()
     for table in TABLES:
+        rows = _loaded(table, shadow.rows(table), models, outcome)
         try:
-            differences += compare(table, shadow.models.rows(table), models.rows(table))
+            outcome.differences += compare(table, rows, models.rows(table))
         except Exception:  # noqa: BLE001 (a damaged table is one more reason to replace it)
-            unreadable.append(table)
-    return differences, unreadable
+            outcome.unreadable.append(table)
+        for _ in rows:
+            pass
+        if outcome.failure is not None:
+            raise outcome.failure
+    models.end_anew()
+    return outcome
 
 
-def _replaced(shadow: Shadow, models: SqlModels) -> int:
-    """Put the shadow in the place of the read models, and return how many rows that is."""
-    models.drop()
-    models.create(indexes=False)
-    count = 0
-    for table, described in TABLES.items():
-        rows = shadow.models.rows(table)
+def _loaded(table: str, rows: Rows, models: SqlModels, outcome: _Outcome) -> Rows:
+    """Load rows into the new table, and pass them on, also to someone who cannot compare them."""
+    try:
         while batch := list(islice(rows, _BATCH)):
-            models.load(
-                table, [dict(zip(described.column_names, row, strict=True)) for row in batch]
-            )
-            count += len(batch)
-    models.create_indexes()
-    return count
+            models.load(table, batch, is_new=True)
+            outcome.rows += len(batch)
+            yield from batch
+    except Exception as error:
+        outcome.failure = error
+        raise

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec, RelationSpec
 from projections.fold import Amended, Change, Closed, Opened
 from projections.lineage import LINK_COLUMNS, walk
+from projections.redaction import redacted, redactions
 from projections.resolve import check, readable, registry_of, require_columns
 from projections.select import And, Not, Or, Select, Test, Where
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
@@ -152,11 +154,29 @@ class MemoryModels(WritableModels):
                     for row in rows.valid_that_equal(matching):
                         self._end(rows, position, row)
 
-    def load(self, table: str, rows: Sequence[Row]) -> None:
-        """Add finished rows, both bounds included, to a table: for rebuilds."""
+    def redact(self, registry: str, uid: str, mark: str) -> None:
+        """Empty the rows of a record, of all times, as `projections.redaction` says."""
+        for redaction in redactions(registry):
+            before = self._tables[redaction.table]
+            after = self._tables[redaction.table] = _Rows(before.table)
+            for row in before:
+                if row["uid"] != uid:
+                    after.add(row)
+                elif not redaction.removes:
+                    after.add(
+                        row
+                        | {
+                            name: redacted(row[name], kind, mark)
+                            for name, kind in redaction.columns
+                        }
+                    )
+            self._undo.append(partial(self._tables.__setitem__, redaction.table, before))
+
+    def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Add finished rows to a table: values of all its columns, both bounds included."""
         names = TABLES[table].column_names
         for row in rows:
-            self._add(self._tables[table], {name: row[name] for name in names})
+            self._add(self._tables[table], dict(zip(names, row, strict=True)))
 
     def clear(self) -> None:
         """Empty every table: for rebuilds."""
@@ -337,7 +357,7 @@ class _Moment:
         return [
             row
             for row in self._tables[registry].that_equal(equals)
-            if _is_valid(row, self._at) and row["state"] != WITHDRAWN
+            if _is_valid(row, self._at) and row["state"] < WITHDRAWN
         ]
 
 

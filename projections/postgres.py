@@ -27,7 +27,7 @@ from projections import sql_tables
 from projections.fold import Amended, Change
 from projections.sql import SqlModels
 from projections.sql_dialect import Dialect, Fragment, quoted
-from projections.store import Row, name_taken
+from projections.store import name_taken
 from projections.tables import TABLES, Index, Table
 
 # An entry of a usual index has room for 2,704 bytes; a character takes up to four.
@@ -38,6 +38,8 @@ _LONG = frozenset(
     for field in spec.fields
     if field.is_indexed and field.kind == "text" and field.max_length > _MOST_CHARACTERS
 )
+
+_PORTION = 2_000  # rows
 
 _LEAD, _NUL, _SELF = "\x01", "\x01\x01", "\x01\x02"
 _MAY_BE_SECOND = ("\0", "\x01", "\x02")
@@ -158,28 +160,62 @@ class PostgresModels(SqlModels):
 
     def create_indexes(self) -> None:
         """Make every index, and what stands for the primary keys that cannot be."""
-        super().create_indexes()
+        self._make_indexes(is_new=False)
+
+    def _make_indexes(self, *, is_new: bool) -> None:
         for table in TABLES.values():
+            for index in table.indexes:
+                self._execute(sql_tables.create_index(self.dialect, table, index, is_new=is_new))
             if self.dialect.primary_key(table) is None:
                 key = ", ".join(f"hashtextextended({quoted(name)}, 0)" for name in table.key)
-                self._connection.execute(
-                    f"CREATE UNIQUE INDEX {quoted(table.name + '_key')} ON {quoted(table.name)}"
-                    f" ({key}, from_position)".encode()
-                )
-                for name in _LONG.intersection(table.key):
-                    index = Index(columns=(name,))
-                    self._connection.execute(
-                        sql_tables.create_index(self.dialect, table, index).encode()
+                name = quoted(sql_tables.named(f"{table.name}_key", is_new=is_new))
+                on = quoted(sql_tables.named(table.name, is_new=is_new))
+                self._execute(f"CREATE UNIQUE INDEX {name} ON {on} ({key}, from_position)")
+                for column in _LONG.intersection(table.key):
+                    index = Index(columns=(column,))
+                    self._execute(
+                        sql_tables.create_index(self.dialect, table, index, is_new=is_new)
                     )
 
-    def load(self, table: str, rows: Sequence[Row]) -> None:
-        """Add finished rows, both bounds included, to a table: for rebuilds."""
-        names = TABLES[table].column_names
-        columns = ", ".join(map(quoted, names))
-        statement = f"COPY {quoted(table)} ({columns}) FROM STDIN"
+    def end_anew(self) -> None:
+        """Put the new tables in the place of those that are, which are read on until then.
+
+        Dropping a table makes its readers wait for the end of the transaction: it comes last.
+        """
+        self._make_indexes(is_new=True)
+        self.drop()
+        for table in TABLES:
+            new = sql_tables.named(table, is_new=True)
+            indexes = self._connection.cursor(row_factory=tuple_row).execute(
+                "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema()"
+                " AND tablename = %s",
+                (new,),
+            )
+            for (index,) in indexes.fetchall():
+                own = index.removeprefix(sql_tables.NEW)
+                self._execute(f"ALTER INDEX {quoted(index)} RENAME TO {quoted(own)}")
+            self._execute(sql_tables.take_place(table))
+
+    def _execute(self, statement: str) -> None:
+        self._connection.execute(statement.encode())
+
+    def load(self, table: str, rows: Iterable[Sequence[Any]], *, is_new: bool = False) -> None:
+        """Add finished rows to a table: values of all its columns, both bounds included."""
+        into = quoted(sql_tables.named(table, is_new=is_new))
+        columns = ", ".join(map(quoted, TABLES[table].column_names))
+        statement = f"COPY {into} ({columns}) FROM STDIN"
         with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
             for row in rows:
-                copy.write_row([_spelled(row[name]) for name in names])
+                copy.write_row([_spelled(it) for it in row])
+
+    def _all_rows(self, statement: str) -> Iterator[Any]:
+        # In portions: all at once may be more than there is memory.
+        cursor = self._connection.cursor("all_rows", row_factory=tuple_row)
+        cursor.itersize = _PORTION
+        with cursor:
+            for row in cursor.execute(statement.encode()):
+                has_spelling = any(isinstance(it, str) and _LEAD in it for it in row)
+                yield tuple(map(_plain, row)) if has_spelling else row
 
     def _carry_out(self, position: int, change: Change) -> None:
         # Taking a record out of the trash brings its name along, which the change does not tell.

@@ -1,89 +1,326 @@
-"""Read models folded anew, in a file of their own that goes when they are no longer needed.
+"""Read models folded anew, to be compared with those that are, or put in their place.
 
-1. The file is never durable: it is made again if the power fails.
-2. It has only those indexes that folding needs; a table's own order is enough to read it whole.
-3. An event that cannot be folded leaves no trace in it.
+1. Changes are noted as they come, each under the key of the row that it is about. To make the rows,
+   they are sorted by key, and each key's changes are carried out one after the other: no row has to
+   be looked for, rows come out in the order of their key, and any number of them takes bounded
+   memory.
+2. Notes are in a temporary database, which goes when it is closed and was never durable.
+3. A change that cannot be carried out is told with its position, and leaves no trace; an event that
+   cannot be noted leaves none of its changes.
 """
+
+# ruff: noqa: S608 (statements are made of names of our own)
 
 from __future__ import annotations
 
 import sqlite3
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Self
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple, Self, TypeAlias
 
-from projections import sql_tables
-from projections.compare import rows_statement
-from projections.fold import Change
-from projections.sqlite import SQLITE, SqliteModels, register_functions
-from projections.tables import TABLES
+import msgspec
 
-_REGISTRY_MARK = "natural"  # a column that only the tables of registries have
+from ledger.errors import CorruptLogError, InvalidValueError, LedgerError
+from ledger.schema import LIVE
+from projections.fold import Amended, Change, Closed, Opened, Values
+from projections.resolve import require_columns
+from projections.sql_dialect import quoted
+from projections.sql_tables import guarded_names
+from projections.store import name_taken, not_there
+from projections.tables import FOREVER, TABLES, Table
+
+Row: TypeAlias = list[Any]
+
+_NOTED = 20_000  # changes in memory
+_FETCHED = 2_000
+_GUARDED = guarded_names()
+_OPEN, _AMEND, _CLOSE, _WHOLE = range(4)
+_NOTHING: Values = {}
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[Any]).decode
+
+
+class Problem(NamedTuple):
+    """A change that could not be carried out."""
+
+    position: int
+    error: LedgerError
+
+
+class _Shape(NamedTuple):
+    """What changes of one kind look like: what they do, and to which columns."""
+
+    verb: int
+    columns: tuple[int, ...]
 
 
 class Shadow:
     """Fresh read models."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = TemporaryDirectory(prefix=".shadow-", dir=folder)
-        path = Path(self._folder.name, "models.db")
-        self._connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-        for pragma in ("journal_mode=MEMORY", "synchronous=OFF", "cache_size=-131072"):
+    def __init__(self) -> None:
+        # Without a name it is in memory, and in a file that is already removed once it is large.
+        self._connection = sqlite3.connect("", isolation_level=None)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536"):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
-        register_functions(self._connection)
-        self.models = SqliteModels(self._connection)
-        self.models.create(indexes=False)
-        for table in TABLES.values():
-            is_registry = _REGISTRY_MARK in table.column_names
-            for index in table.indexes:
-                if index.is_unique or not is_registry:
-                    self._connection.execute(sql_tables.create_index(SQLITE, table, index))
-        self._connection.execute("BEGIN")
+        self._notes = {name: _Notes(self._connection, table) for name, table in TABLES.items()}
+        self._waiting = 0
 
     def apply(self, position: int, changes: Iterable[Change]) -> None:
-        """Carry out the changes of one event; none of them where one cannot be.
+        """Note the changes of one event; none of them where one cannot be.
 
         Raises:
-            NameTakenError: Two live records would bear one name.
-            CorruptLogError: A change is about a record that is not there.
+            UnknownFieldError: A change names a column that its table does not have.
+            InvalidValueError: A change is about a key that is no text.
         """
-        self._connection.execute("SAVEPOINT one_event")
-        try:
-            self.models.apply(position, changes)
-        except BaseException:
-            self._connection.execute("ROLLBACK TO one_event")
-            raise
-        finally:
-            self._connection.execute("RELEASE one_event")
+        noted = [(notes := self._notes[it.table], notes.noted(position, it)) for it in changes]
+        for notes, note in noted:
+            notes.add(note)
+        self._waiting += len(noted)
+        if self._waiting > _NOTED:
+            self._write()
 
-    def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Add finished rows, as they were at a position."""
-        self._connection.executemany(sql_tables.load(SQLITE, table), rows)
+    def believe(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Take finished rows, both bounds included, as they were at a position."""
+        notes = self._notes[table]
+        for row in rows:
+            notes.add(notes.whole(row))
 
     def rows(
-        self, table: str, *, text: Callable[[bytes], Any] | None = None
+        self, table: str, problems: list[Problem] | None = None, *, as_stored: bool = False
     ) -> Iterator[tuple[Any, ...]]:
         """Yield all rows of a table in the order of its key.
 
         Args:
             table: One of `projections.tables.TABLES`.
-            text: What makes a value of a text's bytes; text by default.
+            problems: Takes what could not be carried out, in no order; complete after the last row.
+            as_stored: Whether a boolean is a number, as it is in SQLite.
+
+        Raises:
+            CorruptLogError, NameTakenError: After the last row, where there is a problem and no
+                list to take it.
         """
-        before = self._connection.text_factory
-        self._connection.text_factory = str if text is None else text
-        try:
-            yield from self._connection.execute(rows_statement(table))
-        finally:
-            self._connection.text_factory = before
+        self._write()
+        told: list[Problem] = [] if problems is None else problems
+        rows = self._notes[table].rows(told, as_stored=as_stored)
+        if table in _GUARDED:
+            rows = self._guarded(table, rows, told)
+        yield from rows
+        if told and problems is None:
+            raise min(told, key=itemgetter(0)).error
+
+    def _guarded(
+        self, table: str, rows: Iterator[tuple[Any, ...]], problems: list[Problem]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield rows, and tell where two live ones bear one name."""
+        columns = TABLES[table].column_names
+        name, state = columns.index("name"), columns.index("state")
+        execute = self._connection.execute
+        execute("DROP TABLE IF EXISTS live_names")
+        execute("CREATE TABLE live_names (name, begins, ends)")
+        waiting: list[tuple[Any, ...]] = []
+        insert = "INSERT INTO live_names VALUES (?, ?, ?)"
+        for row in rows:
+            if row[state] == LIVE and row[name] is not None:
+                waiting.append((row[name], row[-2], row[-1]))
+                if len(waiting) > _FETCHED:
+                    self._connection.executemany(insert, waiting)
+                    waiting.clear()
+            yield row
+        self._connection.executemany(insert, waiting)
+        found = execute("SELECT name, begins, ends FROM live_names ORDER BY name, begins, ends")
+        for text, spans in groupby(found, itemgetter(0)):
+            taken_until = 0
+            for _, begins, ends in spans:
+                if begins < taken_until:
+                    problems.append(Problem(begins, name_taken(table, text)))
+                taken_until = max(taken_until, ends)
+
+    def _write(self) -> None:
+        for notes in self._notes.values():
+            notes.write()
+        self._waiting = 0
 
     def close(self) -> None:
         """Remove them."""
         self._connection.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Notes:
+    """The changes of one table."""
+
+    def __init__(self, connection: sqlite3.Connection, table: Table) -> None:
+        self._connection = connection
+        self._table = table
+        self._columns = {name: place for place, name in enumerate(table.column_names)}
+        self._own_key = frozenset(table.key)
+        self._booleans = [
+            place for place, column in enumerate(table.columns) if column.kind == "boolean"
+        ]
+        self._shapes: list[_Shape] = []
+        self._known: dict[tuple[int, tuple[str, ...]], int] = {}
+        self._waiting: list[tuple[Any, ...]] = []
+        # Changes that name rows by other columns than the key: those columns, their values, when.
+        self._aside: dict[tuple[int, ...], dict[tuple[Any, ...], list[int]]] = {}
+        self._is_there = False
+        keys = [f"key_{number}" for number in range(len(table.key))]
+        name = quoted(f"notes_{table.name}")
+        self._create = f"CREATE TABLE {name} ({', '.join(keys)}, position, what)"
+        self._insert = f"INSERT INTO {name} VALUES ({', '.join('?' * (len(keys) + 2))})"
+        order = ", ".join((*keys, "rowid"))
+        self._select = f"SELECT {', '.join(keys)}, position, what FROM {name} ORDER BY {order}"
+
+    # --- noting -----------------------------------------------------------------------------------
+
+    def noted(self, position: int, change: Change) -> tuple[Any, ...] | None:
+        """Return a change as it is noted; None where it is not about one key."""
+        if isinstance(change, Closed):
+            if change.matching.keys() != self._own_key:
+                self._put_aside(position, change.matching)
+                return None
+            verb, key, values = _CLOSE, change.matching, _NOTHING
+        elif isinstance(change, Opened):
+            verb, key, values = _OPEN, change.values, change.values
+        else:
+            verb, key, values = _AMEND, change.key, change.values
+        keys = [key[name] for name in self._table.key]
+        for each in keys:
+            if type(each) is not str:
+                raise InvalidValueError(f"key of {self._table.name}: expected text, got {each!r}")
+        what = _encode((self._shape(verb, tuple(values)), *values.values()))
+        return (*keys, position, what)
+
+    def whole(self, row: Sequence[Any]) -> tuple[Any, ...]:
+        """Return a finished row as it is noted."""
+        keys = [row[self._columns[name]] for name in self._table.key]
+        shape = self._shape(_WHOLE, tuple(self._columns))
+        return (*keys, row[-2], _encode((shape, *row)))
+
+    def add(self, note: tuple[Any, ...] | None) -> None:
+        """Keep a note."""
+        if note is not None:
+            self._waiting.append(note)
+
+    def write(self) -> None:
+        """Write down what waits."""
+        if not self._waiting:
+            return
+        if not self._is_there:
+            self._connection.execute(self._create)
+            self._is_there = True
+        self._connection.execute("BEGIN")
+        self._connection.executemany(self._insert, self._waiting)
+        self._connection.execute("COMMIT")
+        self._waiting.clear()
+
+    def _shape(self, verb: int, names: tuple[str, ...]) -> int:
+        known = self._known.get((verb, names))
+        if known is None:
+            require_columns(self._table.name, names)
+            known = self._known[verb, names] = len(self._shapes)
+            self._shapes.append(_Shape(verb, tuple(self._columns[name] for name in names)))
+        return known
+
+    def _put_aside(self, position: int, matching: dict[str, Any]) -> None:
+        require_columns(self._table.name, matching)
+        columns = tuple(self._columns[name] for name in matching)
+        ends = self._aside.setdefault(columns, {})
+        ends.setdefault(tuple(matching.values()), []).append(position)
+
+    # --- making rows ------------------------------------------------------------------------------
+
+    def rows(self, problems: list[Problem], *, as_stored: bool) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows that the changes make."""
+        if not self._is_there:
+            return
+        width = len(self._table.key)
+        current: tuple[Any, ...] | None = None
+        rows: list[Row] = []  # of the current key, from the first one that has no end
+        began = 0
+        cursor = self._connection.execute(self._select)
+        while batch := cursor.fetchmany(_FETCHED):
+            for note in batch:
+                key = note[:width]
+                if key != current:
+                    if self._aside:
+                        self._end_aside(rows, FOREVER)
+                    for row in rows:
+                        yield self._finished(row, as_stored=as_stored)
+                    current, rows, began = key, [], 0
+                began = self._carry_out(rows, note, began, problems)
+                while rows and rows[0][-1] != FOREVER:
+                    yield self._finished(rows.pop(0), as_stored=as_stored)
+        if self._aside:
+            self._end_aside(rows, FOREVER)
+        for row in rows:
+            yield self._finished(row, as_stored=as_stored)
+
+    def _carry_out(
+        self, rows: list[Row], note: tuple[Any, ...], began: int, problems: list[Problem]
+    ) -> int:
+        """Do to the rows of a key what was noted, and return where the last one began."""
+        position: int = note[-2]
+        number, *values = _decode(note[-1])
+        verb, columns = self._shapes[number]
+        if self._aside:
+            self._end_aside(rows, position)
+        if verb == _WHOLE:
+            rows.append(values)
+            return began
+        valid = rows if verb == _OPEN else [row for row in rows if row[-1] == FOREVER]
+        if verb == _CLOSE:
+            for row in valid:
+                row[-1] = position
+            return began
+        if verb == _AMEND and len(valid) != 1:
+            key = dict(zip(self._table.key, note, strict=False))
+            error = not_there(position, Amended(self._table.name, key, {}), len(valid))
+            problems.append(Problem(position, error))
+            return began
+        if began == position:
+            problems.append(Problem(position, self._twice(position, note)))
+            return began
+        if verb == _AMEND:
+            (ended,) = valid
+            row = ended.copy()
+            ended[-1] = position
+        else:
+            row = [None] * len(self._columns)
+        for column, value in zip(columns, values, strict=True):
+            row[column] = value
+        row[-2:] = position, FOREVER
+        rows.append(row)
+        return position
+
+    def _twice(self, position: int, note: tuple[Any, ...]) -> CorruptLogError:
+        key = ", ".join(
+            f"{name} {value}" for name, value in zip(self._table.key, note, strict=False)
+        )
+        return CorruptLogError(
+            f"event at position {position}: begins {self._table.name} {key} twice",
+            position=position,
+        )
+
+    def _end_aside(self, rows: list[Row], until: int) -> None:
+        """End the valid rows that a change up to `until` named by other columns than the key."""
+        for columns, ends in self._aside.items():
+            for row in rows:
+                positions = ends.get(tuple(row[column] for column in columns), ())
+                place = bisect_right(positions, row[-2])
+                if row[-1] == FOREVER and place < len(positions) and positions[place] <= until:
+                    row[-1] = positions[place]
+
+    def _finished(self, row: Row, *, as_stored: bool) -> tuple[Any, ...]:
+        if as_stored:
+            for place in self._booleans:
+                if row[place] is not None:
+                    row[place] = int(row[place])
+        return tuple(row)

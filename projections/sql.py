@@ -23,6 +23,7 @@ from projections import sql_tables
 from projections.compare import rows_statement
 from projections.fold import Amended, Change, Closed, Opened
 from projections.lineage import as_links, links_statement, reach_statement
+from projections.redaction import redactions
 from projections.resolve import check, readable, registry_of, require_columns
 from projections.select import Select, Test
 from projections.sql_dialect import Dialect, Fragment, column, ever, every, quoted, valid
@@ -80,16 +81,14 @@ class SqlModels(WritableModels):
             self._executor.execute(statement, ())
 
     def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
-        """Yield all rows of a table, of all times, in the order of their key.
+        """Return all rows of a table, of all times, in the order of their key.
 
         Values are as the database gives them, except that what can be a boolean is one.
         """
-        booleans = [it.kind == "boolean" for it in TABLES[table].columns] + [False, False]
-        for row in self._all_rows(rows_statement(table)):
-            yield tuple(
-                bool(value) if is_boolean and value in {0, 1} else value
-                for value, is_boolean in zip(row, booleans, strict=True)
-            )
+        columns = TABLES[table].columns
+        booleans = [place for place, it in enumerate(columns) if it.kind == "boolean"]
+        rows = self._all_rows(rows_statement(table))
+        return (_with_booleans(row, booleans) for row in rows) if booleans else iter(rows)
 
     def _all_rows(self, statement: str) -> Iterable[Any]:
         return self._ask(Fragment(statement))
@@ -162,12 +161,35 @@ class SqlModels(WritableModels):
                     raise self._name_taken(change) from error
                 raise
 
-    def load(self, table: str, rows: Sequence[Row]) -> None:
-        """Add finished rows, both bounds included, to a table: for rebuilds."""
-        names = TABLES[table].column_names
-        self._executor.executemany(
-            sql_tables.load(self.dialect, table), [[row[name] for name in names] for row in rows]
-        )
+    def redact(self, registry: str, uid: str, mark: str) -> None:
+        """Empty the rows of a record, of all times, as `projections.redaction` says."""
+        for redaction in redactions(registry):
+            marks = sum(kind == "text" for _, kind in redaction.columns)
+            self._executor.execute(
+                sql_tables.redact(self.dialect, redaction), (*[mark] * marks, uid)
+            )
+
+    def load(self, table: str, rows: Iterable[Sequence[Any]], *, is_new: bool = False) -> None:
+        """Add finished rows to a table: values of all its columns, both bounds included.
+
+        Args:
+            table: One of `projections.tables.TABLES`.
+            rows: In the order of the key, if there is to be no searching for their place.
+            is_new: Whether they go into the table that `begin_anew` has made.
+        """
+        self._executor.executemany(sql_tables.load(self.dialect, table, is_new=is_new), rows)
+
+    def begin_anew(self) -> None:
+        """Make an empty table beside each that is; those are read on meanwhile."""
+        for table in TABLES.values():
+            self._executor.execute(sql_tables.create_table(self.dialect, table, is_new=True), ())
+
+    def end_anew(self) -> None:
+        """Put the new tables in the place of those that are."""
+        self.drop()
+        for table in TABLES:
+            self._executor.execute(sql_tables.take_place(table), ())
+        self.create_indexes()
 
     def clear(self) -> None:
         """Empty every table: for rebuilds."""
@@ -213,6 +235,14 @@ class SqlModels(WritableModels):
             raise InvalidValueError(
                 f"question: expected valid Unicode, got str {error.object!r}"
             ) from error
+
+
+def _with_booleans(row: Iterable[Any], places: Sequence[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for place in places:
+        if values[place] in {0, 1}:
+            values[place] = bool(values[place])
+    return tuple(values)
 
 
 def find_statement(

@@ -13,16 +13,18 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ledger.schema import LIVE
+from projections.redaction import Redaction
 from projections.resolve import require_columns
 from projections.sql_dialect import Dialect, quoted
 from projections.tables import FOREVER, TABLES, Index, Table
 
 _BOUNDS = ("from_position", "to_position")
+NEW = "new_"  # begins the names of tables that are to take the place of others
 
 
 def create_tables(dialect: Dialect) -> list[str]:
     """Return the statements that make every table, without its indexes."""
-    return [_create_table(dialect, table) for table in TABLES.values()]
+    return [create_table(dialect, table) for table in TABLES.values()]
 
 
 def create_indexes(dialect: Dialect) -> list[str]:
@@ -92,11 +94,45 @@ def reopen(dialect: Dialect, table: str, key: tuple[str, ...], columns: tuple[st
     )
 
 
-def load(dialect: Dialect, table: str) -> str:
+def load(dialect: Dialect, table: str, *, is_new: bool = False) -> str:
     """Return the INSERT of a finished row: values of all its columns, bounds included."""
     names = TABLES[table].column_names
     marks = ", ".join([dialect.placeholder] * len(names))
-    return f"INSERT INTO {quoted(table)} ({', '.join(map(quoted, names))}) VALUES ({marks})"
+    into = quoted(named(table, is_new=is_new))
+    return f"INSERT INTO {into} ({', '.join(map(quoted, names))}) VALUES ({marks})"
+
+
+def named(name: str, *, is_new: bool) -> str:
+    """Return the name of a table or index: its own, or while it is beside that of this name."""
+    return f"{NEW}{name}" if is_new else name
+
+
+def take_place(table: str) -> str:
+    """Return the statement that gives a new table its own name."""
+    return f"ALTER TABLE {quoted(named(table, is_new=True))} RENAME TO {quoted(table)}"
+
+
+def redact(dialect: Dialect, redaction: Redaction) -> str:
+    """Return the statement that empties rows: the mark once for each text, then the uid."""
+    table = quoted(redaction.table)
+    if redaction.removes:
+        return f"DELETE FROM {table} WHERE uid = {dialect.placeholder}"
+    values = ", ".join(
+        f"{quoted(name)} = {_redacted(dialect, quoted(name), kind)}"
+        for name, kind in redaction.columns
+    )
+    return f"UPDATE {table} SET {values} WHERE uid = {dialect.placeholder}"
+
+
+def _redacted(dialect: Dialect, name: str, kind: str) -> str:
+    match kind:
+        case "text":
+            return f"CASE WHEN {name} IS NOT NULL THEN {dialect.placeholder} END"
+        case "integer":
+            return f"CASE WHEN {name} IS NOT NULL THEN 0 END"
+        case _:
+            structure = f"CASE WHEN substr({name}, 1, 1) = '[' THEN '[]' ELSE '{{}}' END"
+            return f"CASE WHEN {name} IS NOT NULL THEN {structure} END"
 
 
 def guarded_names() -> frozenset[str]:
@@ -108,22 +144,25 @@ def guarded_names() -> frozenset[str]:
     )
 
 
-def _create_table(dialect: Dialect, table: Table) -> str:
+def create_table(dialect: Dialect, table: Table, *, is_new: bool = False) -> str:
+    """Return the statement that makes a table."""
     columns = [f"{quoted(it.name)} {dialect.types[it.kind]}" for it in table.columns]
     bounds = [f"{name} {dialect.types['integer']} NOT NULL" for name in _BOUNDS]
     key = dialect.primary_key(table)
     body = ", ".join((*columns, *bounds, *([] if key is None else [f"PRIMARY KEY ({key})"])))
-    return f"CREATE TABLE {quoted(table.name)} ({body}){dialect.table_suffix}"
+    name = quoted(named(table.name, is_new=is_new))
+    return f"CREATE TABLE {name} ({body}){dialect.table_suffix}"
 
 
-def create_index(dialect: Dialect, table: Table, index: Index) -> str:
+def create_index(dialect: Dialect, table: Table, index: Index, *, is_new: bool = False) -> str:
     """Return the statement that makes an index."""
     columns = dialect.index_columns(index)
+    on = quoted(named(table.name, is_new=is_new))
     if index.is_unique:
         name = f"{table.name}_live_{'_'.join(index.columns)}"
         return (
-            f"CREATE UNIQUE INDEX {quoted(name)} ON {quoted(table.name)} {columns} "
+            f"CREATE UNIQUE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns} "
             f"WHERE to_position = {FOREVER} AND state = {LIVE}"
         )
     name = f"{table.name}_by_{'_'.join(index.columns)}"
-    return f"CREATE INDEX {quoted(name)} ON {quoted(table.name)} {columns}"
+    return f"CREATE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns}"

@@ -87,7 +87,9 @@ class SqliteModels(SqlModels):
 
     def _all_rows(self, statement: str) -> Iterable[Any]:
         # One after the other: all at once may be more than there is memory.
-        return self._executor.execute(statement, ())  # type: ignore[return-value]
+        cursor: Any = self._executor.execute(statement, ())
+        cursor.row_factory = None  # plain rows, whatever the connection gives
+        return cursor  # type: ignore[no-any-return]
 
 
 def register_functions(connection: sqlite3.Connection) -> None:

@@ -109,8 +109,18 @@ class WritableModels(ReadModels):
         """
 
     @abstractmethod
-    def load(self, table: str, rows: Sequence[Row]) -> None:
-        """Add finished rows, both bounds included, to a table: for rebuilds."""
+    def redact(self, registry: str, uid: str, mark: str) -> None:
+        """Empty the rows of a record, of all times, as `projections.redaction` says.
+
+        Args:
+            registry: Its registry.
+            uid: Its uid.
+            mark: What stands in the place of every text.
+        """
+
+    @abstractmethod
+    def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Add finished rows to a table: values of all its columns, both bounds included."""
 
     @abstractmethod
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""The audit, in its order: file, entries, rules, tree, checkpoints, read models, content.
+"""The audit, in its order: entries, rules, tree, file, checkpoints, read models, content.
 
 1. It reads one moment of the ledger, beside whoever writes, and changes nothing.
 2. Every finding is told, not the first one. What cannot be read is a finding too; only where there
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from pathlib import Path
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from ledger.auditing.contents import Contents, drawn
@@ -31,10 +31,8 @@ from ledger.errors import (
     LedgerError,
     UnknownEventError,
 )
-from ledger.eventlog.entry import Entry
-from ledger.eventlog.entry import recorded as placed
-from ledger.eventlog.evidence import Evidence, RawRow, Text
-from ledger.events import from_payload
+from ledger.eventlog.evidence import Evidence
+from ledger.events import LedgerEvent, RecordedEvent, from_payload
 from ledger.keys import KeyRing
 from ledger.locate import locate
 from ledger.merkle import Frontier
@@ -49,9 +47,9 @@ from ledger.notes import (
 )
 from ledger.progress import progress
 from ledger.schema import LIVE, TRASHED
-from projections.compare import compare, rows_statement
+from projections.compare import Rows, compare, rows_statement
 from projections.fold import fold
-from projections.shadow import Shadow
+from projections.shadow import Problem, Shadow
 from projections.sql_tables import create_indexes, create_tables
 from projections.sqlite import SQLITE
 from projections.tables import FOREVER, SCHEMA_NUMBER, TABLES
@@ -60,7 +58,6 @@ T = TypeVar("T")
 
 _READ_MODELS = (*create_tables(SQLITE), *create_indexes(SQLITE))
 
-_STEP = 1_000
 _KEPT = {LIVE, TRASHED}
 
 
@@ -83,7 +80,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
         content: Whether to read stored contents again.
         sample: Share of the contents that is read, above 0 and up to 1.
         place: Folder of the ledger; the one that would be used here by default.
-        archive: Folder of an export, to be audited instead; there need be no ledger.
+        archive: Folder or URL of an export, to be audited instead; there need be no ledger.
 
     Raises:
         LedgerNotFoundError: There is no ledger here.
@@ -94,7 +91,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     if not 0 < sample <= 1:
         raise InvalidValueError(f"sample: expected a share above 0 and up to 1, got {sample!r}")
     if archive is not None:
-        subject = of_archive(Path(archive))
+        subject = of_archive(archive)
     else:
         subject = of_place(place if isinstance(place, Place) else locate(place))
     return Audit(subject, checkpoints, keys, since).run(content=content, sample=sample)
@@ -131,12 +128,12 @@ class Audit:
         if evidence is not None:
             with closing(evidence), Shadow() as shadow:
                 self._step("meta", lambda: self._meta(evidence))
-                self._step("file", lambda: self._file(evidence))
                 self._step("log", lambda: self._log(evidence, shadow))
+                self._step("file", lambda: self._file(evidence))
                 head = self.entries.position
                 trusted = self._trusted()
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
-                for table in TABLES if evidence.has_models else ():
+                for table in TABLES:
                     self._step(f"table {table}", partial(self._table, evidence, shadow, table))
                 if content:
                     self._step("content", lambda: self._contents(shadow, contents, sample))
@@ -198,13 +195,17 @@ class Audit:
         if 0 in wanted:
             self.roots[0] = self.tree.root()
         with progress("auditing", head) as step:
-            for row in evidence.rows(until=head):
-                self.events += 1
-                self._row(row, shadow)
-                if self.tree.size in wanted:
-                    self.roots[self.tree.size] = self.tree.root()
-                if self.events % _STEP == 0:
-                    step(_STEP)
+            for batch in evidence.batches(until=head):
+                if isinstance(batch, LedgerError):
+                    self.events += 1
+                    self._unreadable(batch)
+                    continue
+                self.events += len(batch)
+                reads, leaves = self.entries.take(batch, self.findings, since=self.since)
+                self._grow(leaves, wanted)
+                for read in reads:
+                    self._event(read, shadow)
+                step(len(batch))
         if head and self.entries.position != head:
             self._tell("position", expected=f"entries up to {head}", found=self.entries.position)
         for stream, version, topic in evidence.strays():
@@ -215,61 +216,53 @@ class Audit:
                 found=f"an event {_text(topic)} of version {_text(version)} without one",
             )
 
-    def _row(self, row: RawRow | LedgerError, shadow: Shadow) -> None:
-        if isinstance(row, LedgerError):
-            at = row.details.get("position")
-            self.findings.append(
-                Finding(
-                    kind="unreadable",
-                    position=at if isinstance(at, int) else None,
-                    expected="an entry",
-                    found=str(row),
-                )
-            )
-            return
-        is_new = not isinstance(row.position, int) or row.position > self.since
-        read = self.entries.take(row, self.findings, rehash=is_new)
-        if read is None:
-            if type(row.leaf) is bytes:
-                self.tree.add(row.leaf)
-            return
-        self.tree.add(read.leaf)
-        self._event(read, shadow, is_new=is_new)
+    def _unreadable(self, error: LedgerError) -> None:
+        at = error.details.get("position")
+        self._tell(
+            "unreadable",
+            position=at if isinstance(at, int) else None,
+            expected="an entry",
+            found=str(error),
+        )
 
-    def _event(self, read: Read, shadow: Shadow, *, is_new: bool) -> None:
-        position = read.envelope.position
+    def _grow(self, leaves: list[bytes], wanted: set[int]) -> None:
+        """Add leaf hashes to the tree, and keep the roots that checkpoints speak of."""
+        first, after = self.tree.size, self.tree.size + len(leaves)
+        for size in sorted(it for it in wanted if first < it <= after):
+            self.tree.extend(leaves[self.tree.size - first : size - first])
+            self.roots[size] = self.tree.root()
+        self.tree.extend(leaves[self.tree.size - first :])
+
+    def _event(self, read: Read, shadow: Shadow) -> None:
         try:
-            event = from_payload(read.payload, position=position)
+            event = from_payload(read.payload, position=read.position)
         except UnknownEventError as error:
-            self._tell(
-                "unknown-event", position=position, expected=read.envelope.tag, found=str(error)
-            )
+            self._tell("unknown-event", position=read.position, expected=read.tag, found=str(error))
             return
         # Whatever an event that nobody should have been able to record breaks is a finding.
         try:
-            self.findings.extend(self.rules.check(read.envelope, event, read.payload))
-            if is_new:
-                entry = Entry(envelope=read.envelope, payload=b"", salt=b"", leaf=b"")
-                shadow.apply(position, fold(placed(entry, event)))
+            self.rules.check(read, event, self.findings)
+            if read.position > self.since:
+                shadow.apply(read.position, fold(_recorded(read, event)))
         except Exception as error:  # noqa: BLE001 (as said above)
-            self._tell(
-                "rule",
-                position=position,
-                expected=f"an event {read.envelope.tag} that fits the events before it",
-                found=f"{type(error).__name__}: {error}",
-            )
+            self._misfit(read.position, error)
+
+    def _misfit(self, position: int, error: Exception) -> None:
+        self._tell(
+            "rule",
+            position=position,
+            expected="an event that fits the events before it",
+            found=f"{type(error).__name__}: {error}",
+        )
 
     def _believe(self, evidence: Evidence, shadow: Shadow) -> None:
         """Take the read models for right up to the position that the audit begins after."""
         for table, described in TABLES.items():
             first = described.column_names.index("from_position")
-            shadow.load(
+            shadow.believe(
                 table,
                 (
-                    [
-                        *(str(it, "utf-8") if isinstance(it, Text) else it for it in row[:-1]),
-                        row[-1] if row[-1] <= self.since else FOREVER,
-                    ]
+                    (*row[:-1], row[-1] if row[-1] <= self.since else FOREVER)
                     for row in evidence.table(table, rows_statement(table))
                     if row[first] <= self.since
                 ),
@@ -349,9 +342,17 @@ class Audit:
     # --- read models and content ------------------------------------------------------------------
 
     def _table(self, evidence: Evidence, shadow: Shadow, table: str) -> None:
-        found = self._counted(evidence.table(table, rows_statement(table)))
+        problems: list[Problem] = []
         # As stored where it is known how it is stored; else as the program reads both.
-        told = shadow.rows(table, text=Text) if self.subject.is_file else shadow.models.rows(table)
+        told = shadow.rows(table, problems, as_stored=self.subject.is_file)
+        if evidence.has_models:
+            self._compare(table, told, self._counted(evidence.table(table, rows_statement(table))))
+        for _ in told:
+            pass  # problems are complete after the last one
+        for position, error in sorted(problems, key=itemgetter(0)):
+            self._misfit(position, error)
+
+    def _compare(self, table: str, told: Rows, found: Rows) -> None:
         for difference in compare(table, told, found):
             key = ", ".join(f"{name} {value}" for name, value in difference.key.items())
             at = difference.key["from_position"]
@@ -372,7 +373,7 @@ class Audit:
         names = TABLES["artifact"].column_names
         rows = [
             row
-            for values in shadow.rows("artifact")
+            for values in shadow.rows("artifact", [])
             if (row := dict(zip(names, values, strict=True)))["to_position"] == FOREVER
             and row["state"] in _KEPT
         ]
@@ -381,6 +382,18 @@ class Audit:
             for row in chosen:
                 self.findings.extend(contents.check(row))
                 step(row["size"])
+
+
+def _recorded(read: Read, event: LedgerEvent) -> RecordedEvent:
+    return RecordedEvent(
+        position=read.position,
+        recorded_at=read.recorded_at,
+        stream=read.stream,
+        version=read.version,
+        command_id=read.command_id,
+        number=read.number,
+        event=event,
+    )
 
 
 def _text(value: object) -> str:

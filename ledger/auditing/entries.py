@@ -1,20 +1,22 @@
 """Entries read again: kinds of values, order, times, and every hash.
 
-Looks at one row at a time and remembers of those before it what the order needs. A row is taken
-for what it is stored as: no value is converted before it was looked at.
+Looks at the rows in their order and remembers of those before what the order needs. A row is taken
+for what it is stored as: no value is converted before it was looked at. Rows without fault are only
+asked whether they are (`_is_well_formed`, `_is_in_order`); what is wrong with another is told by
+`_malformed` and `_disorder`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 import msgspec
 
 from ledger.auditing.findings import Finding
 from ledger.canonical import encode
-from ledger.eventlog.entry import SALT_BYTES, Envelope
+from ledger.eventlog.entry import SALT_BYTES
 from ledger.eventlog.evidence import RawRow, Text
 from ledger.ids import CommandId, Position, StreamId
 
@@ -22,17 +24,26 @@ _ID_BYTES = 16
 _HASH_BYTES = 32
 _STREAM = re.compile(rb"[0-9a-f]{32}")
 _PLAIN = re.compile(rb"[A-Za-z0-9_.-]+")
+_ENVELOPE = (
+    b'{"command_id":"%b","number":%d,"position":%d,"recorded_at":%d,"stream":"%b","tag":"%b",'
+    b'"version":%d}'
+)
 # Types of events that were looked at: there are few.
-_SEEN: set[bytes] = set()
+_SEEN: dict[bytes, str] = {}
 _MOST_SEEN = 1_000
 
 
 class Read(msgspec.Struct, frozen=True):
-    """A row whose values are of the right kinds."""
+    """A row whose values are of the right kinds, as the program works with them."""
 
-    envelope: Envelope
+    position: Position
+    recorded_at: int
+    stream: StreamId
+    version: int
+    command_id: CommandId
+    number: int
+    tag: str
     payload: bytes
-    leaf: bytes  # recomputed, or as stored where it was not
 
 
 class Entries:
@@ -47,44 +58,62 @@ class Entries:
         self._command = b""
         self._number = 0
 
-    def take(self, row: RawRow, findings: list[Finding], *, rehash: bool) -> Read | None:
-        """Return the row read again; None where it holds no entry. Adds what it found."""
-        place = row.position if type(row.position) is int else self.position + 1
-        if place != self.position + 1:
-            findings.append(
-                Finding(kind="position", position=place, expected=self.position + 1, found=place)
-            )
-        self.position = place
-        if not _is_well_formed(row):
-            findings.extend(self._malformed(row))
-            return None
-        if not self._is_in_order(row):
-            findings.extend(self._disorder(row))
-        self._follow(row)
-        leaf = row.leaf
-        if rehash:
-            leaf = _leaf(row)
-            self.rehashed += 1
-            if leaf != row.leaf:
-                findings.append(
-                    Finding(
-                        kind="leaf-hash",
-                        position=self.position,
-                        subject=row.stream.decode(),
-                        expected=bytes(row.leaf).hex(),
-                        found=leaf.hex(),
-                    )
+    def take(
+        self, rows: Sequence[RawRow], findings: list[Finding], *, since: int = 0
+    ) -> tuple[list[Read], list[bytes]]:
+        """Return what the next rows hold, and their leaf hashes: recomputed, or as stored.
+
+        Args:
+            rows: The rows; of what holds no entry nothing is returned but its stored leaf hash.
+            findings: Takes what is wrong with them.
+            since: Position up to which stored leaf hashes are believed.
+        """
+        reads, leaves = [], []
+        for row in rows:
+            if row.position != self.position + 1:
+                findings.append(self._gap(row))
+            self.position = row.position if type(row.position) is int else self.position + 1
+            if not _is_well_formed(row):
+                findings.extend(self._malformed(row))
+                if type(row.leaf) is bytes:
+                    leaves.append(row.leaf)
+                continue
+            if not self._is_in_order(row):
+                findings.extend(self._disorder(row))
+            self._follow(row)
+            leaf = row.leaf
+            if self.position > since:
+                leaf = leaf_of(row)
+                self.rehashed += 1
+                if leaf != row.leaf:
+                    findings.append(self._other_leaf(row, leaf))
+            leaves.append(leaf)
+            reads.append(
+                Read(
+                    row.position,
+                    row.recorded_at,
+                    StreamId(row.stream.decode()),
+                    row.version,
+                    CommandId(row.command_id.hex()),
+                    row.number,
+                    _tag(row.topic),
+                    row.state,
                 )
-        envelope = Envelope(
-            position=Position(row.position),
-            recorded_at=row.recorded_at,
-            stream=StreamId(row.stream.decode()),
-            version=row.version,
-            tag=row.topic.decode("utf-8", "replace"),
-            command_id=CommandId(row.command_id.hex()),
-            number=row.number,
+            )
+        return reads, leaves
+
+    def _gap(self, row: RawRow) -> Finding:
+        place = row.position if type(row.position) is int else self.position + 1
+        return Finding(kind="position", position=place, expected=self.position + 1, found=place)
+
+    def _other_leaf(self, row: RawRow, leaf: bytes) -> Finding:
+        return Finding(
+            kind="leaf-hash",
+            position=self.position,
+            subject=row.stream.decode(),
+            expected=bytes(row.leaf).hex(),
+            found=leaf.hex(),
         )
-        return Read(envelope, row.state, leaf)
 
     def _malformed(self, row: RawRow) -> Iterator[Finding]:
         if row.topic is None and row.state is None:
@@ -200,37 +229,40 @@ def _is_text(raw: bytes) -> bool:
     return True
 
 
-def _leaf(row: RawRow) -> bytes:
-    """Return the leaf hash of a row: docs/format.md, section 6, written out for speed."""
-    if row.topic in _SEEN or _PLAIN.fullmatch(row.topic):
-        if len(_SEEN) < _MOST_SEEN:
-            _SEEN.add(row.topic)
-        envelope = (
-            b'{"command_id":"%b","number":%d,"position":%d,"recorded_at":%d,"stream":"%b",'
-            b'"tag":"%b","version":%d}'
-            % (
-                row.command_id.hex().encode(),
-                row.number,
-                row.position,
-                row.recorded_at,
-                row.stream,
-                row.topic,
-                row.version,
-            )
-        )
+def _tag(topic: bytes) -> str:
+    """Return the type that a well-formed row states; those that need no escape are remembered."""
+    tag = _SEEN.get(topic)
+    if tag is None:
+        tag = topic.decode()
+        if len(_SEEN) < _MOST_SEEN and _PLAIN.fullmatch(topic):
+            _SEEN[topic] = tag
+    return tag
+
+
+def leaf_of(row: RawRow) -> bytes:
+    """Return the leaf hash of a well-formed row: docs/format.md, section 6, written out for speed.
+
+    What `ledger.eventlog.entry.leaf_of` gives, for every row.
+    """
+    position, recorded_at, stream, version, command_id, number, salt, _, topic, state = row
+    digits = command_id.hex()
+    if topic in _SEEN or _PLAIN.fullmatch(topic):
+        envelope = _ENVELOPE % (
+            digits.encode(), number, position, recorded_at, stream, topic, version,
+        )  # fmt: skip
     else:
         envelope = encode(
             {
-                "command_id": row.command_id.hex(),
-                "number": row.number,
-                "position": row.position,
-                "recorded_at": row.recorded_at,
-                "stream": row.stream.decode(),
-                "tag": row.topic.decode(),
-                "version": row.version,
+                "command_id": digits,
+                "number": number,
+                "position": position,
+                "recorded_at": recorded_at,
+                "stream": stream.decode(),
+                "tag": topic.decode(),
+                "version": version,
             }
         )
-    return sha256(b"\x00" + envelope + sha256(row.salt + row.state).digest()).digest()
+    return sha256(b"\x00" + envelope + sha256(salt + state).digest()).digest()
 
 
 def _shown(value: object) -> str:

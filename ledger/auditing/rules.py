@@ -11,12 +11,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from functools import lru_cache
+from typing import TypeAlias
 
+from ledger.auditing.entries import Read
 from ledger.auditing.findings import Finding
 from ledger.canonical import Json
 from ledger.errors import InvalidProofError, InvalidValueError
-from ledger.eventlog.entry import Envelope
 from ledger.events import (
     BlobRecorded,
     InputRecorded,
@@ -35,6 +36,9 @@ from ledger.notes import PublicKey, read_note, read_public_key, verify_note
 from ledger.schema import REGISTRIES
 from projections.fold import registry_of
 
+# Kind, subject, expected, found.
+Told: TypeAlias = tuple[str, str, object, object]
+
 
 class Rules:
     """The state that events are held against: which records, blobs and keys there are."""
@@ -45,129 +49,151 @@ class Rules:
         self._records: dict[str, tuple[str, str]] = {}
         self._blobs: set[str] = set()
 
-    def check(self, envelope: Envelope, event: LedgerEvent, payload: bytes) -> Iterator[Finding]:
-        """Yield what an event breaks, and take it for a part of the state."""
-        at = envelope.position
-        for kind, subject, expected, found in self._broken(envelope, event, payload):
-            yield Finding(kind=kind, position=at, subject=subject, expected=expected, found=found)
+    def check(self, read: Read, event: LedgerEvent, findings: list[Finding]) -> None:
+        """Add what an event breaks to the findings, and take it for a part of the state."""
+        told: list[Told] = []
+        try:
+            self._broken(read, event, told)
+        finally:
+            findings.extend(
+                Finding(
+                    kind=kind, position=read.position, subject=about, expected=wanted, found=found
+                )
+                for kind, about, wanted, found in told
+            )
 
-    def _broken(
-        self, envelope: Envelope, event: LedgerEvent, payload: bytes
-    ) -> Iterator[tuple[str, str, object, object]]:
+    def _broken(self, read: Read, event: LedgerEvent, told: list[Told]) -> None:
         tag = tag_of(event)
-        if tag != envelope.tag:
-            yield "event-type", "", envelope.tag, tag
+        if tag != read.tag:
+            told.append(("event-type", "", read.tag, tag))
         again = to_payload(event)
-        if again != payload:
-            yield "not-canonical", tag, _text(again), _text(payload)
+        if again != read.payload:
+            told.append(("not-canonical", tag, _text(again), _text(read.payload)))
         wanted = _derived(event.command)
-        if wanted != envelope.command_id:
-            yield "command-id", tag, wanted or "an identity", envelope.command_id
-        if (envelope.position == 1) != isinstance(event, LedgerInitialized):
-            yield "first-event", "", "ledger-initialized.v1 at position 1 only", tag
-        yield from self._subject(envelope, event)
-        yield from self._named(event)
-        yield from self._particular(envelope, event)
+        if wanted != read.command_id:
+            told.append(("command-id", tag, wanted or "an identity", read.command_id))
+        if (read.position == 1) != isinstance(event, LedgerInitialized):
+            told.append(("first-event", "", "ledger-initialized.v1 at position 1 only", tag))
+        registry, own = registry_of(event), getattr(event, "uid", None)
+        if own is not None:
+            self._subject(read, event, registry, own, told)
+        self._named(event, registry, own, told)
+        self._particular(read, event, told)
 
     def _subject(
-        self, envelope: Envelope, event: LedgerEvent
-    ) -> Iterator[tuple[str, str, object, object]]:
-        registry, own = registry_of(event), getattr(event, "uid", None)
-        if own is None:
-            return
+        self, read: Read, event: LedgerEvent, registry: str, own: str, told: list[Told]
+    ) -> None:
         natural = getattr(event, "natural", None)
+        known = self._records.get(own)
         if natural is None:
-            known = self._records.get(own)
             if known is None:
-                yield "unknown-record", own, f"a {registry} that was created before", "none"
-            elif known != (registry, envelope.stream):
-                yield (
-                    "wrong-stream",
-                    own,
-                    f"{known[0]} in stream {known[1]}",
-                    f"{registry} in stream {envelope.stream}",
+                told.append(
+                    ("unknown-record", own, f"a {registry} that was created before", "none")
+                )
+            elif known != (registry, read.stream):
+                told.append(
+                    (
+                        "wrong-stream",
+                        own,
+                        f"{known[0]} in stream {known[1]}",
+                        f"{registry} in stream {read.stream}",
+                    )
                 )
             return
-        if own in self._records:
-            yield "second-creation", own, "a record that was not created before", "another one"
-        if envelope.version != 1:
-            yield "second-creation", own, "version 1", f"version {envelope.version}"
+        if known is not None:
+            told.append(
+                ("second-creation", own, "a record that was not created before", "another one")
+            )
+        if read.version != 1:
+            told.append(("second-creation", own, "version 1", f"version {read.version}"))
         identity = ["create", *natural, getattr(event, "n", 1)]
         stream = _derived(identity)
-        if stream != envelope.stream:
-            yield "stream-id", own, stream or "an identity", envelope.stream
+        if stream != read.stream:
+            told.append(("stream-id", own, stream or "an identity", read.stream))
         named = _uid_of(registry, identity, own)
         if named != own:
-            yield "uid", own, named or "a uid of its natural key", own
-        self._records[own] = (registry, envelope.stream)
+            told.append(("uid", own, named or "a uid of its natural key", own))
+        self._records[own] = (registry, read.stream)
 
-    def _named(self, event: LedgerEvent) -> Iterator[tuple[str, str, object, object]]:
-        """Yield what an event names and is not there."""
-        own = getattr(event, "uid", None)
-        named: list[tuple[str | None, str]] = [(event.run, "run")]
+    def _named(self, event: LedgerEvent, registry: str, own: str | None, told: list[Told]) -> None:
+        """Tell what an event names and is not there."""
+        self._there(event.run, "run", own, told)
         match event:
-            case InputRecorded():
-                named.append((event.artifact, "artifact"))
-            case RunStarted():
-                named.append((event.transform, "transform"))
-                named.append((event.forked_from, "run"))
             case LinkAdded():
-                spec = REGISTRIES.get(event.registry)
-                relation = None if spec is None else spec.relation(event.field)
-                if relation is not None:
-                    named.append((event.target, relation.target))
+                target = _target_of(event.registry, event.field)
+                if target is not None:
+                    self._there(event.target, target, own, told)
+            case InputRecorded():
+                self._there(event.artifact, "artifact", own, told)
+            case RunStarted():
+                self._there(event.transform, "transform", own, told)
+                self._there(event.forked_from, "run", own, told)
             case _:
-                named.append((getattr(event, "revises", None), registry_of(event)))
-        named += [(member, "artifact") for member in getattr(event, "artifacts", ())]
-        for each, registry in named:
-            if each is None or each == own:
-                continue
-            known = self._records.get(each)
-            if known is None or known[0] != registry:
-                yield (
+                self._there(getattr(event, "revises", None), registry, own, told)
+        for member in getattr(event, "artifacts", ()):
+            self._there(member, "artifact", own, told)
+
+    def _there(self, named: str | None, registry: str, own: str | None, told: list[Told]) -> None:
+        if named is None or named == own:
+            return
+        known = self._records.get(named)
+        if known is None or known[0] != registry:
+            told.append(
+                (
                     "unknown-record",
-                    each,
+                    named,
                     f"a {registry} that was created before",
                     "none" if known is None else f"a {known[0]}",
                 )
+            )
 
     def _particular(  # noqa: C901 (one case a kind)
-        self, envelope: Envelope, event: LedgerEvent
-    ) -> Iterator[tuple[str, str, object, object]]:
+        self, read: Read, event: LedgerEvent, told: list[Told]
+    ) -> None:
         stream: Json = None
         match event:
             case LedgerInitialized():
                 stream = ["initialize", self.ledger]
                 if event.ledger != self.ledger:
-                    yield "ledger-id", "", self.ledger, event.ledger
+                    told.append(("ledger-id", "", self.ledger, event.ledger))
             case BlobRecorded():
                 stream = ["blob", event.blob]
                 self._blobs.add(event.blob)
                 hashed = "sha256:" + hashlib.sha256(event.text.encode()).hexdigest()
                 if hashed != event.blob:
-                    yield "blob-hash", event.blob, event.blob, hashed
+                    told.append(("blob-hash", event.blob, event.blob, hashed))
             case PositionTagged():
                 stream = ["tag", event.name]
-                if not 0 <= event.position < envelope.position:
-                    yield "tag", event.name, "a position before the tag's own", event.position
+                if not 0 <= event.position < read.position:
+                    told.append(
+                        ("tag", event.name, "a position before the tag's own", event.position)
+                    )
             case KeyAdopted():
                 stream = ["key", self.ledger]
                 previous = self.keys[-1].key if self.keys else None
                 if event.previous != previous:
-                    yield "key", event.key, previous, event.previous
+                    told.append(("key", event.key, previous, event.previous))
                 self.keys.append(event)
             case RunStarted():
-                yield from self._blob(event.environment)
+                self._blob(event.environment, told)
             case TransformRegistered():
-                yield from self._blob(event.source)
+                self._blob(event.source, told)
             case _:
-                pass
-        if stream is not None and _derived(stream) != envelope.stream:
-            yield "stream-id", "", _derived(stream), envelope.stream
+                return
+        if stream is not None and _derived(stream) != read.stream:
+            told.append(("stream-id", "", _derived(stream), read.stream))
 
-    def _blob(self, blob: str | None) -> Iterator[tuple[str, str, object, object]]:
+    def _blob(self, blob: str | None, told: list[Told]) -> None:
         if blob is not None and blob not in self._blobs:
-            yield "unknown-blob", blob, "a text that was recorded before", "none"
+            told.append(("unknown-blob", blob, "a text that was recorded before", "none"))
+
+
+@lru_cache(maxsize=256)
+def _target_of(registry: str, field: str) -> str | None:
+    """Return the registry that a link leads to; None for what is no link."""
+    spec = REGISTRIES.get(registry)
+    relation = None if spec is None else spec.relation(field)
+    return None if relation is None else relation.target
 
 
 def endorsed(trusted: list[PublicKey], adoptions: list[KeyAdopted]) -> list[PublicKey]:

@@ -53,8 +53,9 @@ class ServerEvidence(Evidence):
         """Return the largest position; 0 where there is none."""
         return int(self._session.log.head())
 
-    def rows(self, *, after: int = 0, until: int) -> Iterator[RawRow | LedgerError]:
+    def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
         """Yield the rows of the log in order; an error in the place of what cannot be read."""
+        after = 0
         while after < until:
             try:
                 batch = self._session.log.entries(after=after, until=until, limit=_BATCH)
@@ -67,12 +68,12 @@ class ServerEvidence(Evidence):
                         error.details["position"] = position + 1
                         yield error
                     else:
-                        yield from map(_raw, one)
+                        yield [*map(_raw, one)]
                 after = end
                 continue
             if not batch:
                 return
-            yield from map(_raw, batch)
+            yield [*map(_raw, batch)]
             after = batch[-1].envelope.position
 
     def strays(self) -> list[tuple[Any, Any, Any]]:

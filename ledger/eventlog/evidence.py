@@ -53,8 +53,19 @@ class Evidence(ABC):
         """Return the largest position; 0 where there is none."""
 
     @abstractmethod
-    def rows(self, *, after: int = 0, until: int) -> Iterator[RawRow | LedgerError]:
-        """Yield the rows of the log in order; an error in the place of what cannot be read."""
+    def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
+        """Yield the rows of the log in order, some thousands at once.
+
+        What cannot be read is an error in its place.
+        """
+
+    def rows(self, *, until: int) -> Iterator[RawRow | LedgerError]:
+        """Yield the rows of the log one by one."""
+        for batch in self.batches(until=until):
+            if isinstance(batch, LedgerError):
+                yield batch
+            else:
+                yield from batch
 
     @abstractmethod
     def strays(self) -> list[tuple[Any, Any, Any]]:

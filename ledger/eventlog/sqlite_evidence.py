@@ -5,15 +5,20 @@
 2. Values come as they are stored: text as `Text`, which is bytes, so that damage cannot hide behind
    a conversion, nor a value of one kind pass for another.
 3. Tables are read by themselves, not through an index where a table will do.
-4. What SQLite refuses to read is an error of ours; what comes after it is still asked for.
+4. The two tables of the log are read side by side, as they were appended; only where they do not
+   agree, the event of each entry is looked for.
+5. SQLite's check of the file's structure goes on meanwhile, of the moment after.
+6. What SQLite refuses to read is an error of ours; what comes after it is still asked for.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -23,15 +28,28 @@ from ledger.eventlog.sqlite import Recorder
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 
 _BATCH = 2_000
+_PATIENCE = 0.05  # seconds
 _BUSY = 30_000  # milliseconds; readers hardly ever wait
+_UNDECODABLE = "Could not decode to UTF-8"  # Python's words for text that is none
 _HEADER = b"SQLite format 3\x00"
+_FIRST, _LAST = -(2**63), 2**63 - 1  # a row that was slipped in may have any number
 
 # Messages of SQLite quote what is damaged, and may be no text for it.
 _REFUSALS = (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError)
 
-_ROWS = (
+# What is recorded lies in both tables in the order of the log, as only appending is allowed: read
+# side by side, neither index is needed. `_JOINED` looks for the event of each entry instead.
+_ENTRIES = (
+    "SELECT position, recorded_at, stream, version, command_id, number, salt, leaf"
+    " FROM entries NOT INDEXED WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
+)
+_EVENTS = (
+    "SELECT topic, state, originator_id, originator_version, rowid"
+    " FROM stored_events NOT INDEXED WHERE rowid >= ? ORDER BY rowid LIMIT ?"
+)
+_JOINED = (
     "SELECT e.position, e.recorded_at, e.stream, e.version, e.command_id, e.number, e.salt,"
-    " e.leaf, s.topic, s.state FROM entries e NOT INDEXED LEFT JOIN stored_events s"
+    " e.leaf, s.topic, s.state, s.rowid FROM entries e NOT INDEXED LEFT JOIN stored_events s"
     " ON s.originator_id = e.stream AND s.originator_version = e.version"
     " WHERE e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?"
 )
@@ -60,21 +78,22 @@ class SqliteEvidence(Evidence):
             raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
         if header != _HEADER:
             raise CorruptLogError(f"ledger database {path}: expected a SQLite file, found none")
-        self._connection = sqlite3.connect(
-            f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None
-        )
-        self._connection.text_factory = Text
+        self._connection = _connect(path)
+        # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
+        self._next_event, self._is_paired = _FIRST, True
         try:
             for pragma in (f"busy_timeout={_BUSY}", "trusted_schema=OFF", "cache_size=-65536"):
                 self._ask(f"PRAGMA {pragma}")
             self._ask("BEGIN")
             self._ask("SELECT count(*) FROM sqlite_master")
+            self._integrity = _Integrity(path)
         except BaseException:
             self._connection.close()
             raise
 
     def close(self) -> None:
         """Let go of the moment."""
+        self._integrity.close()
         self._connection.close()
 
     def head(self) -> int:
@@ -86,31 +105,60 @@ class SqliteEvidence(Evidence):
         (row,) = self._ask("SELECT max(position) FROM entries NOT INDEXED")
         return row[0] if isinstance(row[0], int) else 0
 
-    def rows(self, *, after: int = 0, until: int) -> Iterator[RawRow | LedgerError]:
+    def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
         """Yield the rows of the log in order; an error in the place of what cannot be read."""
+        after = 0
         while after < until:
             try:
-                batch = self._ask(_ROWS, (after, until, _BATCH))
+                batch = self._side_by_side(after, until) or self._joined(after, until, _BATCH)
             except LedgerError:
                 # Row by row, so that what can be read is.
                 end = min(until, after + _BATCH)
                 for position in range(after, end):
                     try:
-                        one = self._ask(_ROWS, (position, position + 1, 1))
+                        yield self._joined(position, position + 1, 1)
                     except LedgerError as error:
                         error.details["position"] = position + 1
                         yield error
-                    else:
-                        yield from (RawRow(*row) for row in one)
                 after = end
                 continue
-            yield from map(RawRow._make, batch)
+            if batch:
+                yield batch
             if len(batch) < _BATCH:
                 return
-            after = batch[-1][0]
+            after = batch[-1].position
+
+    def _side_by_side(self, after: int, until: int) -> list[RawRow]:
+        """Return the next rows of both tables; none where they do not lie side by side."""
+        entries = self._ask(_ENTRIES, (after, until, _BATCH))
+        events = self._ask(_EVENTS, (self._next_event, len(entries)))
+        if len(events) != len(entries):
+            return []
+        for entry, event in zip(entries, events, strict=True):
+            stream, version = event[2:4]
+            if entry[2] != stream or entry[3] != version:
+                return []
+            if type(stream) is not Text or type(version) is not int:
+                return []
+        self._read_on_after(events)
+        return [
+            RawRow._make(entry + event[:2]) for entry, event in zip(entries, events, strict=True)
+        ]
+
+    def _joined(self, after: int, until: int, limit: int) -> list[RawRow]:
+        rows = self._ask(_JOINED, (after, until, limit))
+        self._is_paired = False
+        self._read_on_after([row for row in rows if row[-1] is not None])
+        return [RawRow._make(row[:-1]) for row in rows]
+
+    def _read_on_after(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        last = max((row[-1] for row in rows), default=_FIRST)
+        self._next_event = max(self._next_event, min(last + 1, _LAST))
 
     def strays(self) -> list[tuple[Any, Any, Any]]:
         """Return stream, version and type of the events that have no entry."""
+        if self._is_paired and not self._ask(_EVENTS, (self._next_event, 1)):
+            return []  # every event was met beside its entry
         return [tuple(row) for row in self._ask(_STRAYS)]
 
     def meta(self) -> dict[str, str]:
@@ -128,27 +176,42 @@ class SqliteEvidence(Evidence):
         if row[0] != APPLICATION_ID:
             yield "application id", f"{APPLICATION_ID:#x}", f"{row[0]:#x}"
         yield from self._schema(read_models)
-        for (line,) in self._ask("PRAGMA integrity_check(1000)"):
+        for line in self._integrity.lines():
             if line != b"ok":
                 yield "integrity", "ok", _shown(line)
 
     def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows of a table of the read models."""
+        """Yield the rows of a table of the read models; damaged text comes as `Text`."""
         del name
-        cursor = self._ask(statement, fetch=False)
-        while True:
-            batch = self._fetch(cursor)
-            if not batch:
-                return
-            yield from batch
+        done = 0
+        try:
+            for batch in self._portions(statement, str):
+                yield from batch
+                done += len(batch)
+        except CorruptLogError as error:
+            if _UNDECODABLE not in str(error):
+                raise
+            for batch in self._portions(statement, _leniently):
+                yield from batch[done:]
+                done = max(0, done - len(batch))
+
+    def _portions(self, statement: str, text: Any) -> Iterator[list[tuple[Any, ...]]]:
+        before, self._connection.text_factory = self._connection.text_factory, text
+        try:
+            cursor = self._ask(statement, fetch=False)
+            while batch := self._fetch(cursor):
+                yield batch
+        finally:
+            self._connection.text_factory = before
 
     def _schema(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         """Compare tables, indexes and triggers with those of a new ledger."""
         wanted = _objects(_new_file(read_models))
         found = _objects(self._ask("SELECT type, name, tbl_name, sql FROM sqlite_master"))
         for name, text in wanted.items():
-            if found.get(name) != text:
-                yield name, text, found.get(name, "nothing")
+            told = found.get(name, "nothing")
+            if told not in {text, _before_erasures(name, text)}:
+                yield name, text, told
         for name, text in found.items():
             if name not in wanted and name.startswith(("trigger", "view")):
                 yield name, "nothing", text
@@ -167,6 +230,60 @@ class SqliteEvidence(Evidence):
             raise _refused(self.path, error) from error
 
 
+class _Integrity:
+    """SQLite's own check of a file, beside everything else that is read: it needs no Python."""
+
+    def __init__(self, path: Path) -> None:
+        """Begin it."""
+        self._path = path
+        self._connection = _connect(path)
+        self._lines: list[object] = []
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._run, name="integrity check", daemon=True)
+        self._thread.start()
+
+    def lines(self) -> list[object]:
+        """Wait for what it says.
+
+        Raises:
+            CorruptLogError: It says nothing for all the damage.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise _refused(self._path, self._error) from self._error
+        return self._lines
+
+    def close(self) -> None:
+        """End it, be it done or not."""
+        while self._thread.is_alive():
+            self._connection.interrupt()
+            self._thread.join(_PATIENCE)
+        self._connection.close()
+
+    def _run(self) -> None:
+        try:
+            self._connection.execute(f"PRAGMA busy_timeout={_BUSY}")
+            rows = self._connection.execute("PRAGMA integrity_check(1000)").fetchall()
+            self._lines = [line for (line,) in rows]
+        except _REFUSALS as error:
+            self._error = error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.text_factory = Text
+    return connection
+
+
+def _leniently(raw: bytes) -> str | Text:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return Text(raw)
+
+
 def _refused(path: Path, error: BaseException) -> LedgerError:
     text = f"ledger database {path.name}: cannot be read: {error}"
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
@@ -181,6 +298,11 @@ def _new_file(read_models: Sequence[str]) -> list[tuple[Any, ...]]:
         for statement in (*log, *read_models):
             connection.execute(statement)
         return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+
+
+def _before_erasures(name: str, text: str) -> str:
+    """Return how a trigger reads in a file from before erasures were known: it refuses more."""
+    return re.sub(" WHEN .* BEGIN", " BEGIN", text) if name.endswith("_refuse_update") else text
 
 
 def _objects(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:

@@ -177,7 +177,7 @@ def test_loaded_rows_answer_like_applied_ones(models):
     memory = MemoryModels()
     b.feed(memory, STORY)
     for table in TABLES:
-        models.load(table, memory.find(table, ever=True))
+        models.load(table, [tuple(row.values()) for row in memory.find(table, ever=True)])
         assert models.find(table, ever=True) == memory.find(table, ever=True)
     with pytest.raises(NameTakenError):
         b.feed(models, b.log(b.label_created("tabby", n=9), after=len(STORY)))

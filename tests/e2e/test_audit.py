@@ -494,15 +494,15 @@ def test_readers_see_a_whole_state_during_a_rebuild(kept, monkeypatch):
     from ledger import rebuilding  # noqa: PLC0415
 
     seen = []
-    honest = rebuilding._replaced
+    honest = rebuilding._renewed
 
     def watched(shadow, models):
-        count = honest(shadow, models)
+        outcome = honest(shadow, models)
         with closing(sqlite3.connect(kept.database)) as reader:
             seen.append(reader.execute("SELECT count(*) FROM ulabel").fetchone()[0])
-        return count
+        return outcome
 
-    monkeypatch.setattr(rebuilding, "_replaced", watched)
+    monkeypatch.setattr(rebuilding, "_renewed", watched)
     rebuild()
     assert seen[0] > 0
 

@@ -146,7 +146,7 @@ def test_finished_rows_can_be_loaded_into_another_store(stored, history):
         for table in TABLES:
             rows = memory.find(table, ever=True)
             for store in (database, loaded):
-                store.load(table, rows)
+                store.load(table, [tuple(row.values()) for row in rows])
                 assert exactly(store.find(table, ever=True)) == exactly(rows)
 
 

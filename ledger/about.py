@@ -8,7 +8,10 @@ import msgspec
 
 from ledger.config import Place
 from ledger.database import FORMAT
-from ledger.opening import name_of, open_database, size_of
+from ledger.doctor_server import Clock, clock, state
+from ledger.eventlog.postgres_health import ServerState
+from ledger.lag import lag
+from ledger.opening import name_of, open_database, schema_of, size_of
 from ledger.schema import REGISTRIES
 from ledger.times import to_datetime
 from ledger.version import program_version
@@ -27,10 +30,13 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         database: Path of its database.
         database_size: Bytes of the database, with what is not yet moved into its main file.
         head: Position of the last recorded event.
+        lag: How many of the last events the read models do not show: 0, unless damaged.
         recorded_at: When that was recorded; None for an empty log.
         counts: Records of each registry that are not in the trash.
         program: Version of this program.
         format: Format of the log.
+        server: The server that holds the database, and the schema on it; None for a file.
+        clock: How the server's clock stands to that of this computer; None for a file.
     """
 
     name: str
@@ -41,10 +47,13 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     database: str
     database_size: int
     head: int
+    lag: int
     recorded_at: dt.datetime | None
     counts: dict[str, int]
     program: str
     format: int
+    server: ServerState | None
+    clock: Clock | None
 
 
 def about(place: Place) -> About:
@@ -62,6 +71,10 @@ def about(place: Place) -> About:
                 registry: session.models.count(Select(registry=registry, at=head))
                 for registry in REGISTRIES
             }
+            behind = lag(session).events
+            schema = schema_of(place)
+            server = None if schema is None else state(session, schema)
+            difference = None if schema is None else clock(session)
         size = size_of(place, database)
     finally:
         database.close()
@@ -74,8 +87,11 @@ def about(place: Place) -> About:
         database=name_of(place),
         database_size=size,
         head=head,
+        lag=behind,
         recorded_at=to_datetime(recorded_at) if head else None,
         counts=counts,
         program=program_version(),
         format=FORMAT,
+        server=server,
+        clock=difference,
     )

@@ -1,9 +1,10 @@
 """What is not as it should be around a ledger: findings as values, and the removal of orphans.
 
 1. Looking changes nothing, and one check that cannot be carried out does not stop the others.
-2. An orphan is content that no event names, or what an interrupted step left behind. Content is
-   told by its name alone: where a ledger was moved, its storage is called otherwise and its
-   content is still its own. Nothing else in the folder of a storage is ever removed.
+2. An orphan is content that no event names, or what an interrupted step left behind: a temporary,
+   an upload in parts, a database that `init` did not finish. Content is told by its name alone:
+   where a ledger was moved, its storage is called otherwise and its content is still its own.
+   Nothing else in the folder of a storage is ever removed.
 3. Young orphans are left alone: a writer puts content down before its event is recorded.
 4. Orphans are removed under the append lock, after looking again. A writer that found an orphan
    to be just the content it was about to store stores it anew when its turn comes.
@@ -26,21 +27,21 @@ from ledger import config, files
 from ledger.content.filesystem import network_filesystem
 from ledger.content.store import FOLDER, StoredItem
 from ledger.database import Session, WriteSession
+from ledger.doctor_server import examine_server
 from ledger.errors import LedgerError
 from ledger.eventlog.sqlite import SqliteReader
 from ledger.events import RecordWithdrawn
 from ledger.findings import Finding, Row, artifacts, contents, storages
 from ledger.ids import StreamId
 from ledger.instance import Ledger
-from ledger.opening import is_on_server
+from ledger.lag import lag
+from ledger.opening import is_on_server, schema_of
 from ledger.registries.content import name_in_store
-from ledger.schema import ARTIFACT, REGISTRIES, WITHDRAWN
-from projections.fold import Amended, Closed, fold
-from projections.tables import TABLES
+from ledger.schema import ARTIFACT, WITHDRAWN
 
 ORPHAN_AGE = 3_600.0  # seconds: an upload that is on its way may own what is younger
 
-_LOOKED_BACK = 2_000
+_ASIDE = ".new-"  # how the folder begins in which `init` makes a database
 _CONTENT_NAME = re.compile(rf"[0-9A-Za-z]{{{ARTIFACT.uid_length + 4}}}(\..*)?", re.DOTALL)
 
 
@@ -134,11 +135,12 @@ def _listed(ledger: Ledger, known: list[str]) -> list[tuple[str, StoredItem]]:
     """Return every item of the known storages, and temporaries of the ledger's own folder."""
     listed = [(root, item) for root in known for item in ledger.store(root).list()]
     own = ledger.place.folder
-    if own.resolve() == _store_folder(ledger):
-        return listed
+    # A store lists its own temporaries, and none of those in which a ledger is made.
+    prefixes = [_ASIDE] if _is_own_storage(ledger) else [files.TEMPORARY_PREFIX, _ASIDE]
     return listed + [
         (str(own), StoredItem(name=path.name, size=0, is_temporary=True, modified=_newest(path)))
-        for path in own.glob(f"{files.TEMPORARY_PREFIX}*")
+        for prefix in prefixes
+        for path in own.glob(f"{prefix}*")
     ]
 
 
@@ -213,8 +215,11 @@ def _remove(ledger: Ledger, orphan: Orphan) -> None:
         ledger.store(orphan.storage).remove(orphan.name)
 
 
-def _store_folder(ledger: Ledger) -> Path | None:
-    return None if "://" in ledger.storage else (Path(ledger.storage) / FOLDER).resolve()
+def _is_own_storage(ledger: Ledger) -> bool:
+    """Return whether content lies in the folder of the ledger itself."""
+    if "://" in ledger.storage:
+        return False
+    return ledger.place.folder.resolve() == (Path(ledger.storage) / FOLDER).resolve()
 
 
 def _orphan_findings(ledger: Ledger, now: float) -> Iterator[Finding]:
@@ -239,8 +244,9 @@ def _orphan_findings(ledger: Ledger, now: float) -> Iterator[Finding]:
         )
     own = {config.FILE, ledger.place.configuration.database, "cache"}
     for item in ledger.store().list():
-        is_own = ledger.place.folder.resolve() == _store_folder(ledger) and (
-            item.name in own or item.name.removesuffix("-wal").removesuffix("-shm") in own
+        is_own = _is_own_storage(ledger) and (
+            item.name.removesuffix("-wal").removesuffix("-shm") in own
+            or item.name.startswith(_ASIDE)
         )
         if not (is_own or item.is_temporary or _CONTENT_NAME.fullmatch(item.name)):
             yield Finding(
@@ -279,8 +285,11 @@ def _file_systems(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _database(ledger: Ledger) -> Iterator[Finding]:
-    """Have the database look over its own pages and indexes."""
+    """Have the file look over its own pages and indexes, or ask the server how it is."""
     with ledger.handler.reading() as session:
+        schema = schema_of(ledger.place)
+        if schema is not None:
+            yield from examine_server(session, schema)
         if not isinstance(session.log, SqliteReader):
             return
         said = [str(row[0]) for row in session.log.connection.execute("PRAGMA quick_check(20)")]
@@ -298,43 +307,22 @@ def _database(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _read_models(ledger: Ledger) -> Iterator[Finding]:
-    """Compare the read models with the last event that they must show."""
-    # In one transaction with the log's head, so that no event can come in between.
-    with ledger.handler.writing() as session:
-        head = session.log.head()
-        behind = _unshown(session, head)
-        ahead = [
-            row["position"]
-            for registry, spec in REGISTRIES.items()
-            if spec.field("name") is not None
-            for row in session.models.changed_names(registry, after=head)
-        ]
-    for position in (*([] if behind is None else [behind]), *ahead[:1]):
-        yield Finding(
-            kind="read-models",
-            severity="error",
-            subject=f"position {position}",
-            message=(
-                f"read models do not stand at position {head}, where the log ends: they "
-                f"{'lack' if position == behind else 'know of'} position {position}; "
-                "rebuild them from the log"
-            ),
-            details={"head": head, "position": position},
-        )
-
-
-def _unshown(session: WriteSession, head: int) -> int | None:
-    """Return the position of the last event that changes rows if its rows are not there."""
-    for recorded in reversed(list(session.log.read(after=max(0, head - _LOOKED_BACK)))):
-        for change in reversed(fold(recorded)):
-            if isinstance(change, Closed):
-                continue
-            known = change.key if isinstance(change, Amended) else change.values
-            key = {name: known[name] for name in TABLES[change.table].key}
-            rows = session.models.find(change.table, ever=True, **key)
-            is_shown = any(row["from_position"] == recorded.position for row in rows)
-            return None if is_shown else recorded.position
-    return None
+    """Compare the read models with the last events that they must show."""
+    with ledger.handler.reading() as session:
+        found = lag(session)
+    wrong = (("lack", found.behind), ("know of", found.ahead))
+    for verb, position in wrong:
+        if position is not None:
+            yield Finding(
+                kind="read-models",
+                severity="error",
+                subject=f"position {position}",
+                message=(
+                    f"read models do not stand at position {found.head}, where the log ends: they "
+                    f"{verb} position {position}; rebuild them from the log ('metaledger rebuild')"
+                ),
+                details={"head": found.head, "position": position, "lag": found.events},
+            )
 
 
 def _hash_cache(ledger: Ledger) -> Iterator[Finding]:

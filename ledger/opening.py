@@ -39,6 +39,11 @@ def name_of(place: Place) -> str:
     return place.configuration.database if is_on_server(place) else str(place.database_path)
 
 
+def schema_of(place: Place) -> str | None:
+    """Return the schema of a ledger on a server; None where its database is a file."""
+    return parse(place.configuration.database).schema if is_on_server(place) else None
+
+
 def size_of(place: Place, database: Database) -> int:
     """Return the bytes of a ledger's database, with what is not yet moved into its main file."""
     if is_on_server(place):

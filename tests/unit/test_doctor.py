@@ -15,10 +15,13 @@ import pytest
 
 from ledger import doctor, instance
 from ledger.content.hashing import hash_path
+from ledger.database import SqliteDatabase
 from ledger.errors import StorageError
 from ledger.initialize import initialize
+from ledger.lag import lag
 from ledger.registries.artifact import Artifact
 from ledger.registries.ulabel import ULabel
+from ledger.times import now_micros
 
 NOW = 4_000_000_000.0  # long after anything that a test writes
 CONTENT_NAME = "0123456789abcdefGHIJ.txt"
@@ -260,6 +263,9 @@ def test_a_ledger_whose_storage_is_its_own_folder_is_no_orphan(tmp_path, monkeyp
     assert doctor.examine(ledger, content=True, now=NOW) == []
     assert doctor.remove_orphans(ledger, now=NOW) == []
     assert (folder / ".metaledger" / "ledger.db").exists()
+    (folder / ".metaledger" / ".new-k3v9x0").mkdir()
+    assert kinds(doctor.examine(ledger, now=NOW)) == ["orphan"]
+    assert [each.name for each in doctor.remove_orphans(ledger, now=NOW)] == [".new-k3v9x0"]
     instance.close()
 
 
@@ -268,6 +274,19 @@ def test_temporaries_of_the_ledgers_own_folder_are_found(ledger):
     path.write_text("half a configuration")
     assert [each.name for each in doctor.remove_orphans(ledger, now=NOW)] == [path.name]
     assert not path.exists()
+
+
+def test_what_a_killed_init_left_behind_is_found_and_removed(ledger):
+    path = ledger.place.folder / ".new-k3v9x0"
+    path.mkdir()
+    (path / "ledger.db").write_bytes(b"half a database")
+    (finding,) = doctor.examine(ledger, now=NOW)
+    assert (finding.kind, finding.severity) == ("orphan", "warning")
+    assert [each.name for each in doctor.remove_orphans(ledger, now=NOW)] == [path.name]
+    assert not path.exists()
+    path.mkdir()
+    assert doctor.remove_orphans(ledger, now=path.stat().st_mtime + doctor.ORPHAN_AGE - 1) == []
+    assert path.exists()
 
 
 def test_strangers_in_a_storage_are_named_and_left_alone(ledger):
@@ -288,6 +307,24 @@ def test_read_models_that_lack_the_last_event_are_an_error(ledger):
     assert (finding.kind, finding.severity) == ("read-models", "error")
     ledger.database.rebuild()
     assert doctor.examine(ledger, now=NOW) == []
+
+
+def test_it_is_counted_how_many_events_the_read_models_lack(ledger):
+    for number in range(100):
+        ULabel(name=f"x{number}").save()
+    with ledger.handler.reading() as session:
+        assert (lag(session).events, lag(session).behind) == (0, None)
+    with database_of(ledger) as connection:
+        connection.execute("DELETE FROM ulabel WHERE from_position > 31")
+    connection.close()
+    with ledger.handler.reading() as session:
+        assert (lag(session).events, lag(session).behind) == (70, 101)
+
+
+def test_looking_at_read_models_waits_for_no_writer(ledger):
+    ULabel(name="x").save()
+    with SqliteDatabase(ledger.place.database_path, now_micros).write():
+        assert doctor.examine(ledger, now=NOW) == []
 
 
 def test_read_models_that_know_more_than_the_log_are_an_error(ledger):

@@ -24,7 +24,7 @@ from ledger.errors import CommandRejectedError
 from ledger.eventlog.base import LogReader
 from ledger.opening import schema_of
 from ledger.progress import progress
-from projections.compare import Difference, compare
+from projections.compare import Difference, Rows, compare
 from projections.fold import fold
 from projections.shadow import Shadow
 from projections.tables import TABLES
@@ -77,14 +77,13 @@ def rebuild() -> Rebuilt:
             for position in _folded(writing.log, shadow, after=head, until=None):
                 head = position
             models: SqlModels = writing.models  # type: ignore[assignment]
-            differences, unreadable = _compared(shadow, models)
             with _as_owner(writing, schema_of(ledger.place)):
-                rows = _replaced(shadow, models)
+                outcome = _renewed(shadow, models)
     return Rebuilt(
         events=int(head),
-        rows=rows,
-        differences=tuple(differences),
-        unreadable=tuple(unreadable),
+        rows=outcome.rows,
+        differences=tuple(outcome.differences),
+        unreadable=tuple(outcome.unreadable),
         seconds=round(time.monotonic() - began, 3),
     )
 
@@ -116,28 +115,45 @@ def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) ->
         yield recorded.position
 
 
-def _compared(shadow: Shadow, models: SqlModels) -> tuple[list[Difference], list[str]]:
-    differences: list[Difference] = []
-    unreadable = []
+class _Outcome:
+    """What putting the shadow in the place of the read models brings to light."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.differences: list[Difference] = []
+        self.unreadable: list[str] = []
+        self.failure: Exception | None = None  # of making or loading rows, not of comparing them
+
+
+def _renewed(shadow: Shadow, models: SqlModels) -> _Outcome:
+    """Put the shadow in the place of the read models, comparing both on the way.
+
+    Raises:
+        CorruptLogError, NameTakenError: The log cannot be folded.
+    """
+    outcome = _Outcome()
+    models.begin_anew()
     for table in TABLES:
+        rows = _loaded(table, shadow.rows(table), models, outcome)
         try:
-            differences += compare(table, shadow.models.rows(table), models.rows(table))
+            outcome.differences += compare(table, rows, models.rows(table))
         except Exception:  # noqa: BLE001 (a damaged table is one more reason to replace it)
-            unreadable.append(table)
-    return differences, unreadable
+            outcome.unreadable.append(table)
+        for _ in rows:
+            pass
+        if outcome.failure is not None:
+            raise outcome.failure
+    models.end_anew()
+    return outcome
 
 
-def _replaced(shadow: Shadow, models: SqlModels) -> int:
-    """Put the shadow in the place of the read models, and return how many rows that is."""
-    models.drop()
-    models.create(indexes=False)
-    count = 0
-    for table, described in TABLES.items():
-        rows = shadow.models.rows(table)
+def _loaded(table: str, rows: Rows, models: SqlModels, outcome: _Outcome) -> Rows:
+    """Load rows into the new table, and pass them on, also to someone who cannot compare them."""
+    try:
         while batch := list(islice(rows, _BATCH)):
-            models.load(
-                table, [dict(zip(described.column_names, row, strict=True)) for row in batch]
-            )
-            count += len(batch)
-    models.create_indexes()
-    return count
+            models.load(table, batch, is_new=True)
+            outcome.rows += len(batch)
+            yield from batch
+    except Exception as error:
+        outcome.failure = error
+        raise

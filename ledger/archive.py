@@ -1,50 +1,34 @@
-"""The log as an archive that others can read, and a ledger from an archive: docs/format.md, 12.
+"""What an archive holds, and how it is read: docs/format.md, section 12.
 
-1. An export holds what is committed when it begins; it is whole once its checkpoint is there.
-2. Nothing in an archive is believed: it is audited whole before a ledger is made of it.
+1. An archive is what its manifest names; a folder without one is none, or one that is not whole.
+2. Nothing in it is believed: names are looked at before they meet a path, values are handed on as
+   they are, for an audit to judge.
 3. Reading is bounded: a portion at a time, none of them larger than a limit.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
+import re
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from contextlib import closing
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ledger import config, files, instance
-from ledger.auditing.findings import Finding
-from ledger.checkpoints import checkpoint, ring_of
-from ledger.config import DATABASE, Configuration, Place
-from ledger.database import SqliteDatabase, refold
-from ledger.errors import (
-    CorruptLogError,
-    InvalidValueError,
-    LedgerError,
-    LedgerExistsError,
-    PathTakenError,
-)
-from ledger.eventlog.entry import Entry, Envelope, leaf_of
+from ledger.content.folder import Folder, open_folder
+from ledger.errors import CorruptLogError, InvalidValueError, LedgerError, MissingFileError
+from ledger.eventlog.entry import SALT_BYTES
 from ledger.eventlog.evidence import Evidence, RawRow, Text
-from ledger.events import KeyAdopted, LedgerInitialized, from_payload
-from ledger.ids import CommandId, Position, StreamId, stream_id
-from ledger.progress import progress
-from ledger.times import now_micros
+from ledger.events import LedgerInitialized, from_payload
+from ledger.notes import MAX_NOTE
 
-LOG, CHECKPOINT, KEYS = "log.parquet", "checkpoint.txt", "key.pub"
+MANIFEST, KEYS, LOG = "manifest.json", "key.pub", "log"
+FORMAT = 1  # of archives; raised only when today's program could not read tomorrow's archive
 
-_GROUP = 65_536
-_MOST_GROUP = 1 << 30  # bytes of a row group: what is larger was not written by an export
-_READ = 2_000
-_REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError)
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         pa.field("position", pa.int64(), nullable=False),
         pa.field("recorded_at", pa.int64(), nullable=False),
@@ -53,105 +37,129 @@ _SCHEMA = pa.schema(
         pa.field("command_id", pa.binary(16), nullable=False),
         pa.field("number", pa.int64(), nullable=False),
         pa.field("tag", pa.string(), nullable=False),
-        pa.field("salt", pa.binary(32), nullable=False),
-        pa.field("payload", pa.binary(), nullable=False),
+        pa.field("salt", pa.binary(SALT_BYTES)),
+        pa.field("payload", pa.binary()),
+        pa.field("payload_hash", pa.binary(32)),
         pa.field("leaf", pa.binary(32), nullable=False),
     ]
 )
 
+_MOST_MANIFEST = 1 << 24
+_MOST_GROUP = 1 << 30  # bytes of a row group: what is larger was not written by an export
+_READ = 2_000
+_REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError)
+# Before the payload hash, in the place of a salt: the entry was erased.
+_ERASED = b"\x00"
 
-class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """What an export holds.
 
-    Attributes:
-        folder: Where it is.
-        events: How many entries.
-        root: Root hash over them, in hexadecimal.
-        size: Bytes of its log.
-    """
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of the log: its name, its first and last position, its bytes."""
 
-    folder: str
-    events: int
-    root: str
+    name: str
+    first: int
+    last: int
     size: int
 
 
-# --- out ----------------------------------------------------------------------------------------
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to an archive.
+
+    Attributes:
+        format: Number of this format.
+        ledger: Id of the ledger.
+        name: What people call it.
+        entries: How many it holds.
+        root: Root hash over them, in hexadecimal.
+        checkpoint: Name of a checkpoint over exactly these entries.
+        segments: Files of the log, in the order of positions.
+    """
+
+    format: int
+    ledger: str
+    name: str
+    entries: int
+    root: str
+    checkpoint: str
+    segments: tuple[Segment, ...]
 
 
-def export(folder: str | os.PathLike[str]) -> Exported:
-    """Write the log of the ledger in use, and a new checkpoint over it, into a new folder.
+_manifests = msgspec.json.Decoder(Manifest)
+
+
+def segment_name(first: int, last: int, *, written: int = 1) -> str:
+    """Return the name of the file that holds these positions; names sort as positions do.
+
+    Args:
+        first: First position.
+        last: Last position.
+        written: How often they were written: again, after something in them was erased.
+    """
+    again = "" if written == 1 else f".{written}"
+    return f"{first:012d}-{last:012d}{again}.parquet"
+
+
+def times_written(segment: Segment) -> int:
+    """Return how often the positions of a segment were written."""
+    again = segment.name.removesuffix(".parquet").partition(".")[2]
+    return int(again) if re.fullmatch("[1-9][0-9]{0,8}", again) else 1
+
+
+def read_manifest(folder: Folder) -> Manifest | None:
+    """Return what belongs to the archive in a folder; None where there is no manifest.
 
     Raises:
-        PathTakenError: The folder holds something already.
-        CorruptLogError: An entry is not what its hash says; audit the ledger.
-        KeyUnavailableError: The key that signs is not here.
+        InvalidValueError: It is damaged, or of a newer program.
+        StorageError: It cannot be reached.
     """
-    folder = Path(folder).absolute()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise PathTakenError(f"{folder}: expected nothing or an empty folder, found something")
-    ledger = instance.current()
-    made = checkpoint()
-    files.make_folders(folder)
-    with TemporaryDirectory(prefix=files.TEMPORARY_PREFIX, dir=folder) as aside:
-        path = Path(aside, LOG)
-        with ledger.handler.reading() as session, progress("exporting", made.size) as step:
-            _write(path, session.log, made.size, step)
-            keys = [
-                it.event.key
-                for it in session.log.stream(stream_id(["key", ring_of(ledger).ledger_id]))
-                if isinstance(it.event, KeyAdopted)
-            ]
-        files.copy_file(path, folder / LOG)
-    files.write_durably(folder / KEYS, "".join(f"{key}\n" for key in keys).encode())
-    files.write_durably(folder / CHECKPOINT, made.text.encode())
-    size = (folder / LOG).stat().st_size
-    return Exported(folder=str(folder), events=made.size, root=made.root, size=size)
-
-
-def _write(path: Path, log: Any, until: int, step: Any) -> None:
-    with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
-        after = 0
-        while after < until:
-            entries: list[Entry] = []
-            while len(entries) < _GROUP and after < until:
-                batch = log.entries(after=after, until=until, limit=_READ)
-                if not batch or batch[0].envelope.position != after + 1:
-                    raise CorruptLogError(f"log: expected position {after + 1}, found none")
-                entries += batch
-                after = batch[-1].envelope.position
-                step(len(batch))
-            writer.write_table(_table(entries), row_group_size=_GROUP)
-
-
-def _table(entries: Sequence[Entry]) -> Any:
-    for entry in entries:
-        if leaf_of(entry.envelope, entry.payload, entry.salt) != entry.leaf:
-            raise CorruptLogError(
-                f"event at position {entry.envelope.position}: not what its hash says; nothing is "
-                "exported, audit the ledger",
-                position=entry.envelope.position,
+    shown = folder.shown(MANIFEST)
+    try:
+        raw = folder.read(MANIFEST, most=_MOST_MANIFEST)
+    except MissingFileError:
+        return None
+    try:
+        found = _manifests.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidValueError(f"archive {shown}: {error}") from error
+    if found.format != FORMAT:
+        raise InvalidValueError(
+            f"archive {shown}: format {found.format}, this program knows {FORMAT}; upgrade "
+            "metaledger"
+        )
+    after = 0
+    for segment in found.segments:
+        if segment.first != after + 1 or segment.last < segment.first:
+            raise InvalidValueError(
+                f"archive {shown}: expected a segment that begins with position {after + 1}, found "
+                f"{segment.first} to {segment.last}"
             )
-    envelopes = [entry.envelope for entry in entries]
-    columns = [
-        [it.position for it in envelopes],
-        [it.recorded_at for it in envelopes],
-        [it.stream for it in envelopes],
-        [it.version for it in envelopes],
-        [bytes.fromhex(it.command_id) for it in envelopes],
-        [it.number for it in envelopes],
-        [it.tag for it in envelopes],
-        [it.salt for it in entries],
-        [it.payload for it in entries],
-        [it.leaf for it in entries],
-    ]
-    arrays = [
-        pa.array(values, type=field.type) for values, field in zip(columns, _SCHEMA, strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=_SCHEMA)
+        expected = segment_name(segment.first, segment.last, written=times_written(segment))
+        if segment.name != expected:
+            raise InvalidValueError(
+                f"archive {shown}: expected the name {expected}, found {segment.name!a}"
+            )
+        after = segment.last
+    if after != found.entries:
+        raise InvalidValueError(
+            f"archive {shown}: expected segments up to position {found.entries}, found {after}"
+        )
+    if not re.fullmatch(r"checkpoint-[0-9]{12,}", found.checkpoint):
+        raise InvalidValueError(
+            f"archive {shown}: expected the name of a checkpoint, found {found.checkpoint!a}"
+        )
+    return found
 
 
-# --- in -----------------------------------------------------------------------------------------
+def read_text(folder: Folder, name: str) -> str:
+    """Return a short text of an archive.
+
+    Raises:
+        InvalidValueError: It is not there, not short, or no text.
+        StorageError: It cannot be reached.
+    """
+    try:
+        return folder.read(name, most=MAX_NOTE).decode()
+    except (MissingFileError, UnicodeDecodeError) as error:
+        raise InvalidValueError(f"archive {folder.shown(name)}: cannot be read: {error}") from error
 
 
 class ArchiveEvidence(Evidence):
@@ -159,52 +167,79 @@ class ArchiveEvidence(Evidence):
 
     has_models = False
 
-    def __init__(self, folder: Path) -> None:
-        """Open its log.
+    def __init__(self, where: str | os.PathLike[str]) -> None:
+        """Read its manifest.
 
         Raises:
-            InvalidValueError: It is no archive.
+            InvalidValueError: It is no archive, or not a whole one.
+            StorageError: It cannot be reached.
         """
-        self.folder = folder
-        path = folder / LOG
-        with ExitStack() as stack:
-            try:
-                # Not by its path: that would be taken for a URL where it looks like one.
-                self._raw = stack.enter_context(path.open("rb"))
-                self._file = pq.ParquetFile(self._raw)
-                schema, self._count = self._file.schema_arrow, self._file.metadata.num_rows
-            except _REFUSALS as error:
-                raise InvalidValueError(f"archive {path}: cannot be read: {error}") from error
-            if not schema.equals(_SCHEMA):
-                raise InvalidValueError(
-                    f"archive {path}: expected the columns {', '.join(_SCHEMA.names)} of "
-                    "docs/format.md, found others"
-                )
-            stack.pop_all()
+        self.folder = open_folder(where)
+        self._log = self.folder.below(LOG)
+        found = read_manifest(self.folder)
+        if found is None:
+            raise InvalidValueError(
+                f"archive {self.folder.where}: expected {MANIFEST}, found none; it is no archive, "
+                "or the export did not end: export again to the same place"
+            )
+        self.manifest = found
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-        self._raw.close()
+        """Do nothing: files are open only while they are read."""
 
     def head(self) -> int:
-        """Return how many rows there are: positions have no gaps."""
-        return int(self._count)
+        """Return how many entries it says to hold: positions have no gaps."""
+        return self.manifest.entries
+
+    def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
+        """Yield the rows of the archive in its order; an error where it cannot be read on."""
+        del until
+        for segment in self.manifest.segments:
+            shown = self._log.shown(segment.name)
+            try:
+                yield from self._rows_of(segment, shown)
+            except _REFUSALS as error:
+                yield CorruptLogError(
+                    f"archive {shown}: cannot be read on: {error}", position=segment.first
+                )
 
     def rows(self, *, after: int = 0, until: int) -> Iterator[RawRow | LedgerError]:
-        """Yield the rows of the archive in its order; an error where it cannot be read on."""
-        del after, until
-        try:
-            for group in range(self._file.num_row_groups):
-                size = self._file.metadata.row_group(group).total_byte_size
-                if not 0 <= size <= _MOST_GROUP:
-                    yield CorruptLogError(f"archive: a row group of {size:,} bytes is too large")
+        """Yield the rows one by one."""
+        del after
+        for batch in self.batches(until=until):
+            if isinstance(batch, LedgerError):
+                yield batch
+            else:
+                yield from batch
+
+    def _rows_of(self, segment: Segment, shown: str) -> Iterator[list[RawRow] | LedgerError]:
+        size = self._log.size(segment.name)
+        if size != segment.size:
+            found = "none" if size is None else f"{size:,}"
+            yield CorruptLogError(
+                f"archive {shown}: expected {segment.size:,} bytes, found {found}",
+                position=segment.first,
+            )
+            return
+        # Not by its path: that would be taken for a URL where it looks like one.
+        with self._log.open(segment.name) as raw, closing(pq.ParquetFile(raw)) as file:
+            if not file.schema_arrow.equals(SCHEMA):
+                yield CorruptLogError(
+                    f"archive {shown}: expected the columns {', '.join(SCHEMA.names)} of "
+                    "docs/format.md, found others",
+                    position=segment.first,
+                )
+                return
+            for group in range(file.num_row_groups):
+                claimed = file.metadata.row_group(group).total_byte_size
+                if not 0 <= claimed <= _MOST_GROUP:
+                    yield CorruptLogError(
+                        f"archive {shown}: a row group of {claimed:,} bytes is too large"
+                    )
                     return
-                for batch in self._file.iter_batches(batch_size=_READ, row_groups=[group]):
+                for batch in file.iter_batches(batch_size=_READ, row_groups=[group]):
                     batch.validate(full=True)
-                    yield from map(_raw, batch.to_pylist())
-        except _REFUSALS as error:
-            yield CorruptLogError(f"archive: cannot be read on: {error}")
+                    yield [*map(_raw, batch.to_pylist())]
 
     def strays(self) -> list[tuple[Any, Any, Any]]:
         """Return nothing: a row is an entry and its event."""
@@ -215,7 +250,7 @@ class ArchiveEvidence(Evidence):
         return {}
 
     def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield nothing: its columns were looked at when it was opened."""
+        """Yield nothing: its columns are looked at when they are read."""
         del read_models
         yield from ()
 
@@ -225,113 +260,31 @@ class ArchiveEvidence(Evidence):
         yield from ()
 
 
-def first_event(folder: Path) -> LedgerInitialized:
+def first_event(where: str | os.PathLike[str]) -> LedgerInitialized:
     """Return the event that names the ledger of an archive; nothing of it is verified.
 
     Raises:
         InvalidValueError: It is no archive, or does not begin with such an event.
+        StorageError: It cannot be reached.
     """
-    evidence = ArchiveEvidence(folder)
-    try:
+    with closing(ArchiveEvidence(where)) as evidence:
+        shown, named = evidence.folder.where, evidence.manifest.ledger
         first = next(evidence.rows(until=1), None)
-    finally:
-        evidence.close()
     if isinstance(first, RawRow) and isinstance(first.state, bytes):
         try:
             event = from_payload(first.state, position=1)
         except LedgerError as error:
-            raise InvalidValueError(f"archive {folder}: {error}") from error
-        if isinstance(event, LedgerInitialized):
+            raise InvalidValueError(f"archive {shown}: {error}") from error
+        if isinstance(event, LedgerInitialized) and event.ledger == named:
             return event
-    raise InvalidValueError(f"archive {folder}: expected the first event of a ledger, found none")
-
-
-def restore(
-    folder: str | os.PathLike[str],
-    storage: str,
-    *,
-    keys: Sequence[str] = (),
-    name: str | None = None,
-    root: Path | None = None,
-) -> Place:
-    """Make a ledger of an archive in a folder where none is, and return its place.
-
-    Args:
-        folder: The archive.
-        storage: Where contents are from now on; those of before are where the log says.
-        keys: Public key lines to trust; those that the archive brings along without.
-        name: What people call it; its name of before by default.
-        root: Where the ledger is made; the working directory by default.
-
-    Raises:
-        LedgerExistsError: There is a ledger.
-        InvalidValueError: It is no archive.
-        CorruptLogError: It does not add up; the findings are in `details`. Nothing was made.
-    """
-    from ledger.auditing.audit import Audit  # noqa: PLC0415 (it imports this module)
-    from ledger.auditing.subjects import of_archive  # noqa: PLC0415
-
-    root = (Path.cwd() if root is None else root).absolute()
-    path = root / config.FOLDER / DATABASE
-    if path.exists() or (root / config.FOLDER / config.FILE).exists():
-        raise LedgerExistsError(f"{root}: there is a ledger in this folder already")
-    folder = Path(folder)
-    subject = of_archive(folder)
-    kept, trusted = _small(folder / CHECKPOINT), list(keys) or _small(folder / KEYS).splitlines()
-    report = Audit(subject, [kept], trusted).run()
-    findings = list(report.findings)
-    if not findings and report.checkpoints[0].size != report.head:
-        findings = [
-            Finding(kind="checkpoint-root", expected=report.head, found=report.checkpoints[0].size)
-        ]
-    if findings:
-        raise CorruptLogError(
-            f"archive {folder}: refused with {len(findings):,} findings, the first: {findings[0]}",
-            findings=findings,
-        )
-    configuration = Configuration(id=subject.ledger, name=name or subject.name, storage=storage)
-    if "://" not in storage:
-        files.make_folders((root / storage).absolute())
-    files.make_folders(path.parent)
-    with TemporaryDirectory(
-        dir=path.parent, prefix=f".new-{secrets.token_hex(4)}-", ignore_cleanup_errors=True
-    ) as aside:
-        made = Path(aside, DATABASE)
-        _fill(SqliteDatabase.create(made, now_micros), folder, report.root)
-        try:
-            files.copy_file(made, path)
-        except PathTakenError as error:
-            raise LedgerExistsError(f"{path}: there is a ledger in this folder already") from error
-    return config.write(root, configuration)
-
-
-def _fill(database: SqliteDatabase, folder: Path, root: str) -> None:
-    """Write the entries of an archive that was audited into an empty ledger."""
-    from ledger.merkle import root_hash  # noqa: PLC0415
-
-    evidence = ArchiveEvidence(folder)
-    try:
-        with database.write() as session, progress("importing", evidence.head()) as step:
-            batch: list[Entry] = []
-            for row in evidence.rows(until=evidence.head()):
-                if isinstance(row, LedgerError):
-                    raise row
-                batch.append(_entry(row))
-                if len(batch) == _READ:
-                    session.log._insert(batch)  # noqa: SLF001 (entries as they are, not new ones)
-                    step(len(batch))
-                    batch = []
-            session.log._insert(batch)  # noqa: SLF001
-            found = root_hash(session.log.leaves(until=evidence.head())).hex()
-            if found != root:
-                raise CorruptLogError(f"archive: expected root {root}, wrote {found}")
-            refold(session.log, session.models)
-    finally:
-        evidence.close()
-        database.close()
+    why = f": {first}" if isinstance(first, LedgerError) else ""
+    raise InvalidValueError(
+        f"archive {shown}: expected the first event of ledger {named}, found none{why}"
+    )
 
 
 def _raw(row: dict[str, Any]) -> RawRow:
+    salt, hashed = row["salt"], row["payload_hash"]
     return RawRow(
         position=row["position"],
         recorded_at=row["recorded_at"],
@@ -339,7 +292,7 @@ def _raw(row: dict[str, Any]) -> RawRow:
         version=row["version"],
         command_id=row["command_id"],
         number=row["number"],
-        salt=row["salt"],
+        salt=_ERASED + hashed if salt is None and hashed is not None else salt,
         leaf=row["leaf"],
         topic=_text(row["tag"]),
         state=row["payload"],
@@ -348,32 +301,3 @@ def _raw(row: dict[str, Any]) -> RawRow:
 
 def _text(value: Any) -> Any:
     return Text(value.encode()) if isinstance(value, str) else value
-
-
-def _entry(row: RawRow) -> Entry:
-    envelope = Envelope(
-        position=Position(row.position),
-        recorded_at=row.recorded_at,
-        stream=StreamId(row.stream.decode()),
-        version=row.version,
-        tag=row.topic.decode(),
-        command_id=CommandId(row.command_id.hex()),
-        number=row.number,
-    )
-    return Entry(envelope=envelope, payload=row.state, salt=row.salt, leaf=row.leaf)
-
-
-def _small(path: Path) -> str:
-    """Return a short text of an archive.
-
-    Raises:
-        InvalidValueError: It is not there, not short, or no text.
-    """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(_GROUP + 1)
-        if len(raw) > _GROUP:
-            raise InvalidValueError(f"archive {path}: expected a short text, found a long one")
-        return raw.decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValueError(f"archive {path}: cannot be read: {error}") from error

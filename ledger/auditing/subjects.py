@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from ledger.config import Place
+from ledger.content.retry import without_secrets
 from ledger.database_url import is_database_url, parse
 from ledger.eventlog.evidence import Evidence
 
@@ -58,21 +60,25 @@ def of_place(place: Place) -> Subject:
     )
 
 
-def of_archive(folder: Path) -> Subject:
+def of_archive(where: str | os.PathLike[str]) -> Subject:
     """Return an archive as what is audited.
+
+    Args:
+        where: Its folder, or a URL that fsspec knows.
 
     Raises:
         InvalidValueError: It is none.
+        StorageError: It cannot be reached.
     """
     from ledger.archive import ArchiveEvidence, first_event  # noqa: PLC0415 (loads pyarrow)
 
-    first = first_event(folder)
+    first = first_event(where)
     return Subject(
         ledger=first.ledger,
         name=first.name,
-        where=str(folder),
+        where=without_secrets(os.fspath(where)),
         is_file=True,
-        open=lambda: ArchiveEvidence(folder),
+        open=lambda: ArchiveEvidence(where),
     )
 
 

@@ -39,7 +39,7 @@ _FAILED = 2
 )
 @click.option(
     "--archive",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER|URL",
     help="Audit an export instead; there need be no ledger.",
 )
 @click.option("--html", type=click.Path(path_type=Path), help="Write a report to this file too.")
@@ -51,7 +51,7 @@ def audit_verb(  # noqa: PLR0913 (its options)
     since: str | None,
     content: bool,
     sample: float | None,
-    archive: Path | None,
+    archive: str | None,
     html: Path | None,
     as_json: bool,
 ) -> None:

@@ -8,9 +8,10 @@ from psycopg.sql import SQL, Identifier
 
 import ledger as ln
 from ledger import instance
-from ledger.archive import export, restore
 from ledger.auditing.audit import audit
 from ledger.database_url import parse
+from ledger.exporting import export
+from ledger.importing import restore
 from ledger.rebuilding import rebuild
 from tests.door import artifact, label
 

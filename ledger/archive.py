@@ -203,15 +203,6 @@ class ArchiveEvidence(Evidence):
                     f"archive {shown}: cannot be read on: {error}", position=segment.first
                 )
 
-    def rows(self, *, after: int = 0, until: int) -> Iterator[RawRow | LedgerError]:
-        """Yield the rows one by one."""
-        del after
-        for batch in self.batches(until=until):
-            if isinstance(batch, LedgerError):
-                yield batch
-            else:
-                yield from batch
-
     def _rows_of(self, segment: Segment, shown: str) -> Iterator[list[RawRow] | LedgerError]:
         size = self._log.size(segment.name)
         if size != segment.size:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import checkpoints, instance, notes
+from ledger import checkpoints, instance, keys, notes
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -18,6 +18,7 @@ from ledger.errors import (
     InvalidValueError,
     KeyUnavailableError,
     NotFoundError,
+    WrongExpectedVersionError,
 )
 from tests.door import label
 from tests.e2e.command import metaledger
@@ -162,6 +163,97 @@ def test_a_key_that_others_can_read_is_not_used():
     path.chmod(0o644)
     with pytest.raises(KeyUnavailableError, match="only its owner can read"):
         ln.checkpoint()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_folder_of_keys_that_others_can_write_is_not_used():
+    ln.checkpoint()
+    folder = Path(os.environ["METALEDGER_KEY_DIR"])
+    folder.chmod(0o770)
+    with pytest.raises(KeyUnavailableError, match="chmod go-w"):
+        ln.checkpoint()
+    folder.chmod(0o750)
+    ln.checkpoint()
+
+
+def test_a_key_of_a_witness_that_others_can_read_is_not_used(here):
+    ln.close()
+    metaledger(here, "key", "--witness", "witness.example/w", "--out", "w.key")
+    assert stat.S_IMODE((here / "w.key").stat().st_mode) == 0o600
+    (here / "w.key").chmod(0o640)
+    said = metaledger(here, "checkpoint", "--cosign", "w.key", status=1)
+    assert "chmod 600 w.key" in said.err
+    assert said.out == ""
+
+
+@pytest.mark.usefixtures("here")
+def test_a_key_that_is_damaged_can_be_given_up():
+    ln.checkpoint()
+    (path,) = Path(os.environ["METALEDGER_KEY_DIR"]).glob("*.key")
+    path.write_text("PRIVATE+KEY+nothing")
+    with pytest.raises(KeyUnavailableError, match="restore it from a backup"):
+        ln.checkpoint()
+    second = str(checkpoints.rotate_key(is_lost=True))
+    assert not path.exists()
+    assert ln.verify(str(ln.checkpoint()), key=second)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_key_under_the_name_of_another_is_not_used():
+    ln.checkpoint()
+    (path,) = Path(os.environ["METALEDGER_KEY_DIR"]).glob("*.key")
+    path.write_text(notes.generate(checkpoints.ring_of(instance.current()).name).text())
+    with pytest.raises(KeyUnavailableError, match="restore it from a backup"):
+        ln.checkpoint()
+
+
+@pytest.mark.usefixtures("here")
+def test_of_two_rotations_at_once_one_wins_and_the_other_leaves_nothing(monkeypatch):
+    ln.checkpoint()
+    first, keep = checkpoints.public_key(), checkpoints.KeyRing.keep
+
+    def meanwhile(ring, key):
+        keep(ring, key)
+        monkeypatch.setattr(checkpoints.KeyRing, "keep", keep)
+        checkpoints.rotate_key()
+
+    monkeypatch.setattr(checkpoints.KeyRing, "keep", meanwhile)
+    with pytest.raises(WrongExpectedVersionError, match="adopted meanwhile"):
+        checkpoints.rotate_key()
+    second = checkpoints.public_key()
+    assert second != first
+    assert [it.public() for it in checkpoints.ring_of(instance.current()).private_keys()] == [
+        second
+    ]
+    assert ln.audit(checkpoints=[str(ln.checkpoint())], keys=[str(first)]).ok
+
+
+@pytest.mark.usefixtures("here")
+def test_two_that_make_the_first_key_at_once_have_one(monkeypatch):
+    keep = checkpoints.KeyRing.keep
+
+    def meanwhile(ring, key):
+        monkeypatch.setattr(checkpoints.KeyRing, "keep", keep)
+        checkpoints.create_key()
+        keep(ring, key)
+
+    monkeypatch.setattr(checkpoints.KeyRing, "keep", meanwhile)
+    made = ln.checkpoint()
+    (own,) = checkpoints.ring_of(instance.current()).private_keys()
+    assert own.public() == checkpoints.public_key()
+    assert ln.audit(checkpoints=[made.text]).ok
+
+
+def test_keys_are_where_the_variable_says_else_in_the_users_configuration(monkeypatch, tmp_path):
+    monkeypatch.setenv("METALEDGER_KEY_DIR", "~/my keys")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert keys.key_folder() == tmp_path / "my keys"
+    monkeypatch.delenv("METALEDGER_KEY_DIR")
+    monkeypatch.setattr(keys.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    assert keys.key_folder() == tmp_path / "xdg" / "metaledger" / "keys"
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert keys.key_folder() == tmp_path / ".config" / "metaledger" / "keys"
 
 
 @pytest.mark.usefixtures("here")

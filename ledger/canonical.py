@@ -58,22 +58,32 @@ def tag_float(value: float) -> dict[str, Json]:
     return {"float": repr(value)}
 
 
-def _is_plain(value: Any) -> bool:
+def _is_plain(value: Any) -> bool:  # noqa: C901 (one branch a kind)
     """Tell whether a value is exact as it stands: nearly every one is, and this looks faster.
 
     ASCII is NFC, and ASCII keys that differ stay different. Whatever else there may be, such as
     subclasses of text and numbers, is left to `_exact`.
     """
     kind = type(value)
-    if kind is str:
-        return bool(value.isascii())
-    if kind is list or kind is tuple:
-        return all(map(_is_plain, value))
     if kind is dict:
-        return all(type(key) is str and key.isascii() for key in value) and all(
-            map(_is_plain, value.values())
-        )
-    return kind is int or kind is bool or value is None
+        for key in value:
+            if type(key) is not str or not key.isascii():
+                return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        value = (value,)
+    # A loop, as most values are a list of a few texts and a short list.
+    for item in value:
+        kind = type(item)
+        if kind is str:
+            if not item.isascii():
+                return False
+        elif kind is list or kind is tuple or kind is dict:
+            if not _is_plain(item):
+                return False
+        elif kind is not int and kind is not bool and item is not None:
+            return False
+    return True
 
 
 def _exact(value: object, path: str) -> Json:

@@ -20,7 +20,10 @@ Uid = NewType("Uid", str)
 Position = NewType("Position", int)
 
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in BASE62 for second in BASE62]
 _UID_DIGITS = 43  # 62**43 > 2**256
+# The digit of a UUID that holds its variant: two bits are fixed, two are those that were there.
+_VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def digest(identity: Json) -> bytes:
@@ -35,10 +38,8 @@ def derive(identity: Json) -> str:
 
 def as_uuid_hex(raw: bytes) -> str:
     """Return the first 16 bytes of `raw` as the hexadecimal digits of a UUID version 8."""
-    head = bytearray(raw[:16])
-    head[6] = head[6] & 0x0F | 0x80
-    head[8] = head[8] & 0x3F | 0x80
-    return head.hex()
+    digits = raw[:16].hex()
+    return f"{digits[:12]}8{digits[13:16]}{_VARIANT[digits[16]]}{digits[17:]}"
 
 
 def command_id(identity: Json) -> CommandId:
@@ -59,11 +60,11 @@ def base62(raw: bytes) -> str:
 def _leading(raw: bytes, length: int) -> str:
     """Return the first base62 digits of 32 bytes; those after them are never worked out."""
     number = int.from_bytes(raw) // 62 ** (_UID_DIGITS - length)
-    digits = []
+    pairs = []
     while number:
-        number, digit = divmod(number, 62)
-        digits.append(BASE62[digit])
-    return "".join(reversed(digits)).rjust(length, "0")
+        number, pair = divmod(number, 62 * 62)
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs)).rjust(length, "0")[-length:]
 
 
 def uid(identity: Json, length: int) -> Uid:

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from ledger.eventlog.base import Appender, LogReader
@@ -41,11 +41,16 @@ class Session:
 
 
 class WriteSession:
-    """Log and read models inside one append transaction."""
+    """Log and read models inside one append transaction.
+
+    Attributes:
+        last: The last event that was appended through it; None before the first.
+    """
 
     def __init__(self, log: Appender, models: WritableModels) -> None:
         self.log = log
         self.models = models
+        self.last: RecordedEvent | None = None
 
     def append(self, command_id: CommandId, drafts: Sequence[Draft]) -> list[RecordedEvent]:
         """Record the events of one command and fold them into the read models.
@@ -57,11 +62,18 @@ class WriteSession:
         events = self.log.append(command_id, drafts)
         for recorded in events:
             self.models.apply(recorded.position, fold(recorded))
+            self.last = recorded
         return events
 
 
 class Database(ABC):
-    """Where a ledger's log and read models are."""
+    """Where a ledger's log and read models are.
+
+    Attributes:
+        can_share: Whether a write session may pass from thread to thread before it ends.
+    """
+
+    can_share: ClassVar[bool] = True
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Session]:
@@ -98,6 +110,9 @@ class Database(ABC):
 
 class MemoryDatabase(Database):
     """A ledger that ends with the process."""
+
+    # Its lock belongs to the thread that took it, and its commit costs nothing.
+    can_share = False
 
     def __init__(self, clock: Callable[[], int]) -> None:
         from ledger.eventlog.memory import MemoryLog  # noqa: PLC0415 (loads the framework)
@@ -218,6 +233,8 @@ class SqliteDatabase(Database):
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
         """Undo what the block did to an open write session if it raises."""
+        from ledger.eventlog.sqlite_connections import translated  # noqa: PLC0415
+
         connection = session.log.connection  # type: ignore[attr-defined]
         if not connection.in_transaction:
             # Without this, what follows in the batch would be recorded piece by piece.
@@ -225,16 +242,17 @@ class SqliteDatabase(Database):
                 "ledger database: it took the batch back by itself (a full disk does that); "
                 "nothing of the batch is recorded, leave it and begin another one"
             )
-        connection.execute("SAVEPOINT one_save")
-        try:
-            yield
-        except BaseException:
-            # A full disk, among others, makes SQLite roll back all of it by itself.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK TO one_save")
-                connection.execute("RELEASE one_save")
-            raise
-        connection.execute("RELEASE one_save")
+        with translated():
+            connection.execute("SAVEPOINT one_save")
+            try:
+                yield
+            except BaseException:
+                # A full disk, among others, makes SQLite roll back all of it by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK TO one_save")
+                    connection.execute("RELEASE one_save")
+                raise
+            connection.execute("RELEASE one_save")
 
     def rebuild(self) -> int:
         """Fold the whole log anew into empty read models."""

@@ -10,6 +10,7 @@
 5. A transaction that fails leaves neither the database nor the passage changed.
 6. A run that several passes record into holds what each of them asks for, or is left by those that
    ask for something else.
+7. Content is made durable before anything else, while other threads go on.
 """
 
 from __future__ import annotations
@@ -85,10 +86,37 @@ class Handler(Sessions):
             NotFoundError: It names a record that is not there.
             StorageError: The database refused; nothing was recorded.
         """
-        with self.turn():
-            if self.tracked is None:
-                return self._outside(command, prepare)
-            return self._within(self.tracked, command, prepare)
+        of, intent, has_effect = self.tracked, None, False
+        if prepare is not None and not self.is_locking:
+            # Content may be large: nobody waits for it, and no transaction is open meanwhile.
+            with self._passing():
+                of = self.tracked
+                intent = None if of is None else _intent(of, command)
+            has_effect = self._prepare_ahead(of, intent, command, prepare)
+        with self.sharing():
+            tracked = self.tracked
+            if tracked is None:
+                return self._outside(command, prepare, has_effect=has_effect)
+            if intent is None or tracked is not of:
+                intent = _intent(tracked, command)
+            return self._within(tracked, intent, command, prepare, has_effect=has_effect)
+
+    def _prepare_ahead(
+        self, of: Tracked | None, intent: Intent | None, command: Command, prepare: Prepare
+    ) -> bool:
+        """Make durable what the events of a command would name now, and return whether any would.
+
+        The rules are asked again under the lock, so that this need not be true any more then.
+        """
+        run = None
+        with self.reading() as session:
+            if of is not None and intent is not None:
+                run = of.passage.run
+                if of.passage.recall(intent) is not None or _recorded(session, of, intent):
+                    return False
+            first = decide(command, session.models, self._stamp(run))
+        prepare(first)
+        return bool(first.events)
 
     def _way_back(self) -> Callable[[], None]:
         tracked = self.tracked
@@ -111,13 +139,13 @@ class Handler(Sessions):
             return None
         return self.tracked.passage.recall_subject(kind, subject, exactly=exactly)
 
-    def _outside(self, command: Command, prepare: Prepare | None) -> Outcome:
+    def _outside(self, command: Command, prepare: Prepare | None, *, has_effect: bool) -> Outcome:
         stamp = self._stamp(None)
-        first = self._first_look(command, stamp)
-        if first is not None and not first.events:
-            return _idle(first)
-        if first is not None and prepare is not None:
-            prepare(first)
+        if not self.is_locking and not has_effect:
+            with self.reading() as session:
+                first = decide(command, session.models, stamp)
+            if not first.events:
+                return _idle(first)
         with self.writing() as session:
             decision = decide(command, session.models, stamp)
             if not decision.events:
@@ -131,14 +159,21 @@ class Handler(Sessions):
             events = session.append(command_id(identity), decision.drafts(identity))
         return _done(decision, len(events))
 
-    def _within(self, tracked: Tracked, command: Command, prepare: Prepare | None) -> Outcome:
+    def _within(
+        self,
+        tracked: Tracked,
+        intent: Intent,
+        command: Command,
+        prepare: Prepare | None,
+        *,
+        has_effect: bool,
+    ) -> Outcome:
         passage = tracked.passage
-        intent = passage.intent(command.kind, command.subject, assigned(command))
         known = passage.recall(intent)
         if known is not None:
             passage.pass_known(intent, known)
             return Outcome(uid=known)
-        if not self.is_locking:
+        if not self.is_locking and not has_effect:
             with self.reading() as session:
                 known = self._told(session, tracked, intent)
                 if known is not None:
@@ -148,8 +183,6 @@ class Handler(Sessions):
             if not first.events:
                 passage.pass_idle(intent, first.outcome)
                 return _idle(first)
-            if prepare is not None:
-                prepare(first)
         mark = passage.mark()
         try:
             with self.writing() as session:
@@ -161,15 +194,12 @@ class Handler(Sessions):
     def first_look(self, command: Command) -> Decision | None:
         """Return what would follow from a command; None inside a batch, or where it is known."""
         tracked = self.tracked
-        if tracked is not None and self.recall(command.kind, command.subject) is not None:
-            return None
-        return self._first_look(command, self._stamp(tracked.passage.run if tracked else None))
-
-    def _first_look(self, command: Command, stamp: Stamp) -> Decision | None:
-        """Decide without the append lock; None inside a batch that holds it anyway."""
-        if self.is_locking:
+        if self.is_locking or (
+            tracked is not None and self.recall(command.kind, command.subject) is not None
+        ):
             return None
         with self.reading() as session:
+            stamp = self._stamp(None if tracked is None else tracked.passage.run)
             return decide(command, session.models, stamp)
 
     def _record(
@@ -308,13 +338,9 @@ class Handler(Sessions):
 
         Whatever the records are like by now: that pass may be far ahead of this one.
         """
-        passage = tracked.passage
-        if not passage.is_own:
-            latest = runs.latest_run(session.models, tracked.plan)
-            if latest is not None and latest["uid"] != passage.run:
-                self._catch_up(session, tracked)
-        rows = session.models.find("intent", run=passage.run, intent=intent.key)
-        return str(rows[0]["outcome"]) if rows else None
+        if _run_now(session, tracked) != tracked.passage.run:
+            self._catch_up(session, tracked)
+        return _outcome(session, tracked.passage.run, intent)
 
     def _hear(self, session: WriteSession, tracked: Tracked) -> None:
         """Hear what other passes did to the run: before an effect, under the append lock."""
@@ -397,6 +423,29 @@ class Handler(Sessions):
     def stamp(self) -> Stamp:
         """Return the stamp of an event that belongs to no run."""
         return self._stamp(None)
+
+
+def _intent(tracked: Tracked, command: Command) -> Intent:
+    return tracked.passage.intent(command.kind, command.subject, assigned(command))
+
+
+def _run_now(session: Session | WriteSession, tracked: Tracked) -> str:
+    """Return the run that the pass goes through: others may have begun a later one."""
+    if not tracked.passage.is_own:
+        latest = runs.latest_run(session.models, tracked.plan)
+        if latest is not None:
+            return str(latest["uid"])
+    return tracked.passage.run
+
+
+def _recorded(session: Session | WriteSession, tracked: Tracked, intent: Intent) -> str | None:
+    """Return the outcome of an intent that the run as it is now holds; None if it does not."""
+    return _outcome(session, _run_now(session, tracked), intent)
+
+
+def _outcome(session: Session | WriteSession, run: str, intent: Intent) -> str | None:
+    rows = session.models.find("intent", run=run, intent=intent.key)
+    return str(rows[0]["outcome"]) if rows else None
 
 
 def _case_of(run: dict[str, Any]) -> Case:

@@ -130,19 +130,22 @@ class PostgresDatabase(Database):
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
         """Undo what the block did to an open write session if it raises; the session goes on."""
+        from ledger.eventlog.postgres_errors import translated  # noqa: PLC0415
+
         transaction: Transaction = session.log.transaction  # type: ignore[attr-defined]
         connection, tip = transaction.connection, transaction.tip
-        connection.execute("SAVEPOINT one_save")
-        try:
-            yield
-        except BaseException:
-            # Where the connection broke, everything is undone already, and the end will say so.
-            if not connection.closed:
-                connection.execute("ROLLBACK TO one_save")
-                connection.execute("RELEASE one_save")
-                transaction.tip = tip
-            raise
-        connection.execute("RELEASE one_save")
+        with translated(self.url):
+            connection.execute("SAVEPOINT one_save")
+            try:
+                yield
+            except BaseException:
+                # Where the connection broke all is undone already, and the end will say so.
+                if not connection.closed:
+                    connection.execute("ROLLBACK TO one_save")
+                    connection.execute("RELEASE one_save")
+                    transaction.tip = tip
+                raise
+            connection.execute("RELEASE one_save")
 
     def rebuild(self) -> int:
         """Fold the whole log anew into empty read models; readers see the old ones meanwhile."""

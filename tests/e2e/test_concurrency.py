@@ -404,6 +404,33 @@ def test_closing_while_threads_work_loses_nothing():
     assert_whole()
 
 
+KILLED = """
+import os
+from concurrent.futures import ThreadPoolExecutor
+acknowledged = os.open("acknowledged", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+def work(me):
+    for i in range(1000):
+        ln.ULabel(name=f"{me} {i}").save()
+        os.write(acknowledged, f"{me} {i}\\n".encode())
+        if (me, i) == (0, 10):
+            os.kill(os.getpid(), 9)
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(work, range(8)))
+"""
+
+
+def test_what_threads_shared_a_commit_for_is_there_after_a_kill():
+    program = processes.start(KILLED)
+    program.communicate()
+    assert program.returncode == -9
+    acknowledged = Path("acknowledged").read_text().splitlines()
+    found = names(ln.ULabel.filter())
+    assert {f"0 {i}" for i in range(11)} <= set(acknowledged) <= set(found)
+    assert len(found) == len(set(found))
+    assert_whole()
+    label("the ledger works on")
+
+
 def test_this_process_is_the_one_that_other_processes_see():
     label("from the parent")
     [answer] = processes.ended([processes.start("print(ln.ULabel.filter().one().name)")])

@@ -1,0 +1,74 @@
+"""Whose turn it is among the threads of a process: one at a time, in the order in which they asked.
+
+1. Whoever lets go hands over to the one that has waited longest: with somebody waiting, the turn is
+   free at no moment, and nobody is passed by a faster one.
+2. Whoever gives up waiting, out of patience or interrupted, leaves no gap: the turn may have come
+   at that very moment, and is then theirs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+
+class Turns:
+    """Lends the turn to one thread at a time."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._owner: int | None = None
+        # Each waits for a lock of its own, that whoever hands the turn over opens.
+        self._waiting: deque[tuple[int, threading.Lock]] = deque()
+
+    def is_mine(self) -> bool:
+        """Return whether it is this thread's turn."""
+        return self._owner == threading.get_ident()
+
+    @property
+    def n_waiting(self) -> int:
+        """How many threads wait."""
+        return len(self._waiting)
+
+    def take(self, patience: float) -> bool:
+        """Wait for the turn, at most so many seconds, and return whether it has come.
+
+        Where waiting is interrupted `is_mine` tells whether it has come all the same.
+        """
+        mine = (threading.get_ident(), threading.Lock())
+        mine[1].acquire()
+        try:
+            with self._guard:
+                if self._owner is None:
+                    self._owner = mine[0]
+                    return True
+                self._waiting.append(mine)
+            return mine[1].acquire(timeout=patience) or not self._leave(mine)
+        except BaseException:
+            self._leave(mine)
+            raise
+
+    def hand_over(self) -> bool:
+        """Give the turn to the next who waits; where nobody does, keep it and return False."""
+        with self._guard:
+            if not self._waiting:
+                return False
+            self._owner, ready = self._waiting.popleft()
+            ready.release()
+            return True
+
+    def let_go(self) -> None:
+        """End the turn: it goes to the next who waits, or is free."""
+        with self._guard:
+            self._owner = None
+            if self._waiting:
+                self._owner, ready = self._waiting.popleft()
+                ready.release()
+
+    def _leave(self, mine: tuple[int, threading.Lock]) -> bool:
+        """Wait no more, and return whether that was in time: before the turn came."""
+        with self._guard:
+            if mine not in self._waiting:
+                return False
+            self._waiting.remove(mine)
+            return True

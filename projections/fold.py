@@ -114,8 +114,11 @@ def registry_of(event: LedgerEvent) -> str:
 def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PLR0911, PLR0912 (one case a kind)
     event = recorded.event
     match event:
-        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
-            return []
+        # The kinds that there are most of come first.
+        case LinkAdded():
+            return [_link(f"{event.registry}.{event.field}", event.uid, event.target, event.run)]
+        case InputRecorded():
+            return [_link("run.inputs", event.uid, event.artifact, event.uid)]
         case RecordCreated():
             return [_created(recorded, event.registry, event.natural, event.n, event.fields)]
         case TransformRegistered():
@@ -157,8 +160,6 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             if event.registry == "artifact":
                 gone.append(Closed("artifact_key", {"uid": event.uid}))
             return gone
-        case LinkAdded():
-            return [_link(f"{event.registry}.{event.field}", event.uid, event.target, event.run)]
         case LinkRemoved():
             return [_unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
         case RecordRetracted():
@@ -205,8 +206,8 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [_amended(recorded, "run", event.uid, values)]
         case RunAbandoned():
             return [_amended(recorded, "run", event.uid, {"status": "abandoned"})]
-        case InputRecorded():
-            return [_link("run.inputs", event.uid, event.artifact, event.uid)]
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+            return []
         case PositionTagged():
             values = {
                 "name": event.name,
@@ -282,12 +283,19 @@ def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -
 
 def _columns_of(registry: str, values: Values) -> Values:
     """Return `values` as columns hold them: JSON fields become canonical text."""
-    json = {field.name for field in REGISTRIES[registry].fields if field.kind == "json"}
+    json = _JSON[registry]
+    if json.isdisjoint(values):
+        return values
     return {
         name: encode(value).decode() if name in json and value is not None else value
         for name, value in values.items()
     }
 
+
+_JSON = {
+    name: frozenset(field.name for field in spec.fields if field.kind == "json")
+    for name, spec in REGISTRIES.items()
+}
 
 _OWN_FIELDS: dict[type, tuple[str, ...]] = {
     TransformRegistered: (

@@ -51,10 +51,17 @@ class Problem(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """What changes of one kind look like: what they do, and to which columns."""
+    """What changes of one kind look like.
+
+    Attributes:
+        verb: What they do.
+        columns: Places of the columns that they give values to.
+        row: Makes a row of a note's values, what stands for a missing one, and two bounds.
+    """
 
     verb: int
     columns: tuple[int, ...]
+    row: Callable[[list[Any]], tuple[Any, ...]]
 
 
 class Shadow:
@@ -166,7 +173,7 @@ class _Notes:
             place for place, column in enumerate(table.columns) if column.kind == "boolean"
         ]
         self._shapes: list[_Shape] = []
-        self._known: dict[tuple[int, tuple[str, ...]], int] = {}
+        self._known: dict[tuple[Any, ...], int] = {}
         self._waiting: list[tuple[Any, ...]] = []
         # Changes that name rows by other columns than the key: those columns, their values, when.
         self._aside: dict[tuple[int, ...], dict[tuple[Any, ...], list[int]]] = {}
@@ -191,12 +198,14 @@ class _Notes:
             verb, key, values = _OPEN, change.values, change.values
         else:
             verb, key, values = _AMEND, change.key, change.values
-        keys = [key[name] for name in self._table.key]
+        keys = tuple([key[name] for name in self._table.key])
         for each in keys:
             if type(each) is not str:
                 raise InvalidValueError(f"key of {self._table.name}: expected text, got {each!r}")
-        what = _encode((self._shape(verb, tuple(values)), *values.values()))
-        return (*keys, position, what)
+        shape = self._known.get((verb, *values))
+        if shape is None:
+            shape = self._shape(verb, tuple(values))
+        return (*keys, position, _encode([shape, *values.values()]))
 
     def whole(self, row: Sequence[Any]) -> tuple[Any, ...]:
         """Return a finished row as it is noted."""
@@ -222,11 +231,15 @@ class _Notes:
         self._waiting.clear()
 
     def _shape(self, verb: int, names: tuple[str, ...]) -> int:
-        known = self._known.get((verb, names))
+        known = self._known.get((verb, *names))
         if known is None:
             require_columns(self._table.name, names)
-            known = self._known[verb, names] = len(self._shapes)
-            self._shapes.append(_Shape(verb, tuple(self._columns[name] for name in names)))
+            known = self._known[verb, *names] = len(self._shapes)
+            given = {name: place for place, name in enumerate(names, start=1)}
+            given |= {"from_position": len(names) + 2, "to_position": len(names) + 3}
+            places = [given.get(name, len(names) + 1) for name in self._columns]
+            columns = tuple(self._columns[name] for name in names)
+            self._shapes.append(_Shape(verb, columns, itemgetter(*places)))
         return known
 
     def _put_aside(self, position: int, matching: dict[str, Any]) -> None:
@@ -241,6 +254,7 @@ class _Notes:
         """Yield the rows that the changes make."""
         if not self._is_there:
             return
+        finished = self._stored if as_stored and self._booleans else tuple
         width = len(self._table.key)
         current: tuple[Any, ...] | None = None
         rows: list[Row] = []  # of the current key, from the first one that has no end
@@ -253,52 +267,52 @@ class _Notes:
                     if self._aside:
                         self._end_aside(rows, FOREVER)
                     for row in rows:
-                        yield self._finished(row, as_stored=as_stored)
+                        yield finished(row)
                     current, rows, began = key, [], 0
                 began = self._carry_out(rows, note, began, problems)
                 while rows and rows[0][-1] != FOREVER:
-                    yield self._finished(rows.pop(0), as_stored=as_stored)
+                    yield finished(rows.pop(0))
         if self._aside:
             self._end_aside(rows, FOREVER)
         for row in rows:
-            yield self._finished(row, as_stored=as_stored)
+            yield finished(row)
 
     def _carry_out(
         self, rows: list[Row], note: tuple[Any, ...], began: int, problems: list[Problem]
     ) -> int:
         """Do to the rows of a key what was noted, and return where the last one began."""
         position: int = note[-2]
-        number, *values = _decode(note[-1])
-        verb, columns = self._shapes[number]
+        values = _decode(note[-1])
+        verb, columns, row_of = self._shapes[values[0]]
         if self._aside:
             self._end_aside(rows, position)
         if verb == _WHOLE:
-            rows.append(values)
-            return began
-        valid = rows if verb == _OPEN else [row for row in rows if row[-1] == FOREVER]
-        if verb == _CLOSE:
-            for row in valid:
-                row[-1] = position
-            return began
-        if verb == _AMEND and len(valid) != 1:
-            key = dict(zip(self._table.key, note, strict=False))
-            error = not_there(position, Amended(self._table.name, key, {}), len(valid))
-            problems.append(Problem(position, error))
-            return began
-        if began == position:
+            rows.append(values[1:])
+        elif verb == _CLOSE:
+            for row in rows:
+                if row[-1] == FOREVER:
+                    row[-1] = position
+        elif began == position:
             problems.append(Problem(position, self._twice(position, note)))
-            return began
-        if verb == _AMEND:
-            (ended,) = valid
-            row = ended.copy()
-            ended[-1] = position
+        elif verb == _OPEN:
+            values += (None, position, FOREVER)
+            rows.append([*row_of(values)])
+            began = position
         else:
-            row = [None] * len(self._columns)
-        for column, value in zip(columns, values, strict=True):
-            row[column] = value
-        row[-2:] = position, FOREVER
-        rows.append(row)
-        return position
+            valid = [row for row in rows if row[-1] == FOREVER]
+            if len(valid) != 1:
+                key = dict(zip(self._table.key, note, strict=False))
+                error = not_there(position, Amended(self._table.name, key, {}), len(valid))
+                problems.append(Problem(position, error))
+                return began
+            row = valid[0].copy()
+            for column, value in zip(columns, values[1:], strict=True):
+                row[column] = value
+            valid[0][-1] = position
+            row[-2:] = position, FOREVER
+            rows.append(row)
+            began = position
+        return began
 
     def _twice(self, position: int, note: tuple[Any, ...]) -> CorruptLogError:
         key = ", ".join(
@@ -318,9 +332,9 @@ class _Notes:
                 if row[-1] == FOREVER and place < len(positions) and positions[place] <= until:
                     row[-1] = positions[place]
 
-    def _finished(self, row: Row, *, as_stored: bool) -> tuple[Any, ...]:
-        if as_stored:
-            for place in self._booleans:
-                if row[place] is not None:
-                    row[place] = int(row[place])
+    def _stored(self, row: Row) -> tuple[Any, ...]:
+        """Return a row as SQLite stores it: a boolean is a number."""
+        for place in self._booleans:
+            if row[place] is not None:
+                row[place] = int(row[place])
         return tuple(row)

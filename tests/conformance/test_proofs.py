@@ -167,6 +167,18 @@ def test_a_tree_that_grows_has_the_root_of_the_leaves_so_far():
         assert (tree.size, tree.root()) == (size, root_hash(LEAVES[:size]))
 
 
+def test_a_tree_grows_alike_one_leaf_at_a_time_and_many_at_once():
+    for begin in SIZES:
+        for end in range(begin, SIZES.stop):
+            one, many = Frontier(), Frontier()
+            for leaf in LEAVES[:end]:
+                one.add(leaf)
+            many.extend(LEAVES[:begin])
+            assert many.root() == root_hash(LEAVES[:begin])
+            many.extend(LEAVES[begin:end])
+            assert (many.size, many.root()) == (one.size, one.root())
+
+
 # --- the same by a stranger -----------------------------------------------------------------------
 
 

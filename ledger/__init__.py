@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ledger.api import batch, finish, head, save, track
     from ledger.auditing.audit import audit
     from ledger.checkpoints import checkpoint, prove
+    from ledger.erasing import erase
     from ledger.initialize import initialize as init
     from ledger.instance import close, connect
     from ledger.lookups import Q
@@ -46,6 +47,7 @@ _DOOR = {
     "context": ("ledger.tracking.context", "context"),
     "core": ("ledger.core", ""),
     "diff": ("ledger.views", "difference"),
+    "erase": ("ledger.erasing", "erase"),
     "errors": ("ledger.errors", ""),
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
@@ -79,6 +81,7 @@ __all__ = [
     "context",
     "core",
     "diff",
+    "erase",
     "errors",
     "finish",
     "head",

@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 
 from ledger import instance
-from ledger.canonical import encode
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -33,7 +32,7 @@ from ledger.events import Draft, KeyAdopted
 from ledger.ids import command_id, stream_id
 from ledger.instance import Ledger
 from ledger.keys import KeyRing
-from ledger.merkle import Frontier, payload_hash
+from ledger.merkle import Frontier
 from ledger.notes import (
     Checkpoint,
     PrivateKey,
@@ -301,10 +300,9 @@ def prove(what: Any, *, checkpoint: str | SignedCheckpoint | None = None) -> str
         _require_root(session.log.leaves(until=target.size), target)
         path = prove_inclusion(session.log.leaves(until=target.size), position - 1, target.size)
         (entry,) = session.log.entries(after=position - 1, until=position, limit=1)
-    hashed = encode(entry.envelope) + payload_hash(entry.salt, entry.payload)
-    return proof_text(
-        index=position - 1, path=path, checkpoint=text, extra=(hashed, entry.salt, entry.payload)
-    )
+    # Of an erased entry there is nothing to show but what was hashed.
+    shown = () if entry.is_erased else (entry.salt, entry.payload)
+    return proof_text(index=position - 1, path=path, checkpoint=text, extra=(entry.hashed, *shown))
 
 
 _new_checkpoint = checkpoint  # `prove` has a parameter of this name

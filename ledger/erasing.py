@@ -19,6 +19,7 @@ import msgspec
 
 from ledger import instance
 from ledger.canonical import Json, encode
+from ledger.content.hash_cache import HashCache
 from ledger.decisions.facts import Decision, Row
 from ledger.errors import CommandRejectedError, InvalidValueError, NotFoundError
 from ledger.eventlog.base import decode
@@ -38,10 +39,10 @@ from ledger.registries.checks import check_flag, check_text
 from ledger.registries.content import name_in_store
 from ledger.residue import erased_text, residue_of
 from ledger.schema import REGISTRIES, WITHDRAWN, FieldSpec
-from ledger.times import now_micros
 
 if TYPE_CHECKING:
     from ledger.database import Session, WriteSession
+    from ledger.decisions.facts import Stamp
     from ledger.instance import Ledger
 
 _REASON = FieldSpec(name="reason", max_length=4096)
@@ -105,7 +106,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
     if handler.tracked is not None and handler.tracked.passage.run == uid:
         raise CommandRejectedError(f"Run {uid}: it is the run in hand; finish() it, then erase it")
     with handler.reading() as session:
-        found = _Erasure(ledger, session, uid)
+        found = Erasure(ledger, session, uid)
         texts = found.texts()
         plan = found.entries()
     own = {int(entry.envelope.position) for entry, _ in plan}
@@ -121,8 +122,8 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
             is_scrubbed=False,
         )
     with handler.turn(), handler.writing() as writing:
-        found = _Erasure(ledger, writing, uid)
-        done = found.carry_out(writing, reason, handler.actor)
+        found = Erasure(ledger, writing, uid)
+        done = found.carry_out(writing, reason, handler.stamp())
     is_scrubbed = ledger.database.scrub()
     _forget(ledger, found.rows)
     if found.in_place:
@@ -134,7 +135,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
     return msgspec.structs.replace(done, mentions=mentions, is_scrubbed=is_scrubbed)
 
 
-class _Erasure:
+class Erasure:
     """A record as it is, and what erasing it comes to."""
 
     def __init__(self, ledger: Ledger, session: Session | WriteSession, uid: str) -> None:
@@ -218,7 +219,7 @@ class _Erasure:
         found -= {None, erased_text(self.uid)}
         return {str(text) for text in found if len(str(text)) >= _SHORTEST}
 
-    def carry_out(self, session: WriteSession, reason: str, actor: str) -> Erased:
+    def carry_out(self, session: WriteSession, reason: str, stamp: Stamp) -> Erased:
         """Record the erasure and do it; durable when the transaction around it has ended."""
         chosen = self.entries()
         removable = self.removable()
@@ -239,9 +240,7 @@ class _Erasure:
         version = session.log.stream_version(stream)
         identity: list[Json] = ["erase", self.uid, {"reason": reason}, version]
         event = EntriesErased(
-            at=now_micros(),
-            actor=actor,
-            command=[],
+            **{**stamp.fields(), "run": None},
             registry=self.registry,
             uid=self.uid,
             reason=reason,
@@ -290,7 +289,9 @@ def _mentions(ledger: Ledger, texts: set[str], own: set[int]) -> Iterator[int]:
 
 def _forget(ledger: Ledger, rows: list[Row]) -> None:
     """Empty what this computer remembers of the record beside the database."""
-    ledger.forget_hashes()
+    # Hashes of files are remembered by their paths.
+    ledger.hash_cache.clear()
+    HashCache(ledger.place.folder / "cache" / "urls.sqlite3").clear()
     for digest in {row["digest"] for row in rows if row.get("digest")}:
         ledger.content_cache.forget(str(digest))
 

@@ -87,13 +87,6 @@ class Ledger:
                 self._content_cache = ContentCache(self.place.folder / "cache" / "content")
             return self._content_cache
 
-    def forget_hashes(self) -> None:
-        """Forget the hashes of files and URLs, and with them where those are."""
-        from ledger.content.hash_cache import HashCache  # noqa: PLC0415
-
-        self.hash_cache.clear()
-        HashCache(self.place.folder / "cache" / "urls.sqlite3").clear()
-
     def name_search(self, registry: str) -> NameSearch:
         """Return the index of similar names of a registry."""
         from ledger.searching import NameSearch  # noqa: PLC0415 (loads rapidfuzz)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import msgspec
 
 from ledger.canonical import nfc
+from ledger.decisions.facts import erased_error
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
 from ledger.lookups import Q, conditions
 from ledger.present import one_line, rows_html
@@ -358,11 +359,8 @@ class QuerySet(Results[R]):
             )
         if other := self._merged("uid", uid):
             return other
-        erased = self._source.ask(lambda models: models.find(self.registry, uid=uid, state=ERASED))
-        if erased:
-            from ledger.decisions.facts import erased_error  # noqa: PLC0415 (few were erased)
-
-            raise erased_error(self.registry, erased[0])
+        for row in self._source.ask(lambda it: it.find(self.registry, uid=uid, state=ERASED)):
+            raise erased_error(self.registry, row)
         near = everywhere.filter(uid__startswith=uid[:3])._fetch(3) if len(uid) >= 3 else []  # noqa: PLR2004 (enough to be telling)
         hint = f"; nearest: {', '.join(record.uid for record in near)}" if near else ""
         raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)

@@ -3,7 +3,8 @@
 1. It reads one moment of the ledger, beside whoever writes, and changes nothing.
 2. Every finding is told, not the first one. What cannot be read is a finding too; only where there
    is nothing to read, or no key to trust, it raises.
-3. Where the auditor brings keys, those are trusted and no other, and the keys that they endorse.
+3. Where the auditor brings keys, those are trusted and no other, and the keys that they endorse;
+   a witness whose key is among them must have cosigned the newest checkpoint.
 4. The root is that of the entries as they were hashed anew, never of stored hashes alone.
 """
 
@@ -37,6 +38,7 @@ from ledger.keys import KeyRing
 from ledger.locate import locate
 from ledger.merkle import Frontier
 from ledger.notes import (
+    COSIGNATURE,
     Checkpoint,
     Note,
     PublicKey,
@@ -133,6 +135,7 @@ class Audit:
                 head = self.entries.position
                 trusted = self._trusted()
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
+                self._cosigned(results)
                 for table in TABLES:
                     self._step(f"table {table}", partial(self._table, evidence, shadow, table))
                 if content:
@@ -206,6 +209,7 @@ class Audit:
                 for read in reads:
                     self._event(read, shadow)
                 step(len(batch))
+        self.rules.end(self.findings)
         if head and self.entries.position != head:
             self._tell("position", expected=f"entries up to {head}", found=self.entries.position)
         for stream, version, topic in evidence.strays():
@@ -339,6 +343,19 @@ class Audit:
             signers=tuple(map(str, signers)),
         )
 
+    def _cosigned(self, results: Sequence[CheckpointResult]) -> None:
+        """Ask each witness whose key was given for its signature of the newest checkpoint."""
+        newest = max((it.size for it in results), default=0)
+        signers = {signer for it in results if it.size == newest for signer in it.signers}
+        for key in self.given if results else ():
+            if key.kind == COSIGNATURE and str(key) not in signers:
+                self._tell(
+                    "cosignature",
+                    subject=f"checkpoint of size {newest}",
+                    expected=f"a cosignature of {key.name}",
+                    found="none",
+                )
+
     # --- read models and content ------------------------------------------------------------------
 
     def _table(self, evidence: Evidence, shadow: Shadow, table: str) -> None:
@@ -393,6 +410,7 @@ def _recorded(read: Read, event: LedgerEvent) -> RecordedEvent:
         command_id=read.command_id,
         number=read.number,
         event=event,
+        is_erased=read.is_erased,
     )
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from ledger.auditing.findings import Finding
 from ledger.canonical import encode
-from ledger.eventlog.entry import SALT_BYTES
+from ledger.eventlog.entry import SALT_BYTES, is_erased
 from ledger.eventlog.evidence import RawRow, Text
 from ledger.ids import CommandId, Position, StreamId
 
@@ -44,6 +44,7 @@ class Read(msgspec.Struct, frozen=True):
     number: int
     tag: str
     payload: bytes
+    is_erased: bool
 
 
 class Entries:
@@ -98,6 +99,7 @@ class Entries:
                     row.number,
                     _tag(row.topic),
                     row.state,
+                    len(row.salt) != SALT_BYTES,
                 )
             )
         return reads, leaves
@@ -199,7 +201,7 @@ def _is_well_formed(row: RawRow) -> bool:
         and (topic in _SEEN or _is_text(topic))
         and type(command_id) is type(salt) is type(leaf) is type(state) is bytes
         and len(command_id) == _ID_BYTES
-        and len(salt) == SALT_BYTES
+        and (len(salt) == SALT_BYTES or is_erased(salt))
         and len(leaf) == _HASH_BYTES
     )
 
@@ -215,6 +217,8 @@ def _wrong_kinds(row: RawRow) -> Iterator[tuple[str, str, str]]:
         yield "topic", "a text", _shown(row.topic)
     for name, size in (("command_id", _ID_BYTES), ("salt", SALT_BYTES), ("leaf", _HASH_BYTES)):
         value = getattr(row, name)
+        if name == "salt" and type(value) is bytes and is_erased(value):
+            continue
         if type(value) is not bytes or len(value) != size:
             yield name, f"{size} bytes", _shown(value)
     if type(row.state) is not bytes:
@@ -262,7 +266,8 @@ def leaf_of(row: RawRow) -> bytes:
                 "version": version,
             }
         )
-    return sha256(b"\x00" + envelope + sha256(salt + state).digest()).digest()
+    kept = sha256(salt + state).digest() if len(salt) == SALT_BYTES else salt[1:]
+    return sha256(b"\x00" + envelope + kept).digest()
 
 
 def _shown(value: object) -> str:

@@ -4,7 +4,8 @@
 2. A record comes into being once: in a stream of its own, at version 1, with the ids that its
    natural key gives.
 3. What is changed, linked, read, run in or pointed at was there before.
-4. A blob is the text that its hash says; a tag points before its own event; the first event, and no
+4. What was erased is named by a later event, with the hash of what is left; nothing else is.
+5. A blob is the text that its hash says; a tag points before its own event; the first event, and no
    other, names the ledger; each key is named by the one before.
 """
 
@@ -14,12 +15,15 @@ import hashlib
 from functools import lru_cache
 from typing import TypeAlias
 
+import msgspec
+
 from ledger.auditing.entries import Read
 from ledger.auditing.findings import Finding
 from ledger.canonical import Json
 from ledger.errors import InvalidProofError, InvalidValueError
 from ledger.events import (
     BlobRecorded,
+    EntriesErased,
     InputRecorded,
     KeyAdopted,
     LedgerEvent,
@@ -40,6 +44,14 @@ from projections.fold import registry_of
 Told: TypeAlias = tuple[str, str, object, object]
 
 
+class _Residue(msgspec.Struct, frozen=True):
+    """What is left of an erased entry: whose it is, and the hash of it."""
+
+    stream: str
+    is_blob: bool
+    digest: str
+
+
 class Rules:
     """The state that events are held against: which records, blobs and keys there are."""
 
@@ -48,6 +60,8 @@ class Rules:
         self.keys: list[KeyAdopted] = []
         self._records: dict[str, tuple[str, str]] = {}
         self._blobs: set[str] = set()
+        # Erased entries that no event has named so far.
+        self._erased: dict[int, _Residue] = {}
 
     def check(self, read: Read, event: LedgerEvent, findings: list[Finding]) -> None:
         """Add what an event breaks to the findings, and take it for a part of the state."""
@@ -62,6 +76,18 @@ class Rules:
                 for kind, about, wanted, found in told
             )
 
+    def end(self, findings: list[Finding]) -> None:
+        """Add what is only known when all events were seen."""
+        findings.extend(
+            Finding(
+                kind="erasure",
+                position=position,
+                expected="a later event that says who erased it",
+                found="none",
+            )
+            for position in self._erased
+        )
+
     def _broken(self, read: Read, event: LedgerEvent, told: list[Told]) -> None:
         tag = tag_of(event)
         if tag != read.tag:
@@ -69,8 +95,13 @@ class Rules:
         again = to_payload(event)
         if again != read.payload:
             told.append(("not-canonical", tag, _text(again), _text(read.payload)))
-        wanted = _derived(event.command)
-        if wanted != read.command_id:
+        if read.is_erased:
+            self._erased[read.position] = _Residue(
+                stream=read.stream,
+                is_blob=isinstance(event, BlobRecorded),
+                digest=hashlib.sha256(read.payload).hexdigest(),
+            )
+        elif (wanted := _derived(event.command)) != read.command_id:
             told.append(("command-id", tag, wanted or "an identity", read.command_id))
         if (read.position == 1) != isinstance(event, LedgerInitialized):
             told.append(("first-event", "", "ledger-initialized.v1 at position 1 only", tag))
@@ -106,6 +137,9 @@ class Rules:
             )
         if read.version != 1:
             told.append(("second-creation", own, "version 1", f"version {read.version}"))
+        self._records[own] = (registry, read.stream)
+        if read.is_erased:
+            return
         identity = ["create", *natural, getattr(event, "n", 1)]
         stream = _derived(identity)
         if stream != read.stream:
@@ -113,7 +147,6 @@ class Rules:
         named = _uid_of(registry, identity, own)
         if named != own:
             told.append(("uid", own, named or "a uid of its natural key", own))
-        self._records[own] = (registry, read.stream)
 
     def _named(self, event: LedgerEvent, registry: str, own: str | None, told: list[Told]) -> None:
         """Tell what an event names and is not there."""
@@ -147,7 +180,7 @@ class Rules:
                 )
             )
 
-    def _particular(  # noqa: C901 (one case a kind)
+    def _particular(  # noqa: C901, PLR0912 (one case a kind)
         self, read: Read, event: LedgerEvent, told: list[Told]
     ) -> None:
         stream: Json = None
@@ -160,7 +193,7 @@ class Rules:
                 stream = ["blob", event.blob]
                 self._blobs.add(event.blob)
                 hashed = "sha256:" + hashlib.sha256(event.text.encode()).hexdigest()
-                if hashed != event.blob:
+                if hashed != event.blob and not read.is_erased:
                     told.append(("blob-hash", event.blob, event.blob, hashed))
             case PositionTagged():
                 stream = ["tag", event.name]
@@ -177,11 +210,25 @@ class Rules:
             case RunStarted():
                 self._blob(event.environment, told)
             case TransformRegistered():
-                self._blob(event.source, told)
+                if not read.is_erased:
+                    self._blob(event.source, told)
+            case EntriesErased():
+                for position, digest in event.entries:
+                    self._residue(position, digest, read, told)
             case _:
                 return
         if stream is not None and _derived(stream) != read.stream:
             told.append(("stream-id", "", _derived(stream), read.stream))
+
+    def _residue(self, position: int, digest: str, read: Read, told: list[Told]) -> None:
+        found = self._erased.pop(position, None)
+        about = f"position {position}"
+        if found is None:
+            told.append(("erasure", about, "an entry that is erased", "one that is not"))
+        elif found.digest != digest:
+            told.append(("erasure", about, f"a residue of SHA-256 {digest}", found.digest))
+        elif found.stream != read.stream and not found.is_blob:
+            told.append(("erasure", about, f"an entry of stream {read.stream}", found.stream))
 
     def _blob(self, blob: str | None, told: list[Told]) -> None:
         if blob is not None and blob not in self._blobs:

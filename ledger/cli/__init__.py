@@ -45,6 +45,7 @@ _VERBS = {
     "plan": ("ledger.cli.plan", "Show what a script would record, before it does."),
     "retract": ("ledger.cli.withdrawal", "Say that a record is not to be relied on."),
     "merge": ("ledger.cli.withdrawal", "Have one label be another one."),
+    "erase": ("ledger.cli.erasure", "Remove for good what is said of a record."),
     "checkpoint": ("ledger.cli.proving", "Sign what the log holds now."),
     "key": ("ledger.cli.proving", "Show, make or change the key that signs."),
     "prove": ("ledger.cli.proving", "Prove that an entry is in the log."),

@@ -17,7 +17,16 @@ from typing import Any
 import msgspec
 
 from ledger.canonical import Json
-from ledger.decisions.facts import Birth, Facts, Row, Stamp, birth, namesakes
+from ledger.decisions.facts import (
+    Birth,
+    Facts,
+    Row,
+    Stamp,
+    birth,
+    erased_error,
+    namesakes,
+    refuse_erased,
+)
 from ledger.events import (
     ArtifactReproduced,
     InputRecorded,
@@ -29,7 +38,7 @@ from ledger.events import (
     RunStarted,
 )
 from ledger.ids import StreamId, command_id
-from ledger.schema import WITHDRAWN
+from ledger.schema import ERASED, WITHDRAWN
 
 FINISHED = "finished"
 ENDS = frozenset({FINISHED, "ended", "failed"})
@@ -65,8 +74,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def latest_run(facts: Facts, plan: RunPlan) -> Row | None:
-    """Return the run with the highest ordinal; None where there is none yet."""
+    """Return the run with the highest ordinal; None where there is none yet.
+
+    Raises:
+        RecordErasedError: It was erased.
+    """
     rows = namesakes(facts, "run", plan.natural)
+    if rows and rows[-1]["state"] == ERASED:
+        raise erased_error("run", rows[-1])
     return rows[-1] if rows else None
 
 
@@ -78,7 +93,12 @@ def known_intents(facts: Facts, run: str) -> list[Noted]:
 
 
 def start(facts: Facts, plan: RunPlan, stamp: Stamp) -> tuple[Birth, Step]:
-    """Decide on a new run."""
+    """Decide on a new run.
+
+    Raises:
+        RecordErasedError: One of its identity was erased.
+    """
+    refuse_erased(facts, "run", plan.natural)
     born = birth(facts, "run", plan.natural)
     return born, _started(born, plan, stamp, ())
 
@@ -96,7 +116,11 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
     """Decide on a new run that begins in the middle of a pass through the run `origin`.
 
     The start of the run is what causes the rest.
+
+    Raises:
+        RecordErasedError: A run of its identity was erased.
     """
+    refuse_erased(facts, "run", plan.natural)
     born = birth(facts, "run", plan.natural)
     steps = [_started(born, plan, stamp, noted, forked_from=origin)]
     stamp = msgspec.structs.replace(stamp, causation=command_id(born.identity))

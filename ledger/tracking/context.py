@@ -23,7 +23,7 @@ from ledger.canonical import Json
 from ledger.commands import SaveTransform
 from ledger.database import WriteSession
 from ledger.decisions.decide import decide
-from ledger.decisions.facts import Stamp
+from ledger.decisions.facts import Stamp, refuse_erased
 from ledger.decisions.replay import Passage
 from ledger.decisions.runs import RunPlan
 from ledger.decisions.transforms import find_transform
@@ -240,10 +240,12 @@ class _Start:
         Raises:
             InvalidValueError: A parameter cannot be recorded.
             VersionPinnedError: The transform's version is pinned and its source has changed.
+            RecordErasedError: The transform was erased.
         """
         given = canonical_params(params, command_line(self._source.kind))
         with self._ledger.handler.reading() as session:
             if command.target is None:
+                refuse_erased(session.models, "transform", command.natural)
                 find_transform(session.models, command)
         environment = environment_hash(self._environment)
         identity: list[Json] = [

@@ -42,6 +42,7 @@ def test_public_names_are_exactly_these():
         "context",
         "core",
         "diff",
+        "erase",
         "errors",
         "finish",
         "head",

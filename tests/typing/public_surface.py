@@ -8,6 +8,7 @@ from typing import assert_type
 
 import ledger as ln
 from ledger.changes import Diff, History
+from ledger.erasing import Erased
 from ledger.lineage import Lineage
 from ledger.query import QuerySet
 from ledger.views import Tag, View
@@ -40,3 +41,4 @@ assert_type(ln.as_of(3), View)
 assert_type(ln.as_of(dt.datetime.now(dt.UTC)), View)
 assert_type(ln.tag("paper-v1"), Tag)
 assert_type(ln.diff(1, 2), Diff)
+assert_type(ln.erase("Z8ZRoI", reason="request 17"), Erased)

@@ -306,8 +306,9 @@ def read_published(where: str) -> list[str]:
         with ThreadPoolExecutor(max_workers=_MANY_READERS) as pool:
             return list(pool.map(lambda name: _note(folder, name), names))
     above, _, name = where.rstrip("/").rpartition("/")
-    with suppress(MissingFileError, UnsupportedFileError):
-        return [_note(open_folder(above), name)]
+    if name not in {"", ".", ".."}:
+        with suppress(MissingFileError, UnsupportedFileError):
+            return [_note(open_folder(above), name)]
     raise MissingFileError(
         f"{folder.where}: expected a checkpoint, or a folder of files named {_PREFIX}… or "
         f"…{_ENDING}; found none"

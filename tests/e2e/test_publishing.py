@@ -180,6 +180,20 @@ def test_a_checkpoint_that_was_cosigned_later_is_published_beside(place):
     assert audit(checkpoints=found).ok
 
 
+@pytest.mark.usefixtures("here")
+def test_an_audit_asks_a_witness_whose_key_is_given_for_its_signature():
+    witness = notes.generate("witness.example/w", kind=notes.COSIGNATURE)
+    early = str(ln.checkpoint())
+    label("two")
+    late = str(ln.checkpoint(cosign=[witness]))
+    given = [str(checkpoints.public_key()), str(witness.public())]
+    assert audit(checkpoints=[early, late], keys=given).ok
+    label("three")
+    newest = str(ln.checkpoint())
+    (finding,) = audit(checkpoints=[early, late, newest], keys=given).findings
+    assert (finding.kind, finding.expected) == ("cosignature", "a cosignature of witness.example/w")
+
+
 def test_who_signs_after_a_rotation_goes_on_publishing(place):
     ln.checkpoint()
     checkpoints.rotate_key()
@@ -320,5 +334,6 @@ def test_the_command_ends_with_status_1_where_it_could_not_publish(local):
 
 def test_where_nothing_is_published_is_said(tmp_path):
     (tmp_path / "other.txt").write_text("x")
-    with pytest.raises(MissingFileError, match="expected a checkpoint"):
-        read_published(str(tmp_path))
+    for where in (tmp_path, tmp_path / "none", f"{tmp_path}/.", f"{tmp_path}/none/..", "/"):
+        with pytest.raises(MissingFileError, match="expected a checkpoint"):
+            read_published(str(where))

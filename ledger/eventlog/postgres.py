@@ -25,12 +25,12 @@ from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import Connection, Cursor
 from psycopg.rows import tuple_row
 
-from ledger.errors import CorruptLogError
+from ledger.errors import CorruptLogError, StorageError
 from ledger.eventlog.base import Appender, LogReader
 from ledger.eventlog.entry import Entry, Envelope, entry_without_command
 from ledger.eventlog.postgres_connections import Datastore, Transaction
 from ledger.eventlog.postgres_errors import explain, said, translated
-from ledger.eventlog.postgres_schema import TABLES, create_guards, create_schema
+from ledger.eventlog.postgres_schema import TABLES, create_guards, create_schema, role
 from ledger.ids import CommandId, Position, StreamId
 
 PORTION_ROWS, PORTION_BYTES = 1_000, 256 * 1024
@@ -228,19 +228,32 @@ class PostgresAppender(PostgresReader, Appender):
         return version or 0
 
     def erase(self, entries: Sequence[Entry]) -> None:
-        """Put erased entries in the place of those that they are made of."""
-        with translated(self._recorder.datastore.url):
-            for entry in entries:
-                envelope = entry.envelope
-                self.connection.execute(
-                    "UPDATE entries SET salt = %s WHERE position = %s",
-                    (entry.salt, envelope.position),
-                )
-                self.connection.execute(
-                    "UPDATE stored_events SET state = %s"
-                    " WHERE originator_id = %s AND originator_version = %s",
-                    (entry.payload, UUID(envelope.stream), envelope.version),
-                )
+        """Put erased entries in the place of those that they are made of.
+
+        Raises:
+            StorageError: The user may not.
+        """
+        store = self._recorder.datastore
+        with translated(store.url):
+            try:
+                for entry in entries:
+                    self._erase(entry)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise StorageError(
+                    f"ledger database {store.url}: the user may not erase ({said(error)}); "
+                    f"nothing was erased, grant it the role '{role(store.schema, 'eraser')}'"
+                ) from error
+
+    def _erase(self, entry: Entry) -> None:
+        envelope = entry.envelope
+        self.connection.execute(
+            "UPDATE entries SET salt = %s WHERE position = %s", (entry.salt, envelope.position)
+        )
+        self.connection.execute(
+            "UPDATE stored_events SET state = %s"
+            " WHERE originator_id = %s AND originator_version = %s",
+            (entry.payload, UUID(envelope.stream), envelope.version),
+        )
 
     def _server_time(self) -> int:
         return self._now

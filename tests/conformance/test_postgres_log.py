@@ -12,6 +12,7 @@ import threading
 import uuid
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -27,12 +28,15 @@ from ledger.errors import (
     StorageError,
     UnknownEventError,
 )
+from ledger.eventlog.base import decode
+from ledger.eventlog.entry import erased
 from ledger.eventlog.postgres import Recorder
 from ledger.eventlog.postgres_connections import Datastore, set_meta
 from ledger.eventlog.postgres_schema import role
-from ledger.events import BlobRecorded, Draft
+from ledger.events import BlobRecorded, Draft, EntriesErased, to_payload
 from ledger.ids import command_id, stream_id
 from ledger.postgres import PostgresDatabase
+from ledger.residue import residue_of
 from ledger.times import now_micros
 from projections.fold import fold
 from projections.postgres import PostgresModels, plain, spelled
@@ -326,6 +330,57 @@ def test_a_writer_appends_and_reads_but_changes_nothing_recorded(database, postg
                 connection.execute(statement.encode())
         writer.close()
     assert names(database) == ["tabby", "tom"]
+
+
+def test_only_an_eraser_erases_and_nothing_else(database, postgres):
+    def erase(session, name: str) -> None:
+        (entry,) = [it for it in session.log.entries(limit=9) if name.encode() in it.payload]
+        left = residue_of(decode(entry), "x")
+        event = EntriesErased(
+            at=1,
+            actor="ada",
+            command=["erase", name],
+            registry="ulabel",
+            uid="x",
+            reason="a request",
+            entries=((entry.envelope.position, sha256(to_payload(left)).hexdigest()),),
+        )
+        draft = Draft(stream=stream_id(["erasing", name]), event=event)
+        session.log.append(command_id(["erase", name]), [draft])
+        session.log.erase([erased(entry, to_payload(left))])
+
+    save(database, "tabby", "tom")
+    with user(postgres, role(postgres.schema, "writer")) as url:
+        writer = PostgresDatabase(url)
+        with (
+            pytest.raises(StorageError, match=f"grant it the role '{postgres.schema}_eraser'"),
+            writer.write() as session,
+        ):
+            erase(session, "tabby")
+        assert names(writer) == ["tabby", "tom"]
+        writer.close()
+    with user(postgres, role(postgres.schema, "eraser")) as url:
+        eraser = PostgresDatabase(url)
+        with eraser.write() as session:
+            erase(session, "tabby")
+        with eraser.read() as session:
+            assert [it.is_erased for it in session.log.entries(limit=9)] == [True, False, False]
+        assert not eraser.scrub()
+        eraser.close()
+        # Named by the last event, and yet not with this residue, nor another hash.
+        again = "UPDATE entries SET salt = decode(repeat('00', 33), 'hex') WHERE position = 1"
+        for statement in (*TAMPERING, again):
+            with (
+                administrator(url) as connection,
+                pytest.raises(
+                    (
+                        psycopg.errors.InsufficientPrivilege,
+                        psycopg.errors.RestrictViolation,
+                    )
+                ),
+            ):
+                connection.execute(statement.encode())
+    assert database.scrub()
 
 
 def test_a_reader_reads_and_is_told_what_it_lacks_to_write(database, postgres):

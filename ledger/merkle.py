@@ -40,7 +40,13 @@ class Frontier:
 
     def add(self, leaf: bytes) -> None:
         """Append a leaf hash."""
-        self.extend((leaf,))
+        self._stack.append(leaf)
+        self.size += 1
+        size = self.size
+        while size % 2 == 0:
+            right, left = self._stack.pop(), self._stack.pop()
+            self._stack.append(node_hash(left, right))
+            size //= 2
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Append leaf hashes, a level at a time; all of these, and no others, are in memory."""

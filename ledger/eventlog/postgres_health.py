@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 SUPPORTED = (14, 18)  # major versions of the server, both inclusive
 
-# Roles that hold what is recorded or exist to change it: nobody who only appends is one.
-_MAY_CHANGE = ("owner", "eraser")
 _SETTINGS = (
     "data_checksums",
     "default_transaction_isolation",
@@ -143,6 +141,7 @@ def look(connection: Connection[dict[str, Any]], schema: str) -> ServerState:
         names["writer"],
         names["reader"],
     }
+    none = dict.fromkeys(KINDS, "")
     return ServerState(
         version=server["version"].split()[0],
         user=server["user"],
@@ -163,10 +162,7 @@ def look(connection: Connection[dict[str, Any]], schema: str) -> ServerState:
         guards={row["name"]: row["state"] for row in _ask(connection, _GUARDS, schema=schema)},
         missing=_missing(connection, schema, names) if has_roles else (),
         excessive=_excessive(
-            connection,
-            schema,
-            names["reader"] if has_roles else "",
-            [server["owner"], *(role(schema, kind) for kind in _MAY_CHANGE if has_roles)],
+            connection, schema, names if has_roles else {**none, "owner": server["owner"]}
         ),
     )
 
@@ -241,10 +237,16 @@ UNION ALL SELECT %(writer)s, 'EXECUTE', p.proname || '()'
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = %(schema)s AND p.proname = 'append_lock'
     AND NOT has_function_privilege(%(writer)s, p.oid, 'EXECUTE')
+UNION ALL SELECT %(eraser)s::text, 'UPDATE', c.relname::text || '.' || a.attname::text
+FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s
+    AND (c.relname, a.attname) IN (('stored_events', 'state'), ('entries', 'salt'))
+    AND NOT has_column_privilege(%(eraser)s::text, c.oid, a.attnum, 'UPDATE')
 """
 
-# What nobody may do but superusers and those whom it was given to on purpose. A right that
-# everybody has is told once; so is one that members of a role have by that.
+# What nobody may do but superusers and members of the owner, and of two columns the eraser. A right
+# that everybody has is told once; so is one that members of a role have by that.
 _EXCESSIVE = """
 WITH held AS (
     SELECT c.oid, c.relname::text AS name,
@@ -252,21 +254,24 @@ WITH held AS (
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = %(schema)s AND c.relkind = 'r'
 ), who AS (
-    SELECT 'public' AS name, true AS only_reads
-    UNION ALL SELECT rolname::text, rolname = %(reader)s FROM pg_roles r
-    WHERE NOT rolsuper AND rolname !~ '^pg_' AND NOT EXISTS (
-        SELECT FROM pg_roles o
-        WHERE o.rolname = ANY (%(changing)s) AND pg_has_role(r.oid, o.oid, 'MEMBER')
-    )
+    SELECT 'public' AS name, true AS only_reads, false AS may_erase
+    UNION ALL SELECT r.rolname::text, r.rolname = %(reader)s,
+        e.oid IS NOT NULL AND pg_has_role(r.oid, e.oid, 'MEMBER')
+    FROM pg_roles r JOIN pg_roles o ON o.rolname = %(owner)s
+        LEFT JOIN pg_roles e ON e.rolname = %(eraser)s
+    WHERE NOT r.rolsuper AND r.rolname !~ '^pg_' AND NOT pg_has_role(r.oid, o.oid, 'MEMBER')
 ), asked AS (
-    SELECT who.name AS role, r.name AS right, held.name AS subject, held.oid
+    SELECT who.name AS role, may_erase, r.name AS right, held.name AS subject, held.oid
     FROM who, held,
         (VALUES ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('TRIGGER')) AS r (name)
     WHERE only_reads OR r.name = 'TRIGGER' OR (is_kept AND (r.name <> 'INSERT' OR is_meta))
 ), found AS (
     SELECT role, asked.right, subject FROM asked
-    WHERE CASE asked.right WHEN 'UPDATE' THEN has_any_column_privilege(role, oid, 'UPDATE')
-        ELSE has_table_privilege(role, oid, asked.right) END
+    WHERE CASE asked.right WHEN 'UPDATE' THEN EXISTS (
+        SELECT FROM pg_attribute a WHERE a.attrelid = asked.oid AND a.attnum > 0
+            AND has_column_privilege(role, asked.oid, a.attnum, 'UPDATE') AND NOT (may_erase
+                AND (subject, a.attname) IN (('stored_events', 'state'), ('entries', 'salt')))
+        ) ELSE has_table_privilege(role, oid, asked.right) END
     UNION ALL SELECT who.name, 'CREATE', 'schema ' || %(schema)s FROM who
     WHERE has_schema_privilege(who.name, %(schema)s, 'CREATE')
     UNION ALL SELECT who.name, 'EXECUTE', p.proname || '()'
@@ -290,9 +295,9 @@ def _missing(
 
 
 def _excessive(
-    connection: Connection[dict[str, Any]], schema: str, reader: str, changing: list[str]
+    connection: Connection[dict[str, Any]], schema: str, names: dict[str, str]
 ) -> tuple[Right, ...]:
-    return _rights(_ask(connection, _EXCESSIVE, schema=schema, reader=reader, changing=changing))
+    return _rights(_ask(connection, _EXCESSIVE, schema=schema, **names))
 
 
 def _rights(rows: list[dict[str, Any]]) -> tuple[Right, ...]:

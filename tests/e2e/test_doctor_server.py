@@ -128,6 +128,10 @@ def test_a_healthy_server_has_no_findings_whoever_asks(user):
          "DELETE on stored_events"),
         ("GRANT UPDATE (state) ON stored_events TO lab_reader", "excessive-grant",
          "role lab_reader", "UPDATE on stored_events"),
+        ("GRANT UPDATE (leaf) ON entries TO lab_eraser", "excessive-grant",
+         "role lab_eraser", "UPDATE on entries"),
+        ("GRANT DELETE ON entries TO lab_eraser", "excessive-grant",
+         "role lab_eraser", "DELETE on entries"),
         ("GRANT TRUNCATE ON entries TO ada", "excessive-grant", "role ada", "TRUNCATE on entries"),
         ("GRANT TRIGGER ON ulabel TO ada", "excessive-grant", "role ada", "TRIGGER on ulabel"),
         ("GRANT INSERT ON meta TO lab_writer", "excessive-grant", "role lab_writer",
@@ -161,6 +165,10 @@ def test_what_lets_the_past_be_changed_or_lost_is_an_error(do, statement, kind, 
         ),
         ("REVOKE USAGE ON SCHEMA lab FROM lab_reader", "lab_reader", ["USAGE on schema lab"]),
         (
+            "REVOKE UPDATE (state) ON stored_events FROM lab_eraser",
+            "lab_eraser", ["UPDATE on stored_events.state"],
+        ),
+        (
             "REVOKE EXECUTE ON FUNCTION append_lock() FROM lab_writer",
             "lab_writer", ["EXECUTE on append_lock()"],
         ),
@@ -171,6 +179,12 @@ def test_a_right_that_a_role_lacks_is_an_error(do, statement, role, rights):
     finding = the_only(examine())
     assert (finding.kind, finding.severity) == ("missing-grant", "error")
     assert (finding.subject, finding.details["rights"]) == (f"role {role}", rights)
+
+
+def test_who_was_made_an_eraser_may_erase(do):
+    do("GRANT lab_eraser TO ada")
+    assert examine() == []
+    assert examine("ada") == []
 
 
 def test_a_user_with_rights_of_her_own_is_told_of_the_roles(do):

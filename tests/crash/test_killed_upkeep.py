@@ -1,4 +1,4 @@
-"""Rebuild, export and checkpoint killed at any moment: the ledger stays what it was.
+"""Rebuild, export, import and checkpoint killed at any moment: the ledger stays what it was.
 
 The judge is the audit, with a checkpoint that was kept before.
 """
@@ -16,7 +16,7 @@ import pytest
 
 import ledger as ln
 from ledger.auditing.audit import audit
-from ledger.errors import InvalidValueError
+from ledger.errors import InvalidValueError, LedgerExistsError
 from ledger.exporting import export
 from ledger.importing import restore
 from tests.door import label
@@ -29,6 +29,11 @@ STEPS = {
     "export": (
         "from ledger.exporting import export\nimport os, time\n"
         "def step():\n    export(f'archives/{os.getpid()}-{time.time_ns()}')\n"
+    ),
+    "import": (
+        "from ledger.importing import restore\nimport os, time\nfrom pathlib import Path\n"
+        "def step():\n    root = Path(f'restored/{os.getpid()}-{time.time_ns()}')\n"
+        "    restore('archive', './storage', root=root)\n"
     ),
 }
 LONGEST = 0.6  # seconds after which a program is killed
@@ -56,6 +61,8 @@ def sweep(what: str, kills: int) -> None:
     for number in range(20):
         label(f"label {number}")
     kept = str(ln.checkpoint())
+    if what == "import":
+        export("archive")
     ln.close()
     chance = random.Random(kills)  # noqa: S311 (when to kill)
     for _ in range(kills):
@@ -64,6 +71,8 @@ def sweep(what: str, kills: int) -> None:
         assert report.ok, report.findings
     if what == "export":
         judge_archives(kept)
+    if what == "import":
+        judge_restored(kept)
     # Whatever was on its way, the next one goes on from there.
     assert audit(checkpoints=[kept, str(ln.checkpoint())]).ok
     ln.close()
@@ -83,6 +92,24 @@ def judge_archives(kept: str) -> None:
         assert audit(archive=folder, checkpoints=[kept, mine.read_text()]).ok
     assert whole > 0
     shutil.rmtree("archives")
+
+
+def judge_restored(kept: str) -> None:
+    """A folder with a configuration holds the whole ledger; without one it holds none."""
+    whole = 0
+    for folder in Path("restored").iterdir():
+        if (folder / ".metaledger" / "config.toml").exists():
+            report = audit(place=folder, checkpoints=[kept])
+            assert report.ok, report.findings
+            whole += 1
+        elif not (folder / ".metaledger" / "ledger.db").exists():
+            restore("archive", "./storage", root=folder)
+            assert audit(place=folder, checkpoints=[kept]).ok
+        else:
+            with pytest.raises(LedgerExistsError, match="a part of one"):
+                restore("archive", "./storage", root=folder)
+    assert whole > 0
+    shutil.rmtree("restored")
 
 
 @pytest.mark.usefixtures("ledger_folder")

@@ -143,7 +143,7 @@ def test_a_log_is_cut_into_segments_of_bounded_size(ledger_folder, monkeypatch, 
     assert audit(place=place).root == done.root
 
 
-def test_what_was_erased_leaves_an_archive_with_the_next_export(exported):
+def test_what_was_erased_leaves_an_archive_with_the_next_export(exported, tmp_path, postgres):
     def payloads() -> bytes:
         found = ds.dataset(Path(exported.where, "log"), format="parquet").to_table()
         return b"".join(found.column("payload").to_pylist())
@@ -166,6 +166,12 @@ def test_what_was_erased_leaves_an_archive_with_the_next_export(exported):
         entries = session.log.entries(limit=99)
     assert [(row.salt, row.state) for row in rows] == [(it.salt, it.payload) for it in entries]
     assert sum(it.is_erased for it in entries) == 1
+    assert audit(archive=exported.where).ok
+    for kind, database in (("file", None), ("server", str(postgres))):
+        place = restore(exported.where, "./s", root=tmp_path / kind, database=database)
+        report = audit(place=place)
+        assert report.ok, report.findings
+        assert report.root == done.root
 
 
 def test_an_erasure_during_an_export_is_not_half_in_it(exported, monkeypatch):

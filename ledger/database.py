@@ -303,7 +303,12 @@ class SqliteDatabase(Database):
                 "backup, or run 'metaledger init' for a new ledger"
             )
         store = Datastore(str(self.path), prepare=register_functions)
-        if not store.is_ledger():
+        try:
+            is_ledger = store.is_ledger()
+        except BaseException:
+            store.close()
+            raise
+        if not is_ledger:
             store.close()
             raise CorruptLogError(
                 f"ledger database {self.path}: expected a ledger, found a file that is none; "

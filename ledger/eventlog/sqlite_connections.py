@@ -111,10 +111,16 @@ class Datastore(SQLiteDatastore):
         _stores.add(self)
 
     def is_ledger(self) -> bool:
-        """Return whether the file is a database that says it is a ledger."""
+        """Return whether the file is a database that says it is a ledger.
+
+        Raises:
+            StorageError: The disk refused, which says nothing of the file.
+        """
         try:
             with self._lent() as raw:
                 found: int = raw.execute("PRAGMA application_id").fetchone()[0]
+        except sqlite3.OperationalError as error:
+            raise StorageError(_explain(str(error))) from error
         except sqlite3.DatabaseError:
             return False
         return found == APPLICATION_ID

@@ -46,6 +46,7 @@ class Target(NamedTuple):
 
     run: Callable[[bytes], None]
     seeds: Callable[[], list[bytes]]
+    is_costly: bool = False
 
 
 def text_of(data: bytes) -> str:
@@ -354,23 +355,25 @@ def _params() -> list[bytes]:
 
 
 @contextmanager
-def archive_of(log: bytes, checkpoint: bytes | None = None) -> Iterator[Path]:
-    """An archive with this log beside the checkpoint and the key of an honest one."""
-    whole = _archive()
-    with tempfile.TemporaryDirectory(dir=scratch()) as folder:
-        for name, content in whole.items():
-            Path(folder, name).write_bytes(content)
-        Path(folder, "log.parquet").write_bytes(log)
-        if checkpoint is not None:
-            Path(folder, "checkpoint.txt").write_bytes(checkpoint)
-        yield Path(folder)
+def changed_archive(name: str, content: bytes) -> Iterator[Path]:
+    """An honest archive of which one file is another; the manifest says its size."""
+    with tempfile.TemporaryDirectory(dir=scratch()) as temporary:
+        folder = Path(temporary)
+        for path, honest in _archive().items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_bytes(content if path == name else honest)
+        if name.endswith(".parquet"):
+            manifest = json.loads((folder / "manifest.json").read_bytes())
+            manifest["segments"][0]["size"] = len(content)
+            (folder / "manifest.json").write_text(json.dumps(manifest))
+        yield folder
 
 
 @functools.cache
 def _archive() -> dict[str, bytes]:
     import ledger as ln  # noqa: PLC0415 (only where an archive is made)
     from ledger import instance  # noqa: PLC0415
-    from ledger.archive import export  # noqa: PLC0415
+    from ledger.exporting import export  # noqa: PLC0415
 
     before = instance._current, instance._found_from
     verbosity = ln.settings.verbosity
@@ -387,31 +390,41 @@ def _archive() -> dict[str, bytes]:
     finally:
         instance._current, instance._found_from = before
         ln.settings.verbosity = verbosity
-    return {path.name: path.read_bytes() for path in (scratch() / "archive").iterdir()}
+    root = scratch() / "archive"
+    return {str(it.relative_to(root)): it.read_bytes() for it in root.rglob("*") if it.is_file()}
+
+
+def _segment() -> str:
+    (name,) = (it for it in _archive() if it.endswith(".parquet"))
+    return name
 
 
 def _judge_archive(folder: Path) -> None:
-    from ledger.archive import restore  # noqa: PLC0415
     from ledger.auditing.audit import audit  # noqa: PLC0415
+    from ledger.importing import restore  # noqa: PLC0415
 
+    kept = [text.decode() for name, text in _archive().items() if name.startswith("checkpoint-")]
+    before = sorted(scratch().iterdir())
     is_sound = False
     with suppress(LedgerError):
-        is_sound = audit(archive=folder, checkpoints=[_archive()["checkpoint.txt"].decode()]).ok
+        is_sound = audit(archive=folder, checkpoints=kept).ok
     target = folder / "restored"
     with suppress(LedgerError):
         restore(folder, "./storage", root=target)
         # Only what is signed comes back: these are the same entries, or it was refused.
         assert is_sound
     assert is_sound or not (target / config.FOLDER / config.FILE).exists()
+    assert sorted(scratch().iterdir()) == before
 
 
 def archives(data: bytes) -> None:
-    with archive_of(data) as folder:
+    with changed_archive(_segment(), data) as folder:
         _judge_archive(folder)
 
 
-def _archives() -> list[bytes]:
-    return [_archive()["log.parquet"]]
+def manifests(data: bytes) -> None:
+    with changed_archive("manifest.json", data) as folder:
+        _judge_archive(folder)
 
 
 def archive_rows(data: bytes) -> None:
@@ -419,29 +432,31 @@ def archive_rows(data: bytes) -> None:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    table = pq.read_table(pa.BufferReader(_archive()["log.parquet"]))
+    table = pq.read_table(pa.BufferReader(_archive()[_segment()]))
     row, column, rest = *data[:2].ljust(2, b"\0"), data[2:]
     row, column = row % table.num_rows, column % table.num_columns
-    kind = table.schema.field(column).type
+    field = table.schema.field(column)
     values = table.column(column).to_pylist()
-    if kind == pa.int64():
+    if pa.types.is_integer(field.type):
         values[row] = int.from_bytes(rest[:8].ljust(8, b"\0"), "little", signed=True)
-    elif kind == pa.string():
+    elif pa.types.is_string(field.type):
         values[row] = rest.decode("utf-8", "replace")
-    elif pa.types.is_fixed_size_binary(kind):
-        values[row] = rest[: kind.byte_width].ljust(kind.byte_width, b"\0")
+    elif pa.types.is_fixed_size_binary(field.type):
+        values[row] = rest[: field.type.byte_width].ljust(field.type.byte_width, b"\0")
     else:
         values[row] = rest
-    table = table.set_column(column, table.schema.field(column), pa.array(values, kind))
+    if field.nullable and rest == b"\0":
+        values[row] = None
+    table = table.set_column(column, field, pa.array(values, field.type))
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink)
-    with archive_of(sink.getvalue().to_pybytes()) as folder:
+    with changed_archive(_segment(), sink.getvalue().to_pybytes()) as folder:
         _judge_archive(folder)
 
 
 def _archive_rows() -> list[bytes]:
-    return [bytes([row, column]) + rest for row in range(3) for column in range(10)
-            for rest in (b"\0" * 8, b"\xff" * 8, b'{"type":"record-created.v1"}')]  # fmt: skip
+    values = (b"\0", b"\xff" * 8, _events()[2])
+    return [bytes([column % 3, column]) + value for column in range(11) for value in values]
 
 
 TARGETS: dict[str, Target] = {
@@ -457,8 +472,9 @@ TARGETS: dict[str, Target] = {
     "sources": Target(sources, _sources),
     "notebooks": Target(notebooks, _notebooks),
     "params": Target(params, _params),
-    "archives": Target(archives, _archives),
-    "archive-rows": Target(archive_rows, _archive_rows),
+    "archives": Target(archives, lambda: [_archive()[_segment()]], is_costly=True),
+    "manifests": Target(manifests, lambda: [_archive()["manifest.json"]], is_costly=True),
+    "archive-rows": Target(archive_rows, _archive_rows, is_costly=True),
 }
 # Names that a configuration may hold: kept here so that a new one gets its seed.
 assert {"id", "name", "storage", "database"} <= set(Configuration.__struct_fields__)

@@ -64,7 +64,10 @@ def test_changed_values_are_answered_or_refused_in_our_own_words(name):
     for seed in seeds:
         target.run(seed)
 
-    @settings(suppress_health_check=[HealthCheck.large_base_example, HealthCheck.data_too_large])
+    @settings(
+        max_examples=settings().max_examples // (5 if target.is_costly else 1),
+        suppress_health_check=[HealthCheck.large_base_example, HealthCheck.data_too_large],
+    )
     @given(inputs(seeds))
     def answered(data):
         target.run(data)

@@ -11,7 +11,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -33,7 +33,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(PROJECT), "PYTHONWARNINGS": "error::ResourceWarning"}
 
 
-def start(text: str, *, me: int = 0) -> subprocess.Popen[str]:
+def start(
+    text: str, *, me: int = 0, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Start one program as a script of the working folder; `ME` tells it which it is.
 
     The same text is the same script, whichever it is: not told by arguments, which tell runs apart.
@@ -43,7 +45,7 @@ def start(text: str, *, me: int = 0) -> subprocess.Popen[str]:
         script.write_text(_PREAMBLE + text)
     return subprocess.Popen(
         [sys.executable, str(script)],
-        env=environment() | {"TEST_ME": str(me)},
+        env=environment() | {"TEST_ME": str(me)} | dict(variables or {}),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -96,9 +96,10 @@ def assert_saved(kind: str, n: int) -> None:  # noqa: C901 (a case a kind)
             assert len({it.uid[:16] for it in found}) == 1
         case "export":
             archive = Path(f"archives/{n}")
-            mine = (archive / "checkpoint.txt").read_text()
-            report = audit(archive=archive, checkpoints=[mine])
+            stated = [it.read_text() for it in archive.glob("checkpoint-*")]
+            report = audit(archive=archive, checkpoints=stated)
             assert report.ok, report.findings
+            assert stated
 
 
 def assert_nothing_half() -> None:

@@ -18,22 +18,42 @@ UPKEEP = ("rebuild", "checkpoint", "export", "close")
 
 
 def write(path: str, text: str) -> str:
-    """Write a file in a folder that is made if need be, and return its path."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_text(text)
+    """Write a file in a folder that is made if need be, unless it is there, and return its path."""
+    if not Path(path).exists():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(text)
     return path
+
+
+def prepare(kind: str, n: int) -> None:
+    """Write the files that saving something of a kind reads: those are the user's, not ours."""
+    match kind:
+        case "file":
+            write(f"in/{n}.txt", f"content {n} " * (n % 400))
+        case "folder":
+            for name in ("a", "b/c"):
+                write(f"in/folder{n}/{name}", f"{name} of {n}")
+        case "link":
+            write(f"in/l{n}.txt", f"linked {n}")
+        case "collection":
+            for i in range(3):
+                write(f"in/m{n}-{i}.txt", f"member {n} {i}")
+        case "many":
+            for i in range(BATCH):
+                write(f"in/many{n}-{i}.txt", f"many {n} {i}")
+        case "version":
+            write(f"in/version{n}.txt", f"version {n}")
 
 
 def save(kind: str, n: int) -> str:  # noqa: C901, PLR0912 (a case a kind)
     """Do one thing of a kind; what it returns is the claim to be kept, mostly nothing."""
+    prepare(kind, n)
     match kind:
         case "label":
             ln.ULabel(name=f"label {n}", description="d" * (n % 50)).save()
         case "file":
-            ln.Artifact(write(f"in/{n}.txt", f"content {n} " * (n % 400)), key=f"file/{n}").save()
+            ln.Artifact(f"in/{n}.txt", key=f"file/{n}").save()
         case "folder":
-            for name in ("a", "b/c"):
-                write(f"in/folder{n}/{name}", f"{name} of {n}")
             ln.Artifact(f"in/folder{n}", key=f"folder/{n}").save()
         case "rename":
             label = ln.ULabel(name=f"old {n}").save()
@@ -41,13 +61,11 @@ def save(kind: str, n: int) -> str:  # noqa: C901, PLR0912 (a case a kind)
             label.save()
         case "link":
             label = ln.ULabel(name=f"linked {n}").save()
-            marked = ln.Artifact(write(f"in/l{n}.txt", f"linked {n}"), key=f"linked/{n}").save()
-            marked.labels.add(label)
+            ln.Artifact(f"in/l{n}.txt", key=f"linked/{n}").save().labels.add(label)
         case "collection":
             with ln.batch():
-                paths = [write(f"in/m{n}-{i}.txt", f"member {n} {i}") for i in range(3)]
                 members = [
-                    ln.Artifact(path, key=f"m/{n}/{i}").save() for i, path in enumerate(paths)
+                    ln.Artifact(f"in/m{n}-{i}.txt", key=f"m/{n}/{i}").save() for i in range(3)
                 ]
                 ln.Collection(members, name=f"collection {n}").save()
         case "batch":
@@ -55,10 +73,9 @@ def save(kind: str, n: int) -> str:  # noqa: C901, PLR0912 (a case a kind)
                 for i in range(BATCH):
                     ln.ULabel(name=f"batch {n} {i}").save()
         case "many":
-            paths = [write(f"in/many{n}-{i}.txt", f"many {n} {i}") for i in range(BATCH)]
-            ln.save([ln.Artifact(path, key=f"many/{n}/{i}") for i, path in enumerate(paths)])
+            ln.save([ln.Artifact(f"in/many{n}-{i}.txt", key=f"many/{n}/{i}") for i in range(BATCH)])
         case "version":
-            ln.Artifact(write("in/version.txt", f"version {n}"), key="version").save()
+            ln.Artifact(f"in/version{n}.txt", key="version").save()
         case "rebuild":
             from ledger.rebuilding import rebuild  # noqa: PLC0415 (most programs do without)
 
@@ -66,7 +83,7 @@ def save(kind: str, n: int) -> str:  # noqa: C901, PLR0912 (a case a kind)
         case "checkpoint":
             return str(ln.checkpoint())
         case "export":
-            from ledger.archive import export  # noqa: PLC0415 (as above)
+            from ledger.exporting import export  # noqa: PLC0415 (as above)
 
             export(f"archives/{n}")
         case "close":

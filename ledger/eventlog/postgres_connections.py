@@ -223,9 +223,11 @@ class Datastore(PostgresDatastore):
     def _begun(self) -> Iterator[Transaction]:
         """Lend a connection whose transaction holds the append lock; undone if still open."""
         begin = SQL(
-            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {};"
-            " SELECT format, read_models FROM {}.append_lock()"
-        ).format(f"{self.patience * 1000:.0f}ms", Identifier(self.schema))
+            "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience};"
+            # Whatever a pooler in between left behind: never into the schema of another ledger.
+            " SET LOCAL search_path = {schema};"
+            " SELECT format, read_models FROM {schema}.append_lock()"
+        ).format(patience=f"{self.patience * 1000:.0f}ms", schema=Identifier(self.schema))
         for is_last in (False, False, True):
             with self._lent() as connection:
                 try:

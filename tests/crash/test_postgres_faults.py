@@ -257,6 +257,22 @@ def test_a_connection_cut_between_two_saves_is_not_noticed(database, url):
             assert names(database)[-1] == name
 
 
+def test_an_append_never_goes_into_the_schema_of_another_ledger(database, server):
+    other = parse(server.url).in_schema("other")
+    with closing(PostgresDatabase.create(other)) as stranger:
+        try:
+            with database.read() as session:
+                # As a pooler does that lends a connection to another user between transactions.
+                session.log.connection.execute("SET search_path = other")
+            save(database, "tabby")
+            with database.read() as session:
+                session.log.connection.execute("SET search_path = lab")
+            assert names(database) == ["tabby"]
+            assert names(stranger) == []
+        finally:
+            stranger.drop()
+
+
 def test_a_server_that_restarts_between_two_saves_is_not_noticed(database, server):
     save(database, "tabby")
     for name in ("tom", "patch"):

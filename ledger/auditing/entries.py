@@ -1,9 +1,8 @@
 """Entries read again: kinds of values, order, times, and every hash.
 
 Looks at the rows in their order and remembers of those before what the order needs. A row is taken
-for what it is stored as: no value is converted before it was looked at. Rows without fault are only
-asked whether they are (`_is_well_formed`, `_is_in_order`); what is wrong with another is told by
-`_malformed` and `_disorder`.
+for what it is stored as: no value is converted before it was looked at. `_faultless` takes nearly
+every row; what is wrong with another is told by `_malformed` and `_disorder`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Read(msgspec.Struct, frozen=True):
     number: int
     tag: str
     payload: bytes
-    is_erased: bool
+    is_erased: bool = False
 
 
 class Entries:
@@ -71,6 +70,11 @@ class Entries:
         """
         reads, leaves = [], []
         for row in rows:
+            read = self._faultless(row, since)
+            if read is not None:
+                leaves.append(row.leaf)
+                reads.append(read)
+                continue
             if row.position != self.position + 1:
                 findings.append(self._gap(row))
             self.position = row.position if type(row.position) is int else self.position + 1
@@ -103,6 +107,54 @@ class Entries:
                 )
             )
         return reads, leaves
+
+    def _faultless(self, row: RawRow, since: int) -> Read | None:
+        """Return what a row holds if nothing whatever is wrong with it; None and no more if not.
+
+        Nearly every row passes here: all questions are asked in one place, for speed. An erased
+        one does not, nor one whose leaf hash is believed.
+        """
+        position, recorded_at, stream, version, command_id, number, salt, leaf, topic, state = row
+        versions, tag = self._versions, _SEEN.get(topic)
+        if (
+            tag is None
+            or not type(position) is type(recorded_at) is type(version) is type(number) is int
+            or not type(stream) is type(topic) is Text
+            or not type(command_id) is type(salt) is type(leaf) is type(state) is bytes
+            or len(command_id) != _ID_BYTES
+            or len(salt) != SALT_BYTES
+            or not position == self.position + 1 > since
+            or recorded_at <= self._recorded_at
+            or version != versions.get(stream, 0) + 1
+            or (version == 1 and not _STREAM.fullmatch(stream))
+        ):
+            return None
+        if command_id == self._command:
+            if number != self._number + 1:
+                return None
+        elif number != 1 or command_id in self._commands:
+            return None
+        digits = command_id.hex()
+        envelope = _ENVELOPE % (
+            digits.encode(), number, position, recorded_at, stream, topic, version,
+        )  # fmt: skip
+        if sha256(b"\x00" + envelope + sha256(salt + state).digest()).digest() != leaf:
+            return None
+        self.position, self._recorded_at = position, recorded_at
+        self._command, self._number = command_id, number
+        self._commands.add(command_id)
+        versions[stream] = version
+        self.rehashed += 1
+        return Read(
+            row.position,
+            recorded_at,
+            StreamId(stream.decode()),
+            version,
+            CommandId(digits),
+            number,
+            tag,
+            state,
+        )
 
     def _gap(self, row: RawRow) -> Finding:
         place = row.position if type(row.position) is int else self.position + 1

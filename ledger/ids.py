@@ -33,13 +33,16 @@ def digest(identity: Json) -> bytes:
 
 def derive(identity: Json) -> str:
     """Return the id of an identity: 32 hexadecimal digits with the bits of a UUID version 8."""
-    return as_uuid_hex(digest(identity))
+    return _as_uuid(hashlib.sha256(identity_bytes(identity)).hexdigest())
 
 
 def as_uuid_hex(raw: bytes) -> str:
     """Return the first 16 bytes of `raw` as the hexadecimal digits of a UUID version 8."""
-    digits = raw[:16].hex()
-    return f"{digits[:12]}8{digits[13:16]}{_VARIANT[digits[16]]}{digits[17:]}"
+    return _as_uuid(raw.hex())
+
+
+def _as_uuid(digits: str) -> str:
+    return f"{digits[:12]}8{digits[13:16]}{_VARIANT[digits[16]]}{digits[17:32]}"
 
 
 def command_id(identity: Json) -> CommandId:

@@ -4,8 +4,9 @@
 2. Then, under the append lock, the shadow catches up, is compared, and replaces the read models, in
    one transaction: readers see the old ones until it ends, and the new ones after. If the process
    dies, the old ones stay.
-3. The log is only read.
-4. On a server the new tables belong to whom the schema does, and its roles have their rights again.
+3. If something was erased meanwhile, all is folded again: what is gone must not come back.
+4. The log is only read.
+5. On a server the new tables belong to whom the schema does, and its roles have their rights again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from ledger import instance
 from ledger.database import Session, WriteSession
 from ledger.errors import CommandRejectedError
 from ledger.eventlog.base import LogReader
+from ledger.events import EntriesErased
+from ledger.garbage import seldom_collected
+from ledger.ids import Position
 from ledger.opening import schema_of
 from ledger.progress import progress
 from projections.compare import Difference, Rows, compare
@@ -66,7 +70,7 @@ def rebuild() -> Rebuilt:
     if handler.is_batching:
         raise CommandRejectedError("rebuild: end the open batch first")
     began = time.monotonic()
-    with Shadow() as shadow:
+    with Shadow() as shadow, seldom_collected():
         with handler.reading() as session:
             head = session.log.head()
             with progress("folding", head) as step:
@@ -74,6 +78,10 @@ def rebuild() -> Rebuilt:
                     if position % _STEP == 0:
                         step(_STEP)
         with handler.writing() as writing:
+            if _is_erased(writing.log, after=head):
+                # What was folded holds what is gone from the log by now.
+                shadow.forget()
+                head = Position(0)
             for position in _folded(writing.log, shadow, after=head, until=None):
                 head = position
             models: SqlModels = writing.models  # type: ignore[assignment]
@@ -107,6 +115,10 @@ def _as_owner(session: Session | WriteSession, schema: str | None) -> Iterator[N
     become_owner(connection, schema)
     yield
     grant(connection, schema)
+
+
+def _is_erased(log: LogReader, *, after: int) -> bool:
+    return any(isinstance(it.event, EntriesErased) for it in log.read(after=after))
 
 
 def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) -> Iterator[Any]:

@@ -95,6 +95,13 @@ class Shadow:
         for row in rows:
             notes.add(notes.whole(row))
 
+    def forget(self) -> None:
+        """Begin anew, without any event."""
+        for name, notes in self._notes.items():
+            notes.drop()
+            self._notes[name] = _Notes(self._connection, TABLES[name])
+        self._waiting = 0
+
     def rows(
         self, table: str, problems: list[Problem] | None = None, *, as_stored: bool = False
     ) -> Iterator[tuple[Any, ...]]:
@@ -182,6 +189,7 @@ class _Notes:
         name = quoted(f"notes_{table.name}")
         self._create = f"CREATE TABLE {name} ({', '.join(keys)}, position, what)"
         self._insert = f"INSERT INTO {name} VALUES ({', '.join('?' * (len(keys) + 2))})"
+        self._drop = f"DROP TABLE {name}"
         order = ", ".join((*keys, "rowid"))
         self._select = f"SELECT {', '.join(keys)}, position, what FROM {name} ORDER BY {order}"
 
@@ -229,6 +237,11 @@ class _Notes:
         self._connection.executemany(self._insert, self._waiting)
         self._connection.execute("COMMIT")
         self._waiting.clear()
+
+    def drop(self) -> None:
+        """Remove what was written down."""
+        if self._is_there:
+            self._connection.execute(self._drop)
 
     def _shape(self, verb: int, names: tuple[str, ...]) -> int:
         known = self._known.get((verb, *names))

@@ -34,6 +34,7 @@ from ledger.errors import (
 )
 from ledger.eventlog.evidence import Evidence
 from ledger.events import LedgerEvent, RecordedEvent, from_payload
+from ledger.garbage import seldom_collected
 from ledger.keys import KeyRing
 from ledger.locate import locate
 from ledger.merkle import Frontier
@@ -128,7 +129,7 @@ class Audit:
         results: list[CheckpointResult] = []
         evidence = self._step("database", self.subject.open)
         if evidence is not None:
-            with closing(evidence), Shadow() as shadow:
+            with closing(evidence), Shadow() as shadow, seldom_collected():
                 self._step("meta", lambda: self._meta(evidence))
                 self._step("log", lambda: self._log(evidence, shadow))
                 self._step("file", lambda: self._file(evidence))

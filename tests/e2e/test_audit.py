@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import checkpoints, config, instance, notes
+from ledger import checkpoints, config, instance, notes, rebuilding
 from ledger.auditing.audit import audit
 from ledger.errors import InvalidProofError, InvalidValueError, KeyUnavailableError, StorageError
 from ledger.eventlog.entry import Envelope, leaf_of
@@ -491,8 +491,6 @@ def test_a_rebuild_mends_tables_and_indexes_that_are_gone(kept):
 
 
 def test_readers_see_a_whole_state_during_a_rebuild(kept, monkeypatch):
-    from ledger import rebuilding  # noqa: PLC0415
-
     seen = []
     honest = rebuilding._renewed
 
@@ -550,3 +548,20 @@ def test_the_page_shows_hostile_names_as_text(kept):
     assert "&lt;script&gt;" in page
     assert "\x1b" not in page + said.out + said.err
     assert "http" not in page
+
+
+@pytest.mark.usefixtures("kept")
+def test_what_is_erased_during_a_rebuild_does_not_come_back(monkeypatch):
+    ln.connect(".")
+    subject = label("a name to be forgotten")
+    honest, meanwhile = rebuilding._folded, [lambda: ln.erase(subject, reason="request 17")]
+
+    def watched(*given, **more):
+        yield from honest(*given, **more)
+        while meanwhile:
+            meanwhile.pop()()
+
+    monkeypatch.setattr(rebuilding, "_folded", watched)
+    done = rebuild()
+    assert (done.events, done.differences) == (ln.head(), ())
+    assert audit().ok

@@ -16,6 +16,8 @@ from ledger.errors import ConfigurationError, LedgerExistsError, MissingFileErro
 FOLDER = ".metaledger"
 FILE = "config.toml"
 DATABASE = "ledger.db"
+# What every checkpoint is given to; no secret of it belongs into a file.
+PUBLISH_VARIABLE = "METALEDGER_PUBLISH_COMMAND"
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 
-from ledger.config import Place
+from ledger.config import PUBLISH_VARIABLE, Place
 from ledger.content.folder import Folder, open_folder
 from ledger.errors import (
     ConfigurationError,
@@ -43,7 +43,6 @@ from ledger.notes import (
 )
 from ledger.verifying import open_checkpoint
 
-VARIABLE = "METALEDGER_PUBLISH_COMMAND"
 LATEST = "latest"
 SECONDS = 60.0  # that a command may take
 
@@ -131,9 +130,13 @@ class PublishingCommand(Publisher):
         try:
             self._words = shlex.split(command)
         except ValueError as error:
-            raise ConfigurationError(f"{VARIABLE}: {error}; quote it as for a shell") from error
+            raise ConfigurationError(
+                f"{PUBLISH_VARIABLE}: {error}; quote it as for a shell"
+            ) from error
         if not self._words:
-            raise ConfigurationError(f"{VARIABLE}: expected a program and its arguments, got none")
+            raise ConfigurationError(
+                f"{PUBLISH_VARIABLE}: expected a program and its arguments, got none"
+            )
         self.where = f"command {self._words[0]}"
 
     def newest(self) -> str | None:
@@ -201,7 +204,7 @@ def publishers(place: Place) -> list[Publisher]:
     found: list[Publisher] = []
     if place.configuration.publish:
         found.append(PublishingFolder(open_folder(place.resolved(place.configuration.publish))))
-    command = os.environ.get(VARIABLE)
+    command = os.environ.get(PUBLISH_VARIABLE)
     if command:
         found.append(PublishingCommand(command))
     return found

@@ -147,8 +147,8 @@ def config_verb(*, publish: str | None, as_json: bool) -> None:
 def _settings() -> list[tuple[str, Any, str]]:
     import tomllib  # noqa: PLC0415
 
-    from ledger import locate, publishing  # noqa: PLC0415
-    from ledger.config import FILE  # noqa: PLC0415
+    from ledger import locate  # noqa: PLC0415
+    from ledger.config import FILE, PUBLISH_VARIABLE  # noqa: PLC0415
     from ledger.tracking import actor  # noqa: PLC0415
     from ledger.user_settings import settings  # noqa: PLC0415
 
@@ -167,8 +167,8 @@ def _settings() -> list[tuple[str, Any, str]]:
         else "default: login name"
     )
     rows.append(("user", actor.current_actor(), source))
-    command = os.environ.get(publishing.VARIABLE)
-    source = f"environment variable {publishing.VARIABLE}" if command else implied
+    command = os.environ.get(PUBLISH_VARIABLE)
+    source = f"environment variable {PUBLISH_VARIABLE}" if command else implied
     rows.append(("publish command", command, source))
     rows += [
         ("settings.verbosity", settings.verbosity, implied),

@@ -81,10 +81,13 @@ def in_new_schema(url: DatabaseUrl) -> Iterator[psycopg.Connection[Any]]:
 class PostgresServer:
     """A server of its own, that can also be killed."""
 
-    def __init__(self, *options: str, primary: PostgresServer | None = None) -> None:
+    def __init__(
+        self, *options: str, primary: PostgresServer | None = None, log: Path | None = None
+    ) -> None:
         """Prepare its data; `options` are settings such as `max_connections=20`.
 
-        A standby's data are those of its primary, which runs and which it then follows.
+        A standby's data are those of its primary, which runs and which it then follows. The
+        write-ahead log goes into a folder of its own where one is given.
         """
         self._programs = postgres_programs()
         self._options = options
@@ -101,9 +104,12 @@ class PostgresServer:
                 "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
             )  # fmt: skip
             return
+        apart = [] if log is None else [f"--waldir={log / 'log'}", "--wal-segsize=1"]
+        if log is not None:
+            self.own(log)
         self._run(
             "initdb", "--pgdata=data", "--username=postgres", "--auth=trust", "--encoding=UTF8",
-            "--locale=C", "--no-sync", "--no-instructions",
+            "--locale=C", "--no-sync", "--no-instructions", *apart,
         )  # fmt: skip
         # Without waiting for the disk: it is killed here, never the computer under it. In the file
         # that ALTER SYSTEM writes, so that a test can have it otherwise.
@@ -118,6 +124,11 @@ class PostgresServer:
         path = self.folder / "data" / name
         path.write_text(text)
         return path
+
+    def own(self, folder: Path) -> None:
+        """Give a folder to whom the server runs as."""
+        if self._user is not None:
+            shutil.chown(folder, self._user)
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
@@ -148,8 +159,9 @@ class PostgresServer:
     def stop(self, kind: signal.Signals = signal.SIGINT) -> None:
         """Stop it: after closing connections, or at once with SIGQUIT, as if it had crashed."""
         if self._process is not None:
-            pid = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
-            os.kill(int(pid), kind)
+            with suppress(FileNotFoundError, ProcessLookupError):  # it may have ended by itself
+                pid = (self.folder / "data" / "postmaster.pid").read_text().split()[0]
+                os.kill(int(pid), kind)
             self._process.communicate(b"keep\n", timeout=PATIENCE)
             self._process = None
 
@@ -178,6 +190,33 @@ class PostgresServer:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def small_disk(room: int) -> Iterator[Path | None]:
+    """Lend a disk that has so many bytes; None where nothing may be mounted."""
+    folder = Path(tempfile.mkdtemp(prefix="metaledger-disk-"))
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    words = [mount or "mount", "-t", "tmpfs", "-o", f"size={room},mode=0755", "tmpfs", folder]
+    is_mounted = (
+        mount is not None
+        and unmount is not None
+        and subprocess.run(words, capture_output=True, check=False).returncode == 0
+    )
+    try:
+        yield folder if is_mounted else None
+    finally:
+        if is_mounted:
+            subprocess.run([unmount or "umount", folder], check=True)
+        folder.rmdir()
+
+
+def leave(disk: Path, room: int) -> Path:
+    """Fill a disk but for so many bytes, and return the file that does."""
+    ballast = disk / "ballast"
+    found = os.statvfs(disk)
+    ballast.write_bytes(bytes(found.f_bavail * found.f_frsize - room))
+    return ballast
 
 
 class Wire:

@@ -5,6 +5,7 @@ Whatever it is: nothing that was acknowledged is lost, nothing is there twice, n
 
 from __future__ import annotations
 
+import secrets
 import sys
 import threading
 from contextlib import closing, contextmanager
@@ -23,11 +24,12 @@ from ledger.opening import open_database
 from ledger.postgres import PostgresDatabase
 from projections.select import Select
 from tests import builders as b
-from tests.servers import PostgresServer, free_port
+from tests.servers import PostgresServer, free_port, leave, small_disk
 
 KILLS = 20
 SECRET = "correct horse"  # noqa: S105 (of a server that lives as long as these tests)
 SCHEMA = "lab"
+MIB = 1024**2
 
 
 @pytest.fixture(scope="module")
@@ -222,6 +224,79 @@ def test_a_full_disk_is_told_and_leaves_nothing(database, url):
     save(database, "tom")
     with database.read() as session:
         assert [it.position for it in session.log.read()] == [1, 2]
+
+
+def until_refused(database) -> tuple[list[str], str]:
+    """Save labels until one is refused; return the names of the others, and what was said."""
+    saved: list[str] = []
+    for number in range(10_000):
+        name = f"label {number} {secrets.token_hex(1_000)}"
+        try:
+            save(database, name)
+        except StorageError as error:
+            return saved, str(error)
+        saved.append(name)
+    raise AssertionError("the disk never ran full")
+
+
+def test_a_disk_that_runs_full_while_tables_grow_is_told_and_loses_nothing(server):
+    with (
+        small_disk(12 * MIB) as disk,
+        psycopg.connect(server.url, autocommit=True) as connection,
+    ):
+        if disk is None:
+            return  # Nothing may be mounted here: the test above stands for it.
+        server.own(disk)
+        connection.execute(f"CREATE TABLESPACE small LOCATION '{disk}'".encode())
+        connection.execute("GRANT CREATE ON TABLESPACE small TO PUBLIC")
+        setting = "?options=-c%20default_tablespace%3Dsmall"
+        there = parse(server.url + setting).in_schema("small")
+        try:
+            with closing(PostgresDatabase.create(there)) as database:
+                save(database, "tabby")
+                ballast = leave(disk, MIB)
+                saved, said = until_refused(database)
+                assert "disk of the server is full" in said
+                assert "nothing was recorded" in said
+                assert names(database) == ["tabby", *saved]
+                ballast.unlink()
+                save(database, "tom")
+                assert names(database) == ["tabby", *saved, "tom"]
+                assert database.rebuild() == len(saved) + 2
+        finally:
+            PostgresDatabase(there).drop()
+            connection.execute("DROP TABLESPACE small")
+
+
+def test_a_disk_that_runs_full_under_the_servers_log_loses_nothing(monkeypatch):
+    monkeypatch.setattr(postgres_connections, "PATIENCE", 1.0)
+    with small_disk(12 * MIB) as disk:
+        if disk is None:
+            return  # As above.
+        server = PostgresServer("max_wal_size=2MB", "wal_keep_size=64MB", log=disk)
+        try:
+            server.start()
+            there = parse(server.url).in_schema(SCHEMA)
+            with closing(PostgresDatabase.create(there)) as database:
+                save(database, "tabby")
+                ballast = leave(disk, MIB)
+                # The server stops dead where it cannot write its log: it must not go on.
+                saved, said = until_refused(database)
+                assert "ledger database" in said
+                server.kill()
+                ballast.unlink()
+                server.start()
+                acknowledged = ["tabby", *saved]
+                found = names(database)
+                # What was refused may have been durable before the server fell, and is there once.
+                assert found[: len(acknowledged)] == acknowledged
+                assert len(found) <= len(acknowledged) + 1
+                save(database, "tom")
+                with database.read() as session:
+                    positions = [it.position for it in session.log.read()]
+                assert positions == [*range(1, len(found) + 2)]
+        finally:
+            server.remove()
 
 
 def cut_all_others(connection) -> None:

@@ -10,10 +10,11 @@ import pytest
 import ledger as ln
 from ledger import checkpoints, instance, notes, publishing
 from ledger.auditing.audit import audit
+from ledger.config import PUBLISH_VARIABLE
 from ledger.content import retry
 from ledger.content.folder import open_folder
 from ledger.errors import ConfigurationError, CorruptLogError, MissingFileError
-from ledger.publishing import LATEST, VARIABLE, name_of, read_published
+from ledger.publishing import LATEST, name_of, read_published
 from tests.door import label
 from tests.e2e.command import metaledger
 from tests.object_store import free_ports
@@ -231,7 +232,7 @@ def local(ledger_folder):
 def test_a_command_gets_note_and_what_it_says_and_no_shell(local, monkeypatch):
     got = local / "$HOME;x"
     got.mkdir()
-    monkeypatch.setenv(VARIABLE, command(KEEP, "'$HOME;x'"))
+    monkeypatch.setenv(PUBLISH_VARIABLE, command(KEEP, "'$HOME;x'"))
     made = ln.checkpoint()
     assert made.unpublished == ()
     told = (got / str(made.size)).read_text()
@@ -243,14 +244,14 @@ def test_a_command_that_failed_is_told_and_gets_everything_the_next_time(
 ):
     (local / "got").mkdir()
     refuses = "import sys; sys.exit('the door is\\x1b[31m shut')"
-    monkeypatch.setenv(VARIABLE, command(refuses))
+    monkeypatch.setenv(PUBLISH_VARIABLE, command(refuses))
     made = [ln.checkpoint()]
     assert made[0].unpublished == (f"command {sys.executable}",)
     said = capsys.readouterr().err
     assert "ended with status 1: the door is" in said
     assert "\x1b" not in said
     label("two")
-    monkeypatch.setenv(VARIABLE, command(KEEP, "got"))
+    monkeypatch.setenv(PUBLISH_VARIABLE, command(KEEP, "got"))
     made.append(ln.checkpoint())
     assert {it.name for it in (local / "got").iterdir()} == {str(it.size) for it in made}
 
@@ -263,18 +264,18 @@ def test_a_command_that_does_not_end_is_ended_with_what_it_began(local, monkeypa
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     )
     monkeypatch.setattr(publishing, "SECONDS", 1.0)
-    monkeypatch.setenv(VARIABLE, command(hangs))
+    monkeypatch.setenv(PUBLISH_VARIABLE, command(hangs))
     assert ln.checkpoint().unpublished
     assert "did not end within 1 seconds: waiting" in capsys.readouterr().err
 
 
 def test_a_command_that_is_not_there_or_not_one_is_told(local, monkeypatch, capsys):
-    monkeypatch.setenv(VARIABLE, str(local / "nothing"))
+    monkeypatch.setenv(PUBLISH_VARIABLE, str(local / "nothing"))
     assert ln.checkpoint().unpublished
     assert "cannot be started" in capsys.readouterr().err
     for text in ("'unbalanced", " "):
-        monkeypatch.setenv(VARIABLE, text)
-        with pytest.raises(ConfigurationError, match=VARIABLE):
+        monkeypatch.setenv(PUBLISH_VARIABLE, text)
+        with pytest.raises(ConfigurationError, match=PUBLISH_VARIABLE):
             ln.checkpoint()
 
 

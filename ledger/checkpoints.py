@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from ledger import instance
+from ledger.blocks import Blocks, Tree
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -32,7 +33,7 @@ from ledger.events import Draft, KeyAdopted
 from ledger.ids import command_id, stream_id
 from ledger.instance import Ledger
 from ledger.keys import KeyRing
-from ledger.merkle import Frontier
+from ledger.merkle import Frontier, leaf_hash
 from ledger.notes import (
     Checkpoint,
     PrivateKey,
@@ -43,7 +44,12 @@ from ledger.notes import (
     read_public_key,
     sign_note,
 )
-from ledger.proofs import prove_consistency, prove_inclusion
+from ledger.proofs import (
+    consistency_parts,
+    inclusion_parts,
+    verify_consistency,
+    verify_inclusion,
+)
 from ledger.publishing import Publication, publishers
 from ledger.schema import REGISTRIES
 from ledger.verifying import consistency_text, proof_text
@@ -116,8 +122,7 @@ def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[in
         size = int(session.log.head())
         tree, leaves = Frontier(), session.log.leaves(until=size)
         for where, before in sorted(known, key=lambda it: it[1].size):
-            for leaf in islice(leaves, before.size - tree.size):
-                tree.add(leaf)
+            tree.extend(islice(leaves, before.size - tree.size))
             if (tree.size, tree.root()) != (before.size, before.root):
                 raise CorruptLogError(
                     f"checkpoint: {where} covers {before.size} entries with root "
@@ -128,8 +133,7 @@ def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[in
                     "say so",
                     size=before.size,
                 )
-        for leaf in leaves:
-            tree.add(leaf)
+        tree.extend(leaves)
     if tree.size != size:
         raise CorruptLogError(
             f"log: expected {size} entries, found {tree.size}; stop writing and audit the ledger"
@@ -297,9 +301,18 @@ def prove(what: Any, *, checkpoint: str | SignedCheckpoint | None = None) -> str
             "make a new one"
         )
     with ledger.handler.reading() as session:
-        _require_root(session.log.leaves(until=target.size), target)
-        path = prove_inclusion(session.log.leaves(until=target.size), position - 1, target.size)
+        tree = _tree_of(ledger, session.log, target)
+        path = [tree.subtree(part) for part in inclusion_parts(position - 1, target.size)]
         (entry,) = session.log.entries(after=position - 1, until=position, limit=1)
+    leaf = leaf_hash(entry.hashed)
+    try:
+        verify_inclusion(path, leaf=leaf, index=position - 1, size=target.size, root=target.root)
+    except InvalidProofError as error:
+        raise CorruptLogError(
+            f"event at position {position}: not what its hash says; nothing is proved, audit the "
+            "ledger",
+            position=position,
+        ) from error
     # Of an erased entry there is nothing to show but what was hashed.
     shown = () if entry.is_erased else (entry.salt, entry.payload)
     return proof_text(index=position - 1, path=path, checkpoint=text, extra=(entry.hashed, *shown))
@@ -315,9 +328,15 @@ def _prove_extension(ledger: Ledger, old: Checkpoint, new: Checkpoint, text: str
             f"of {old.size}"
         )
     with ledger.handler.reading() as session:
-        _require_root(session.log.leaves(until=old.size), old)
-        _require_root(session.log.leaves(until=new.size), new)
-        path = prove_consistency(session.log.leaves(until=new.size), old.size, new.size)
+        _tree_of(ledger, session.log, old)
+        tree = _tree_of(ledger, session.log, new)
+        path = [tree.subtree(part) for part in consistency_parts(old.size, new.size)]
+    try:
+        verify_consistency(path, old=old.size, old_root=old.root, new=new.size, new_root=new.root)
+    except InvalidProofError as error:
+        raise CorruptLogError(
+            "log: its leaf hashes are not those of before; nothing is proved, audit the ledger"
+        ) from error
     return consistency_text(old=old.size, path=path, checkpoint=text)
 
 
@@ -330,15 +349,23 @@ def _own_checkpoint(ledger: Ledger, text: str) -> Checkpoint:
     return found
 
 
-def _require_root(leaves: Iterable[bytes], stated: Checkpoint) -> None:
-    tree = Frontier()
-    for leaf in leaves:
-        tree.add(leaf)
-    if (tree.size, tree.root()) != (stated.size, stated.root):
+def _tree_of(ledger: Ledger, log: LogReader, stated: Checkpoint) -> Tree:
+    """Return the tree of a log that has the root that a checkpoint states, at its size."""
+    head = int(log.head())
+    blocks = Blocks(ledger.place.folder / "cache" / "tree")
+    tree = Tree(log, blocks)
+    root = tree.root(min(stated.size, head))
+    if root != stated.root:
+        # What was remembered may be of another log; the leaf hashes decide.
+        blocks.forget()
+        root = tree.root(min(stated.size, head))
+    if (root, min(stated.size, head)) != (stated.root, stated.size):
         raise CorruptLogError(
             f"checkpoint for size {stated.size} claims root {stated.root.hex()[:16]}…, recomputed "
-            f"{tree.root().hex()[:16]}… over {tree.size}; stop writing and audit the ledger"
+            f"{root.hex()[:16]}… over {min(stated.size, head)}; stop writing and audit the ledger"
         )
+    blocks.keep()
+    return tree
 
 
 def _position_of(ledger: Ledger, what: Any) -> int:

@@ -49,8 +49,13 @@ class Frontier:
             size //= 2
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Append leaf hashes, a level at a time; all of these, and no others, are in memory."""
-        nodes, place = list(leaves), self.size
+        """Append leaf hashes: some thousands at once, and those a level at a time."""
+        source = iter(leaves)
+        while batch := list(islice(source, _BATCH)):
+            self._extend(batch)
+
+    def _extend(self, nodes: list[bytes]) -> None:
+        place = self.size
         self.size += len(nodes)
         left_over = []
         while nodes:
@@ -82,7 +87,6 @@ def root_hash(leaves: Iterable[bytes]) -> bytes:
 
     Takes one pass and holds one hash a level, and a few thousand leaves (RFC 9162 section 2.1.2).
     """
-    tree, source = Frontier(), iter(leaves)
-    while batch := list(islice(source, _BATCH)):
-        tree.extend(batch)
+    tree = Frontier()
+    tree.extend(leaves)
     return tree.root()

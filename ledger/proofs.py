@@ -5,7 +5,8 @@
    beginning of every tree: nothing is shown by it, and it is refused.
 3. A proof is a list of hashes, and verifying one needs nothing but the roots. What does not verify
    raises; nothing is ever half verified.
-4. Making a proof reads every leaf once and holds one hash a level.
+4. Making a proof from leaves reads each of them once and holds one hash a level; which subtrees a
+   proof is made of (`inclusion_parts`, `consistency_parts`) can be asked without any.
 """
 
 from __future__ import annotations
@@ -32,9 +33,7 @@ def prove_inclusion(leaves: Iterable[bytes], index: int, size: int) -> list[byte
     Raises:
         InvalidValueError: The tree has no such leaf.
     """
-    if not 0 <= index < size:
-        raise InvalidValueError(f"inclusion proof: expected an index below {size}, got {index}")
-    return _roots(leaves, _around(index, 0, size))
+    return _roots(leaves, inclusion_parts(index, size))
 
 
 def prove_consistency(leaves: Iterable[bytes], old: int, new: int) -> list[bytes]:
@@ -43,11 +42,31 @@ def prove_consistency(leaves: Iterable[bytes], old: int, new: int) -> list[bytes
     Raises:
         InvalidValueError: `old` is 0 or more than `new`.
     """
+    return _roots(leaves, consistency_parts(old, new))
+
+
+def inclusion_parts(index: int, size: int) -> list[Range]:
+    """Return the subtrees whose roots prove that a leaf is in a tree of this size.
+
+    Raises:
+        InvalidValueError: The tree has no such leaf.
+    """
+    if not 0 <= index < size:
+        raise InvalidValueError(f"inclusion proof: expected an index below {size}, got {index}")
+    return _around(index, 0, size)
+
+
+def consistency_parts(old: int, new: int) -> list[Range]:
+    """Return the subtrees whose roots prove that a tree is the beginning of another.
+
+    Raises:
+        InvalidValueError: `old` is 0 or more than `new`.
+    """
     if not 0 < old <= new:
         raise InvalidValueError(
             f"consistency proof: expected an older size of 1 to {new}, got {old}"
         )
-    return _roots(leaves, _beside(old, 0, new, is_whole=True))
+    return _beside(old, 0, new, is_whole=True)
 
 
 def verify_inclusion(  # noqa: PLR0913 (what the claim is about)

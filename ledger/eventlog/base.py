@@ -77,8 +77,8 @@ class LogReader(ABC):
         return Position(low)
 
     @abstractmethod
-    def leaves(self, *, until: int) -> Iterator[bytes]:
-        """Yield the leaf hashes of the first `until` entries, in order."""
+    def leaves(self, *, after: int = 0, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the entries with `after` < position <= `until`, in order."""
 
     def read_batch(
         self, *, after: int = 0, until: int | None = None, limit: int = READ_BATCH

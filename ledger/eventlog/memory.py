@@ -68,9 +68,9 @@ class MemoryLog(Appender):
         """Return the entries that a command left, in order."""
         return [self._entries[at] for at in self._commands.get(command_id, ())]
 
-    def leaves(self, *, until: int) -> Iterator[bytes]:
-        """Yield the leaf hashes of the first `until` entries, in order."""
-        for entry in self._entries[:until]:
+    def leaves(self, *, after: int = 0, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the entries with `after` < position <= `until`, in order."""
+        for entry in self._entries[after:until]:
             yield entry.leaf
 
     def copy(self) -> MemoryLog:

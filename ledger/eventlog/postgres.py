@@ -182,9 +182,8 @@ class PostgresReader(LogReader):
         """Return the entries that a command left, in order."""
         return self._entries("WHERE e.command_id = %s ORDER BY e.number", (UUID(command_id),))
 
-    def leaves(self, *, until: int) -> Iterator[bytes]:
-        """Yield the leaf hashes of the first `until` entries, in order."""
-        after = 0
+    def leaves(self, *, after: int = 0, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the entries with `after` < position <= `until`, in order."""
         while found := self._ask(
             "SELECT position, leaf FROM entries WHERE position > %s AND position <= %s"
             " ORDER BY position LIMIT 10000",

@@ -216,10 +216,11 @@ class SqliteReader(LogReader):
             "WHERE e.command_id = ? ORDER BY e.number", (bytes.fromhex(command_id),)
         )
 
-    def leaves(self, *, until: int) -> Iterator[bytes]:
-        """Yield the leaf hashes of the first `until` entries, in order."""
+    def leaves(self, *, after: int = 0, until: int) -> Iterator[bytes]:
+        """Yield the leaf hashes of the entries with `after` < position <= `until`, in order."""
         rows = self.connection.execute(
-            "SELECT leaf FROM entries WHERE position <= ? ORDER BY position", (until,)
+            "SELECT leaf FROM entries WHERE position > ? AND position <= ? ORDER BY position",
+            (after, until),
         )
         for row in rows:
             yield row[0]

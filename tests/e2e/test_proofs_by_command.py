@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import ledger as ln
-from ledger import checkpoints, instance, keys, notes
+from ledger import blocks, checkpoints, instance, keys, notes
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -331,3 +333,37 @@ def test_keys_that_do_not_go_together_are_a_misunderstanding(here):
     created = metaledger(here, "key", "--create", "--public").out
     assert metaledger(here, "key", "--public").out == created
     assert json.loads(metaledger(here, "info", "--json").out)["head"] == 5
+
+
+def test_what_is_remembered_of_the_tree_is_never_believed(here, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 2)
+    made, path = str(ln.checkpoint()), here / ".metaledger" / "cache" / "tree"
+    honest = ln.prove(2, checkpoint=made)
+    assert len(path.read_bytes()) >= 32
+    for other in (bytes(32), b"", path.read_bytes()[:-1], path.read_bytes() + bytes(320)):
+        path.write_bytes(other)
+        assert ln.prove(2, checkpoint=made) == honest
+        assert ln.prove(made, checkpoint=made)
+
+
+def test_of_a_log_that_was_changed_since_nothing_is_proved(here, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 2)
+    made = str(ln.checkpoint())
+    honest = ln.prove(2, checkpoint=made)
+    database = instance.current().place.database_path
+    ln.close()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("UPDATE entries SET leaf = randomblob(32) WHERE position = 2")
+        connection.execute("UPDATE entries SET salt = randomblob(32) WHERE position = 3")
+    ln.connect(here)
+    for position in (1, 3):
+        with pytest.raises(CorruptLogError):
+            ln.prove(position, checkpoint=made)
+    # What it shows is what was hashed, whatever its stored leaf says by now.
+    assert ln.prove(2, checkpoint=made) == honest
+    with pytest.raises(CorruptLogError):
+        ln.checkpoint()

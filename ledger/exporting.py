@@ -204,6 +204,7 @@ def _write(
         parts.append((new, True, 1))
     total = sum(it.last - it.first + 1 for it, is_due, _ in parts if is_due)
     with (
+        files.writing("temporary files of an export"),
         TemporaryDirectory(prefix="metaledger-export-") as aside,
         progress("exporting", total) as step,
     ):

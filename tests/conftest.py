@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,10 +19,12 @@ from tests.object_store import ObjectStore, SeaweedServer, given_store
 from tests.servers import POSTGRES_VARIABLE, PostgresServer, new_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ledger.database_url import DatabaseUrl
+
+_FIGURE = "figure"
 
 # No deadline: how long an example takes says more about the computer than about the code.
 settings.register_profile("default", deadline=None)
@@ -58,6 +61,37 @@ def pytest_runtest_teardown() -> None:
         )
     if settings_module is not None:
         settings_module.settings.__init__()
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """What a sweep did, in words: told once more after all tests."""
+    return lambda told: record_property(_FIGURE, told)
+
+
+# Last of all, where it is read: what the sweeps did, and what was left out for want of something.
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell the figures of the sweeps, and what was left out."""
+    stats = terminalreporter.stats
+    figures = [
+        (report.nodeid, told)
+        for report in stats.get("passed", [])
+        for name, told in report.user_properties
+        if name == _FIGURE
+    ]
+    reasons = Counter(
+        str(report.longrepr[2]).removeprefix("Skipped: ")
+        for report in stats.get("skipped", [])
+        if isinstance(report.longrepr, tuple)
+    )
+    if figures:
+        terminalreporter.section("what was swept")
+    for place, told in sorted(figures):
+        terminalreporter.line(f"{place.rpartition('/')[2]}: {told}")
+    if reasons:
+        terminalreporter.section("LEFT OUT")
+    for reason, count in reasons.items():
+        terminalreporter.line(f"{count} tests: {reason}")
 
 
 @pytest.fixture

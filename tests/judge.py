@@ -100,6 +100,10 @@ def assert_saved(kind: str, n: int) -> None:  # noqa: C901 (a case a kind)
             report = audit(archive=archive, checkpoints=stated)
             assert report.ok, report.findings
             assert stated
+        case "init" | "import":
+            report = audit(place=Path(kind, str(n)))
+            assert report.ok, report.findings
+            assert report.head > 0
 
 
 def assert_nothing_half() -> None:

@@ -15,6 +15,8 @@ BATCH = 4
 KINDS = ("label", "file", "folder", "rename", "link", "collection", "batch", "many", "version")
 # What keeps a ledger: its own effect is none, or something that stands beside it.
 UPKEEP = ("rebuild", "checkpoint", "export", "close")
+# What makes ledgers beside it; there must be an archive to import.
+MAKING = ("init", "import")
 
 
 def write(path: str, text: str) -> str:
@@ -86,6 +88,12 @@ def save(kind: str, n: int) -> str:  # noqa: C901, PLR0912 (a case a kind)
             from ledger.exporting import export  # noqa: PLC0415 (as above)
 
             export(f"archives/{n}")
+        case "init":
+            ln.init("storage", root=f"init/{n}")
+        case "import":
+            from ledger.importing import restore  # noqa: PLC0415 (as above)
+
+            restore("archives/0", "storage", root=Path(f"import/{n}"))
         case "close":
             ln.close()
         case _:

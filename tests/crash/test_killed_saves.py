@@ -5,84 +5,28 @@
 3. What else is in the storage, the doctor names as an orphan.
 4. Positions are dense, and the read models are those that the log alone gives.
 5. The next script goes on as if nothing had been.
-
-Children are forked from one warm process, so that hundreds of kills cost seconds.
+6. So it is with three writers at once, some of which rebuild, export or sign meanwhile.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 import ledger as ln
 from ledger import doctor, instance
-from tests.judge import assert_log_and_read_models_agree, judge
+from tests.crash.killed import saver
+from tests.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
 from tests.processes import environment
 from tests.saving import KINDS
-
-# Saves one thing after another, and says what `save()` returned from. It is killed by its own hand
-# before a step of the given number (a statement of SQL, a durable step of content), or by a timer.
-SAVING = r"""
-import os, signal, sqlite3, sys
-import ledger as ln
-from ledger import files
-from ledger.content import hashing, store, local
-from ledger.registries import artifact, collection, ulabel, transform, run
-import ledger.eventlog.sqlite, projections.sqlite, ledger.searching
-from tests.saving import KINDS, save
-
-ln.settings.verbosity = "error"
-ln.settings.creation.search_names = False
-TRACKED = sys.argv[1] == "tracked"
-
-def say(*words):
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
-
-def work(begin, steps, micros):
-    left = steps
-    def step(*_):
-        nonlocal left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-    if steps:
-        files.step = step
-        connect = sqlite3.connect
-        def traced(*args, **kwargs):
-            connection = connect(*args, **kwargs)
-            connection.set_trace_callback(step)
-            return connection
-        sqlite3.connect = traced
-    else:
-        # The default of this signal ends the process at once: no handler of Python's runs.
-        signal.setitimer(signal.ITIMER_REAL, micros / 1e6)
-    if TRACKED:
-        ln.track(key="killed.py", params={"begin": begin})
-    n = begin
-    while True:
-        for kind in KINDS:
-            n += 1
-            save(kind, n)
-            say("saved", kind, n)
-
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        try:
-            work(*map(int, line.split()))
-        except BaseException as error:
-            say("error", repr(error))
-        os._exit(1)
-    _, status = os.waitpid(child, 0)
-    say("ended", os.waitstatus_to_exitcode(status))
-"""
 
 
 @pytest.fixture
@@ -98,49 +42,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield tmp_path
     ln.close()
     ln.settings.verbosity = verbosity
-
-
-class Saver:
-    """The warm process whose children save until they are killed."""
-
-    def __init__(self, *, is_tracked: bool) -> None:
-        tracked = "tracked" if is_tracked else "untracked"
-        # A script of a file: what is typed in has a run of its own each time.
-        Path("killed.py").write_text(SAVING)
-        self._process = subprocess.Popen(
-            [sys.executable, "killed.py", tracked],
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def until_killed(self, begin: int, *, steps: int = 0, micros: int = 0) -> list[tuple[str, int]]:
-        """Let a child save from number `begin` on, and return what it acknowledged."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{begin} {steps} {micros}\n")
-        self._process.stdin.flush()
-        acknowledged = []
-        while True:
-            said = self._process.stdout.readline().split(maxsplit=2)
-            if said[0] == "ended":
-                assert -int(said[1]) in {signal.SIGKILL, signal.SIGALRM}
-                return acknowledged
-            assert said[0] == "saved", said
-            acknowledged.append((said[1], int(said[2])))
-
-    def end(self) -> None:
-        self._process.communicate()
-
-
-@contextlib.contextmanager
-def saver(*, is_tracked: bool) -> Iterator[Saver]:
-    running = Saver(is_tracked=is_tracked)
-    try:
-        yield running
-    finally:
-        running.end()
 
 
 # --- killed ---------------------------------------------------------------------------------------
@@ -182,6 +83,46 @@ def test_killed_at_any_moment_keeps_what_was_acknowledged_and_nothing_half(is_tr
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_hundreds_of_times(seed, is_tracked):
     sweep(120, 100 + seed, is_tracked=is_tracked)
+
+
+WRITERS = (
+    KINDS,
+    ("rebuild", *reversed(KINDS), "export"),
+    ("checkpoint", "batch", "many", "export", "label", "rebuild", "file", "folder"),
+)
+
+
+def sweep_together(rounds: int, seed: int) -> str:
+    """Kill three writers each round, and return how it went."""
+    chance = random.Random(seed)  # noqa: S311 (not a secret)
+    everything: list[tuple[str, int]] = []
+    with ExitStack() as stack:
+        writers = [stack.enter_context(saver(is_tracked=False, kinds=it)) for it in WRITERS]
+        for turn in range(rounds):
+            for me, writer in enumerate(writers):
+                writer.go(1_000 * (3 * turn + me), micros=chance.randrange(3_000, 400_000))
+            acknowledged = [it for writer in writers for it in writer.acknowledged()]
+            judge(acknowledged)
+            everything += acknowledged
+            assert_audit_passes([it for writer in writers for it in writer.claims[-1:]])
+            ln.close()
+        judge(everything)
+        assert_audit_passes([it for writer in writers for it in writer.claims], content=True)
+    assert_log_and_read_models_agree()
+    kinds = Counter(kind for kind, _ in everything)
+    return f"{3 * rounds} kills, {len(everything)} deeds acknowledged: {dict(kinds)}"
+
+
+@pytest.mark.usefixtures("place")
+def test_three_writers_killed_at_some_moments_lose_nothing_they_acknowledged():
+    sweep_together(4, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize("seed", range(7))
+def test_three_writers_killed_a_thousand_times_lose_nothing_they_acknowledged(seed, figure):
+    figure(sweep_together(48, seed))
 
 
 @pytest.mark.usefixtures("place")

@@ -191,10 +191,11 @@ def test_power_lost_at_some_moments_loses_nothing_that_was_acknowledged():
 @needs_strace
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
-def test_power_lost_at_many_moments_loses_nothing_that_was_acknowledged(seed):
+def test_power_lost_at_many_moments_loses_nothing_that_was_acknowledged(seed, figure):
     judged, lost = sweep("", 3_200, rounds=4, seed=seed)
     assert lost == [], lost[0]
     assert judged >= 2_000
+    figure(f"{judged} distinct states")
 
 
 @needs_strace

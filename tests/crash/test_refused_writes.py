@@ -25,6 +25,7 @@ import pytest
 
 import ledger as ln
 from ledger import doctor, instance
+from ledger.exporting import export
 from tests.judge import assert_audit_passes, judge
 from tests.processes import environment
 
@@ -34,13 +35,13 @@ FILLING = r"""
 import json, os, resource, shutil, signal, sys
 import ledger as ln
 from ledger import instance
-from ledger import exporting, rebuilding
-from tests.saving import KINDS, UPKEEP, prepare, save
+from ledger import exporting, importing, rebuilding
+from tests.saving import KINDS, MAKING, UPKEEP, prepare, save
 
 means = sys.argv[1]
 ln.settings.verbosity = "error"
 ln.settings.creation.search_names = False
-DEEDS = [(kind, n) for n, kind in enumerate((*KINDS, *UPKEEP, "label", "many", "file"), 100)]
+DEEDS = [(kind, n) for n, kind in enumerate((*KINDS, *UPKEEP, *MAKING, "label", "many"), 100)]
 
 def fill(room):
     if means == "limit":
@@ -154,7 +155,7 @@ def filler(means: str, folder: Path) -> Iterator[Filler]:
         patch.chdir(template)
         patch.setenv("METALEDGER_KEY_DIR", str(template / "keys"))
         ln.init("storage")
-        ln.checkpoint()
+        export("archives/0")
         ln.close()
         instance._current = None
         running = Filler(means, template)
@@ -219,10 +220,14 @@ def test_a_limit_on_files_at_some_sizes_loses_nothing(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_limit_on_files_at_every_size_loses_nothing(tmp_path):
-    assert_swept(limits(tmp_path, 1024), at_least=300)
+def test_a_limit_on_files_at_every_size_loses_nothing(tmp_path, figure):
+    counts = limits(tmp_path, 1024)
+    assert_swept(counts, at_least=300)
+    figure(f"{len(counts)} limits, {sum(counts)} deeds refused")
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_full_at_every_block_loses_nothing(tmp_path):
-    assert_swept(rooms(tmp_path, 4096), at_least=150)
+def test_a_disk_that_is_full_at_every_block_loses_nothing(tmp_path, figure):
+    counts = rooms(tmp_path, 4096)
+    assert_swept(counts, at_least=150)
+    figure(f"{len(counts)} sizes of what is free, {sum(counts)} deeds refused")

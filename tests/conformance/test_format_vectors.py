@@ -19,12 +19,14 @@ from ledger.content.hashing import hash_members, hash_path, members_digest
 from ledger.database import SqliteDatabase
 from ledger.errors import InvalidValueError
 from ledger.eventlog.entry import Envelope, erased, leaf_of, recorded, seal
+from ledger.postgres import PostgresDatabase
 from ledger.registries.transform import stem_of
 from ledger.residue import residue_of
 from ledger.schema import REGISTRIES
 from ledger.tracking.environment import Environment, environment_hash, environment_text
 from ledger.tracking.source import text_hash
 from projections.fold import intent_key, subject_key
+from tests.servers import in_new_schema, new_schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text("utf-8")
 BLOCKS = {
@@ -285,3 +287,43 @@ def _parts(connection) -> dict[str, str]:
         "SELECT name, sql FROM sqlite_master WHERE type IN ('table', 'trigger')"
     )
     return {name: re.sub(r"\s*([(),])\s*", r"\1", " ".join(sql.split())) for name, sql in rows}
+
+
+# --- the PostgreSQL schema ------------------------------------------------------------------------
+
+
+def test_the_log_in_a_new_schema_is_what_the_page_says(postgres, postgres_url):
+    (told,) = re.findall(r"^```sql postgres schema\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    PostgresDatabase.create(postgres).close()
+    with new_schema(postgres_url) as page, in_new_schema(page) as connection:
+        connection.execute(told.replace("ledger.", f"{page.schema}.").encode())
+        told_parts = _catalogue(connection, page.schema)
+        made_parts = _catalogue(connection, postgres.schema)
+    assert len(told_parts) > 30
+    assert {name: made_parts.get(name) for name in told_parts} == told_parts
+    # Whatever else there is, is a read model: nothing more on the log's tables, no other function.
+    more = {name for name in made_parts if name not in told_parts}
+    assert not [name for name in more if name.split()[1] in {"stored_events", "entries", "meta"}]
+    assert {name for name in more if name.startswith("function")} == {"function folded"}
+
+
+def _catalogue(connection, schema: str) -> dict[str, str]:
+    """Return what a schema holds: columns, indexes, triggers and functions, however laid out."""
+    found = connection.execute(
+        "SELECT 'column ' || c.relname || ' ' || a.attname, format_type(a.atttypid, a.atttypmod)"
+        " || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END || ' ' || coalesce(l.collname, '')"
+        " FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r'"
+        " LEFT JOIN pg_collation l ON l.oid = a.attcollation"
+        " WHERE a.attnum > 0 AND c.relnamespace = %(schema)s::text::regnamespace"
+        " UNION ALL SELECT 'index ' || tablename || ' ' || indexname, indexdef FROM pg_indexes"
+        " WHERE schemaname = %(schema)s::text"
+        " UNION ALL SELECT 'trigger ' || c.relname || ' ' || t.tgname, pg_get_triggerdef(t.oid)"
+        " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE NOT t.tgisinternal AND c.relnamespace = %(schema)s::text::regnamespace"
+        " UNION ALL SELECT 'function ' || proname, prosrc || provolatile::text || prosecdef"
+        " || coalesce(array_to_string(proconfig, ' '), '') FROM pg_proc"
+        " WHERE pronamespace = %(schema)s::text::regnamespace",
+        {"schema": schema},
+    ).fetchall()
+    plain = {name: text.replace(f'"{schema}"', schema) for name, text in found}
+    return {name: " ".join(text.replace(f"{schema}.", "").split()) for name, text in plain.items()}

@@ -66,6 +66,14 @@ def test_every_checkpoint_is_published_under_a_name_that_sorts(place):
     assert audit(checkpoints=read_published(place.where)).ok
 
 
+def test_the_latest_does_not_go_back(place):
+    early = ln.checkpoint()
+    label("two")
+    late = ln.checkpoint()
+    publishing.PublishingFolder(place).publish(early.text)
+    assert place.read(LATEST, most=9999).decode() == late.text
+
+
 def test_publishing_twice_changes_nothing(place):
     first = ln.checkpoint()
     before = place.names()
@@ -147,6 +155,18 @@ def test_a_signer_that_was_interrupted_publishes_the_next_time(here, monkeypatch
     label("two")
     made = ln.checkpoint()
     assert read_published("published") == [signed_then, made.text]
+
+
+@pytest.mark.usefixtures("here")
+def test_nothing_is_remembered_as_signed_that_does_not_wait_to_be_published(monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.KeyRing, "remember", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        ln.checkpoint()
+    ((_, text),) = checkpoints.ring_of(instance.current()).waiting("folder")
+    assert ln.verify(text, key=str(checkpoints.public_key())).size == ln.head()
 
 
 def test_an_object_store_out_of_reach_delays_publishing(s3_root, ledger_folder, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 
 import ledger as ln
 from ledger import checkpoints, instance
-from ledger.erasing import erase
+from ledger.erasing import Erasure, erase
 from ledger.errors import (
     CommandRejectedError,
     InvalidValueError,
@@ -311,6 +311,24 @@ def test_an_erasure_that_fails_leaves_everything(patient, monkeypatch):
     assert values.path.read_text() == f"{NAME}: 7.1"
     assert erase(values, reason="request 17").content_removed
     assert one.name
+
+
+def test_an_erasure_that_was_cut_short_after_the_content_went_is_repeated(patient, monkeypatch):
+    _, values = patient
+    place, carry_out = values.path, Erasure.carry_out
+
+    def cut_short(self: Erasure, *given: object) -> None:
+        carry_out(self, *given)
+        raise StorageError("the power went")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Erasure, "carry_out", cut_short)
+        with pytest.raises(StorageError), nothing_recorded():
+            erase(values, reason="request 17")
+    assert not place.exists()
+    assert [it.kind for it in ln.audit(content=True).findings] == ["content"]
+    assert erase(values, reason="request 17").content_removed
+    assert ln.audit(content=True).ok
 
 
 @pytest.mark.usefixtures("here")

@@ -62,7 +62,7 @@ if weaker == "no fsync of content":
     files._flush_to_disk = lambda descriptor: None
 n = 0
 for turn in range(rounds):
-    for kind in (*KINDS, UPKEEP[turn % len(UPKEEP)]):
+    for kind in (*KINDS, *UPKEEP):
         n += 1
         os.write(said, f"{kind} {n} {save(kind, n)}".encode())
 ln.close()
@@ -144,8 +144,7 @@ def judge_state(state: State) -> None:
     # Whatever was on its way, the next script goes on from there.
     ln.ULabel(name="after").save()
     if kept:
-        kept.append(str(ln.checkpoint()))
-    assert_audit_passes(kept)
+        assert ln.checkpoint().size == ln.head()
 
 
 def losses_among(found: Iterable[State], folder: Path) -> tuple[int, list[str]]:
@@ -183,7 +182,7 @@ def sweep(weaker: str, count: int, *, rounds: int, seed: int) -> tuple[int, list
 
 @needs_strace
 def test_power_lost_at_some_moments_loses_nothing_that_was_acknowledged():
-    judged, lost = sweep("", 400, rounds=2, seed=1)
+    judged, lost = sweep("", 350, rounds=1, seed=1)
     assert lost == [], lost[0]
     assert judged > 200
 
@@ -192,7 +191,7 @@ def test_power_lost_at_some_moments_loses_nothing_that_was_acknowledged():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
 def test_power_lost_at_many_moments_loses_nothing_that_was_acknowledged(seed, figure):
-    judged, lost = sweep("", 3_200, rounds=4, seed=seed)
+    judged, lost = sweep("", 3_200, rounds=2, seed=seed)
     assert lost == [], lost[0]
     assert judged >= 2_000
     figure(f"{judged} distinct states")

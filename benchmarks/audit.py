@@ -349,6 +349,28 @@ def server(kind: str) -> Iterator[str | None]:
         started.remove()
 
 
+def run(
+    events: int,
+    *,
+    repeat: int,
+    only: str = "",
+    database: str = "sqlite",
+    folder: str | None = None,
+) -> tuple[dict[str, Any], dict[str, list[Measured]]]:
+    """Make the ledger, and return what it is and what each task measured."""
+    with ExitStack() as stack:
+        stack.callback(os.chdir, Path.cwd())
+        url = stack.enter_context(server(database))
+        base = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="metaledger-bench-", dir=folder)
+        )
+        about = machine.describe(Path(base))
+        about |= build(Path(base), events, url) | {"database": database}
+        found = measure(Path(base), [name for name in TASKS if only in name], repeat, url)
+    about["load after"] = machine.load()
+    return about, found
+
+
 def main() -> None:
     """Measure, and print; as a task, do that and print what it measured."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -365,18 +387,13 @@ def main() -> None:
         measured = TASKS[chosen.task]()
         print(json.dumps({**measured, "peak": peak_mib()}))
         return
-    tasks = [name for name in TASKS if chosen.only in name]
-    with ExitStack() as stack:
-        url = stack.enter_context(server(chosen.database))
-        base = stack.enter_context(
-            tempfile.TemporaryDirectory(prefix="metaledger-bench-", dir=chosen.folder)
-        )
-        folder = Path(base)
-        about = machine.describe(folder)
-        about |= build(folder, chosen.events, url) | {"database": chosen.database}
-        found = measure(folder, tasks, chosen.repeat, url)
-        os.chdir(HERE)
-    about["load after"] = machine.load()
+    about, found = run(
+        chosen.events,
+        repeat=chosen.repeat,
+        only=chosen.only,
+        database=chosen.database,
+        folder=chosen.folder,
+    )
     if chosen.json:
         print(json.dumps({"about": about, "found": found}, indent=1))
         return

@@ -21,7 +21,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from ledger.errors import NameTakenError
+from ledger.errors import CorruptLogError, NameTakenError
 from ledger.schema import REGISTRIES
 from projections import sql_tables
 from projections.fold import Amended, Change
@@ -207,6 +207,19 @@ class PostgresModels(SqlModels):
         with self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
             for row in rows:
                 copy.write_row([_spelled(it) for it in row])
+
+    def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Return all rows of a table, of all times, in the order of their key.
+
+        Raises:
+            CorruptLogError: There is no such table; the transaction goes on.
+        """
+        asked = self._connection.cursor(row_factory=tuple_row)
+        if asked.execute("SELECT to_regclass(%s)", (quoted(table),)).fetchone() == (None,):
+            raise CorruptLogError(
+                f"read models: expected a table {table}, found none; rebuild them"
+            )
+        return super().rows(table)
 
     def _all_rows(self, statement: str) -> Iterator[Any]:
         # In portions: all at once may be more than there is memory.

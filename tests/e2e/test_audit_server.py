@@ -70,6 +70,31 @@ def test_a_rebuild_on_a_server_mends_read_models(server):
     assert kinds() == {"schema"}  # the guards that the deed took away
 
 
+def test_a_rebuild_on_a_server_mends_tables_that_are_gone(server):
+    server("DROP TABLE artifact_key")
+    assert rebuild().unreadable == ("artifact_key",)
+    assert rebuild().differences == ()
+
+
+@pytest.mark.usefixtures("server")
+def test_readers_on_a_server_are_answered_until_a_rebuild_ends(postgres, monkeypatch):
+    from projections.postgres import PostgresModels  # noqa: PLC0415
+
+    seen, honest = [], PostgresModels._make_indexes
+    schema = parse(instance.current().place.configuration.database).schema
+
+    def watched(models, *, is_new):
+        honest(models, is_new=is_new)
+        with psycopg.connect(str(postgres).partition("?")[0]) as connection:
+            connection.execute("SET statement_timeout = '10s'")
+            count = SQL("SELECT count(*) FROM {}.ulabel").format(Identifier(schema))
+            seen.append(connection.execute(count).fetchone()[0])
+
+    monkeypatch.setattr(PostgresModels, "_make_indexes", watched)
+    assert rebuild().differences == ()
+    assert seen == [2]
+
+
 @pytest.mark.usefixtures("server")
 def test_a_ledger_moves_from_a_server_to_a_file(tmp_path):
     done = export(tmp_path / "archive")

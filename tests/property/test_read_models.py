@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,48 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from projections.memory import MemoryModels
-from projections.postgres import PostgresModels
 from projections.select import Select
-from projections.sqlite import SqliteModels, register_functions
+from projections.sql import SqlModels
 from projections.tables import TABLES
 from tests.builders import feed
 from tests.property.strategies import finds, histories, known_values, readable_names, selects
-from tests.servers import in_new_schema, new_schema
-
-
-@contextmanager
-def in_sqlite(history) -> Iterator[SqliteModels]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        register_functions(connection)
-        models = SqliteModels(connection)
-        models.create()
-        feed(models, history)
-        yield models
-    finally:
-        connection.close()
 
 
 @pytest.fixture(scope="module")
-def in_postgres(postgres_url):
-    """Stores of a history on a server: tables made once, emptied by undoing all that came in."""
-    with new_schema(postgres_url) as url, in_new_schema(url) as connection:
-        PostgresModels(connection).create()
-
-        @contextmanager
-        def opened(history) -> Iterator[PostgresModels]:
-            with connection.transaction(force_rollback=True):
-                models = PostgresModels(connection)
-                feed(models, history)
-                yield models
-
-        yield opened
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def stored(request):
+def stored(empty):
     """How to keep a history in a database and ask it."""
-    return in_sqlite if request.param == "sqlite" else request.getfixturevalue("in_postgres")
+
+    @contextmanager
+    def opened(history) -> Iterator[SqlModels]:
+        with empty() as models:
+            feed(models, history)
+            yield models
+
+    return opened
 
 
 def in_memory(history) -> MemoryModels:

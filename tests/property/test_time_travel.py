@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -16,8 +13,8 @@ from ledger.lineage import ancestor_uids, lineage
 from ledger.query import Source
 from ledger.schema import REGISTRIES
 from ledger.walking import FIELDS
-from projections.sqlite import SqliteModels, register_functions
 from tests.past import Past
+from tests.property.conftest import in_sqlite
 from tests.property.strategies import histories, known_values, selects
 
 DIRECTIONS = ("ancestors", "descendants", "both")
@@ -26,18 +23,6 @@ ENDS = {
     "run.inputs": ("run", "artifact"),
     "collection.artifacts": ("collection", "artifact"),
 }
-
-
-@contextmanager
-def in_sqlite(events) -> Iterator[Past]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        register_functions(connection)
-        models = SqliteModels(connection)
-        models.create()
-        yield Past(events, models)
-    finally:
-        connection.close()
 
 
 def seen(found):
@@ -51,16 +36,16 @@ def at(record, source):
     return type(record)._from_row(record._row, source)
 
 
-@settings(max_examples=40)
-@given(histories(max_events=40), st.data())
-def test_lineage_as_of_every_position_equals_replaying_to_it(events, data):
+def claim_lineage(events, data, empty) -> None:
+    """Claim that a lineage as of every position is the one of a ledger that ended there."""
     now = Past(events)
     options = {
         "direction": data.draw(st.sampled_from(DIRECTIONS)),
         "depth": data.draw(st.sampled_from([None, None, 0, 1, 2])),
         "follow_revisions": data.draw(st.booleans()),
     }
-    with in_sqlite(events) as database:
+    with empty() as models:
+        database = Past(events, models)
         for position in range(len(events) + 1):
             then = Past(events[:position])
             for start in then.lineage_starts():
@@ -68,6 +53,18 @@ def test_lineage_as_of_every_position_equals_replaying_to_it(events, data):
                 for past in (now, database):
                     view = at(start, Source(past, position))
                     assert seen(lineage(view, **options)) == expected
+
+
+@settings(max_examples=40)
+@given(histories(max_events=40), st.data())
+def test_lineage_as_of_every_position_equals_replaying_to_it(events, data):
+    claim_lineage(events, data, in_sqlite)
+
+
+@settings(max_examples=10)
+@given(histories(max_events=30), st.data())
+def test_lineage_on_a_server_equals_replaying_to_every_position(in_postgres, events, data):
+    claim_lineage(events, data, in_postgres)
 
 
 def distances(past, start, direction, depth):
@@ -173,11 +170,11 @@ def without_missing(found):
 
 
 @given(histories(max_events=40), st.data())
-def test_a_difference_applied_to_the_earlier_state_gives_the_later_one(events, data):
+def test_a_difference_applied_to_the_earlier_state_gives_the_later_one(empty, events, data):
     first = data.draw(st.integers(0, len(events)))
     second = data.draw(st.integers(first, len(events)))
-    with in_sqlite(events) as database:
-        for past in (Past(events), database):
+    with empty() as models:
+        for past in (Past(events), Past(events, models)):
             found = applied(world(past, first), diff(past, first, second))
             assert without_missing(found) == without_missing(world(past, second))
 

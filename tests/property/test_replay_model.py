@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
-from hypothesis import assume, event, given
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from ledger.commands import (
@@ -24,7 +26,7 @@ from ledger.commands import (
     SaveArtifact,
     SaveRecord,
 )
-from ledger.database import MemoryDatabase
+from ledger.database import Database, MemoryDatabase, SqliteDatabase
 from ledger.decisions.artifacts import exists_error, find_content
 from ledger.decisions.records import find_named
 from ledger.decisions.replay import Passage
@@ -32,8 +34,10 @@ from ledger.decisions.runs import RunPlan
 from ledger.errors import CommandRejectedError, NotFoundError
 from ledger.handler import Handler
 from ledger.ids import command_id
+from ledger.postgres import PostgresDatabase
 from ledger.schema import LIVE, WITHDRAWN
 from projections.tables import TABLES
+from tests.servers import new_schema
 
 PLAN = RunPlan(identity="script", fields={})
 # What the script reads from its data of the day; anything else is the same every day.
@@ -50,7 +54,7 @@ class ScriptError(Exception):
 class Worker:
     """Somebody who works on a ledger: a pass, or a curator outside any run."""
 
-    def __init__(self, database: MemoryDatabase, day: str = "monday") -> None:
+    def __init__(self, database: Database, day: str = "monday") -> None:
         ticks = itertools.count(1)
         self.handler = Handler(database, clock=lambda: next(ticks), actor="ada")
         self.day = day
@@ -162,7 +166,7 @@ class Worker:
 class Pass(Worker):
     """One execution of a script, a step at a time."""
 
-    def __init__(self, database: MemoryDatabase, script: list[Any], day: str = "monday") -> None:
+    def __init__(self, database: Database, script: list[Any], day: str = "monday") -> None:
         super().__init__(database, day)
         self.script = script
         self.handler.track(PLAN, new_run=False, before=lambda _: {"transform": "T"})
@@ -187,17 +191,17 @@ class Pass(Worker):
 # --- looking --------------------------------------------------------------------------------------
 
 
-def head(database: MemoryDatabase) -> int:
+def head(database: Database) -> int:
     with database.read() as session:
         return session.log.head()
 
 
-def find(database: MemoryDatabase, table: str, **arguments: Any) -> list[dict[str, Any]]:
+def find(database: Database, table: str, **arguments: Any) -> list[dict[str, Any]]:
     with database.read() as session:
         return session.models.find(table, **arguments)
 
 
-def visible(database: MemoryDatabase) -> Any:
+def visible(database: Database) -> Any:
     """What there is to see of labels and artifacts, whoever made them when."""
     shown = {
         "ulabel": ("uid", "name", "description", "state"),
@@ -213,7 +217,7 @@ def visible(database: MemoryDatabase) -> Any:
     }
 
 
-def check(database: MemoryDatabase) -> None:
+def check(database: Database) -> None:
     """Require what holds after any history."""
     live = {table: find(database, table, ever=True) for table in TABLES}
     database.rebuild()
@@ -266,7 +270,7 @@ EARLIER = st.one_of(
 )
 
 
-def live_through(database: MemoryDatabase, script: list[Any], history: list[Any]) -> None:
+def live_through(database: Database, script: list[Any], history: list[Any]) -> None:
     for what, *more in history:
         if what == "curator":
             Worker(database).do(more[0])
@@ -294,6 +298,48 @@ def test_after_any_history_a_second_pass_adds_nothing_and_sees_the_same(script, 
     assert again.passage.n_events == 0
     assert visible(database) == seen
     check(database)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_database(request, tmp_path):
+    """How to make one ledger after the other in a database."""
+    numbers = itertools.count(1)
+
+    @contextmanager
+    def in_sqlite() -> Iterator[Database]:
+        with closing(SqliteDatabase.create(tmp_path / f"{next(numbers)}.db", lambda: 1)) as made:
+            yield made
+
+    @contextmanager
+    def in_postgres() -> Iterator[Database]:
+        with (
+            new_schema(request.getfixturevalue("postgres_url")) as url,
+            closing(PostgresDatabase.create(url, lambda: 1)) as made,
+        ):
+            yield made
+
+    return in_sqlite if request.param == "sqlite" else in_postgres
+
+
+# Each example makes a database and waits for its disk at every step: few of them, for what the
+# database may do otherwise than the memory that the others run on.
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SCRIPTS, st.lists(EARLIER, max_size=3), DAYS)
+def test_a_database_ends_where_memory_does(new_database, script, history, day):
+    memory = MemoryDatabase(lambda: 1)
+    with new_database() as database:
+        for each in (memory, database):
+            live_through(each, script, history)
+            refused = Pass(each, script, day).run().refusals
+            before = head(each)
+            again = Pass(each, script, day).run()
+            if not refused:
+                assert again.passage.n_events == 0
+                assert head(each) == before
+            check(each)
+        assert head(database) == head(memory)
+        for table in TABLES:
+            assert find(database, table, ever=True) == find(memory, table, ever=True)
 
 
 @given(SCRIPTS, st.lists(st.integers(0, 8), min_size=1, max_size=4))

@@ -10,6 +10,7 @@ import ledger as ln
 from ledger import instance
 from ledger.auditing.audit import audit
 from ledger.database_url import parse
+from ledger.eventlog.postgres_health import wanted_guards
 from ledger.exporting import export
 from ledger.importing import restore
 from ledger.rebuilding import rebuild
@@ -26,7 +27,7 @@ def server(ledger_folder, postgres):  # noqa: ARG001 (the working folder)
     one.save()
     url = parse(instance.current().place.configuration.database)
 
-    def do(*statements: str) -> None:
+    def do(*statements: str, guards: bool = False) -> None:
         ln.close()
         with psycopg.connect(str(postgres).partition("?")[0]) as connection:
             connection.execute(SQL("SET search_path TO {}").format(Identifier(url.schema)))
@@ -34,6 +35,9 @@ def server(ledger_folder, postgres):  # noqa: ARG001 (the working folder)
             connection.execute("ALTER TABLE entries DISABLE TRIGGER ALL")
             for statement in statements:
                 connection.execute(statement.encode())
+            for guard in wanted_guards() if guards else ():
+                table, trigger = guard.split()
+                connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger}".encode())
 
     yield do
     ln.close()
@@ -61,6 +65,95 @@ def test_deeds_on_a_server_are_told(server):
 def test_a_missing_event_on_a_server_is_told(server):
     server("DELETE FROM stored_events WHERE notification_id = 3")
     assert {"unreadable", "position"} & kinds()
+
+
+DEEDS = {
+    "a name was edited": (
+        "leaf-hash",
+        ("UPDATE stored_events SET state = convert_to(replace(convert_from(state, 'UTF8'),"
+        " '\"uno\"', '\"due\"'), 'UTF8') WHERE notification_id = 5"),
+    ),
+    "an actor was edited": (
+        "leaf-hash",
+        ("UPDATE stored_events SET state = convert_to(replace(convert_from(state, 'UTF8'),"
+        " '\"actor\":\"', '\"actor\":\"not '), 'UTF8') WHERE notification_id = 3"),
+    ),
+    "a payload is no JSON": (
+        "unknown-event", "UPDATE stored_events SET state = '\\x00' WHERE notification_id = 3",
+    ),
+    "a type is another one": (
+        "leaf-hash",
+        "UPDATE stored_events SET topic = 'record-trashed.v1' WHERE notification_id = 5",
+    ),
+    "an event was slipped in": (
+        "entry-missing",
+        ("INSERT INTO stored_events VALUES"
+        " VALUES ('00000000-0000-8000-8000-000000000000', 1, 'x', '\\x00')"),
+    ),
+    "the last event is gone": (
+        "log-too-short",
+        "DELETE FROM stored_events WHERE notification_id = 5",
+        "DELETE FROM entries WHERE position = 5",
+    ),
+    "one in the middle is gone": (
+        "position",
+        "DELETE FROM stored_events WHERE notification_id = 4",
+        "DELETE FROM entries WHERE position = 4",
+    ),
+    "the log was emptied": (
+        "log-too-short", "DELETE FROM stored_events", "DELETE FROM entries",
+    ),
+    "a time was moved back": (
+        "recorded-time", "UPDATE entries SET recorded_at = 1 WHERE position = 4",
+    ),
+    "a time was moved a little": (
+        "leaf-hash", "UPDATE entries SET recorded_at = recorded_at - 1 WHERE position = 5",
+    ),
+    "two entries changed places": (
+        "leaf-hash",
+        "UPDATE entries SET position = 999 WHERE position = 3",
+        "UPDATE entries SET position = 3 WHERE position = 4",
+        "UPDATE entries SET position = 4 WHERE position = 999",
+    ),
+    "a salt was changed": (
+        "leaf-hash",
+        "UPDATE entries SET salt = sha256(salt) WHERE position = 3",
+    ),
+    "a salt is short": (
+        "malformed-row", "UPDATE entries SET salt = '\\x00' WHERE position = 3",
+    ),
+    "a leaf was changed": (
+        "leaf-hash", "UPDATE entries SET leaf = sha256(leaf) WHERE position = 3",
+    ),
+    "a command id was changed": (
+        "command-id", "UPDATE entries SET command_id = gen_random_uuid() WHERE position = 3",
+    ),
+    "a number was changed": (
+        "command-number", "UPDATE entries SET number = 7 WHERE position = 3",
+    ),
+    "a version was changed": (
+        "stream-version",
+        "UPDATE entries SET version = 7 WHERE position = 2",
+        "UPDATE stored_events SET originator_version = 7 WHERE notification_id = 2",
+    ),
+    "a row of a read model was changed": ("read-model", "UPDATE ulabel SET name = 'forged'"),
+    "a row of a read model is gone": ("read-model", "DELETE FROM link"),
+    "a read model is gone": ("unreadable", "DROP TABLE artifact_key"),
+    "the format is another one": (
+        "format", "UPDATE meta SET value = '0' WHERE name = 'format'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_every_deed_on_a_server_is_told_by_its_kind(server, deed):
+    kept = str(ln.checkpoint())
+    assert kinds(checkpoints=[kept]) == set()
+    kind, *statements = DEEDS[deed]
+    server(*statements, guards=True)
+    found = kinds(checkpoints=[kept])
+    assert kind in found
+    assert "schema" not in found
 
 
 def test_a_rebuild_on_a_server_mends_read_models(server):

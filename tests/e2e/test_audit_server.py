@@ -87,8 +87,10 @@ DEEDS = {
     ),
     "an event was slipped in": (
         "entry-missing",
-        ("INSERT INTO stored_events VALUES"
-        " VALUES ('00000000-0000-8000-8000-000000000000', 1, 'x', '\\x00')"),
+        (
+            "INSERT INTO stored_events VALUES"
+            " ('00000000-0000-8000-8000-000000000000', 1, 'x', '\\x00', 99)"
+        ),
     ),
     "the last event is gone": (
         "log-too-short",

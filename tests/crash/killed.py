@@ -19,12 +19,13 @@ from tests.processes import environment
 from tests.saving import KINDS
 
 SAVING = r"""
-import json, os, signal, sqlite3, sys, time
+import json, os, psycopg, signal, sqlite3, sys, time
 import ledger as ln
 from ledger import exporting, files, rebuilding
 from ledger.content import hashing, store, local
 from ledger.registries import artifact, collection, ulabel, transform, run
 import ledger.eventlog.sqlite, projections.sqlite, ledger.searching
+import ledger.eventlog.postgres, projections.postgres
 from tests.saving import save
 
 ln.settings.verbosity = "error"
@@ -49,6 +50,11 @@ def work(begin, steps):
             connection.set_trace_callback(step)
             return connection
         sqlite3.connect = traced
+        execute = psycopg.Cursor.execute
+        def counted(*args, **kwargs):
+            step()
+            return execute(*args, **kwargs)
+        psycopg.Cursor.execute = counted
     if TRACKED:
         ln.track(key="killed.py", params={"begin": begin})
     n = begin

@@ -5,6 +5,7 @@ Whatever it is: nothing that was acknowledged is lost, nothing is there twice, n
 
 from __future__ import annotations
 
+import random
 import secrets
 import sys
 import threading
@@ -13,6 +14,7 @@ from contextlib import closing, contextmanager
 import psycopg
 import pytest
 
+import ledger as ln
 from ledger.config import FILE, FOLDER
 from ledger.database_url import parse
 from ledger.errors import LedgerError, MissingDependencyError, StorageError
@@ -24,6 +26,8 @@ from ledger.opening import open_database
 from ledger.postgres import PostgresDatabase
 from projections.select import Select
 from tests import builders as b
+from tests.crash.killed import saver
+from tests.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
 from tests.servers import PostgresServer, free_port, leave, small_disk
 
 KILLS = 20
@@ -355,6 +359,27 @@ def test_a_server_that_restarts_between_two_saves_is_not_noticed(database, serve
         server.start()
         save(database, name)
     assert names(database) == ["tabby", "tom", "patch"]
+
+
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_a_writer_killed_at_any_moment_loses_nothing_it_acknowledged(
+    postgres,
+    ledger_folder,  # noqa: ARG001 (the working folder)
+    is_tracked,
+):
+    ln.settings.verbosity = "error"
+    ln.init("storage", database=str(postgres))
+    chance = random.Random(7)  # noqa: S311 (not a secret)
+    everything = []
+    with saver(is_tracked=is_tracked) as saving:
+        for kill in range(KILLS // 2):
+            everything += saving.until_killed(1_000 * kill, steps=chance.randrange(20, 400))
+            judge(everything)
+            ln.close()
+    assert len(everything) > KILLS
+    assert_log_and_read_models_agree()
+    assert_audit_passes(content=True)
+    ln.close()
 
 
 def test_killed_in_mid_append_nothing_acknowledged_is_lost_and_nothing_is_there_twice(

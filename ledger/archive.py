@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ledger.content.folder import Folder, open_folder
@@ -44,8 +45,13 @@ SCHEMA = pa.schema(
     ]
 )
 
+# A file may say a long value once and name it a thousand times: these are read as they are written,
+# and written out a portion at a time.
+_WIDE = ["stream", "tag", "payload"]
+
 _MOST_MANIFEST = 1 << 24
 _MOST_GROUP = 1 << 30  # bytes of a row group: what is larger was not written by an export
+_MOST_PORTION = 1 << 26  # bytes of values that are handed on at once, unless one is larger
 _READ = 2_000
 _REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError)
 # Before the payload hash, in the place of a salt: the entry was erased.
@@ -213,16 +219,18 @@ class ArchiveEvidence(Evidence):
             )
             return
         # Not by its path: that would be taken for a URL where it looks like one.
-        with self._log.open(segment.name) as raw, closing(pq.ParquetFile(raw)) as file:
-            if not file.schema_arrow.equals(SCHEMA):
+        with self._log.open(segment.name) as raw, closing(pq.ParquetFile(raw)) as looked_at:
+            metadata = looked_at.metadata
+            if not looked_at.schema_arrow.equals(SCHEMA):
                 yield CorruptLogError(
                     f"archive {shown}: expected the columns {', '.join(SCHEMA.names)} of "
                     "docs/format.md, found others",
                     position=segment.first,
                 )
                 return
-            for group in range(file.num_row_groups):
-                claimed = file.metadata.row_group(group).total_byte_size
+            file = pq.ParquetFile(raw, metadata=metadata, read_dictionary=_WIDE)
+            for group in range(metadata.num_row_groups):
+                claimed = metadata.row_group(group).total_byte_size
                 if not 0 <= claimed <= _MOST_GROUP:
                     yield CorruptLogError(
                         f"archive {shown}: a row group of {claimed:,} bytes is too large"
@@ -230,7 +238,8 @@ class ArchiveEvidence(Evidence):
                     return
                 for batch in file.iter_batches(batch_size=_READ, row_groups=[group]):
                     batch.validate(full=True)
-                    yield [*map(_raw, batch.to_pylist())]
+                    for portion in _portions(batch):
+                        yield [*map(_raw, portion.to_pylist())]
 
     def strays(self) -> list[tuple[Any, Any, Any]]:
         """Return nothing: a row is an entry and its event."""
@@ -272,6 +281,32 @@ def first_event(where: str | os.PathLike[str]) -> LedgerInitialized:
     raise InvalidValueError(
         f"archive {shown}: expected the first event of ledger {named}, found none{why}"
     )
+
+
+def _portions(batch: Any) -> Iterator[Any]:
+    """Yield the rows of a batch with their values written out, so many at a time as fit."""
+    sizes = sum(_sizes(batch.column(name)) for name in _WIDE)
+    first = held = 0
+    for number, size in enumerate(sizes.tolist()) if sizes.sum() > _MOST_PORTION else ():
+        if held and held + size > _MOST_PORTION:
+            yield _written_out(batch.slice(first, number - first))
+            first, held = number, 0
+        held += size
+    yield _written_out(batch.slice(first))
+
+
+def _sizes(column: Any) -> Any:
+    """Return how many bytes each value of a dictionary column has."""
+    known = pc.binary_length(column.dictionary).cast(pa.int64())
+    return pc.fill_null(known.take(column.indices), 0).to_numpy(zero_copy_only=False)
+
+
+def _written_out(batch: Any) -> Any:
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
 def _raw(row: dict[str, Any]) -> RawRow:

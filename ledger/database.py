@@ -194,6 +194,7 @@ class SqliteDatabase(Database):
             APPLICATION_ID,
             Datastore,
             set_meta,
+            translated,
         )
         from projections.sqlite import register_functions  # noqa: PLC0415
 
@@ -202,7 +203,8 @@ class SqliteDatabase(Database):
         try:
             with store.connection(write=False) as connection:
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-            Recorder(store).create_table()
+            with translated():
+                Recorder(store).create_table()
             with store.connection(write=True) as connection:
                 database._models(connection).create()
                 set_meta(connection, {"format": str(FORMAT), "read_models": str(SCHEMA_NUMBER)})

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.errors import MissingDependencyError
-from ledger.messages import printable
+from ledger.errors import MissingDependencyError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -10,12 +10,24 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def printable(text: str) -> str:
+    """Return `text` with control characters shown as escapes, so that none reaches a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
+        for character in text
+    )
+
+
 class LedgerError(Exception):
     """Root of the tree; catch it to catch everything this project raises on purpose."""
 
     code: ClassVar[str] = "ledger-error"
 
     def __init__(self, message: str, /, **details: object) -> None:
+        # Messages quote what others wrote, and a traceback prints them as they are.
+        message = printable(message)
         super().__init__(message)
         self.message = message
         self.details = details

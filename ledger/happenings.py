@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.canonical import Json
+from ledger.errors import printable
 from ledger.events import InputRecorded, RecordedEvent, as_json, tag_of
 from ledger.ids import StreamId
-from ledger.messages import printable
 from ledger.times import to_datetime
 from projections.fold import outcome_of, registry_of
 

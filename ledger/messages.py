@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from ledger.decisions.facts import Notice
+from ledger.errors import printable
 from ledger.user_settings import VERBOSITIES, settings
 
 _SIGNS = {"error": "✗", "warning": "!", "success": "✓", "info": "•", "hint": "→", "debug": "·"}
@@ -55,16 +56,6 @@ def table(level: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     if not console.is_terminal:
         console = Console(file=stream, width=_UNLIMITED)
     console.print(drawn)
-
-
-def printable(text: str) -> str:
-    """Return `text` with control characters shown as escapes, so that none reaches a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
-        for character in text
-    )
 
 
 def _stream() -> TextIO:

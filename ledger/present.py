@@ -9,7 +9,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ledger.messages import printable
+from ledger.errors import printable
 from ledger.schema import REGISTRIES
 from ledger.times import to_datetime
 

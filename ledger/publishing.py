@@ -31,9 +31,10 @@ from ledger.errors import (
     PathTakenError,
     StorageError,
     UnsupportedFileError,
+    printable,
 )
 from ledger.keys import KeyRing
-from ledger.messages import printable, say
+from ledger.messages import say
 from ledger.notes import (
     MAX_NOTE,
     Checkpoint,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, printable
 
 if TYPE_CHECKING:
     from ledger.registries.base import Record
@@ -42,7 +42,6 @@ def has_colours(stream: TextIO) -> bool:
 
 def error_line(error: BaseException) -> str:
     """Return what is told of an error: `error: …`, with its code and cause if they are wanted."""
-    from ledger.messages import printable  # noqa: PLC0415 (most calls go well)
     from ledger.user_settings import settings  # noqa: PLC0415
 
     lines = [printable(str(error))]

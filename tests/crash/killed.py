@@ -35,7 +35,7 @@ TRACKED, KINDS = sys.argv[1] == "tracked", sys.argv[2:]
 def say(*words):
     os.write(1, json.dumps(words).encode() + b"\n")
 
-def work(begin, steps):
+def work(begin, first, steps):
     left = steps
     def step(*_):
         nonlocal left
@@ -59,16 +59,16 @@ def work(begin, steps):
         ln.track(key="killed.py", params={"begin": begin})
     n = begin
     while True:
-        for kind in KINDS:
-            n += 1
-            say("saved", kind, n, save(kind, n))
+        n += 1
+        kind = KINDS[(first + n - begin - 1) % len(KINDS)]
+        say("saved", kind, n, save(kind, n))
 
 for line in sys.stdin:
-    begin, steps, micros = map(int, line.split())
+    begin, first, steps, micros = map(int, line.split())
     child = os.fork()
     if not child:
         try:
-            work(begin, steps)
+            work(begin, first, steps)
         except BaseException as error:
             say("error", repr(error))
         os._exit(1)
@@ -96,10 +96,10 @@ class Saver:
             text=True,
         )
 
-    def go(self, begin: int, *, steps: int = 0, micros: int = 0) -> None:
-        """Let a child save from number `begin` on, until it is killed."""
+    def go(self, begin: int, *, first: int = 0, steps: int = 0, micros: int = 0) -> None:
+        """Let a child save from number `begin` and its `first` kind on, until it is killed."""
         assert self._process.stdin is not None
-        self._process.stdin.write(f"{begin} {steps} {micros}\n")
+        self._process.stdin.write(f"{begin} {first} {steps} {micros}\n")
         self._process.stdin.flush()
 
     def acknowledged(self) -> list[tuple[str, int]]:

@@ -116,7 +116,7 @@ def full(request, tmp_path, monkeypatch) -> Iterator[Callable[[str], dict[str, l
     ln.close()
     monkeypatch.chdir(tmp_path)
     if is_mounted:
-        subprocess.run([shutil.which("umount") or "umount", disk], check=True)
+        subprocess.run([shutil.which("umount") or "umount", "-l", disk], check=True)
 
 
 def mounted(folder: Path) -> bool:

@@ -100,7 +100,9 @@ def sweep_together(rounds: int, seed: int) -> str:
         writers = [stack.enter_context(saver(is_tracked=False, kinds=it)) for it in WRITERS]
         for turn in range(rounds):
             for me, writer in enumerate(writers):
-                writer.go(1_000 * (3 * turn + me), micros=chance.randrange(3_000, 400_000))
+                # Each begins with another kind, so that none is always too late to be met.
+                begin, micros = 1_000 * (3 * turn + me), chance.randrange(3_000, 900_000)
+                writer.go(begin, first=turn, micros=micros)
             acknowledged = [it for writer in writers for it in writer.acknowledged()]
             judge(acknowledged)
             everything += acknowledged

@@ -92,8 +92,9 @@ for line in sys.stdin:
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as stream:
-        print(stream.readline() or json.dumps({"died": "silently"}), end="", flush=True)
+        said = stream.readline() or json.dumps({"died": "silently"})
     os.waitpid(child, 0)
+    print(said, end="", flush=True)
 """
 
 
@@ -192,7 +193,7 @@ def rooms(folder: Path, step: int) -> list[int]:
                 outcome = running.run(disk, number * step)
             finally:
                 os.chdir(folder)
-                subprocess.run([shutil.which("umount") or "umount", disk], check=True)
+                subprocess.run([shutil.which("umount") or "umount", "-l", disk], check=True)
             counts.append(len(outcome.refused))
             if outcome.is_enough:
                 return counts

@@ -91,7 +91,7 @@ def load(root: Path, *, origin: str) -> Place:
         raise ConfigurationError(f"configuration {path}: cannot be read: {error}") from error
     named = configuration.database
     # A ledger from elsewhere must not read and write a file beside it.
-    is_plain = named == Path(named).name and named not in {"", "."} and "\0" not in named
+    is_plain = named == Path(named).name and named not in {"", ".", ".."} and "\0" not in named
     if not is_plain and "://" not in named and not is_database_url(named):
         raise ConfigurationError(
             f"configuration {path}: expected the name of a file in {FOLDER}/ or a URL as database, "

@@ -13,6 +13,7 @@ from ledger.canonical import Json
 from ledger.config import DATABASE, Configuration, Place
 from ledger.database import FORMAT, Database, SqliteDatabase
 from ledger.errors import (
+    ConfigurationError,
     InvalidValueError,
     LedgerExistsError,
     LedgerNotFoundError,
@@ -129,12 +130,19 @@ def delete(place: Place, name: str, *, force: bool) -> None:
         force: Whether to take it away although it has events.
 
     Raises:
+        ConfigurationError: A URL names it, and its configuration is elsewhere.
         LedgerNotFoundError: It has another name.
         StorageNotEmptyError: Its storage holds content, or it has events and `force` is not set.
     """
     from ledger.content.store import open_store  # noqa: PLC0415
 
     configuration = place.configuration
+    if not (place.folder / config.FILE).exists():
+        # What its configuration calls its storage is not known here, and so not what that holds.
+        raise ConfigurationError(
+            f"ledger '{configuration.name}' ({place.origin}): its configuration is not here; "
+            "delete it from the folder that has it"
+        )
     if name not in {configuration.name, configuration.storage}:
         raise LedgerNotFoundError(
             f"ledger '{name}': the ledger in {place.root} is called '{configuration.name}'"

@@ -1,7 +1,7 @@
 """Where the ledger is: found as git finds a repository.
 
-1. `ln.connect(place)` says so; else
-2. the variable `METALEDGER_URL` does; else
+1. `ln.connect(place)` says so, a folder or the URL of a schema on a server; else
+2. the variable `METALEDGER_URL` does, likewise; else
 3. it is the nearest folder, upward from the working directory, whose `.metaledger/` holds a
    configuration file; else
 4. there is none, and the error names `metaledger init`.
@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 from ledger.config import FILE, FOLDER, Place, load
+from ledger.database_url import is_database_url
 from ledger.errors import ConfigurationError, InvalidValueError, LedgerNotFoundError
 
 VARIABLE = "METALEDGER_URL"
@@ -22,13 +23,14 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
     """Return the ledger that this process should use.
 
     Args:
-        place: Folder of a ledger, or its `file://` URL; None to find it.
+        place: Folder of a ledger, its `file://` URL, or `postgresql://…?schema=…`; None to find it.
         start: Where to begin looking upward; the working directory by default.
 
     Raises:
         LedgerNotFoundError: There is none.
         InvalidValueError: `place` is neither path nor text.
-        ConfigurationError: Its configuration cannot be read.
+        ConfigurationError: Its configuration cannot be read, or a server's log does not tell all.
+        StorageError: The server cannot be reached.
     """
     if place is not None:
         text: object = os.fspath(place) if isinstance(place, os.PathLike) else place
@@ -52,10 +54,14 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
 def _named(place: str, *, origin: str) -> Place:
     if place.startswith("file://"):
         place = place.removeprefix("file://")
+    elif is_database_url(place):
+        from ledger.joining import joined  # noqa: PLC0415 (only where there is a server)
+
+        return joined(place, origin=origin)
     elif "://" in place:
         raise ConfigurationError(
-            f"ledger {place.split('://')[0]}://…: expected a folder or a file:// URL; "
-            "run from a folder whose configuration names the database"
+            f"ledger {place.split('://')[0]}://…: expected a folder, a file:// URL, or "
+            "postgresql://…?schema=…"
         )
     try:
         root = Path(place).expanduser().absolute()

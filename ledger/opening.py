@@ -10,6 +10,9 @@ from ledger.database_url import DatabaseUrl, is_database_url, parse
 from ledger.errors import ConfigurationError
 from ledger.times import now_micros
 
+# As they were given, by what they name: a place has the URL without its secrets.
+_remembered: dict[DatabaseUrl, DatabaseUrl] = {}
+
 _MOST_OF_A_NAME = 40  # characters of a ledger's name that the name of its schema begins with
 
 
@@ -26,12 +29,23 @@ def open_database(place: Place) -> Database:
     """
     named = place.configuration.database
     if is_database_url(named):
-        from ledger.postgres import PostgresDatabase  # noqa: PLC0415 (only where it is used)
-
-        return PostgresDatabase(parse(named))
+        url = parse(named)
+        return database_at(_remembered.get(url, url))
     if "://" in named:
         raise _unknown(named)
     return SqliteDatabase(place.database_path, now_micros)
+
+
+def database_at(url: DatabaseUrl) -> Database:
+    """Return the database in a schema of a server; nothing is opened yet."""
+    from ledger.postgres import PostgresDatabase  # noqa: PLC0415 (only where it is used)
+
+    return PostgresDatabase(url)
+
+
+def remember(url: DatabaseUrl) -> None:
+    """Use the secrets of a URL whenever this process opens the database that it names."""
+    _remembered[url] = url
 
 
 def name_of(place: Place) -> str:

@@ -153,13 +153,14 @@ def _settings() -> list[tuple[str, Any, str]]:
     from ledger.user_settings import settings  # noqa: PLC0415
 
     place = locate.locate()
-    path = str(place.folder / FILE)
+    path = place.folder / FILE
     given, implied = f"configuration file {path}", "default"
-    written = tomllib.loads((place.folder / FILE).read_text("utf-8"))["ledger"]
+    # A ledger that a URL names has none here.
+    written = tomllib.loads(path.read_text("utf-8"))["ledger"] if path.exists() else {}
     rows: list[tuple[str, Any, str]] = [("ledger", str(place.root), place.origin)]
     configuration = place.configuration
     for name in configuration.__struct_fields__:
-        source = given if name in written else implied
+        source = given if name in written else implied if written else place.origin
         rows.append((name, getattr(configuration, name), source))
     source = (
         f"environment variable {actor.VARIABLE}"

@@ -31,6 +31,7 @@ settings.register_profile("default", deadline=None)
 # The same examples each time, so that a change is never refused for what it did not touch.
 settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 settings.register_profile("thorough", deadline=None, max_examples=2_000, print_blob=True)
+settings.register_profile("overnight", deadline=None, max_examples=10_000, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
@@ -73,12 +74,14 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str], No
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell the figures of the sweeps, and what was left out."""
     stats = terminalreporter.stats
-    figures = [
+    # A figure stands in every report after it was told: that of the test and that of its end.
+    figures = {
         (report.nodeid, told)
-        for report in stats.get("passed", [])
-        for name, told in report.user_properties
+        for reports in stats.values()
+        for report in reports
+        for name, told in getattr(report, "user_properties", ())
         if name == _FIGURE
-    ]
+    }
     reasons = Counter(
         str(report.longrepr[2]).removeprefix("Skipped: ")
         for report in stats.get("skipped", [])

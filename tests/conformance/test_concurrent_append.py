@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ledger.database_url import parse
+from ledger.errors import WrongExpectedVersionError
 from ledger.eventlog import postgres, postgres_connections, sqlite, sqlite_connections
 from ledger.events import Draft, RecordCreated
 from ledger.ids import command_id, stream_id, uid
@@ -107,6 +108,23 @@ def write(kind: type[OnSqlite | OnPostgres], where: str, process: int, ready, re
         results.put(dict(threads.map(as_writer, range(THREADS))))
 
 
+def write_the_same(kind: type[OnSqlite | OnPostgres], where: str, process: int, ready, results):
+    """Run in a process of its own: carry out the commands of all, and tell which were new."""
+
+    def as_writer(_thread: int) -> list[int]:
+        new = []
+        for number in range(APPENDS):
+            if number % ROUND == 0:
+                ready.wait(TIMEOUT)
+            with suppress(WrongExpectedVersionError):
+                append(log, 0, number)
+                new.append(number)
+        return new
+
+    with closing(kind(where)) as log, ThreadPoolExecutor(THREADS) as threads:
+        results.put((process, list(threads.map(as_writer, range(THREADS)))))
+
+
 def tail(log: OnSqlite | OnPostgres, until: int) -> list[int]:
     """Read on from a bookmark, as a projection does, until `until` was seen."""
     seen: list[int] = []
@@ -163,3 +181,26 @@ def test_eight_writers_lose_nothing_and_a_reader_misses_nothing(place):
                 # The two events of one append stand side by side, whoever else wrote meanwhile.
                 assert [[it.position, it.position + 1] for it in own] == pairs
             assert sorted(acknowledged) == list(range(WRITERS))
+
+
+def test_eight_writers_of_the_same_commands_record_each_once(place):
+    kind, where = place
+    ready, results = spawn.Barrier(WRITERS), spawn.Queue()
+    processes = [
+        spawn.Process(target=write_the_same, args=(kind, where, process, ready, results))
+        for process in range(PROCESSES)
+    ]
+    for process in processes:
+        process.start()
+    told = [results.get(timeout=TIMEOUT) for _ in processes]
+    for process in processes:
+        process.join(TIMEOUT)
+        assert process.exitcode == 0
+    # Of eight that were told the same, one was first, and it alone was acknowledged.
+    acknowledged = [number for _, threads in told for new in threads for number in new]
+    assert sorted(acknowledged) == list(range(APPENDS))
+    with closing(kind(where)) as log, log.read() as reader:
+        commands = [it.command_id for it in reader.read()]
+        assert len(commands) == 2 * APPENDS
+        assert len(set(commands)) == APPENDS
+        assert [it.version for it in reader.stream(SHARED)] == list(range(1, APPENDS + 1))

@@ -60,8 +60,11 @@ class Worker:
         self.day = day
         self.refusals = 0
 
+    steps_done = 0  # of all workers
+
     def do(self, operation: tuple[Any, ...]) -> None:
         """Do one thing; what is refused the script expects."""
+        Worker.steps_done += 1
         kind, *arguments = operation
         try:
             getattr(self, f"_{kind}")(*arguments)
@@ -283,7 +286,25 @@ def live_through(database: Database, script: list[Any], history: list[Any]) -> N
 
 # --- properties -----------------------------------------------------------------------------------
 
+# Together these take 10,000 steps, and a million with the profile of `make overnight`.
+FEWEST_STEPS = 2_500
+MANY_STEPS = settings(
+    max_examples=2 * settings().max_examples,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # that is for the count only
+)
 
+
+@pytest.fixture(autouse=True)
+def _steps(request, figure):
+    """Count the steps of a property, and tell how many they were."""
+    before = Worker.steps_done
+    yield
+    taken = Worker.steps_done - before
+    assert taken >= FEWEST_STEPS or "new_database" in request.fixturenames
+    figure(f"{taken} steps")
+
+
+@MANY_STEPS
 @given(SCRIPTS, st.lists(EARLIER, max_size=5), DAYS)
 def test_after_any_history_a_second_pass_adds_nothing_and_sees_the_same(script, history, day):
     database = MemoryDatabase(lambda: 1)
@@ -342,6 +363,7 @@ def test_a_database_ends_where_memory_does(new_database, script, history, day):
             assert find(database, table, ever=True) == find(memory, table, ever=True)
 
 
+@MANY_STEPS
 @given(SCRIPTS, st.lists(st.integers(0, 8), min_size=1, max_size=4))
 def test_killed_anywhere_and_resumed_ends_as_if_nothing_had_happened(script, kills):
     whole, broken = MemoryDatabase(lambda: 1), MemoryDatabase(lambda: 1)
@@ -355,6 +377,7 @@ def test_killed_anywhere_and_resumed_ends_as_if_nothing_had_happened(script, kil
     check(broken)
 
 
+@MANY_STEPS
 @given(SCRIPTS, st.lists(EARLIER, max_size=3), st.lists(st.integers(0, 1)), DAYS, DAYS)
 def test_two_passes_at_once_never_mix_and_leave_nothing_to_add(
     script, history, schedule, day, other_day
@@ -371,6 +394,7 @@ def test_two_passes_at_once_never_mix_and_leave_nothing_to_add(
     assert head(database) == before
 
 
+@MANY_STEPS
 @given(SCRIPTS, st.lists(st.integers(0, 1)))
 def test_two_passes_at_once_with_the_same_everything_are_one_run(script, schedule):
     database, alone = MemoryDatabase(lambda: 1), MemoryDatabase(lambda: 1)

@@ -14,8 +14,8 @@ PARALLEL := -p no:benchmark -n $(WORKERS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format types unit property conformance crash golden e2e bench \
-	wheel pins setup clean
+.PHONY: help demo test test-all overnight lint format types unit property conformance crash fuzz \
+	golden e2e bench wheel pins setup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { n = split($$1, name, " "); \
@@ -27,8 +27,15 @@ demo: .venv/.demo ## register real files twice and watch the second pass add not
 test: lint types ## everything that must hold before a change lands
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
 
+# What needs something that is not installed (strace, libfaketime, the right to mount) is told at the
+# end, and so are the figures of docs/reliability.md.
 test-all: lint types ## the same, with the slow sweeps and many more random examples
+	@echo "this takes two hours on two cores; docs/reliability.md says how to run one sweep alone"
 	$(PYTEST) $(PARALLEL) -o faulthandler_timeout=3600 --hypothesis-profile=thorough $(ARGS)
+
+overnight: .venv/.dev ## a million steps of the model of replay
+	$(PYTEST) $(PARALLEL) -o faulthandler_timeout=0 --hypothesis-profile=overnight \
+	  tests/property/test_replay_model.py $(ARGS)
 
 lint: .venv/.dev ## ruff's rules and format, and the direction of imports
 	$(BIN)/ruff check
@@ -42,7 +49,7 @@ format: .venv/.dev ## let ruff format and mend what it can
 types: .venv/.dev ## mypy, strict
 	$(BIN)/mypy
 
-unit property conformance crash golden e2e: .venv/.dev ## one folder of tests
+unit property conformance crash fuzz golden e2e: .venv/.dev ## one folder of tests
 	$(PYTEST) tests/$@ $(ARGS)
 
 bench: .venv/.dev ## the workloads of benchmarks/, as a table

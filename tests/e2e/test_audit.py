@@ -353,10 +353,9 @@ def recorded_in(database: Path) -> object:
 def is_sound_to_sqlite(database: Path) -> bool:
     """Return whether SQLite's own check finds nothing: it knows pages, not what they should say."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        connection.text_factory = bytes  # it quotes what is damaged
         try:
-            return connection.execute("PRAGMA integrity_check").fetchall() == [(b"ok",)]
-        except sqlite3.Error:
+            return connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        except (sqlite3.Error, UnicodeDecodeError):  # it quotes what is damaged
             return False
 
 

@@ -47,9 +47,9 @@ class Pass(NamedTuple):
 class Lab:
     """A ledger in a folder, with scripts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str | None = None) -> None:
         self.folder = folder
-        ln.init(folder / "storage", root=folder)
+        ln.init(folder / "storage", database=database, root=folder)
         self.ledger = ln.connect(folder)
 
     # --- scripts ------------------------------------------------------------------------------

@@ -8,11 +8,12 @@ import ledger as ln
 from tests.histories import Bench, Lab
 
 
-@pytest.fixture
-def lab(ledger_folder, monkeypatch):
-    """A ledger in a folder of its own, with scripts."""
+@pytest.fixture(params=["sqlite", "postgres"])
+def lab(request, ledger_folder, monkeypatch):
+    """A ledger in a folder of its own, with scripts; its database in a file, and on a server."""
     monkeypatch.setitem(ln.settings.creation._values, "search_names", False)  # noqa: FBT003 (the value)
-    yield Lab(ledger_folder)
+    is_on_server = request.param == "postgres"
+    yield Lab(ledger_folder, str(request.getfixturevalue("postgres")) if is_on_server else None)
     ln.close()
 
 

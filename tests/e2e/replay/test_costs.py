@@ -9,7 +9,11 @@ import pytest
 import ledger as ln
 from projections import sqlite as sqlite_models
 
-pytestmark = pytest.mark.usefixtures("lab")
+# Statements are counted where they are heard: in the file's own library.
+pytestmark = [
+    pytest.mark.usefixtures("lab"),
+    pytest.mark.parametrize("lab", ["sqlite"], indirect=True),
+]
 
 MANY = 10_000
 

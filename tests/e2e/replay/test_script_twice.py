@@ -297,6 +297,7 @@ def test_a_pass_that_finishes_within_a_batch_that_fails_is_still_in_hand(bench, 
     assert lab.names() == ["y"]
 
 
+@pytest.mark.parametrize("lab", ["sqlite"], indirect=True)  # whose lock is taken from outside
 def test_a_batch_of_what_is_known_takes_no_lock(bench, lab):
     def script():
         with ln.batch():

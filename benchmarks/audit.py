@@ -70,6 +70,7 @@ def rehash() -> Measured:
     """Every row read, looked at, hashed anew, and put into the tree; no rules, no read models."""
     from ledger.auditing.entries import Entries, leaf_of  # noqa: PLC0415
     from ledger.auditing.subjects import of_place  # noqa: PLC0415
+    from ledger.garbage import seldom_collected  # noqa: PLC0415
     from ledger.locate import locate  # noqa: PLC0415
     from ledger.merkle import Frontier  # noqa: PLC0415
 
@@ -78,7 +79,7 @@ def rehash() -> Measured:
     evidence = of_place(locate(None)).open()
     if evidence is None:
         raise SystemExit("no ledger here")
-    with closing(evidence):
+    with closing(evidence), seldom_collected():
         # What SQLite checks meanwhile is part of the whole audit, not of this.
         list(evidence.check(()))
         head = evidence.head()

@@ -49,14 +49,14 @@ from ledger.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 Values: TypeAlias = dict[str, Any]
 
 
-class Opened(msgspec.Struct, frozen=True):
+class Opened(msgspec.Struct, frozen=True, gc=False):
     """A row begins."""
 
     table: str
     values: Values
 
 
-class Amended(msgspec.Struct, frozen=True):
+class Amended(msgspec.Struct, frozen=True, gc=False):
     """The valid row of `key` ends and one like it with `values` begins."""
 
     table: str
@@ -64,7 +64,7 @@ class Amended(msgspec.Struct, frozen=True):
     values: Values
 
 
-class Closed(msgspec.Struct, frozen=True):
+class Closed(msgspec.Struct, frozen=True, gc=False):
     """Every valid row that matches ends."""
 
     table: str

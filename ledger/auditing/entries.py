@@ -32,7 +32,7 @@ _SEEN: dict[bytes, str] = {}
 _MOST_SEEN = 1_000
 
 
-class Read(msgspec.Struct, frozen=True):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """A row whose values are of the right kinds, as the program works with them."""
 
     position: Position

@@ -97,6 +97,12 @@ def merge_undone(uid: str, into: str, **given: Any):
     )
 
 
+def entries_erased(registry: str, uid: str, **given: Any):
+    common, own = _split(given)
+    values = {"reason": "a request", "entries": ()} | own
+    return ev.EntriesErased(registry=registry, uid=uid, **values, **_common(["erase", uid], common))
+
+
 def artifact_registered(content: str = "a", *, n: int = 1, **given: Any):
     common, own = _split(given)
     values = {

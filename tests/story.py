@@ -47,4 +47,5 @@ STORY = b.log(
     b.merged(b.label_uid("tom"), b.label_uid("tabby", 2)),
     b.merge_undone(b.label_uid("tom"), b.label_uid("tabby", 2)),
     b.retraction_lifted("artifact", A),
+    b.entries_erased("collection", b.collection_uid("study 2")),
 )  # fmt: skip

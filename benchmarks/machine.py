@@ -21,7 +21,7 @@ def describe(folder: Path, *, peer: str | None = None) -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "sqlite": sqlite3.sqlite_version,
-        "packages": ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        "packages": ", ".join(f"{name} {version_of(name)}" for name in PACKAGES),
         "file system": _file_system(folder),
         "load before": load(),
     }
@@ -46,7 +46,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Return the version of an installed package."""
     try:
         return version(name)
     except PackageNotFoundError:

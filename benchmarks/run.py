@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import appends
 import machine
 from report import Row, markdown, table
 from workload import Task, make_files
@@ -221,10 +222,21 @@ def main() -> None:
     options.add_argument("--events", type=int, help=f"how many are audited; {AUDITED:,} by default")
     options.add_argument("--only", default="", help="only workloads whose id holds this text")
     options.add_argument("--peer", help="a Python that has LaminDB, to be measured beside")
+    options.add_argument(
+        "--appends", action="store_true", help="writers at once and latencies instead; appends.py"
+    )
     options.add_argument("--folder", help="where to work; a temporary folder by default")
     chosen = options.parse_args()
     size = QUICK if chosen.quick else 1000
     counts = {"labels": chosen.labels or size, "files": chosen.files or size}
+    if chosen.appends:
+        appends.report(
+            repeat=chosen.repeat or 3,
+            quick=chosen.quick,
+            as_json=chosen.json,
+            folder=chosen.folder,
+        )
+        return
     repeat = chosen.repeat or (2 if chosen.quick else 5)
     base = Path(tempfile.mkdtemp(prefix="metaledger-bench-", dir=chosen.folder))
     sides = Sides(

@@ -20,7 +20,8 @@ from ledger.eventlog.base import Appender, LogReader
 from ledger.events import Draft, RecordedEvent
 from ledger.ids import CommandId
 from projections.fold import fold
-from projections.store import ReadModels, WritableModels
+from projections.select import Select
+from projections.store import ReadModels, Row, WritableModels
 from projections.tables import SCHEMA_NUMBER
 
 if TYPE_CHECKING:
@@ -45,24 +46,34 @@ class WriteSession:
 
     Attributes:
         last: The last event that was appended through it; None before the first.
+        shown: What the last append was asked to show.
     """
 
     def __init__(self, log: Appender, models: WritableModels) -> None:
         self.log = log
         self.models = models
         self.last: RecordedEvent | None = None
+        self.shown: list[Row] = []
 
-    def append(self, command_id: CommandId, drafts: Sequence[Draft]) -> list[RecordedEvent]:
+    def append(
+        self, command_id: CommandId, drafts: Sequence[Draft], *, shown: Select | None = None
+    ) -> list[RecordedEvent]:
         """Record the events of one command and fold them into the read models.
+
+        Args:
+            command_id: Of the command.
+            drafts: Its events, in order.
+            shown: What to ask then; the answer is left in the attribute of this name.
 
         Raises:
             NameTakenError: Two live records would bear one name; nothing was recorded.
             WrongExpectedVersionError: Somebody wrote past the append lock.
         """
-        events = self.log.append(command_id, drafts)
-        for recorded in events:
-            self.models.apply(recorded.position, fold(recorded))
-            self.last = recorded
+        events = self.log.append(command_id, drafts, is_held=True)
+        self.shown = self.models.apply_all(
+            ((recorded.position, fold(recorded)) for recorded in events), shown=shown
+        )
+        self.last = events[-1]
         return events
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ledger.eventlog.postgres import PostgresAppender, Recorder
     from ledger.eventlog.postgres_connections import Datastore, Transaction
     from projections.postgres import PostgresModels
+    from projections.trips import Trips
 
 T = TypeVar("T")
 Opened = tuple[int, "Datastore", "Recorder"]
@@ -107,9 +108,7 @@ class PostgresDatabase(Database):
         with ExitStack() as stack:
             transaction, recorder = self._enter(stack, lambda store: store.appending())
             self._require_ours(transaction)
-            yield WriteSession(
-                self._appender(transaction, recorder), _models(transaction.connection)
-            )
+            yield WriteSession(self._appender(transaction, recorder), _models(transaction.trips))
 
     def _enter(
         self, stack: ExitStack, begin: Callable[[Datastore], AbstractContextManager[T]]
@@ -133,19 +132,8 @@ class PostgresDatabase(Database):
         from ledger.eventlog.postgres_errors import translated  # noqa: PLC0415
 
         transaction: Transaction = session.log.transaction  # type: ignore[attr-defined]
-        connection, tip = transaction.connection, transaction.tip
-        with translated(self.url):
-            connection.execute("SAVEPOINT one_save")
-            try:
-                yield
-            except BaseException:
-                # Where the connection broke all is undone already, and the end will say so.
-                if not connection.closed:
-                    connection.execute("ROLLBACK TO one_save")
-                    connection.execute("RELEASE one_save")
-                    transaction.tip = tip
-                raise
-            connection.execute("RELEASE one_save")
+        with translated(self.url), transaction.savepoint():
+            yield
 
     def rebuild(self) -> int:
         """Fold the whole log anew into empty read models; readers see the old ones meanwhile."""
@@ -261,7 +249,7 @@ class PostgresDatabase(Database):
         return PostgresAppender(transaction, recorder, self._clock)
 
 
-def _models(connection: Connection[Any]) -> PostgresModels:
+def _models(connection: Connection[Any] | Trips) -> PostgresModels:
     from projections.postgres import PostgresModels  # noqa: PLC0415
 
     return PostgresModels(connection)

@@ -13,22 +13,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import psycopg
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
-from ledger.errors import CorruptLogError, NameTakenError
+from ledger.errors import CorruptLogError
 from ledger.schema import REGISTRIES
 from projections import sql_tables
-from projections.fold import Amended, Change
-from projections.sql import SqlModels
+from projections.fold import Amended, Change, Closed
+from projections.select import Select
+from projections.sql import GUARDED, SqlModels, as_rows, carried_out, find_statement
 from projections.sql_dialect import Dialect, Fragment, quoted
-from projections.store import name_taken
+from projections.store import Row, name_taken, not_there
 from projections.tables import TABLES, Index, Table
+from projections.trips import Answer, Statement, Trips
 
 # An entry of a usual index has room for 2,704 bytes; a character takes up to four.
 _MOST_CHARACTERS = 600
@@ -107,21 +109,24 @@ POSTGRES = PostgresDialect()
 class _Statements:
     """A connection as the store wants it: plain rows, and text that may hold NUL."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
-        self.connection = connection
+    def __init__(self, trips: Trips) -> None:
+        self.trips = trips
 
     def execute(self, sql: str, parameters: Sequence[Any], /) -> _Answer:
         """Carry out a statement."""
-        cursor = self.connection.cursor(row_factory=tuple_row)
-        cursor.execute(sql.encode(), [_spelled(it) for it in parameters])
-        return _Answer(cursor)
+        return _Answer(self.trips.ask(sql.encode(), [_spelled(it) for it in parameters]))
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> _Answer:
         """Carry out a statement once for each set of parameters."""
-        cursor = self.connection.cursor(row_factory=tuple_row)
+        cursor = self.trips.settled().cursor(row_factory=tuple_row)
         for each in parameters:
             cursor.execute(sql.encode(), [_spelled(it) for it in each])
         return _Answer(cursor)
+
+    def execute_all(self, statements: Iterable[Fragment]) -> list[_Answer]:
+        """Carry out several statements in as few round trips as may be."""
+        asked = [statement(it.text, it.params) for it in statements]
+        return [_Answer(answer) for answer in self.trips.ask_all(asked)]
 
 
 class _Answer:
@@ -147,11 +152,27 @@ class PostgresModels(SqlModels):
     """The store of the interval tables on a connection whose search path is the ledger's schema."""
 
     dialect = POSTGRES
+    is_far = True
 
-    def __init__(self, connection: Connection[Any]) -> None:
-        super().__init__(_Statements(connection))
-        self._connection = connection
-        self._name_at_stake: object = None
+    def __init__(self, connection: Connection[Any] | Trips) -> None:
+        """Ask over a connection, or travel with what others say over the same one."""
+        self._trips = connection if isinstance(connection, Trips) else Trips(connection)
+        self._statements = _Statements(self._trips)
+        super().__init__(self._statements)
+
+    @property
+    def _connection(self) -> Connection[Any]:
+        return self._trips.settled()
+
+    def find_all(self, questions: Sequence[tuple[str, dict[str, Any]]]) -> list[list[Row]]:
+        """Return the answers to several questions of `find`, in one round trip."""
+        answers = self._statements.execute_all(
+            find_statement(self.dialect, table, **equals) for table, equals in questions
+        )
+        return [
+            as_rows(answer.fetchall(), table)
+            for (table, _), answer in zip(questions, answers, strict=True)
+        ]
 
     def create(self, *, indexes: bool = True) -> None:
         """Make every table, the function that folds case, and every index unless later."""
@@ -230,18 +251,57 @@ class PostgresModels(SqlModels):
                 has_spelling = any(isinstance(it, str) and _LEAD in it for it in row)
                 yield tuple(map(_plain, row)) if has_spelling else row
 
-    def _carry_out(self, position: int, change: Change) -> None:
-        # Taking a record out of the trash brings its name along, which the change does not tell.
-        self._name_at_stake = None
-        if isinstance(change, Amended) and "state" in change.values:
-            names = TABLES[change.table].column_names
-            rows = self.find(change.table, **change.key) if "name" in names else []
-            self._name_at_stake = rows[-1]["name"] if rows else None
-        super()._carry_out(position, change)
+    def apply(self, position: int, changes: Iterable[Change]) -> None:
+        """Carry out the changes of one event at its position, in order."""
+        self.apply_all([(position, changes)])
 
-    def _name_taken(self, change: Change) -> NameTakenError:
-        name = getattr(change, "values", {}).get("name", self._name_at_stake)
-        return name_taken(change.table, name)
+    def apply_all(
+        self, events: Iterable[tuple[int, Iterable[Change]]], *, shown: Select | None = None
+    ) -> list[Row]:
+        """Carry out the changes of several events, with what waits, in one round trip."""
+        at_stake: list[tuple[Change, object]] = []
+        try:
+            for position, changes in events:
+                for change in changes:
+                    at_stake.append((change, self._name_at_stake(change)))
+                    self._trips.post(*self._statements_of(position, change))
+            if shown is not None:
+                return self.select(shown)
+            self._trips.send()
+        except psycopg.errors.UniqueViolation as error:
+            for change, name in at_stake:
+                if self.dialect.is_name_conflict(error, change.table):
+                    raise name_taken(change.table, name) from error
+            raise
+        return []
+
+    def _statements_of(self, position: int, change: Change) -> Iterator[Statement]:
+        for it in carried_out(self.dialect, position, change):
+            then = None if it.sole is None else partial(_require_one, position, it.sole)
+            yield statement(it.text, it.params, then)
+
+    def _name_at_stake(self, change: Change) -> object:
+        """Return the name that a change gives a record, or gives back to it."""
+        if isinstance(change, Closed) or change.table not in GUARDED:
+            return None
+        if isinstance(change, Amended) and "state" in change.values:
+            # Taking a record out of the trash brings its name along, which the change does not
+            # tell; afterwards it cannot be asked any more.
+            rows = self.find(change.table, **change.key)
+            return rows[-1]["name"] if rows else None
+        return change.values.get("name")
+
+
+def _require_one(position: int, change: Amended, answer: Answer) -> None:
+    if answer.rowcount != 1:
+        raise not_there(position, change, answer.rowcount)
+
+
+def statement(
+    text: str, params: Sequence[Any], then: Callable[[Answer], None] | None = None
+) -> Statement:
+    """Return a statement as it travels: with text as it is spelled in the database."""
+    return Statement(text.encode(), [_spelled(it) for it in params], then)
 
 
 def spelled(text: str) -> str:

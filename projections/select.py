@@ -113,3 +113,10 @@ class Select(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None = None
     at: int | None = None
     trash: Literal["without", "with", "only"] = "without"
+
+
+def shown_row(registry: str, uid: str, *, at: int | None = None) -> Select:
+    """Return the question for one record by its uid, in the trash or not."""
+    return Select(
+        registry=registry, where=Test(("uid",), "exact", uid), at=at, trash="with", limit=1
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
@@ -31,7 +31,7 @@ from projections.sql_where import Conditions
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
 from projections.tables import TABLES
 
-_GUARDED = sql_tables.guarded_names()
+GUARDED = sql_tables.guarded_names()
 
 
 class Cursor(Protocol):
@@ -98,7 +98,7 @@ class SqlModels(WritableModels):
     ) -> list[Row]:
         """Return the rows of a table whose columns equal the given values, oldest first."""
         statement = find_statement(self.dialect, table, at=at, ever=ever, **equals)
-        return _as_rows(self._ask(statement), *_columns_of(table))
+        return as_rows(self._ask(statement), table)
 
     def select(self, select: Select) -> list[Row]:
         """Return the rows of the registry that answer, in order, with virtual fields computed."""
@@ -157,7 +157,7 @@ class SqlModels(WritableModels):
                 self._carry_out(position, change)
             except self.dialect.conflicts as error:
                 table = change.table
-                if table in _GUARDED and self.dialect.is_name_conflict(error, table):
+                if table in GUARDED and self.dialect.is_name_conflict(error, table):
                     raise self._name_taken(change) from error
                 raise
 
@@ -197,27 +197,10 @@ class SqlModels(WritableModels):
             self._executor.execute(statement, ())
 
     def _carry_out(self, position: int, change: Change) -> None:
-        execute, dialect, table = self._executor.execute, self.dialect, change.table
-        match change:
-            case Opened(values=values):
-                execute(
-                    sql_tables.insert(dialect, table, tuple(values)), (*values.values(), position)
-                )
-            case Amended(key=key, values=values):
-                where = tuple(key)
-                of_key = tuple(key.values())
-                ended = execute(sql_tables.close(dialect, table, where), (position, *of_key))
-                if ended.rowcount != 1:
-                    raise not_there(position, change, ended.rowcount)
-                execute(
-                    sql_tables.reopen(dialect, table, where, tuple(values)),
-                    (*values.values(), position, *of_key, position),
-                )
-            case Closed(matching=matching):
-                execute(
-                    sql_tables.close(dialect, table, tuple(matching)),
-                    (position, *matching.values()),
-                )
+        for it in carried_out(self.dialect, position, change):
+            done = self._executor.execute(it.text, it.params)
+            if it.sole is not None and done.rowcount != 1:
+                raise not_there(position, it.sole, done.rowcount)
 
     def _name_taken(self, change: Change) -> NameTakenError:
         # A record taken out of the trash brings its name along; the change does not tell it.
@@ -235,6 +218,35 @@ class SqlModels(WritableModels):
             raise InvalidValueError(
                 f"question: expected valid Unicode, got str {error.object!r}"
             ) from error
+
+
+class Step(NamedTuple):
+    """A statement of a change; `sole` is the change where it has to find exactly one row."""
+
+    text: str
+    params: tuple[Any, ...]
+    sole: Amended | None = None
+
+
+def carried_out(dialect: Dialect, position: int, change: Change) -> tuple[Step, ...]:
+    """Return the statements that carry a change out at its position, in order."""
+    table = change.table
+    match change:
+        case Opened(values=values):
+            text = sql_tables.insert(dialect, table, tuple(values))
+            return (Step(text, (*values.values(), position)),)
+        case Amended(key=key, values=values):
+            where, of_key = tuple(key), tuple(key.values())
+            return (
+                Step(sql_tables.close(dialect, table, where), (position, *of_key), sole=change),
+                Step(
+                    sql_tables.reopen(dialect, table, where, tuple(values)),
+                    (*values.values(), position, *of_key, position),
+                ),
+            )
+        case Closed(matching=matching):
+            text = sql_tables.close(dialect, table, tuple(matching))
+            return (Step(text, (position, *matching.values())),)
 
 
 def _with_booleans(row: Iterable[Any], places: Sequence[int]) -> tuple[Any, ...]:
@@ -413,6 +425,11 @@ def _shown_by(registry: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     columns = tuple(it.name for it in TABLES[registry].columns)
     booleans = tuple(it.name for it in TABLES[registry].columns if it.kind == "boolean")
     return (*columns, "from_position", *virtual), (*booleans, *virtual)
+
+
+def as_rows(found: Iterable[Iterable[Any]], table: str) -> list[Row]:
+    """Return rows of a table, as `find_statement` asks for them, as dictionaries."""
+    return _as_rows(found, *_columns_of(table))
 
 
 def _as_rows(

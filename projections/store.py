@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ledger.errors import CorruptLogError, NameTakenError
 from projections.fold import Amended, Change
@@ -19,7 +19,13 @@ Row: TypeAlias = dict[str, Any]
 
 
 class ReadModels(ABC):
-    """Answers questions, now or as of a position."""
+    """Answers questions, now or as of a position.
+
+    Attributes:
+        is_far: Whether a question costs a round trip, so that it is worth asking several at once.
+    """
+
+    is_far: ClassVar[bool] = False
 
     @abstractmethod
     def find(
@@ -36,6 +42,10 @@ class ReadModels(ABC):
             ever: All rows that were valid at any position up to `at`, not only the valid ones.
             equals: Column values; None matches missing values.
         """
+
+    def find_all(self, questions: Sequence[tuple[str, dict[str, Any]]]) -> list[list[Row]]:
+        """Return the answers to several questions of `find`: a table and what its columns equal."""
+        return [self.find(table, **equals) for table, equals in questions]
 
     @abstractmethod
     def select(self, select: Select) -> list[Row]:
@@ -107,6 +117,19 @@ class WritableModels(ReadModels):
             NameTakenError: A change would give two live records of a registry one name.
             CorruptLogError: A change is about a record that is not there.
         """
+
+    def apply_all(
+        self, events: Iterable[tuple[int, Iterable[Change]]], *, shown: Select | None = None
+    ) -> list[Row]:
+        """Carry out the changes of several events, in order, and return what is asked for then.
+
+        Raises:
+            NameTakenError: As for `apply`.
+            CorruptLogError: As for `apply`.
+        """
+        for position, changes in events:
+            self.apply(position, changes)
+        return [] if shown is None else self.select(shown)
 
     @abstractmethod
     def redact(self, registry: str, uid: str, mark: str) -> None:

@@ -45,10 +45,11 @@ def find_named(facts: Facts, registry: str, name: str) -> Row | None:
     The live one; else the one that bore the name last and was merged into another; else the one
     created under it.
     """
-    live = facts.find(registry, name=name, state=LIVE)
-    if live:
-        return live[0]
-    merged = find_merged(facts, registry, facts.find(registry, name=name, state=WITHDRAWN))
+    bearers = facts.find(registry, name=name)
+    for row in bearers:
+        if row["state"] == LIVE:
+            return row
+    merged = find_merged(facts, registry, [row for row in bearers if row["state"] == WITHDRAWN])
     if merged is not None:
         return merged
     created = namesakes(facts, registry, [registry, name])

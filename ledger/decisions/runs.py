@@ -37,7 +37,7 @@ from ledger.events import (
     RunResumed,
     RunStarted,
 )
-from ledger.ids import StreamId, command_id
+from ledger.ids import StreamId, command_id, derive
 from ledger.schema import ERASED, WITHDRAWN
 
 FINISHED = "finished"
@@ -59,6 +59,11 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     def natural(self) -> list[Json]:
         """Natural key of its runs; their `n` is the ordinal."""
         return ["run", self.identity]
+
+    @property
+    def key(self) -> str:
+        """What its runs bear in the column `natural`."""
+        return derive(self.natural)
 
     def naming(self, fields: dict[str, Any]) -> RunPlan:
         """Return the plan with further fields."""

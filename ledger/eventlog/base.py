@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ledger.errors import CorruptLogError
 from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
@@ -101,22 +101,28 @@ class Appender(LogReader):
     def __init__(self, clock: Callable[[], int]) -> None:
         self.clock = clock
 
-    def append(self, command_id: CommandId, drafts: Sequence[Draft]) -> list[RecordedEvent]:
+    def append(
+        self, command_id: CommandId, drafts: Sequence[Draft], *, is_held: bool = False
+    ) -> list[RecordedEvent]:
         """Record the events of one command, at consecutive positions, and return them.
+
+        Args:
+            command_id: Of the command.
+            drafts: Its events, in order.
+            is_held: Whether something follows at once that they can travel with, where a statement
+                costs a round trip: they are recorded, or refused, with that.
 
         Raises:
             WrongExpectedVersionError: A stream or the command was written meanwhile. Cannot happen
                 while the lock is held; says that somebody wrote past it.
         """
         position, last_time = self.last()
-        versions: dict[StreamId, int] = {}
+        versions = self.stream_versions(dict.fromkeys(draft.stream for draft in drafts))
         entries = []
         events = []
         for number, draft in enumerate(drafts, start=1):
             stream = draft.stream
-            version = versions[stream] = (
-                versions[stream] if stream in versions else self.stream_version(stream)
-            ) + 1
+            version = versions[stream] = versions[stream] + 1
             position = Position(position + 1)
             last_time = max(self.clock(), last_time + 1)
             pending = Pending(
@@ -125,12 +131,22 @@ class Appender(LogReader):
             entry = entry_for(pending, position=position, version=version, recorded_at=last_time)
             entries.append(entry)
             events.append(recorded(entry, draft.event))
-        self._insert(entries)
+        if is_held:
+            self._hold(entries)
+        else:
+            self._insert(entries)
         return events
+
+    def expect(self, streams: Iterable[StreamId]) -> None:
+        """Learn the versions of streams that will be appended to, where asking costs a trip."""
 
     @abstractmethod
     def stream_version(self, stream: StreamId) -> int:
         """Return the version of the last event of a stream; 0 where it does not exist."""
+
+    def stream_versions(self, streams: Iterable[StreamId]) -> dict[StreamId, int]:
+        """Return the versions of the last events of several streams."""
+        return {stream: self.stream_version(stream) for stream in streams}
 
     @abstractmethod
     def erase(self, entries: Sequence[Entry]) -> None:
@@ -142,6 +158,10 @@ class Appender(LogReader):
     @abstractmethod
     def _insert(self, entries: Sequence[Entry]) -> None:
         """Store entries that follow the last one."""
+
+    def _hold(self, entries: Sequence[Entry]) -> None:
+        """Store entries that follow the last one, at the latest with what follows."""
+        self._insert(entries)
 
 
 def decode(entry: Entry) -> RecordedEvent:

@@ -1,14 +1,15 @@
 """The log on a PostgreSQL server: eventsourcing's application recorder, and our entries beside it.
 
-1. Nothing is sent in pipeline mode, and rows travel in bounded portions: an append of about a
-   megabyte in one pipeline leaves client and server waiting for each other.
-2. Recorded time is the server's clock, read under the append lock.
+1. Rows travel in bounded portions, and only small ones in pipeline mode (`projections.trips`): an
+   append of about a megabyte in one pipeline leaves client and server waiting for each other.
+2. Recorded time is the server's clock, read under the append lock when the transaction begins, and
+   what has passed since.
 3. What stands in the rules of `postgres_connections` holds for every connection lent to this.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +23,7 @@ from eventsourcing.persistence import (
     StoredEvent,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder
-from psycopg import Connection, Cursor
-from psycopg.rows import tuple_row
+from psycopg import Connection
 
 from ledger.errors import CorruptLogError, StorageError
 from ledger.eventlog.base import Appender, LogReader
@@ -32,6 +32,7 @@ from ledger.eventlog.postgres_connections import Datastore, Transaction
 from ledger.eventlog.postgres_errors import explain, said, translated
 from ledger.eventlog.postgres_schema import TABLES, create_guards, create_schema, role
 from ledger.ids import CommandId, Position, StreamId
+from projections.trips import Answer, Statement, Trips
 
 PORTION_ROWS, PORTION_BYTES = 1_000, 256 * 1024
 
@@ -40,19 +41,18 @@ _SELECT = (
     " s.state, e.salt, e.leaf FROM entries e LEFT JOIN stored_events s"
     " ON s.originator_id = e.stream AND s.originator_version = e.version "
 )
-_INSERT_EVENTS = (
-    "INSERT INTO stored_events (originator_id, originator_version, topic, state, notification_id)"
-    " SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[])"
+_INSERT = (
+    b"WITH events AS (INSERT INTO stored_events"
+    b" (originator_id, originator_version, topic, state, notification_id) SELECT * FROM"
+    b" unnest(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], %b::bigint[]))"
+    b" INSERT INTO entries"
+    b" (position, recorded_at, stream, version, command_id, number, salt, leaf) SELECT * FROM"
+    b" unnest(%b::bigint[], %b::bigint[], %b::uuid[], %b::bigint[], %b::uuid[], %b::int[],"
+    b" %b::bytea[], %b::bytea[])"
 )
-_INSERT_ENTRIES = (
-    "INSERT INTO entries (position, recorded_at, stream, version, command_id, number, salt, leaf)"
-    " SELECT * FROM unnest(%b::bigint[], %b::bigint[], %b::uuid[], %b::bigint[], %b::uuid[],"
-    " %b::int[], %b::bytea[], %b::bytea[])"
-)
-_LAST = (
-    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, e.position, e.recorded_at"
-    " FROM (VALUES (1)) AS one LEFT JOIN"
-    " (SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1) AS e ON true"
+_VERSIONS = (
+    b"SELECT originator_id, max(originator_version) FROM stored_events"
+    b" WHERE originator_id = ANY(%b::uuid[]) GROUP BY originator_id"
 )
 
 
@@ -100,7 +100,7 @@ class Recorder(PostgresApplicationRecorder):
                 connection = transaction.connection
                 with connection.cursor() as cursor:
                     self._insert_events(cursor, stored_events, **kwargs)
-                position, recorded_at = PostgresReader(connection).last()
+                position, recorded_at = transaction.last
                 entries = [
                     entry_without_command(
                         stream=UUID(str(stored.originator_id)).hex,
@@ -125,15 +125,23 @@ class Recorder(PostgresApplicationRecorder):
 
     def insert(self, transaction: Transaction, entries: Sequence[Entry]) -> None:
         """Insert events and their entries inside an append transaction."""
+        self.post(transaction, entries)
+        transaction.trips.send()
+
+    @staticmethod
+    def post(transaction: Transaction, entries: Sequence[Entry]) -> None:
+        """As `insert`, with the next statement that goes over the connection."""
         if not entries:
             return
-        connection = transaction.connection
-        with connection.cursor() as cursor:
-            self._notify_channel(cursor)
         for portion in _portions(entries):
-            connection.execute(_INSERT_EVENTS, _columns(map(_event_row, portion)))
-            connection.execute(_INSERT_ENTRIES, _columns(map(_entry_row, portion)))
-        transaction.tip = entries[-1]
+            events = _columns(map(_event_row, portion))
+            transaction.trips.post(
+                Statement(_INSERT, (*events, *_columns(map(_entry_row, portion))))
+            )
+        last = entries[-1]
+        transaction.tip = last
+        transaction.last = (last.envelope.position, last.envelope.recorded_at)
+        transaction.versions |= {it.envelope.stream: it.envelope.version for it in entries}
 
     def select_notifications(
         self,
@@ -154,8 +162,14 @@ class Recorder(PostgresApplicationRecorder):
 class PostgresReader(LogReader):
     """Reads the log over a lent connection."""
 
-    def __init__(self, connection: Connection[Any]) -> None:
-        self.connection = connection
+    def __init__(self, connection: Connection[Any] | Trips) -> None:
+        """Ask over a connection, or travel with what others say over the same one."""
+        self.trips = connection if isinstance(connection, Trips) else Trips(connection)
+
+    @property
+    def connection(self) -> Connection[Any]:
+        """The connection, with all that waited carried out."""
+        return self.trips.settled()
 
     def last(self) -> tuple[Position, int]:
         """Return position and recorded time of the last entry; (0, 0) if empty."""
@@ -196,8 +210,7 @@ class PostgresReader(LogReader):
         return [_entry_from(row) for row in self._ask(_SELECT + rest, params)]
 
     def _ask(self, sql: str, params: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-        cursor: Cursor[tuple[Any, ...]] = self.connection.cursor(row_factory=tuple_row)
-        return cursor.execute(sql.encode(), params).fetchall()
+        return self.trips.ask(sql.encode(), params).fetchall()
 
 
 class PostgresAppender(PostgresReader, Appender):
@@ -207,24 +220,39 @@ class PostgresAppender(PostgresReader, Appender):
         self, transaction: Transaction, recorder: Recorder, clock: Callable[[], int] | None
     ) -> None:
         """Take recorded times from the server unless another clock is given."""
-        PostgresReader.__init__(self, transaction.connection)
-        Appender.__init__(self, self._server_time if clock is None else clock)
+        PostgresReader.__init__(self, transaction.trips)
+        Appender.__init__(self, transaction.now if clock is None else clock)
         self.transaction = transaction
         self._recorder = recorder
-        self._now = 0
 
     def last(self) -> tuple[Position, int]:
-        """Return position and recorded time of the last entry, and look at the server's clock."""
-        ((self._now, position, recorded_at),) = self._ask(_LAST)
-        return Position(position or 0), recorded_at or 0
+        """Return position and recorded time of the last entry."""
+        return self.transaction.last
 
     def stream_version(self, stream: StreamId) -> int:
         """Return the version of the last event of a stream; 0 where it does not exist."""
-        ((version,),) = self._ask(
-            "SELECT max(originator_version) FROM stored_events WHERE originator_id = %s",
-            (UUID(stream),),
-        )
-        return version or 0
+        return self.stream_versions([stream])[stream]
+
+    def stream_versions(self, streams: Iterable[StreamId]) -> dict[StreamId, int]:
+        """Return the versions of the last events of several streams."""
+        wanted = list(streams)
+        self.expect(wanted)
+        if any(stream not in self.transaction.versions for stream in wanted):
+            self.trips.send()
+        return {stream: self.transaction.versions[stream] for stream in wanted}
+
+    def expect(self, streams: Iterable[StreamId]) -> None:
+        """Ask for the versions of streams, with the next statement, as far as they are unknown."""
+        versions = self.transaction.versions
+        unknown = [stream for stream in streams if stream not in versions]
+        if not unknown:
+            return
+
+        def learn(answer: Answer) -> None:
+            found = {StreamId(stream.hex): version for stream, version in answer.fetchall()}
+            versions.update({stream: found.get(stream, 0) for stream in unknown})
+
+        self.trips.post(Statement(_VERSIONS, ([UUID(stream) for stream in unknown],), learn))
 
     def erase(self, entries: Sequence[Entry]) -> None:
         """Put erased entries in the place of those that they are made of.
@@ -254,15 +282,12 @@ class PostgresAppender(PostgresReader, Appender):
             (entry.payload, UUID(envelope.stream), envelope.version),
         )
 
-    def _server_time(self) -> int:
-        return self._now
-
     def _insert(self, entries: Sequence[Entry]) -> None:
-        try:
+        with translated(self._recorder.datastore.url):
             self._recorder.insert(self.transaction, entries)
-        except psycopg.errors.UniqueViolation as error:
-            with translated(self._recorder.datastore.url):
-                raise error from None
+
+    def _hold(self, entries: Sequence[Entry]) -> None:
+        self._recorder.post(self.transaction, entries)
 
 
 def _portions(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:

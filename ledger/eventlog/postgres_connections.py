@@ -32,6 +32,8 @@ from ledger.database_url import DatabaseUrl
 from ledger.errors import ConfigurationError, StorageError
 from ledger.eventlog.entry import Entry
 from ledger.eventlog.postgres_errors import is_broken, said, translated
+from ledger.ids import Position, StreamId
+from projections.trips import Statement, Trips
 
 PATIENCE = 60.0  # seconds a writer waits for the others, and everybody for a server that restarts
 CONNECT_TIMEOUT = 10  # seconds until an address counts as dead, unless the URL says otherwise
@@ -71,20 +73,68 @@ def _is_alive(connection: Connection[Any]) -> bool:
 class Transaction:
     """An open append transaction: its connection, and what the server said when it began.
 
+    Under the append lock what was said stays true, until this transaction changes it.
+
     Attributes:
-        connection: Lent to its end.
+        trips: Statements over its connection.
         log_format: Format of the log; None where the schema does not say.
         read_models: Number of the read models that the schema holds.
+        last: Position and recorded time of the last entry.
+        versions: Versions of streams, as far as they are known.
         tip: The last entry appended so far: what tells whether the transaction was committed.
     """
 
-    def __init__(
-        self, connection: Connection[Any], log_format: str | None, read_models: str | None
-    ) -> None:
-        self.connection = connection
-        self.log_format = log_format
-        self.read_models = read_models
+    def __init__(self, connection: Connection[Any], said: tuple[Any, ...]) -> None:
+        self.trips = Trips(connection)
+        self.log_format: str | None = said[0]
+        self.read_models: str | None = said[1]
+        now, position, recorded_at = said[2:]
+        self.last = (Position(position or 0), int(recorded_at or 0))
+        self.versions: dict[StreamId, int] = {}
         self.tip: Entry | None = None
+        self._now, self._asked = int(now), time.monotonic_ns()
+        self._depth = 0
+
+    @property
+    def connection(self) -> Connection[Any]:
+        """The connection, lent to the end, with all that waited carried out."""
+        return self.trips.settled()
+
+    def now(self) -> int:
+        """Return the server's time in microseconds: as it said, and what has passed since."""
+        return self._now + (time.monotonic_ns() - self._asked) // 1_000
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block did if it raises; without any effect the server hears nothing."""
+        self._depth += 1
+        name, before = b"part_%d" % self._depth, (self.tip, self.last)
+        begin = Statement(b"SAVEPOINT " + name, is_idle=True)
+        self.trips.post(begin)
+        try:
+            yield
+            self.trips.send()
+        except BaseException:
+            self.tip, self.last = before
+            self.versions.clear()
+            self._go_back(begin, name)
+            raise
+        else:
+            if self.trips.is_waiting(begin):
+                self.trips.forget(begin)
+            else:
+                self.trips.post(Statement(b"RELEASE " + name, is_idle=True))
+        finally:
+            self._depth -= 1
+
+    def _go_back(self, begin: Statement, name: bytes) -> None:
+        if self.trips.is_waiting(begin):
+            self.trips.forget(begin)
+            return
+        self.trips.forget()
+        # Where the connection broke all is undone already, and the end will say so.
+        if not self.trips.connection.closed:
+            self.trips.connection.execute(b"ROLLBACK TO %b; RELEASE %b" % (name, name))
 
 
 class Datastore(PostgresDatastore):
@@ -105,6 +155,9 @@ class Datastore(PostgresDatastore):
         self.url = url
         self.patience = PATIENCE if lock_timeout is None else lock_timeout
         self._writing = threading.Lock()
+        self._commit_and_tell = (
+            SQL("NOTIFY {}; COMMIT").format(Identifier(f"{url.schema}.stored_events")).as_bytes()
+        )
         self.is_closed = False
         self.options = _options(url)
         self._own_pool = self.pool = _Pool(
@@ -164,9 +217,10 @@ class Datastore(PostgresDatastore):
     def appending_raw(self) -> Iterator[Transaction]:
         """As `appending`, with the driver's errors as they are."""
         with self._turn(), self._begun() as transaction:
-            connection = transaction.connection
+            connection = transaction.trips.connection
             try:
                 yield transaction
+                transaction.trips.send()
             except BaseException:
                 if not connection.closed and _is_open(connection):
                     with suppress(psycopg.Error):
@@ -175,9 +229,12 @@ class Datastore(PostgresDatastore):
             self._commit(transaction)
 
     def _commit(self, transaction: Transaction) -> None:
-        connection = transaction.connection
+        connection = transaction.trips.connection
         try:
-            said_so = connection.execute("COMMIT").statusmessage
+            cursor = connection.execute(self._commit_and_tell if transaction.tip else b"COMMIT")
+            while cursor.nextset():
+                pass
+            said_so = cursor.statusmessage
         except psycopg.Error as error:
             if transaction.tip is None or not is_broken(error):
                 raise
@@ -202,7 +259,7 @@ class Datastore(PostgresDatastore):
         while True:
             try:
                 with self._begun() as transaction:
-                    connection = transaction.connection
+                    connection = transaction.trips.connection
                     found = connection.execute(
                         "SELECT FROM entries WHERE position = %s AND leaf = %s",
                         (tip.envelope.position, tip.leaf),
@@ -226,22 +283,28 @@ class Datastore(PostgresDatastore):
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience};"
             # Whatever a pooler in between left behind: never into the schema of another ledger.
             " SET LOCAL search_path = {schema};"
-            " SELECT format, read_models FROM {schema}.append_lock()"
+            " SELECT format, read_models FROM {schema}.append_lock();"
+            # Of its own: a statement sees what was committed when it began, and that one waited.
+            " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, e.position,"
+            " e.recorded_at FROM (VALUES (1)) AS one LEFT JOIN"
+            " (SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1) AS e"
+            " ON true"
         ).format(patience=f"{self.patience * 1000:.0f}ms", schema=Identifier(self.schema))
         for is_last in (False, False, True):
             with self._lent() as connection:
                 try:
                     cursor = connection.cursor(row_factory=tuple_row).execute(begin)
+                    said_of_log: tuple[Any, ...] = ()
                     while cursor.nextset():
-                        pass
-                    ((form, read_models),) = cursor.fetchall()
+                        if cursor.description is not None:
+                            said_of_log += cursor.fetchall()[0]
                 except psycopg.Error as error:
                     # A server that restarted leaves connections behind that look well.
                     if not is_last and is_broken(error):
                         connection.close()
                         continue
                     raise
-                yield Transaction(connection, form, read_models)
+                yield Transaction(connection, said_of_log)
                 return
 
     @contextmanager

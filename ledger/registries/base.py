@@ -32,7 +32,7 @@ from ledger.registries.checks import check_flag, check_text
 from ledger.registries.past import Past
 from ledger.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.times import to_datetime
-from projections.select import Select
+from projections.select import Select, shown_row
 
 T = TypeVar("T", bound="Record")
 
@@ -290,14 +290,17 @@ class Record(Past):
     ) -> Outcome:
         handler = self._source.ledger.handler
         before = (self._row, self._assigned, self._is_fresh)
-        outcome: Outcome = handler.perform(command, prepare=prepare)
+        outcome: Outcome = handler.perform(command, prepare=prepare, shown=self.registry)
         tell(outcome.notices)
         handler.on_undo(lambda: self._return_to(*before))
         if is_save:
             # Anything else, a link or a move, leaves what was assigned for the next save.
             self._assigned = {}
             self._is_fresh = False
-        self._reload(outcome.uid)
+        if outcome.row is not None:
+            self._row = outcome.row
+        elif outcome.n_events or self._row.get("uid") != outcome.uid:
+            self._reload(outcome.uid)
         if is_save and self._row.get("state", LIVE) >= WITHDRAWN:
             moved = whereabouts(self.registry, self._row.get("name") or outcome.uid, self._row)
             tell([] if moved is None else [moved])
@@ -448,15 +451,9 @@ def _with_article(title: str) -> str:
 
 def row_of(source: Source, registry: str, uid: str) -> dict[str, Any] | None:
     """Return the row of a record, in the trash or not; None where there is none."""
-    select = Select(registry=registry, where=_is_uid(uid), at=source.at, trash="with", limit=1)
+    select = shown_row(registry, uid, at=source.at)
     rows: list[dict[str, Any]] = source.ask(lambda models: models.select(select))
     return rows[0] if rows else None
-
-
-def _is_uid(uid: str) -> Any:
-    from projections.select import Test  # noqa: PLC0415
-
-    return Test(("uid",), "exact", uid)
 
 
 def _inverse(registry: str, relation: RelationSpec) -> str:

@@ -9,7 +9,8 @@ from typing import Any, Self
 
 from ledger import instance
 from ledger.commands import Command, MergeRecords, SaveRecord, UndoMerge
-from ledger.decisions.facts import Notice
+from ledger.decisions.facts import Notice, Row
+from ledger.decisions.foresight import Foresight, of_name
 from ledger.decisions.records import find_named, whereabouts
 from ledger.errors import InvalidValueError, NotFoundError
 from ledger.messages import is_audible, say, table, tell
@@ -18,6 +19,7 @@ from ledger.query import Source
 from ledger.registries.base import Record, row_of
 from ledger.schema import REGISTRIES, WITHDRAWN
 from ledger.user_settings import settings
+from projections.store import ReadModels
 
 SIMILAR_SHOWN = 5
 
@@ -59,7 +61,7 @@ class NamedRecord(Record):
                 moved = whereabouts(self.registry, self._name, row)
                 tell([] if moved is None else [moved])
                 return row
-        found = self._source.ask(lambda models: find_named(models, self.registry, self._name))
+        found = self._source.ask(self._find)
         if found is not None:
             moved = whereabouts(self.registry, self._name, found)
             if moved is not None:
@@ -70,6 +72,10 @@ class NamedRecord(Record):
         if settings.creation.search_names and is_audible("warning"):
             self._show_similar()
         return None
+
+    def _find(self, models: ReadModels) -> Row | None:
+        facts = Foresight(models, of_name(self.registry, self._name) if models.is_far else ())
+        return find_named(facts, self.registry, self._name)
 
     def _show_similar(self) -> None:
         search = self._source.ledger.name_search(self.registry)

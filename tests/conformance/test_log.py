@@ -311,7 +311,9 @@ def test_a_command_is_recorded_once(place):
 def test_a_version_of_a_stream_is_recorded_once(place, monkeypatch):
     append(place, 1, A, A)
     with place.write() as log:
-        monkeypatch.setattr(type(log), "stream_version", lambda *_: 1)
+        monkeypatch.setattr(
+            type(log), "stream_versions", lambda _, streams: dict.fromkeys(streams, 1)
+        )
     with pytest.raises(WrongExpectedVersionError):
         append(place, 2, A)
     monkeypatch.undo()

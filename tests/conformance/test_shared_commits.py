@@ -97,16 +97,19 @@ def spoiled(lab, monkeypatch):
     """Have something happen to whoever saves the label `bad`, once its rows are changed."""
     with lab.database.read() as session:
         kind = type(session.models)
-    apply = kind.apply
+    apply_all = kind.apply_all
 
     def spoil(happens) -> None:
-        def spoiled(self, position, changes):
-            changes = list(changes)
-            apply(self, position, changes)
-            if any(getattr(it, "values", {}).get("name") == "bad" for it in changes):
+        def spoiled(self, events, *, shown=None):
+            events = [(position, list(changes)) for position, changes in events]
+            rows = apply_all(self, events, shown=shown)
+            if any(
+                getattr(it, "values", {}).get("name") == "bad" for _, them in events for it in them
+            ):
                 happens(self)
+            return rows
 
-        monkeypatch.setattr(kind, "apply", spoiled)
+        monkeypatch.setattr(kind, "apply_all", spoiled)
 
     return spoil
 
@@ -374,9 +377,9 @@ def test_what_a_thread_asks_for_is_done_in_that_thread(lab):
     seen = {}
     perform = lab.handler._outside
 
-    def watched(command, prepare, *, has_effect):
-        seen[command.name] = threading.get_ident()
-        return perform(command, prepare, has_effect=has_effect)
+    def watched(request, **kwargs):
+        seen[request.command.name] = threading.get_ident()
+        return perform(request, **kwargs)
 
     lab.handler._outside = watched
     own = {}

@@ -7,7 +7,6 @@ it decided is recorded.
 
 from __future__ import annotations
 
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from ledger.eventlog.base import Appender, LogReader
 from ledger.events import Draft, RecordedEvent
 from ledger.ids import CommandId
+from ledger.opened import OnceAProcess
 from projections.fold import fold
 from projections.select import Select
 from projections.store import ReadModels, Row, WritableModels
@@ -192,10 +192,7 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self.path = path
         self._clock = clock
-        self._opened: tuple[int, Datastore, Recorder] | None = None
-        # Connections of a parent process: SQLite forbids to use and even to close them in a child.
-        self._inherited: list[Datastore] = []
-        self._opening = threading.Lock()
+        self._connections = OnceAProcess(self._connect, lambda opened: opened[0].close())
 
     @classmethod
     def create(cls, path: Path, clock: Callable[[], int]) -> SqliteDatabase:
@@ -288,22 +285,10 @@ class SqliteDatabase(Database):
 
     def close(self) -> None:
         """Give connections back."""
-        with self._opening:
-            if self._opened is not None and self._opened[0] == os.getpid():
-                self._opened[1].close()
-            self._opened = None
+        self._connections.close()
 
     def _open(self) -> tuple[Datastore, Recorder]:
-        opened = self._opened
-        if opened is not None and opened[0] == os.getpid():
-            return opened[1], opened[2]
-        with self._opening:
-            if self._opened is not None:
-                if self._opened[0] == os.getpid():
-                    return self._opened[1], self._opened[2]
-                self._inherited.append(self._opened[1])
-            self._opened = (os.getpid(), *self._connect())
-            return self._opened[1], self._opened[2]
+        return self._connections.get()
 
     def _connect(self) -> tuple[Datastore, Recorder]:
         from ledger.eventlog.sqlite import Recorder  # noqa: PLC0415

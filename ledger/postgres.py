@@ -9,8 +9,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +22,7 @@ from ledger.errors import (
     StorageError,
     UnknownEventError,
 )
+from ledger.opened import OnceAProcess
 from ledger.times import now_micros
 from projections.tables import SCHEMA_NUMBER
 
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from projections.trips import Trips
 
 T = TypeVar("T")
-Opened = tuple[int, "Datastore", "Recorder"]
 
 
 class PostgresDatabase(Database):
@@ -46,9 +44,7 @@ class PostgresDatabase(Database):
         """Open nothing yet; recorded times are the server's unless another clock is given."""
         self.url = url
         self._clock = clock
-        self._opened: Opened | None = None
-        self._inherited: list[Datastore] = []
-        self._opening = threading.Lock()
+        self._connections = OnceAProcess(self._connect, lambda opened: opened[0].close())
 
     def __repr__(self) -> str:
         return f"<PostgresDatabase {self.url}>"
@@ -115,16 +111,14 @@ class PostgresDatabase(Database):
     ) -> tuple[T, Recorder]:
         """Begin something on the open connections, again where they were closed meanwhile."""
         while True:
-            store, recorder = self._open()
+            opened = self._connections.get()
+            store, recorder = opened
             try:
                 return stack.enter_context(begin(store)), recorder
             except StorageError:
                 # Another thread has given the connections back; the next look opens new ones.
-                if not store.is_closed or self._is_open(store):
+                if not store.is_closed or self._connections.holds(opened):
                     raise
-
-    def _is_open(self, store: Datastore) -> bool:
-        return self._opened is not None and self._opened[1] is store
 
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
@@ -173,22 +167,10 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         """Give connections back; the ledger can be opened again."""
-        with self._opening:
-            opened, self._opened = self._opened, None
-            if opened is not None and opened[0] == os.getpid():
-                opened[1].close()
+        self._connections.close()
 
     def _open(self) -> tuple[Datastore, Recorder]:
-        opened = self._opened
-        if opened is not None and opened[0] == os.getpid():
-            return opened[1], opened[2]
-        with self._opening:
-            if self._opened is not None:
-                if self._opened[0] == os.getpid():
-                    return self._opened[1], self._opened[2]
-                self._inherited.append(self._opened[1])
-            self._opened = (os.getpid(), *self._connect())
-            return self._opened[1], self._opened[2]
+        return self._connections.get()
 
     def _connect(self) -> tuple[Datastore, Recorder]:
         _require_driver()

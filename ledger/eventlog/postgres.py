@@ -27,7 +27,8 @@ from psycopg import Connection
 
 from ledger.errors import CorruptLogError, StorageError
 from ledger.eventlog.base import Appender, LogReader
-from ledger.eventlog.entry import Entry, Envelope, entry_without_command
+from ledger.eventlog.entry import Entry, Envelope
+from ledger.eventlog.framework import entries_of
 from ledger.eventlog.postgres_connections import Datastore, Transaction
 from ledger.eventlog.postgres_errors import explain, said, translated
 from ledger.eventlog.postgres_schema import TABLES, create_guards, create_schema, role
@@ -100,18 +101,7 @@ class Recorder(PostgresApplicationRecorder):
                 connection = transaction.connection
                 with connection.cursor() as cursor:
                     self._insert_events(cursor, stored_events, **kwargs)
-                position, recorded_at = transaction.last
-                entries = [
-                    entry_without_command(
-                        stream=UUID(str(stored.originator_id)).hex,
-                        version=stored.originator_version,
-                        tag=stored.topic,
-                        payload=stored.state,
-                        position=position + number,
-                        recorded_at=recorded_at + number,
-                    )
-                    for number, stored in enumerate(stored_events, start=1)
-                ]
+                entries = entries_of(stored_events, transaction.last)
                 self.insert(transaction, entries)
         except psycopg.IntegrityError as error:
             raise IntegrityError(said(error)) from error

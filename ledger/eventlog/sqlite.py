@@ -6,7 +6,6 @@ event erases. The bytes are stated in docs/format.md, section "The SQLite file".
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,9 +22,10 @@ from eventsourcing.sqlite import (
 
 from ledger.errors import CorruptLogError
 from ledger.eventlog.base import Appender, LogReader
-from ledger.eventlog.entry import Entry, Envelope, seal
+from ledger.eventlog.entry import Entry, Envelope
+from ledger.eventlog.framework import entries_of
 from ledger.eventlog.sqlite_connections import translated
-from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
+from ledger.ids import CommandId, Position, StreamId
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS entries (
@@ -102,6 +102,7 @@ _SELECT = (
     " s.state, e.salt, e.leaf FROM entries e LEFT JOIN stored_events s"
     " ON s.originator_id = e.stream AND s.originator_version = e.version "
 )
+_LAST = "SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1"
 _INSERT_ENTRY = "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?)"
 
 
@@ -124,30 +125,12 @@ class Recorder(SQLiteApplicationRecorder):
         **_: Any,
     ) -> Sequence[int] | None:
         super()._insert_events(c, stored_events)
-        sealed = self._sealed(c, stored_events) if entries is None else entries
-        c.executemany(_INSERT_ENTRY, [_entry_row(entry) for entry in sealed])
-        return [entry.envelope.position for entry in sealed]
-
-    def _sealed(self, c: SQLiteCursor, stored_events: Sequence[StoredEvent]) -> list[Entry]:
-        """Return entries for events that came through the framework's own door."""
-        c.execute("SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1")
-        row = c.fetchone()
-        position, recorded_at = (row[0], row[1]) if row else (0, 0)
-        sealed = []
-        for number, stored in enumerate(stored_events, start=1):
-            stream = _stream_of(stored.originator_id)
-            command = f"{stream}/{stored.originator_version}".encode()
-            envelope = Envelope(
-                position=Position(position + number),
-                recorded_at=recorded_at + number,
-                stream=StreamId(stream),
-                version=stored.originator_version,
-                tag=stored.topic,
-                command_id=CommandId(as_uuid_hex(hashlib.sha256(command).digest())),
-                number=1,
-            )
-            sealed.append(seal(envelope, stored.state))
-        return sealed
+        if entries is None:
+            c.execute(_LAST)
+            row = c.fetchone()
+            entries = entries_of(stored_events, (0, 0) if row is None else (row[0], row[1]))
+        c.executemany(_INSERT_ENTRY, [_entry_row(entry) for entry in entries])
+        return [entry.envelope.position for entry in entries]
 
     def select_notifications(
         self,
@@ -192,9 +175,7 @@ class SqliteReader(LogReader):
 
     def last(self) -> tuple[Position, int]:
         """Return position and recorded time of the last entry; (0, 0) if empty."""
-        row = self.connection.execute(
-            "SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1"
-        ).fetchone()
+        row = self.connection.execute(_LAST).fetchone()
         return (Position(row[0]), row[1]) if row else (Position(0), 0)
 
     def entries(self, *, after: int = 0, until: int | None = None, limit: int) -> list[Entry]:
@@ -343,7 +324,3 @@ def _entry_from(row: Sequence[Any]) -> Entry:
 
 def _end(until: int | None) -> int:
     return 2**63 - 1 if until is None else until
-
-
-def _stream_of(originator: UUID | str) -> str:
-    return originator.hex if isinstance(originator, UUID) else originator

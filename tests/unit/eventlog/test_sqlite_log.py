@@ -389,19 +389,19 @@ def test_a_fork_finds_no_open_connection(log):
 def test_a_forked_child_writes_over_connections_of_its_own(path):
     database = SqliteDatabase.create(path, clock)
     append_label(database, "parent")
-    of_parent = database._opened[1]
+    of_parent, _ = database._open()
 
     with database.read():  # borrowed while the child is made, so not closed before
 
         def claim():
             append_label(database, "child")
-            assert database._opened[1] is not of_parent
+            assert database._open()[0] is not of_parent
             assert of_parent.pool.num_in_use == 1  # as it was: neither used nor closed
             assert of_parent.pool.num_in_pool == 0
             assert read_head(database) == 2
 
         in_child(claim)
-    assert database._opened[1] is of_parent
+    assert database._open()[0] is of_parent
     append_label(database, "parent again")
     assert read_head(database) == 3
     database.close()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ledger.errors import MultipleResultsError, NotFoundError, RecordErasedError
 from ledger.query import Source
 from ledger.registries.base import Record, Registry, record_class
 from ledger.schema import REGISTRIES
 from projections.select import Select, Test
+
+if TYPE_CHECKING:
+    from projections.store import ReadModels
 
 _NEAR = 3  # digits that a mistyped uid must share with the one that was meant, and how many to name
 _NAMED = 5
@@ -56,6 +61,26 @@ def get(source: Source, uid: str) -> Record:
     ]
     hint = f"nearest: {', '.join(near[:_NEAR])}" if near else "search for a name instead"
     raise NotFoundError(f"uid '{uid}': no record of any registry has it; {hint}", uid=uid)
+
+
+def get_ever(source: Source, uid: str) -> Record:
+    """Return the record with this uid, also one that was withdrawn or erased, for its history.
+
+    Raises:
+        NotFoundError: There never was one; the message names the nearest.
+        MultipleResultsError: Several begin so.
+    """
+    try:
+        return get(source, uid)
+    except NotFoundError:
+        for registry in REGISTRIES:
+            for row in source.ask(partial(_rows, registry, uid, source.at)):
+                return record_class(registry)._from_row(row, source)
+        raise
+
+
+def _rows(registry: str, uid: str, at: int | None, models: ReadModels) -> list[dict[str, Any]]:
+    return models.find(registry, at=at, uid=uid)
 
 
 def search(

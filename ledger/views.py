@@ -223,7 +223,7 @@ def _found(ledger: Ledger, record: Any, *, registry: str | None = None) -> Recor
         raise InvalidValueError(f"log: expected a record or its uid, got {record!r}")
     source = Source(ledger)
     if registry is None:
-        return across.get(source, uid)
+        return across.get_ever(source, uid)
     found: Record = Registry(record_class(registry), source).get(uid)
     return found
 

@@ -163,7 +163,7 @@ def history_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
     from ledger import across  # noqa: PLC0415
     from ledger.cli.output import print_json_lines, print_table  # noqa: PLC0415
 
-    record = across.get(source_at(as_of), uid)
+    record = across.get_ever(source_at(as_of), uid)
     history = record.history()
     if as_json:
         print_json_lines(history)

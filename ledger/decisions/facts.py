@@ -126,8 +126,8 @@ def erased_error(registry: str, row: Row) -> RecordErasedError:
     """Return the error for a record that was erased; who and when are those of the erasure."""
     when = f"{to_datetime(row['updated_at']):%Y-%m-%d %H:%M:%S} UTC"
     return RecordErasedError(
-        f"{REGISTRIES[registry].title} {row['uid']}: erased by {row['changed_by']} at {when}; "
-        "what was erased is not recorded again: change what is saved, or leave it out",
+        f"{REGISTRIES[registry].title} {row['uid']}: erased by {row['changed_by']} at {when}, and "
+        f"not recorded again; 'metaledger history {row['uid']}' tells what is left",
         uid=row["uid"],
         registry=registry,
     )

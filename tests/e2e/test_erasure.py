@@ -407,6 +407,10 @@ def test_the_command_asks_first_and_tells_what_it_did(here):
     assert "nothing is left to erase" in again.err + again.out
     gone = metaledger(here, "show", one.uid, status=1)
     assert "erased by" in gone.err
+    history = metaledger(here, "history", one.uid)
+    assert f"[erased {one.uid}]" in history.out
+    assert "entries-erased" in history.out
+    assert "entries-erased" in metaledger(here, "log", "--record", one.uid).out
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def get_ever(source: Source, uid: str) -> Record:
     except NotFoundError:
         for registry in REGISTRIES:
             for row in source.ask(partial(_rows, registry, uid, source.at)):
-                return record_class(registry)._from_row(row, source)
+                return record_class(registry)._from_row(row, source)  # noqa: SLF001 (one family)
         raise
 
 

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import machine
@@ -64,6 +64,15 @@ class Case:
         if self.processes > 1:
             how = f"{self.processes} processes"
         return f"{how}, {self.group} a commit"
+
+    @property
+    def events(self) -> int:
+        """Return how many events all writers record."""
+        return self.threads * self.processes * self.commits * self.group
+
+    def scaled(self, scale: int) -> Case:
+        """Return the same with so many times fewer saves, but one of each writer."""
+        return replace(self, commits=max(1, self.commits // scale))
 
 
 CASES = [
@@ -198,7 +207,7 @@ def throughput(folder: Path, case: Case) -> float:
     ]
     spans = answers(writers)
     seconds = max(it["ended"] for it in spans) - min(it["began"] for it in spans)
-    return case.processes * case.threads * case.commits * case.group / seconds
+    return case.events / seconds
 
 
 def measure(places: Places, repeat: int, scale: int) -> dict[str, dict]:
@@ -211,8 +220,7 @@ def measure(places: Places, repeat: int, scale: int) -> dict[str, dict]:
 
     for number in range(repeat):
         for case in CASES:
-            # As many commits as it takes for 16 writers to have one each.
-            scaled = Case(**{**asdict(case), "commits": max(1, case.commits // scale)})
+            scaled = case.scaled(scale)
             for database in DATABASES:
                 with places.ledger(database) as folder:
                     found = throughput(folder, scaled)
@@ -276,13 +284,14 @@ def version(url: str) -> str:
 def report(*, repeat: int, quick: bool, as_json: bool, folder: str | None = None) -> None:
     """Measure, and print."""
     base = Path(tempfile.mkdtemp(prefix="metaledger-appends-", dir=folder))
+    scale = QUICK if quick else 1
     try:
         with server() as url:
             about = machine.describe(base) | {
                 "postgres": version(url),
                 "psycopg": machine.version_of("psycopg"),
             }
-            found = measure(Places(base, url), repeat, QUICK if quick else 1)
+            found = measure(Places(base, url), repeat, scale)
     finally:
         shutil.rmtree(base, ignore_errors=True)
     about["load after"] = machine.load()
@@ -291,9 +300,9 @@ def report(*, repeat: int, quick: bool, as_json: bool, folder: str | None = None
         return
     for name, value in about.items():
         print(f"{name}: {value}")
-    events = {case.id: case.threads * case.processes * case.commits * case.group for case in CASES}
+    events = [case.scaled(scale).events for case in CASES]
     print(f"repetitions: {repeat}; median (least to most)")
-    print(f"events a repetition: {min(events.values()):,} to {max(events.values()):,}\n")
+    print(f"events a repetition: {min(events):,} to {max(events):,}\n")
     print(tables(found))
 
 

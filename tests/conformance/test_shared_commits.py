@@ -249,6 +249,18 @@ def test_who_only_saw_what_is_not_durable_yet_waits_for_it(lab):
     assert lab.names() == []
 
 
+def test_nobody_is_refused_on_account_of_what_was_not_recorded_in_the_end(lab):
+    other = lab.save("other")
+
+    def rename() -> None:
+        lab.fails = StorageError("no")
+        lab.handler.perform(ChangeRecord(registry="ulabel", uid=other, fields={"name": "taken"}))
+
+    errors = lab.meet(lambda: lab.save("taken"), rename)
+    assert [str(error) for error in errors] == ["no", "no"]
+    assert lab.names() == ["other"]
+
+
 def test_intents_of_one_run_that_meet_are_all_known_to_it(lab):
     lab.handler.track(PLAN, new_run=False, before=lambda _: {"transform": "T"})
     uids = lab.meet(*[lambda n=n: lab.save(f"label {n % 4}") for n in range(8)])

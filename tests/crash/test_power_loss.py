@@ -199,9 +199,10 @@ def test_power_lost_at_many_moments_loses_nothing_that_was_acknowledged(seed, fi
 
 @needs_strace
 @pytest.mark.parametrize("weaker", ["normal", "no fsync of content"])
-def test_the_sweep_tells_when_less_is_synced(weaker):
-    _, lost = sweep(weaker, 60, rounds=1, seed=2)
+def test_the_sweep_tells_when_less_is_synced(weaker, figure):
+    judged, lost = sweep(weaker, 60, rounds=1, seed=2)
     assert len(lost) > 3
+    figure(f"{len(lost)} of {judged} states lose something")
 
 
 # --- the disk itself ------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from report import duration, markdown
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from tests.servers import POSTGRES_VARIABLE, PostgresServer  # noqa: E402 (found by the line above)
+from tests.support.servers import POSTGRES_VARIABLE, PostgresServer  # noqa: E402 (found by the line above)
 
 DATABASES = ("sqlite", "postgres")
 HUNDRED = 100

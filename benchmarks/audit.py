@@ -31,7 +31,7 @@ from report import markdown  # noqa: E402
 from workload import SEED, peak_mib  # noqa: E402
 
 import ledger as ln  # noqa: E402
-from ledger import instance  # noqa: E402
+from ledger.places import instance  # noqa: E402
 
 IN_MEMORY = 100_000  # events that are folded into plain Python objects
 PROVED, VERIFIED = 20, 200
@@ -70,9 +70,9 @@ def rehash() -> Measured:
     """Every row read, looked at, hashed anew, and put into the tree; no rules, no read models."""
     from ledger.auditing.entries import Entries, leaf_of  # noqa: PLC0415
     from ledger.auditing.subjects import of_place  # noqa: PLC0415
-    from ledger.garbage import seldom_collected  # noqa: PLC0415
-    from ledger.locate import locate  # noqa: PLC0415
-    from ledger.merkle import Frontier  # noqa: PLC0415
+    from ledger.model.merkle import Frontier  # noqa: PLC0415
+    from ledger.places.discovery import locate  # noqa: PLC0415
+    from projections.shadow import seldom_collected  # noqa: PLC0415
 
     reading, looking, hashing = Clock(), Clock(), Clock()
     entries, tree, again, findings = Entries(), Frontier(), Frontier(), []
@@ -117,7 +117,7 @@ def whole_audit() -> Measured:
 
 def rebuild() -> Measured:
     """The rebuild, with its comparison."""
-    from ledger.rebuilding import rebuild as carry_out  # noqa: PLC0415
+    from ledger.upkeep.rebuild import rebuild as carry_out  # noqa: PLC0415
 
     clock = Clock()
     with clock.running():
@@ -147,8 +147,8 @@ def refold() -> Measured:
 
 def proofs() -> Measured:
     """Proofs of inclusion and consistency, made and checked."""
-    from ledger.checkpoints import public_key  # noqa: PLC0415
-    from ledger.verifying import verify  # noqa: PLC0415
+    from ledger.proving.checkpoints import public_key  # noqa: PLC0415
+    from ledger.proving.verification import verify  # noqa: PLC0415
 
     chance = random.Random(SEED)  # noqa: S311 (which entries)
     old = str(ln.checkpoint())
@@ -217,8 +217,8 @@ def _unhashed(envelope: Any, payload: bytes, *, salt: bytes | None = None) -> An
 
 def carry() -> Measured:
     """The log into an archive, and a ledger from that archive."""
-    from ledger.exporting import export  # noqa: PLC0415
-    from ledger.importing import restore  # noqa: PLC0415
+    from ledger.transfer.archive_export import export  # noqa: PLC0415
+    from ledger.transfer.archive_import import restore  # noqa: PLC0415
 
     out, back = Clock(), Clock()
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
@@ -338,7 +338,7 @@ def server(kind: str) -> Iterator[str | None]:
     if kind != "postgresql":
         yield None if kind == "sqlite" else kind
         return
-    from tests.servers import PostgresServer  # noqa: PLC0415 (an extra of development)
+    from tests.support.servers import PostgresServer  # noqa: PLC0415 (an extra of development)
 
     started = PostgresServer("synchronous_commit=on")
     try:

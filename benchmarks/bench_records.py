@@ -12,7 +12,7 @@ import pytest
 
 import ledger as ln
 from benchmarks.workload import label_names
-from ledger.ids import derive, uid
+from ledger.model.ids import derive, uid
 
 IDENTITY = ["intent", "save", ["ulabel", "a name of usual length"], {"description": "text"}, 1]
 NAMES = 1_000

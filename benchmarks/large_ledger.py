@@ -16,9 +16,9 @@ from typing import Any
 
 from workload import SEED
 
-from ledger import events as ev
-from ledger.database import Database
-from ledger.ids import (
+from ledger.engine.database import Database
+from ledger.model import events as ev
+from ledger.model.ids import (
     CommandId,
     StreamId,
     command_id,
@@ -28,7 +28,7 @@ from ledger.ids import (
     subject_key,
     versioned_uid,
 )
-from ledger.ids import uid as uid_of
+from ledger.model.ids import uid as uid_of
 
 PER_COMMIT = 2_000  # runs have some 45 events each
 ACTOR, EPOCH = "ada", 1_700_000_000_000_000

@@ -19,9 +19,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from ledger.content.hashing import HashedContent, hash_path  # noqa: E402 (found by the line above)
-from ledger.content.store import open_store  # noqa: E402
-from tests.object_store import ObjectStore, SeaweedServer, given_store  # noqa: E402
+from ledger.content.backends import open_store  # noqa: E402
+from ledger.content.hashing import hash_path  # noqa: E402
+from ledger.content.tree import HashedContent  # noqa: E402
+from tests.support.object_store import ObjectStore, SeaweedServer, given_store  # noqa: E402
 
 MIB = 1024**2
 CASES = {"1 of 1 MiB": (1, MIB), "1 of 16 MiB": (1, 16 * MIB), "1 of 256 MiB": (1, 256 * MIB)}

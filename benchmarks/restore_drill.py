@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from tests.servers import PostgresServer, postgres_programs  # noqa: E402 (found by the line above)
+from tests.support.servers import PostgresServer, postgres_programs  # noqa: E402 (found by the line above)
 
 SCHEMA = "lab"
 SAVING = (

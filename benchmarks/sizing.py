@@ -25,12 +25,13 @@ import psycopg  # noqa: E402 (below what must come first)
 from large_ledger import fill  # noqa: E402
 from machine import describe  # noqa: E402
 
-from ledger.database import Database, SqliteDatabase  # noqa: E402
-from ledger.database_url import parse  # noqa: E402
+from ledger.engine.database import Database  # noqa: E402
+from ledger.engine.postgres_database import PostgresDatabase  # noqa: E402
+from ledger.engine.sqlite_database import SqliteDatabase  # noqa: E402
+from ledger.eventlog.database_url import parse  # noqa: E402
 from ledger.eventlog.postgres_health import look  # noqa: E402
-from ledger.postgres import PostgresDatabase  # noqa: E402
-from ledger.times import now_micros  # noqa: E402
-from tests.servers import PostgresServer  # noqa: E402
+from ledger.model.times import now_micros  # noqa: E402
+from tests.support.servers import PostgresServer  # noqa: E402
 
 LOG = {"stored_events", "entries"}
 PARTS = ("log", "indexes of the log", "read models", "indexes of read models")

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import ledger as ln
-from ledger import instance
-from ledger.commands import ChangeRecord, SaveRecord
-from ledger.ids import derive, stream_id, uid
+from ledger.model.commands import ChangeRecord, SaveRecord
+from ledger.model.ids import derive, stream_id, uid
+from ledger.places import instance
 from projections.tables import FOREVER, TABLES
 
 STATES = 10

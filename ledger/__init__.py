@@ -12,56 +12,56 @@ if TYPE_CHECKING:
     from ledger import core, errors
     from ledger.api import batch, finish, head, save, track
     from ledger.auditing.audit import audit
-    from ledger.checkpoints import checkpoint, prove
-    from ledger.erasing import erase
-    from ledger.initialize import initialize as init
-    from ledger.instance import close, connect
-    from ledger.lookups import Q
-    from ledger.planning import plan
+    from ledger.places.initialization import initialize as init
+    from ledger.places.instance import close, connect
+    from ledger.proving.checkpoints import checkpoint, prove
+    from ledger.proving.verification import verify
     from ledger.registries.artifact import Artifact
     from ledger.registries.collection import Collection
+    from ledger.registries.lookups import Q
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
     from ledger.registries.ulabel import ULabel
+    from ledger.registries.views import as_of, log, tag, tags
+    from ledger.registries.views import difference as diff
+    from ledger.registries.views import events_since as since
     from ledger.tracking.context import context
+    from ledger.tracking.plan import plan
+    from ledger.upkeep.erasure import erase
     from ledger.user_settings import settings
-    from ledger.verifying import verify
-    from ledger.views import as_of, log, tag, tags
-    from ledger.views import difference as diff
-    from ledger.views import events_since as since
 
 # Public name: module that holds it, and its name there; "" for the module itself.
 _DOOR = {
     "Artifact": ("ledger.registries.artifact", "Artifact"),
     "Collection": ("ledger.registries.collection", "Collection"),
-    "Q": ("ledger.lookups", "Q"),
+    "Q": ("ledger.registries.lookups", "Q"),
     "Run": ("ledger.registries.run", "Run"),
     "Transform": ("ledger.registries.transform", "Transform"),
     "ULabel": ("ledger.registries.ulabel", "ULabel"),
-    "as_of": ("ledger.views", "as_of"),
+    "as_of": ("ledger.registries.views", "as_of"),
     "audit": ("ledger.auditing.audit", "audit"),
     "batch": ("ledger.api", "batch"),
-    "checkpoint": ("ledger.checkpoints", "checkpoint"),
-    "close": ("ledger.instance", "close"),
-    "connect": ("ledger.instance", "connect"),
+    "checkpoint": ("ledger.proving.checkpoints", "checkpoint"),
+    "close": ("ledger.places.instance", "close"),
+    "connect": ("ledger.places.instance", "connect"),
     "context": ("ledger.tracking.context", "context"),
     "core": ("ledger.core", ""),
-    "diff": ("ledger.views", "difference"),
-    "erase": ("ledger.erasing", "erase"),
+    "diff": ("ledger.registries.views", "difference"),
+    "erase": ("ledger.upkeep.erasure", "erase"),
     "errors": ("ledger.errors", ""),
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
-    "init": ("ledger.initialize", "initialize"),
-    "log": ("ledger.views", "log"),
-    "plan": ("ledger.planning", "plan"),
-    "prove": ("ledger.checkpoints", "prove"),
+    "init": ("ledger.places.initialization", "initialize"),
+    "log": ("ledger.registries.views", "log"),
+    "plan": ("ledger.tracking.plan", "plan"),
+    "prove": ("ledger.proving.checkpoints", "prove"),
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
-    "since": ("ledger.views", "events_since"),
-    "tag": ("ledger.views", "tag"),
-    "tags": ("ledger.views", "tags"),
+    "since": ("ledger.registries.views", "events_since"),
+    "tag": ("ledger.registries.views", "tag"),
+    "tags": ("ledger.registries.views", "tags"),
     "track": ("ledger.api", "track"),
-    "verify": ("ledger.verifying", "verify"),
+    "verify": ("ledger.proving.verification", "verify"),
 }
 
 __all__ = [

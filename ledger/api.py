@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from ledger import instance
+from ledger.display.progress import progress
 from ledger.errors import InvalidValueError
-from ledger.ids import Position
-from ledger.progress import progress
+from ledger.model.ids import Position
+from ledger.places import instance
 from ledger.registries.base import Record
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform

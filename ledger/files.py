@@ -30,7 +30,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ledger.errors import LedgerError, PathTakenError, StorageError
-from ledger.reading import open_regular, printable, reading, reason
+from ledger.input_files import open_regular, printable, reading, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -9,8 +9,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ledger.commands import MODES, Mode
 from ledger.errors import InvalidValueError, UnknownSettingError
+from ledger.model.commands import MODES, Mode
 
 VERBOSITIES = ("error", "warning", "success", "info", "hint", "debug")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ledger.errors import MissingDependencyError
-from ledger.schema import REGISTRIES
+from ledger.model.schema import REGISTRIES
 from projections.store import Row
 
 _HIDDEN = {"storage", "storage_key", "in_place", "environment_blob", "source"}

@@ -5,8 +5,6 @@ and none is held in memory. Values are compared as they are stored, kinds includ
 once as long as they are the same, and one by one from where they are not.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own)
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -15,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from projections.sql_dialect import quoted
 from projections.tables import TABLES
 
 Rows = Iterator[tuple[Any, ...]]
@@ -25,7 +22,7 @@ _AT_ONCE = 1_000
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
+class RowDifference(msgspec.Struct, frozen=True, kw_only=True):
     """A row that is not as the log says.
 
     Attributes:
@@ -41,15 +38,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     found: dict[str, Any] | None
 
 
-def rows_statement(table: str) -> str:
-    """Return the question for all rows of a table, of all times, in the order of their key."""
-    described = TABLES[table]
-    columns = ", ".join(map(quoted, described.column_names))
-    order = ", ".join(map(quoted, (*described.key, "from_position")))
-    return f"SELECT {columns} FROM {quoted(table)} ORDER BY {order}"
-
-
-def compare(table: str, expected: Rows, found: Rows) -> Iterator[Difference]:
+def compare(table: str, expected: Rows, found: Rows) -> Iterator[RowDifference]:
     """Yield the differences between two sides of a table, both in the order of the key."""
     while True:
         left, right = list(islice(expected, _AT_ONCE)), list(islice(found, _AT_ONCE))
@@ -68,7 +57,7 @@ def _are_same(left: list[tuple[Any, ...]], right: list[tuple[Any, ...]]) -> bool
         return False
 
 
-def _row_by_row(table: str, expected: Rows, found: Rows) -> Iterator[Difference]:
+def _row_by_row(table: str, expected: Rows, found: Rows) -> Iterator[RowDifference]:
     names = TABLES[table].column_names
     places = [names.index(name) for name in (*TABLES[table].key, "from_position")]
 
@@ -109,7 +98,7 @@ def _sortable(value: Any) -> tuple[int, Any]:
 
 def _difference(
     table: str, expected: tuple[Any, ...] | None, found: tuple[Any, ...] | None
-) -> Difference:
+) -> RowDifference:
     described = TABLES[table]
     names = described.column_names
     row = expected if expected is not None else found
@@ -126,7 +115,7 @@ def _difference(
     pick: Callable[[tuple[Any, ...] | None], dict[str, Any] | None] = lambda side: (  # noqa: E731
         None if side is None else {name: _plain(side[names.index(name)]) for name in differing}
     )
-    return Difference(
+    return RowDifference(
         table=table,
         key={name: values[name] for name in (*described.key, "from_position")},
         expected=pick(expected),

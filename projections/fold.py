@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ledger.canonical import encode
-from ledger.events import (
+from ledger.model.canonical import encode
+from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactReproduced,
@@ -43,8 +43,8 @@ from ledger.events import (
     RunStarted,
     TransformRegistered,
 )
-from ledger.ids import derive, intent_key, subject_key
-from ledger.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.model.ids import derive, intent_key, subject_key
+from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 
 Values: TypeAlias = dict[str, Any]
 

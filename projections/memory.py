@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from ledger.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec, RelationSpec
+from ledger.model.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec, RelationSpec
 from projections.fold import Amended, Change, Closed, Opened
-from projections.lineage import LINK_COLUMNS, walk
 from projections.redaction import redacted, redactions
-from projections.resolve import check, readable, registry_of, require_columns
+from projections.resolve import check, readable, require_columns, spec_of
 from projections.select import And, Not, Or, Select, Test, Where
+from projections.sql.walks import LINK_COLUMNS, walk
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
 from projections.tables import FOREVER, TABLES, Table
 
@@ -92,7 +92,7 @@ class MemoryModels(WritableModels):
 
     def changed_names(self, registry: str, *, after: int) -> list[Row]:
         """Return `uid`, `name`, `is_live`, `position` of each record that changed since."""
-        registry_of(registry).require("name")
+        spec_of(registry).require("name")
         return [
             {
                 "uid": row["uid"],

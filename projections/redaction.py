@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ledger.schema import REGISTRIES
+from ledger.model.schema import REGISTRIES
 
 Kind = Literal["text", "integer", "json"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ledger.errors import InvalidValueError, UnknownFieldError
-from ledger.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec
+from ledger.model.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec
 from projections.select import OPERATORS, And, Not, Or, Select, Test, Where
 from projections.tables import TABLES
 
@@ -37,7 +37,7 @@ class Readable(msgspec.Struct, frozen=True):
     is_virtual: bool = False
 
 
-def registry_of(name: str) -> RegistrySpec:
+def spec_of(name: str) -> RegistrySpec:
     """Return the registry of that name.
 
     Raises:
@@ -78,7 +78,7 @@ def check(select: Select) -> RegistrySpec:
         UnknownFieldError: A path names what a registry does not have.
         InvalidValueError: A path stops short or goes too far, or a value is of another kind.
     """
-    spec = registry_of(select.registry)
+    spec = spec_of(select.registry)
     _check_where(spec, select.where)
     for order in select.order:
         readable(spec, order.field)

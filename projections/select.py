@@ -2,7 +2,7 @@
 
 The same question is compiled to SQL by the database stores and evaluated in Python by the
 in-memory one; both must give the same rows in the same order. A path leads over relations of
-`ledger.schema` to a field, such as `("run", "transform", "key")`.
+`ledger.model.schema` to a field, such as `("run", "transform", "key")`.
 
 Rules of meaning, the same everywhere:
 

@@ -13,7 +13,7 @@ import hashlib
 
 import msgspec
 
-from ledger.schema import REGISTRIES, RegistrySpec
+from ledger.model.schema import REGISTRIES, RegistrySpec
 
 FOREVER = 2**63 - 1
 

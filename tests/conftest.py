@@ -1,7 +1,7 @@
 """What every test may rely on: no ledger leaks in from outside, and random examples are bounded.
 
-Helpers that build events or commands stand in `tests/builders.py`; fixtures of one folder stand in
-that folder.
+Helpers that build events or commands stand in `tests/support/builders.py`; fixtures of one folder
+stand in that folder.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from tests.object_store import ObjectStore, SeaweedServer, given_store
-from tests.servers import POSTGRES_VARIABLE, PostgresServer, new_schema
+from tests.support.object_store import ObjectStore, SeaweedServer, given_store
+from tests.support.servers import POSTGRES_VARIABLE, PostgresServer, new_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ledger.database_url import DatabaseUrl
+    from ledger.eventlog.database_url import DatabaseUrl
 
 _FIGURE = "figure"
 
@@ -49,7 +49,7 @@ def _shielded_from_the_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
     """No test meets the ledger, the run or the settings that another one left behind."""
-    instance = sys.modules.get("ledger.instance")
+    instance = sys.modules.get("ledger.places.instance")
     context = sys.modules.get("ledger.tracking.context")
     settings_module = sys.modules.get("ledger.user_settings")
     if instance is not None and instance._current is not None:

@@ -18,13 +18,13 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from ledger.auditing.contents import Contents, drawn
+from ledger.auditing.contents import ContentAudit, drawn
 from ledger.auditing.entries import Entries, Read
 from ledger.auditing.findings import CheckpointResult, Finding, Report
 from ledger.auditing.rules import Rules, endorsed
 from ledger.auditing.subjects import Subject, of_archive, of_place
-from ledger.config import Place
-from ledger.database import FORMAT
+from ledger.display.progress import progress
+from ledger.engine.database import FORMAT
 from ledger.errors import (
     InvalidProofError,
     InvalidValueError,
@@ -33,12 +33,13 @@ from ledger.errors import (
     UnknownEventError,
 )
 from ledger.eventlog.evidence import Evidence
-from ledger.events import LedgerEvent, RecordedEvent, from_payload
-from ledger.garbage import seldom_collected
-from ledger.keys import KeyRing
-from ledger.locate import locate
-from ledger.merkle import Frontier
-from ledger.notes import (
+from ledger.model.events import LedgerEvent, RecordedEvent, from_payload
+from ledger.model.merkle import Frontier
+from ledger.model.schema import LIVE, TRASHED
+from ledger.places.config import Place
+from ledger.places.discovery import locate
+from ledger.proving.keys import KeyRing
+from ledger.proving.notes import (
     COSIGNATURE,
     Checkpoint,
     Note,
@@ -48,13 +49,11 @@ from ledger.notes import (
     read_public_key,
     verify_note,
 )
-from ledger.progress import progress
-from ledger.schema import LIVE, TRASHED
-from projections.compare import Rows, compare, rows_statement
+from projections.compare import Rows, compare
 from projections.fold import fold
 from projections.shadow import Problem, Shadow
-from projections.sql_tables import create_indexes, create_tables
-from projections.sqlite import SQLITE
+from projections.sql.sqlite import SQLITE
+from projections.sql.tables import create_indexes, create_tables, rows_statement
 from projections.tables import FOREVER, SCHEMA_NUMBER, TABLES
 
 T = TypeVar("T")
@@ -124,12 +123,12 @@ class Audit:
     def run(self, *, content: bool = False, sample: float = 1.0) -> Report:
         """Carry it out."""
         began = time.monotonic()
-        head, contents = 0, Contents()
+        head, contents = 0, ContentAudit()
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
         evidence = self._step("database", self.subject.open)
         if evidence is not None:
-            with closing(evidence), Shadow() as shadow, seldom_collected():
+            with closing(evidence), Shadow() as shadow:
                 self._step("meta", lambda: self._meta(evidence))
                 self._step("log", lambda: self._log(evidence, shadow))
                 self._step("file", lambda: self._file(evidence))
@@ -387,7 +386,7 @@ class Audit:
             self.rows += 1
             yield row
 
-    def _contents(self, shadow: Shadow, contents: Contents, sample: float) -> None:
+    def _contents(self, shadow: Shadow, contents: ContentAudit, sample: float) -> None:
         names = TABLES["artifact"].column_names
         rows = [
             row

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from ledger.auditing.findings import Finding
+from ledger.content.backends import open_store
 from ledger.content.hashing import hash_path
-from ledger.content.store import ContentStore, open_store
+from ledger.content.store import ContentStore, name_in_store
 from ledger.errors import LedgerError
-from ledger.registries.content import name_in_store
 
 Row = dict[str, Any]
 
 
-class Contents:
+class ContentAudit:
     """The stores of a ledger, and how much was read of them."""
 
     def __init__(self) -> None:

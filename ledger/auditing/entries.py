@@ -14,10 +14,10 @@ from hashlib import sha256
 import msgspec
 
 from ledger.auditing.findings import Finding
-from ledger.canonical import encode
 from ledger.eventlog.entry import SALT_BYTES, is_erased
 from ledger.eventlog.evidence import RawRow, Text
-from ledger.ids import CommandId, Position, StreamId
+from ledger.model.canonical import encode
+from ledger.model.ids import CommandId, Position, StreamId
 
 _ID_BYTES = 16
 _HASH_BYTES = 32

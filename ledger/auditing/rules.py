@@ -19,9 +19,9 @@ import msgspec
 
 from ledger.auditing.entries import Read
 from ledger.auditing.findings import Finding
-from ledger.canonical import Json
 from ledger.errors import InvalidProofError, InvalidValueError
-from ledger.events import (
+from ledger.model.canonical import Json
+from ledger.model.events import (
     BlobRecorded,
     EntriesErased,
     InputRecorded,
@@ -35,9 +35,9 @@ from ledger.events import (
     tag_of,
     to_payload,
 )
-from ledger.ids import derive, uid, versioned_uid
-from ledger.notes import PublicKey, read_note, read_public_key, verify_note
-from ledger.schema import REGISTRIES
+from ledger.model.ids import derive, uid, versioned_uid
+from ledger.model.schema import REGISTRIES
+from ledger.proving.notes import PublicKey, read_note, read_public_key, verify_note
 from projections.fold import registry_of
 
 # Kind, subject, expected, found.

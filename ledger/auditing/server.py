@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from ledger.database import Session
+from ledger.engine.database import Session
 from ledger.errors import CorruptLogError, LedgerError
 from ledger.eventlog.entry import Entry
 from ledger.eventlog.evidence import Evidence, RawRow, Text
 
 if TYPE_CHECKING:
-    from ledger.postgres import PostgresDatabase
+    from ledger.engine.postgres_database import PostgresDatabase
 
 _BATCH = 1_000
 _STRAYS = (

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from ledger.config import Place
 from ledger.content.retry import without_secrets
-from ledger.database_url import is_database_url, parse
+from ledger.eventlog.database_url import is_database_url, parse
 from ledger.eventlog.evidence import Evidence
+from ledger.places.config import Place
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ def of_archive(where: str | os.PathLike[str]) -> Subject:
         InvalidValueError: It is none.
         StorageError: It cannot be reached.
     """
-    from ledger.archive import ArchiveEvidence, first_event  # noqa: PLC0415 (loads pyarrow)
+    from ledger.eventlog.archive import ArchiveEvidence, first_event  # noqa: PLC0415 (loads pyarrow)
 
     first = first_event(where)
     return Subject(
@@ -90,6 +90,6 @@ def _in_file(path: Path) -> Evidence:
 
 def _on_server(url: str) -> Evidence:
     from ledger.auditing.server import ServerEvidence  # noqa: PLC0415 (loads the driver)
-    from ledger.postgres import PostgresDatabase  # noqa: PLC0415
+    from ledger.engine.postgres_database import PostgresDatabase  # noqa: PLC0415
 
     return ServerEvidence(PostgresDatabase(parse(url)))

@@ -5,22 +5,22 @@
    command line cannot be understood; 130 and 141 where the user or the reader went away, quietly.
 3. A verb is loaded when it is used, and loads what it needs when it needs it: starting is fast.
 4. Nothing asks a question where nobody can answer.
+
+Imported by: __main__.
+Imports: api, auditing, core, display, errors, files, model, past, places, proving, registries,
+  tracking, transfer, upkeep, user_settings, version.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 import click
 
-from ledger.cli.group import Group
+from ledger.cli.ending import INTERRUPTED, MISUNDERSTOOD, unheard
+from ledger.cli.group import VerbGroup
 from ledger.errors import LedgerError
-
-MISUNDERSTOOD = 2
-INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
-UNHEARD = 141  # and of one whose reader went away
 
 # Verb: module that holds it, and what it does in a few words. Only these words are needed to
 # answer `--help`, so that it need not load every verb.
@@ -37,10 +37,10 @@ _VERBS = {
     "search": ("ledger.cli.records", "Find records by words, beginnings, typos."),
     "trash": ("ledger.cli.records", "Move a record to the trash."),
     "restore": ("ledger.cli.records", "Take a record out of the trash."),
-    "log": ("ledger.cli.past", "Tell what happened, event by event."),
-    "history": ("ledger.cli.past", "Tell every change of one record."),
-    "diff": ("ledger.cli.past", "Tell what differs between two points."),
-    "tag": ("ledger.cli.past", "Name a point, or list the names."),
+    "log": ("ledger.cli.history", "Tell what happened, event by event."),
+    "history": ("ledger.cli.history", "Tell every change of one record."),
+    "diff": ("ledger.cli.history", "Tell what differs between two points."),
+    "tag": ("ledger.cli.history", "Name a point, or list the names."),
     "lineage": ("ledger.cli.tree", "Follow where a result came from, or went."),
     "plan": ("ledger.cli.plan", "Show what a script would record, before it does."),
     "retract": ("ledger.cli.withdrawal", "Say that a record is not to be relied on."),
@@ -59,7 +59,7 @@ _VERBS = {
     "completion": ("ledger.cli.shell", "Print what makes a shell complete commands."),
 }
 
-app = Group(
+app = VerbGroup(
     "metaledger",
     verbs=_VERBS,
     help=(
@@ -86,7 +86,7 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        status = _unheard()
+        status = unheard()
     sys.exit(status)
 
 
@@ -96,24 +96,18 @@ def _run(args: Sequence[str] | None) -> int:
     except click.Abort:
         return INTERRUPTED
     except click.UsageError as error:
-        from ledger.cli.output import usage_lines  # noqa: PLC0415 (most calls go well)
+        from ledger.cli.output import usage_lines
 
         sys.stderr.write(usage_lines(error))
         return MISUNDERSTOOD
     except BrokenPipeError:
-        return _unheard()
+        return unheard()
     except (LedgerError, OSError, click.ClickException) as error:
-        from ledger.cli.output import error_line  # noqa: PLC0415 (most calls go well)
+        from ledger.cli.output import error_line
 
         sys.stderr.write(error_line(error))
         return 1
     return status if isinstance(status, int) else 0
-
-
-def _unheard() -> int:
-    # Python flushes once more as it ends; that must not find the closed pipe again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return UNHEARD
 
 
 __all__ = ["app", "main"]

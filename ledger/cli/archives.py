@@ -19,9 +19,9 @@ def export_verb(where: str, *, as_json: bool) -> None:
     Other programs can read it, an auditor can audit it, and a ledger can be made of it. Where an
     earlier export of this ledger is, only what is new is added. Stored contents are no part of it.
     """
-    from ledger.cli.output import print_json  # noqa: PLC0415
-    from ledger.exporting import export  # noqa: PLC0415 (loads pyarrow)
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.cli.output import print_json
+    from ledger.display.messages import say
+    from ledger.transfer.archive_export import export
 
     done = export(where)
     if as_json:
@@ -52,9 +52,9 @@ def import_verb(
 
     The archive is audited first, and refused whole if anything does not add up.
     """
-    from ledger.cli.proving import keys_of  # noqa: PLC0415
-    from ledger.importing import restore  # noqa: PLC0415 (loads pyarrow)
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.cli.proving import keys_of
+    from ledger.display.messages import say
+    from ledger.transfer.archive_import import restore
 
     lines = [line for given in key for line in keys_of(given)]
     place = restore(where, storage, database=database, keys=lines, name=name)

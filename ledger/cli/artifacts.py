@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ledger.cli.finding import Uid
-from ledger.cli.group import Group, json_option, verb
+from ledger.cli.group import VerbGroup, json_option, verb
 from ledger.cli.moment import as_of_option, source_at
 from ledger.errors import NotFoundError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MODES = ("warn_return_existing", "error", "warn_create_new")
 
-artifact_verb = Group(
+artifact_verb = VerbGroup(
     "artifact",
     verbs={"add": ("ledger.cli.artifacts", "Register files and folders, with their content.")},
     examples=("metaledger artifact add sample.fcs --key raw/sample.fcs",),
@@ -61,8 +61,8 @@ def add_verb(  # noqa: PLR0913 (the options of the verb)
     The same content again is the same artifact, whatever it is called. Content under a key that
     exists is a new version.
     """
-    from ledger.api import save  # noqa: PLC0415
-    from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
+    from ledger.api import save
+    from ledger.cli.output import print_json_lines, print_records, record_data
 
     if key is not None and len(paths) > 1:
         raise click.UsageError("--key names one artifact, or one folder with --each: give one PATH")
@@ -84,7 +84,7 @@ def _artifacts(
     each: bool,
     mode: str | None,
 ) -> list[Artifact]:
-    from ledger.registries.artifact import Artifact  # noqa: PLC0415
+    from ledger.registries.artifact import Artifact
 
     artifacts: list[Artifact] = []
     for path in paths:
@@ -100,7 +100,7 @@ def _artifacts(
 
 
 def _label(name: str) -> ULabel:
-    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
+    from ledger.registries.ulabel import ULabel
 
     label = ULabel.filter(name=name).one_or_none()
     if label is not None:
@@ -125,12 +125,12 @@ def get_verb(uid: str, destination: str, *, as_of: str | None, as_json: bool) ->
     Every byte is compared with what was registered; nothing is overwritten. DEST is a path that
     is free, or a folder, by default this one.
     """
-    from ledger import instance  # noqa: PLC0415
-    from ledger.cli.output import print_json, shown  # noqa: PLC0415
-    from ledger.registries.artifact import Artifact  # noqa: PLC0415
-    from ledger.registries.base import Registry  # noqa: PLC0415
-    from ledger.retraction import warn_of_retraction  # noqa: PLC0415
-    from ledger.takeout import copy_content  # noqa: PLC0415
+    from ledger.cli.output import print_json, shown
+    from ledger.past.retraction import warn_of_retraction
+    from ledger.places import instance
+    from ledger.registries.artifact import Artifact
+    from ledger.registries.base import Registry
+    from ledger.registries.content_copy import copy_content
 
     artifact = Registry(Artifact, source_at(as_of)).get(uid)
     warn_of_retraction(artifact)

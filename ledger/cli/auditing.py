@@ -61,10 +61,10 @@ def audit_verb(  # noqa: PLR0913 (its options)
     folded anew and compared. Ends with status 0 where all adds up, 1 with findings, 2 where it
     could not be carried out.
     """
-    from ledger.auditing.audit import audit  # noqa: PLC0415
-    from ledger.cli.output import error_line, print_json  # noqa: PLC0415
-    from ledger.cli.proving import checkpoints_of, keys_of  # noqa: PLC0415
-    from ledger.errors import LedgerError  # noqa: PLC0415
+    from ledger.auditing.audit import audit
+    from ledger.cli.output import error_line, print_json
+    from ledger.cli.proving import checkpoints_of, keys_of
+    from ledger.errors import LedgerError
 
     if sample is not None and not content:
         raise click.UsageError("--sample belongs to --content")
@@ -95,17 +95,17 @@ def _position(since: str | None) -> int:
         return 0
     if since.isascii() and since.isdecimal():
         return int(since)
-    from ledger import instance  # noqa: PLC0415
-    from ledger.points import resolve  # noqa: PLC0415
+    from ledger.past.points import resolve
+    from ledger.places import instance
 
     return resolve(instance.current(), since).position
 
 
 def _tell(report: Report) -> None:
-    import sys  # noqa: PLC0415
+    import sys
 
-    from ledger.cli.output import has_colours, print_pairs, shown  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.cli.output import has_colours, print_pairs, shown
+    from ledger.display.messages import say
 
     print_pairs(
         [
@@ -136,9 +136,9 @@ def _tell(report: Report) -> None:
 
 
 def _write_page(report: Report, path: Path) -> None:
-    from ledger import files  # noqa: PLC0415
-    from ledger.auditing.page import as_page  # noqa: PLC0415
-    from ledger.times import now_micros, to_datetime  # noqa: PLC0415
+    from ledger import files
+    from ledger.auditing.page import as_page
+    from ledger.model.times import now_micros, to_datetime
 
     told = to_datetime(now_micros()).isoformat(sep=" ", timespec="seconds")
     files.write_durably(path.absolute(), as_page(report, told=told).encode())
@@ -151,8 +151,8 @@ def rebuild_verb(*, as_json: bool) -> None:
 
     Others can read and write meanwhile; writers wait at the end. The log is only read.
     """
-    from ledger.cli.output import print_json, shown  # noqa: PLC0415
-    from ledger.rebuilding import rebuild  # noqa: PLC0415
+    from ledger.cli.output import print_json, shown
+    from ledger.upkeep.rebuild import rebuild
 
     done = rebuild()
     if as_json:

@@ -46,7 +46,7 @@ def demo_verb(keep: Path | None) -> None:
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is None:
-        import tempfile  # noqa: PLC0415 (only here)
+        import tempfile
 
         with tempfile.TemporaryDirectory(prefix="metaledger-demo-") as temporary:
             yield Path(temporary).resolve()
@@ -68,8 +68,8 @@ class _Demo:
 
     def show(self) -> None:
         """Show all of it."""
-        from ledger.cli.demo_script import SCRIPT  # noqa: PLC0415
-        from ledger.core import datasets  # noqa: PLC0415
+        from ledger.cli.demo_script import SCRIPT
+        from ledger.core import datasets
 
         data = self._folder / "data"
         data.mkdir()
@@ -128,7 +128,7 @@ class _Demo:
     # --- steps ----------------------------------------------------------------------------------
 
     def _title(self, text: str) -> None:
-        from ledger.cli.output import has_colours  # noqa: PLC0415
+        from ledger.cli.output import has_colours
 
         self._number += 1
         line = f"{self._number}. {text}"
@@ -145,7 +145,7 @@ class _Demo:
 
     def _run(self, shown: Sequence[str], command: Sequence[str], *, status: int = 0) -> None:
         """Show a command, run it, and let it speak for itself."""
-        from ledger.cli.output import has_colours  # noqa: PLC0415
+        from ledger.cli.output import has_colours
 
         line = "$ " + " ".join(f"'{word}'" if " " in word else word for word in shown)
         click.echo("\n" + (click.style(line, bold=True) if has_colours(sys.stdout) else line))
@@ -169,15 +169,15 @@ class _Demo:
             )
 
     def _head(self) -> int:
-        from ledger.about import about  # noqa: PLC0415
-        from ledger.locate import locate  # noqa: PLC0415
+        from ledger.places.discovery import locate
+        from ledger.upkeep.overview import about
 
         return about(locate(self._folder)).head
 
     def _looked_up(self) -> tuple[str, int]:
         """Return the uid of a raw file, and how many versions of the result there are."""
-        from ledger import instance  # noqa: PLC0415
-        from ledger.registries.artifact import Artifact  # noqa: PLC0415
+        from ledger.places import instance
+        from ledger.registries.artifact import Artifact
 
         instance.connect(self._folder)
         try:
@@ -200,13 +200,13 @@ def _environment() -> dict[str, str]:
 
 
 def _show_source(text: str) -> None:
-    from ledger.cli.output import has_colours  # noqa: PLC0415
+    from ledger.cli.output import has_colours
 
     if not has_colours(sys.stdout):
         click.echo("\n" + "\n".join(f"    {line}".rstrip() for line in text.splitlines()))
         return
-    from rich.console import Console  # noqa: PLC0415 (only on a terminal)
-    from rich.syntax import Syntax  # noqa: PLC0415
+    from rich.console import Console
+    from rich.syntax import Syntax
 
     console = Console()
     console.print()

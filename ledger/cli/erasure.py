@@ -12,7 +12,7 @@ from ledger.cli.group import json_option, verb
 from ledger.cli.moment import source_at
 
 if TYPE_CHECKING:
-    from ledger.erasing import Erased
+    from ledger.upkeep.erasure import Erased
 
 _SHOWN = 20  # positions of mentions that are told
 
@@ -38,8 +38,8 @@ def erase_verb(uid: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool
     links, and who erased it and why. Proofs and checkpoints stay valid. Backups, exports, and
     copies on other computers are not reached. This cannot be undone.
     """
-    from ledger.cli.output import print_json  # noqa: PLC0415
-    from ledger.erasing import erase  # noqa: PLC0415
+    from ledger.cli.output import print_json
+    from ledger.upkeep.erasure import erase
 
     uid = _whole(uid)
     if not dry_run and not yes:
@@ -53,11 +53,11 @@ def erase_verb(uid: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool
 
 def _whole(uid: str) -> str:
     """Return the whole uid; of what was withdrawn or erased the whole one has to be given."""
-    from ledger import across  # noqa: PLC0415
-    from ledger.errors import NotFoundError  # noqa: PLC0415
+    from ledger.errors import NotFoundError
+    from ledger.registries import all_registries
 
     try:
-        return across.get(source_at(None), uid).uid
+        return all_registries.get(source_at(None), uid).uid
     except NotFoundError:
         return uid
 
@@ -71,8 +71,8 @@ def _ask(planned: Erased) -> None:
 
 
 def _tell(done: Erased, *, is_dry: bool) -> None:
-    from ledger.messages import say  # noqa: PLC0415
-    from ledger.schema import REGISTRIES  # noqa: PLC0415
+    from ledger.display.messages import say
+    from ledger.model.schema import REGISTRIES
 
     called = f"{REGISTRIES[done.registry].title} {done.uid}"
     entries = f"{len(done.entries):,} entr{'y' if len(done.entries) == 1 else 'ies'}"

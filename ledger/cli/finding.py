@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ledger.errors import InvalidValueError, LedgerError
-from ledger.schema import REGISTRIES, FieldSpec, RelationSpec
+from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
 
 _NAMES = {
     **{name: name for name in REGISTRIES},
@@ -29,9 +29,9 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
         """Return the registry that is meant."""
         found = _NAMES.get(str(value).lower())
         if found is None:
-            import difflib  # noqa: PLC0415 (costly, and only needed here)
+            import difflib
 
-            from ledger.cli.output import shown  # noqa: PLC0415
+            from ledger.cli.output import shown
 
             near = difflib.get_close_matches(str(value).lower(), _NAMES, n=1)
             way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(REGISTRIES)}"
@@ -63,12 +63,13 @@ class Uid(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 
         incomplete: str,
     ) -> list[CompletionItem]:
         """Return the uids that begin so."""
-        from ledger import across, instance  # noqa: PLC0415
-        from ledger.query import Source  # noqa: PLC0415
+        from ledger.places import instance
+        from ledger.places.source import Source
+        from ledger.registries import all_registries
 
         try:
             source = Source(instance.current())
-            found = across.beginning_with(source, incomplete, registry=self._registry)
+            found = all_registries.beginning_with(source, incomplete, registry=self._registry)
         except LedgerError:
             return []
         return [CompletionItem(uid, help=REGISTRIES[registry].title) for registry, uid in found]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ledger.drawing import Drawn, Picture
+    from ledger.past.drawing import Drawn, Picture
 
 SYMBOLS = {"artifact": "●", "run": "◆", "collection": "■", "transform": "▲"}
 _PLAIN = str.maketrans(

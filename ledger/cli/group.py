@@ -31,7 +31,7 @@ class Verb(click.Command):
         write_examples(self.examples, formatter)
 
 
-class Group(click.Group):
+class VerbGroup(click.Group):
     """A group whose verbs are named here and loaded when they are used."""
 
     def __init__(
@@ -77,9 +77,9 @@ class Group(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             # Click would turn it into exit status 1, which is for errors of ours.
-            from ledger.cli import UNHEARD, _unheard  # noqa: PLC0415 (this module is loaded first)
+            from ledger.cli.ending import UNHEARD, unheard
 
-            _unheard()
+            unheard()
             raise click.exceptions.Exit(UNHEARD) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -93,9 +93,9 @@ class Group(click.Group):
         write_examples(self.examples, formatter)
 
     def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
-        import difflib  # noqa: PLC0415 (costly, and only needed here)
+        import difflib
 
-        from ledger.cli.output import shown  # noqa: PLC0415
+        from ledger.cli.output import shown
 
         near = difflib.get_close_matches(name, self.verbs, n=1)
         way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self.verbs)}"
@@ -152,7 +152,7 @@ def _loudness() -> list[click.Parameter]:
 
 def _be(verbosity: str, wanted: bool) -> None:  # noqa: FBT001 (click's callback)
     if wanted:
-        from ledger.user_settings import settings  # noqa: PLC0415 (only where it is changed)
+        from ledger.user_settings import settings
 
         settings.verbosity = verbosity
 
@@ -160,7 +160,7 @@ def _be(verbosity: str, wanted: bool) -> None:  # noqa: FBT001 (click's callback
 def _version_option() -> click.Parameter:
     def show(ctx: click.Context, _: click.Parameter, value: bool) -> None:  # noqa: FBT001
         if value and not ctx.resilient_parsing:
-            from ledger.version import program_version  # noqa: PLC0415
+            from ledger.version import program_version
 
             click.echo(f"metaledger {program_version()}")
             ctx.exit()

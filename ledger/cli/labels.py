@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ledger.cli.finding import Uid
-from ledger.cli.group import Group, json_option, verb
+from ledger.cli.group import VerbGroup, json_option, verb
 from ledger.errors import CommandRejectedError
 
 if TYPE_CHECKING:
     from ledger.registries.ulabel import ULabel
 
-label_verb = Group(
+label_verb = VerbGroup(
     "label",
     verbs={
         "add": ("ledger.cli.labels", "Add a label, unless it is there or similar ones are."),
@@ -47,10 +47,10 @@ def add_verb(
     A label of that name is never added twice. Where similar names exist they are shown: on a
     terminal you are asked what to do, elsewhere say --yes or --load.
     """
-    from ledger.cli.output import print_json, record_data, shown  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
-    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
-    from ledger.user_settings import settings  # noqa: PLC0415
+    from ledger.cli.output import print_json, record_data, shown
+    from ledger.display.messages import say
+    from ledger.registries.ulabel import ULabel
+    from ledger.user_settings import settings
 
     if yes and loaded is not None:
         raise click.UsageError("--yes adds a label, --load takes one that exists: choose one")
@@ -81,10 +81,10 @@ def _instead_of(label: ULabel, name: str) -> ULabel:
         CommandRejectedError: Similar names exist and nobody can be asked.
         Abort: The user wants neither.
     """
-    from ledger import instance  # noqa: PLC0415
-    from ledger.cli.output import print_table  # noqa: PLC0415
-    from ledger.query import Source  # noqa: PLC0415
-    from ledger.registries.named import SIMILAR_SHOWN, similar_row  # noqa: PLC0415
+    from ledger.cli.output import print_table
+    from ledger.places import instance
+    from ledger.places.source import Source
+    from ledger.registries.named import SIMILAR_SHOWN, similar_row
 
     ledger = instance.current()
     similar = ledger.name_search("ulabel").similar(name, limit=SIMILAR_SHOWN)
@@ -109,8 +109,8 @@ def _instead_of(label: ULabel, name: str) -> ULabel:
 
 
 def _ask(label: ULabel, name: str, uids: list[str]) -> ULabel:
-    from ledger.cli.output import shown  # noqa: PLC0415
-    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
+    from ledger.cli.output import shown
+    from ledger.registries.ulabel import ULabel
 
     which = "it" if len(uids) == 1 else "one of these"
     answer = click.prompt(
@@ -138,7 +138,7 @@ def _ask(label: ULabel, name: str, uids: list[str]) -> ULabel:
 @json_option
 def list_verb(*, limit: int | None, as_json: bool) -> None:
     """List the labels, the newest first: the same as `metaledger list label`."""
-    from ledger.cli import records  # noqa: PLC0415
+    from ledger.cli import records
 
     click.get_current_context().invoke(
         records.list_verb, registry="ulabel", filters=(), limit=limit, trash=False, as_json=as_json

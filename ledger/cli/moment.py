@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from ledger.query import Source
+    from ledger.places.source import Source
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,9 +29,9 @@ def source_at(point: str | None) -> Source:
         InvalidValueError: The point is in the future, or a time without its zone.
         NotFoundError: No tag and no run has this name.
     """
-    from ledger import instance  # noqa: PLC0415
-    from ledger.points import resolve  # noqa: PLC0415
-    from ledger.query import Source  # noqa: PLC0415
+    from ledger.past.points import resolve
+    from ledger.places import instance
+    from ledger.places.source import Source
 
     ledger = instance.current()
     return Source(ledger, None if point is None else resolve(ledger, point).position)

@@ -42,7 +42,7 @@ def has_colours(stream: TextIO) -> bool:
 
 def error_line(error: BaseException) -> str:
     """Return what is told of an error: `error: …`, with its code and cause if they are wanted."""
-    from ledger.user_settings import settings  # noqa: PLC0415
+    from ledger.user_settings import settings
 
     lines = [printable(str(error))]
     if settings.verbosity == "debug":
@@ -107,10 +107,10 @@ def print_table(
 
 
 def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
-    from rich.cells import cell_len  # noqa: PLC0415 (costs 50 ms: only on a terminal)
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     console = Console(file=stream, highlight=False)
     natural = [
@@ -157,7 +157,7 @@ def fitted(columns: Sequence[str], natural: Sequence[int], room: int) -> list[in
 
 def print_records(registry: str, records: Sequence[Record], *, heading: str | None = None) -> None:
     """Print records of one registry as a table, with the columns that have something to show."""
-    from ledger.present import visible_columns  # noqa: PLC0415
+    from ledger.display.rows import visible_columns
 
     rows = [record._row for record in records]  # noqa: SLF001 (one face of the record)
     found = visible_columns(registry, rows)
@@ -184,7 +184,7 @@ def print_heading(text: str) -> None:
 
 def _cell(kind: str, value: object) -> object:
     if kind == "time" and isinstance(value, int):
-        from ledger.times import to_datetime  # noqa: PLC0415
+        from ledger.model.times import to_datetime
 
         # Places are rare on a terminal; elsewhere nothing is cut.
         layout = "%Y-%m-%d %H:%MZ" if sys.stdout.isatty() else "%Y-%m-%d %H:%M:%S UTC"
@@ -222,7 +222,7 @@ def record_data(record: Record) -> dict[str, Any]:
 
 def print_json(document: object) -> None:
     """Print one JSON document, indented."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(document, enc_hook=_plain), indent=2)
     click.echo(text.decode())
@@ -230,7 +230,7 @@ def print_json(document: object) -> None:
 
 def print_json_lines(objects: Iterable[Any]) -> None:
     """Print one JSON object a line."""
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
     for each in objects:
         click.echo(msgspec.json.encode(each, enc_hook=_plain).decode())

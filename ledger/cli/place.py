@@ -10,7 +10,7 @@ import click
 from ledger.cli.group import json_option, verb
 
 if TYPE_CHECKING:
-    from ledger.about import About
+    from ledger.upkeep.overview import About
 
 _TABLES = 6  # of a server's, the largest
 
@@ -35,8 +35,8 @@ _TABLES = 6  # of a server's, the largest
 )
 def init_verb(storage: str, *, database: str | None, name: str | None, publish: str | None) -> None:
     """Make a ledger in this folder, for this folder and all below it."""
-    from ledger.initialize import initialize  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.display.messages import say
+    from ledger.places.initialization import initialize
 
     place = initialize(storage, database=database, name=name, publish=publish)
     say("success", f"made ledger '{place.configuration.name}' in {place.root}")
@@ -48,9 +48,9 @@ def init_verb(storage: str, *, database: str | None, name: str | None, publish: 
 @json_option
 def info_verb(*, as_json: bool) -> None:
     """Tell which ledger is used here and why, where it keeps things, and what it holds."""
-    from ledger.about import about  # noqa: PLC0415
-    from ledger.cli.output import print_json, print_pairs, shown  # noqa: PLC0415
-    from ledger.locate import locate  # noqa: PLC0415
+    from ledger.cli.output import print_json, print_pairs, shown
+    from ledger.places.discovery import locate
+    from ledger.upkeep.overview import about
 
     told = about(locate())
     if as_json:
@@ -130,13 +130,13 @@ def config_verb(*, publish: str | None, as_json: bool) -> None:
     Settings of the ledger stand in its configuration file; those of one process in environment
     variables, or in Python: ln.settings.
     """
-    from ledger.cli.output import print_json, print_table  # noqa: PLC0415
+    from ledger.cli.output import print_json, print_table
 
     if publish is not None:
-        from ledger import config, initialize, locate  # noqa: PLC0415
+        from ledger.places import config, discovery, initialization
 
-        initialize.require_publishable(publish or None)
-        config.change(locate.locate(), publish=publish or None)
+        initialization.require_publishable(publish or None)
+        config.change(discovery.locate(), publish=publish or None)
     rows = _settings()
     if as_json:
         print_json([dict(zip(("setting", "value", "source"), row, strict=True)) for row in rows])
@@ -145,14 +145,13 @@ def config_verb(*, publish: str | None, as_json: bool) -> None:
 
 
 def _settings() -> list[tuple[str, Any, str]]:
-    import tomllib  # noqa: PLC0415
+    import tomllib
 
-    from ledger import locate  # noqa: PLC0415
-    from ledger.config import FILE, PUBLISH_VARIABLE  # noqa: PLC0415
-    from ledger.tracking import actor  # noqa: PLC0415
-    from ledger.user_settings import settings  # noqa: PLC0415
+    from ledger.places import actor, discovery
+    from ledger.places.config import FILE, PUBLISH_VARIABLE
+    from ledger.user_settings import settings
 
-    place = locate.locate()
+    place = discovery.locate()
     path = place.folder / FILE
     given, implied = f"configuration file {path}", "default"
     # A ledger that a URL names has none here.
@@ -191,9 +190,9 @@ def delete_verb(name: str, *, force: bool) -> None:
 
     Refused, with a list, while its storage holds content: content is never deleted.
     """
-    from ledger.initialize import delete  # noqa: PLC0415
-    from ledger.locate import locate  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.display.messages import say
+    from ledger.places.discovery import locate
+    from ledger.places.initialization import delete
 
     place = locate()
     delete(place, name, force=force)

@@ -10,7 +10,7 @@ import click
 from ledger.cli.group import json_option, verb
 
 if TYPE_CHECKING:
-    from ledger.planning import Plan
+    from ledger.tracking.plan import Plan
 
 SOMETHING_TO_DO = 2
 _COLOURS = {"created": "green", "registered": "green", "added": "green", "started": "green"}
@@ -44,8 +44,8 @@ def plan_verb(
 
     Exit status: 0 where there is nothing to record, 2 where there is, 1 where the script fails.
     """
-    from ledger.cli.output import print_json  # noqa: PLC0415
-    from ledger.planning import plan_script  # noqa: PLC0415
+    from ledger.cli.output import print_json
+    from ledger.tracking.plan import plan_script
 
     plan = plan_script(script, arguments)
     if as_json:
@@ -58,7 +58,7 @@ def plan_verb(
 
 
 def _show(plan: Plan) -> None:
-    from ledger.cli.output import has_colours, shown  # noqa: PLC0415
+    from ledger.cli.output import has_colours, shown
 
     is_colourful = has_colours(sys.stdout)
     for event in plan:

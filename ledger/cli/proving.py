@@ -12,7 +12,7 @@ import click
 from ledger.cli.group import json_option, verb
 
 if TYPE_CHECKING:
-    from ledger.verifying import Verified
+    from ledger.proving.verification import Verified
 
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
@@ -40,8 +40,8 @@ def checkpoint_verb(*, out: Path | None, cosign: Sequence[Path]) -> None:
     --publish URL'), and given to the program that METALEDGER_PUBLISH_COMMAND names; where that
     fails, this ends with status 1, and the next checkpoint makes up for it.
     """
-    from ledger.checkpoints import checkpoint  # noqa: PLC0415
-    from ledger.keys import read_private_key_file  # noqa: PLC0415
+    from ledger.proving.checkpoints import checkpoint
+    from ledger.proving.keys import read_private_key_file
 
     made = checkpoint(cosign=[read_private_key_file(path) for path in cosign])
     _give(str(made), out)
@@ -69,8 +69,9 @@ def key_verb(  # noqa: PLR0913 (its options)
     Give the public line to whoever shall verify. The private key stays with its owner: it is never
     in the ledger.
     """
-    from ledger import checkpoints, instance  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.display.messages import say
+    from ledger.places import instance
+    from ledger.proving import checkpoints
 
     if (witness is None) != (out is None):
         raise click.UsageError("--witness and --out belong together")
@@ -91,8 +92,8 @@ def key_verb(  # noqa: PLR0913 (its options)
 
 
 def _witness_key(name: str, out: Path) -> str:
-    from ledger import files  # noqa: PLC0415
-    from ledger.notes import COSIGNATURE, generate  # noqa: PLC0415
+    from ledger import files
+    from ledger.proving.notes import COSIGNATURE, generate
 
     key = generate(name, kind=COSIGNATURE)
     files.write_durably(out, f"{key.text()}\n".encode(), mode=0o600, replace=False)
@@ -119,7 +120,7 @@ def prove_verb(
 
     Whoever has the public key can verify the proof, without the ledger.
     """
-    from ledger.checkpoints import prove  # noqa: PLC0415
+    from ledger.proving.checkpoints import prove
 
     if (what is None) == (since is None):
         raise click.UsageError("give a uid or a position, or --since")
@@ -142,9 +143,9 @@ def prove_verb(
 @json_option
 def verify_verb(*, proof: Path, key: Sequence[str], old: Path | None, as_json: bool) -> None:
     """Verify a proof or a checkpoint; no ledger is needed, nor looked at."""
-    from ledger.cli.output import print_json  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
-    from ledger.verifying import verify  # noqa: PLC0415
+    from ledger.cli.output import print_json
+    from ledger.display.messages import say
+    from ledger.proving.verification import verify
 
     lines = [line for given in key for line in keys_of(given)]
     found = verify(text_of(proof), key=lines, old=None if old is None else text_of(old))
@@ -156,10 +157,10 @@ def verify_verb(*, proof: Path, key: Sequence[str], old: Path | None, as_json: b
 
 
 def _tell(found: Verified) -> None:
-    import msgspec  # noqa: PLC0415
+    import msgspec
 
-    from ledger.cli.output import print_pairs  # noqa: PLC0415
-    from ledger.times import to_datetime  # noqa: PLC0415
+    from ledger.cli.output import print_pairs
+    from ledger.model.times import to_datetime
 
     event = found.event
     recorded = None if found.recorded_at is None else to_datetime(found.recorded_at).isoformat()
@@ -196,7 +197,7 @@ def checkpoints_of(given: str) -> list[str]:
     """Return the checkpoint in a file, or all that are in a folder or at a URL."""
     if given == "-" or Path(given).is_file():
         return [text_of(Path(given))]
-    from ledger.publishing import read_published  # noqa: PLC0415
+    from ledger.proving.publication import read_published
 
     return read_published(given)
 
@@ -208,7 +209,7 @@ def text_of(path: Path) -> str:
         InvalidProofError: It is not UTF-8.
         MissingFileError: It is not there, or cannot be read.
     """
-    from ledger.errors import InvalidProofError, MissingFileError  # noqa: PLC0415
+    from ledger.errors import InvalidProofError, MissingFileError
 
     try:
         raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
@@ -221,8 +222,8 @@ def text_of(path: Path) -> str:
 
 def _give(text: str, out: Path | None) -> None:
     """Print a text, or write it to a file that is whole once it is there."""
-    from ledger import files  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger import files
+    from ledger.display.messages import say
 
     if out is None or str(out) == "-":
         click.echo(text, nl=False)

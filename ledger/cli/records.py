@@ -55,10 +55,11 @@ def list_verb(  # noqa: PLR0913 (the options of the verb)
 
     A registry is artifact, collection, run, transform, or ulabel (also: label).
     """
-    from ledger.cli.finding import lookups  # noqa: PLC0415
-    from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
-    from ledger.registries.base import Registry, record_class  # noqa: PLC0415
+    from ledger.cli.finding import lookups
+    from ledger.cli.output import print_json_lines, print_records, record_data
+    from ledger.display.messages import say
+    from ledger.places.kinds import record_class
+    from ledger.registries.base import Registry
 
     given: dict[str, Any] = lookups(registry, filters)
     query = Registry(record_class(registry), source_at(as_of)).filter(**given)
@@ -97,13 +98,13 @@ def search_verb(
 
     Best matches come first.
     """
-    from ledger import across  # noqa: PLC0415
-    from ledger.cli.output import print_json_lines, print_records, record_data  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
-    from ledger.schema import REGISTRIES  # noqa: PLC0415
+    from ledger.cli.output import print_json_lines, print_records, record_data
+    from ledger.display.messages import say
+    from ledger.model.schema import REGISTRIES
+    from ledger.registries import all_registries
 
     registries = tuple(REGISTRIES) if registry is None else (registry,)
-    found = across.search(source_at(as_of), text, registries=registries, limit=limit)
+    found = all_registries.search(source_at(as_of), text, registries=registries, limit=limit)
     if as_json:
         print_json_lines(record_data(record) for records in found.values() for record in records)
         return
@@ -127,11 +128,11 @@ def show_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
     The registry need not be named. Relations are listed below the fields: labels, runs, inputs,
     outputs, members, versions.
     """
-    from ledger import across  # noqa: PLC0415
-    from ledger.cli.output import print_json, print_pairs, print_records, record_data  # noqa: PLC0415
-    from ledger.retraction import warn_of_retraction  # noqa: PLC0415
+    from ledger.cli.output import print_json, print_pairs, print_records, record_data
+    from ledger.past.retraction import warn_of_retraction
+    from ledger.registries import all_registries
 
-    record = across.get(source_at(as_of), uid)
+    record = all_registries.get(source_at(as_of), uid)
     warn_of_retraction(record)
     related = _related(record)
     if as_json:
@@ -154,7 +155,7 @@ def show_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
 
 
 def _fields(record: Record) -> list[tuple[str, object]]:
-    from ledger.cli.output import shown  # noqa: PLC0415
+    from ledger.cli.output import shown
 
     spec = record.spec
     pairs: list[tuple[str, object]] = [("registry", record.registry), ("uid", record.uid)]
@@ -172,7 +173,7 @@ def _fields(record: Record) -> list[tuple[str, object]]:
 
 
 def _text(value: object) -> object:
-    import datetime as dt  # noqa: PLC0415
+    import datetime as dt
 
     match value:
         case bool():
@@ -190,7 +191,7 @@ def _text(value: object) -> object:
 
 
 def _called(record: Record) -> str:
-    from ledger.cli.output import shown  # noqa: PLC0415
+    from ledger.cli.output import shown
 
     row = record._row  # noqa: SLF001 (one face of the record)
     name = row.get("name") or row.get("key")
@@ -232,13 +233,14 @@ def restore_verb(uid: str) -> None:
 
 
 def _move(uid: str) -> Record:
-    from ledger import across, instance  # noqa: PLC0415
-    from ledger.query import Source  # noqa: PLC0415
+    from ledger.places import instance
+    from ledger.places.source import Source
+    from ledger.registries import all_registries
 
-    return across.get(Source(instance.current()), uid)
+    return all_registries.get(Source(instance.current()), uid)
 
 
 def _tell(record: Record, what: str) -> None:
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.display.messages import say
 
     say("success", f"{record.spec.title} {_called(record)}: {what}")

@@ -19,9 +19,9 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion_verb(shell: str) -> None:
     """Print what makes a SHELL complete verbs, registries and uids."""
-    from click.shell_completion import get_completion_class  # noqa: PLC0415
+    from click.shell_completion import get_completion_class
 
-    from ledger.cli import app  # noqa: PLC0415
+    from ledger.cli import app
 
     kind = get_completion_class(shell)
     if kind is None:

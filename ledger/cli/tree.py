@@ -13,8 +13,8 @@ from ledger.cli.group import json_option, verb
 from ledger.cli.moment import as_of_option, source_at
 
 if TYPE_CHECKING:
-    from ledger.drawing import Drawn
-    from ledger.lineage import Lineage
+    from ledger.past.drawing import Drawn
+    from ledger.past.lineage import Lineage
 
 _COLOURS = {"artifact": "blue", "run": "yellow", "collection": "green", "transform": "magenta"}
 
@@ -57,19 +57,19 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
     ● artifact, ◆ run, ■ collection, ▲ transform; the latest stand at the top, with `descendants`
     the first. Five or more records with the same neighbours are shown as one.
     """
-    from ledger import across  # noqa: PLC0415
-    from ledger.cli.output import print_json  # noqa: PLC0415
+    from ledger.cli.output import print_json
+    from ledger.registries import all_registries
 
     if sum((svg is not None, mermaid, as_json)) > 1:
         raise click.UsageError("--svg, --mermaid and --json each make another form: choose one")
-    record = across.get(source_at(as_of), uid)
+    record = all_registries.get(source_at(as_of), uid)
     found = record.lineage(direction=direction, depth=depth, follow_revisions=revisions)
     if as_json:
         print_json(found.as_json())
     elif mermaid:
         click.echo(found.to_mermaid(), nl=False)
     elif svg is not None:
-        from ledger.cli.output import shown  # noqa: PLC0415
+        from ledger.cli.output import shown
 
         Path(svg).write_text(found.to_svg(), "utf-8")
         click.echo(shown(svg))
@@ -78,10 +78,10 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
 
 
 def _draw(found: Lineage) -> None:
-    from ledger.cli.graph import graph_rows, plain  # noqa: PLC0415
-    from ledger.cli.output import has_colours  # noqa: PLC0415
-    from ledger.drawing import picture_of  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.cli.graph import graph_rows, plain
+    from ledger.cli.output import has_colours
+    from ledger.display.messages import say
+    from ledger.past.lineage import picture_of
 
     rows = graph_rows(picture_of(found), upward=found.direction != "descendants")
     is_colourful = has_colours(sys.stdout)
@@ -93,7 +93,7 @@ def _draw(found: Lineage) -> None:
 
 
 def _line(drawn: str, node: Drawn, remark: str, *, is_colourful: bool) -> str:
-    from ledger.cli.output import shown  # noqa: PLC0415
+    from ledger.cli.output import shown
 
     is_named = node.count == 1 and node.label != node.id
     label, detail = shown(node.label), shown(node.detail)

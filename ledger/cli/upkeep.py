@@ -26,11 +26,12 @@ def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
 
     Changes nothing unless told to. Ends with status 1 where something is lost or wrong.
     """
-    import sys  # noqa: PLC0415
+    import sys
 
-    from ledger import doctor, instance  # noqa: PLC0415
-    from ledger.cli.output import has_colours, print_json, shown  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.cli.output import has_colours, print_json, shown
+    from ledger.display.messages import say
+    from ledger.places import instance
+    from ledger.upkeep import doctor
 
     ledger = instance.current()
     removed = doctor.remove_orphans(ledger) if remove_orphans else []

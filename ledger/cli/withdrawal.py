@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 @click.option("--undo", is_flag=True, help="Take the retraction back.")
 def retract_verb(uid: str, *, reason: str | None, undo: bool) -> None:
     """Record that the record with this UID is not to be relied on, and list what depends on it."""
-    from ledger import across  # noqa: PLC0415
-    from ledger.cli.output import print_table  # noqa: PLC0415
-    from ledger.messages import say  # noqa: PLC0415
+    from ledger.cli.output import print_table
+    from ledger.display.messages import say
+    from ledger.registries import all_registries
 
     if reason is None and not undo:
         raise click.UsageError("--reason is needed: whoever reads the record is told")
-    record = across.get(source_at(None), uid)
+    record = all_registries.get(source_at(None), uid)
     called = f"{record.spec.title} {record.uid}"
     if undo:
         was_retracted = record.is_retracted
@@ -64,8 +64,8 @@ def merge_verb(label: str, *, into: str | None, reason: str | None, undo: bool) 
 
     Both are names or uids. The past keeps them apart.
     """
-    from ledger.messages import say  # noqa: PLC0415
-    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
+    from ledger.display.messages import say
+    from ledger.registries.ulabel import ULabel
 
     if undo:
         if into is not None:
@@ -83,7 +83,7 @@ def merge_verb(label: str, *, into: str | None, reason: str | None, undo: bool) 
 
 def _label(text: str) -> ULabel:
     """Return the label of this name, else of this uid."""
-    from ledger.registries.ulabel import ULabel  # noqa: PLC0415
+    from ledger.registries.ulabel import ULabel
 
     named = ULabel.filter(name=text).one_or_none()
     return ULabel.get(text) if named is None else named

@@ -1,1 +1,5 @@
-"""Content: the bytes of artifacts, how they are hashed, remembered and stored."""
+"""The bytes of artifacts: how they are hashed, remembered, stored and opened.
+
+Imported by: auditing, eventlog, places, proving, registries, tracking, transfer, upkeep.
+Imports: errors, files, input_files.
+"""

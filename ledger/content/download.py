@@ -18,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ledger import files
-from ledger.content.hashing import HashedContent, hash_path, is_unchanged
+from ledger.content.hashing import hash_path, is_unchanged
+from ledger.content.tree import HashedContent
 from ledger.errors import LedgerError, PathTakenError
 
 IN_USE = 600.0  # seconds since the last use in which an entry stays

@@ -19,17 +19,17 @@ from typing import BinaryIO
 
 from ledger import files
 from ledger.content.hashing import stream_digest
-from ledger.content.local import path_of
-from ledger.content.objects import Object, Upload, gone, open_objects
+from ledger.content.objects import Object, Upload, gone
+from ledger.content.protocols import open_objects
 from ledger.content.retry import without_secrets
-from ledger.content.store import check_name, is_local
+from ledger.content.store import check_name
 from ledger.errors import (
     DamagedContentError,
     InvalidValueError,
     MissingFileError,
     PathTakenError,
 )
-from ledger.reading import open_regular, printable, reading
+from ledger.input_files import open_regular, printable, reading
 
 
 class Folder(ABC):
@@ -267,18 +267,3 @@ class RemoteFolder(Folder):
             if self._objects.head(self._key(name)) is None:
                 raise
             raise self._taken(name) from error
-
-
-def open_folder(where: str | os.PathLike[str]) -> Folder:
-    """Return the folder at a path, a `file://` URL, or any URL that fsspec knows.
-
-    Nothing is made or reached before it is needed.
-
-    Raises:
-        InvalidValueError: No file system answers to this protocol.
-        MissingDependencyError: The protocol needs a package that is not installed.
-    """
-    named = os.fspath(where)
-    if not is_local(named):
-        return RemoteFolder(named)
-    return LocalFolder(path_of(named))

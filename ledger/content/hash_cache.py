@@ -23,8 +23,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ledger.content.hashing import HashedContent
-from ledger.content.tree import Stamp, stamp_of
+from ledger.content.tree import HashedContent, Stamp, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

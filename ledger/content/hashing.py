@@ -43,11 +43,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-import msgspec
-
-from ledger.content.tree import Stamp, TreeFile, folder_stamp, stamp_of, walk
+from ledger.content.tree import HashedContent, Stamp, TreeFile, folder_stamp, stamp_of, walk
 from ledger.errors import FileChangedError, InvalidValueError, LedgerError, UnsupportedFileError
-from ledger.reading import kind_of, open_regular, printable, reading
+from ledger.input_files import kind_of, open_regular, printable, reading
 
 if TYPE_CHECKING:
     from ledger.content.hash_cache import HashCache
@@ -65,21 +63,6 @@ _MEMBER_HASH = re.compile(r"[A-Za-z0-9_-]+")
 _FILES_PER_TASK = 64
 _BYTES_PER_TASK = 8 * 1024**2
 _ATTEMPTS = 2
-
-
-class HashedContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file or folder held at one moment.
-
-    `n_files` is None for a file. `stamp` is opaque: `is_unchanged` compares it.
-    """
-
-    hash: str
-    hash_type: str
-    digest: str
-    size: int
-    n_files: int | None = None
-    is_folder: bool = False
-    stamp: Stamp = ()
 
 
 class _Plan(NamedTuple):

@@ -20,8 +20,8 @@ from ledger.content import tree
 from ledger.content.hashing import folder_digest
 from ledger.content.store import (
     FOLDER,
-    Contents,
     ContentStore,
+    StoredContents,
     StoredItem,
     check_member,
     check_name,
@@ -31,13 +31,12 @@ from ledger.content.store import (
     require_unchanged,
 )
 from ledger.errors import InvalidValueError, MissingFileError, PathTakenError
-from ledger.reading import open_regular, printable, reading
+from ledger.input_files import open_regular, printable, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ledger.content.hashing import HashedContent
-    from ledger.content.tree import Stamp
+    from ledger.content.tree import HashedContent, Stamp
 
 
 class LocalStore(ContentStore):
@@ -50,7 +49,7 @@ class LocalStore(ContentStore):
 
     def put(
         self,
-        source: Path | Contents,
+        source: Path | StoredContents,
         name: str,
         expected: HashedContent,
         *,
@@ -135,7 +134,7 @@ class LocalStore(ContentStore):
         real, root = Path(os.path.realpath(path_of(path))), Path(os.path.realpath(self._root))
         return relative_below(real.as_posix(), root.as_posix())
 
-    def _contents(self, name: str) -> Contents | None:
+    def _contents(self, name: str) -> StoredContents | None:
         path = self._path(name)
         try:
             with reading(path):
@@ -143,8 +142,10 @@ class LocalStore(ContentStore):
         except MissingFileError:
             return None
         if is_folder:
-            return Contents(is_folder=True, members=_members(path))
-        return Contents(is_folder=False, members=[files.Member("", partial(open_regular, path))])
+            return StoredContents(is_folder=True, members=_members(path))
+        return StoredContents(
+            is_folder=False, members=[files.Member("", partial(open_regular, path))]
+        )
 
     def _is_there(self, name: str, expected: HashedContent) -> bool:
         """Tell whether the expected content is stored under `name`.
@@ -162,7 +163,7 @@ class LocalStore(ContentStore):
 
     def _copy(
         self,
-        source: Path | Contents,
+        source: Path | StoredContents,
         target: Path,
         expected: HashedContent,
         progress: Callable[[int], None] | None,
@@ -187,10 +188,10 @@ class LocalStore(ContentStore):
             )
 
     def _readers(
-        self, source: Path | Contents, expected: HashedContent
+        self, source: Path | StoredContents, expected: HashedContent
     ) -> tuple[str, Sequence[files.Member]]:
         """Return what the source is called in messages, and the files that it consists of."""
-        if isinstance(source, Contents):
+        if isinstance(source, StoredContents):
             return source.url, source.members
         require_kind(source, expected)
         shown = printable(source)

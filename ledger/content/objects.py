@@ -34,7 +34,7 @@ from ledger.errors import (
     MissingDependencyError,
     MissingFileError,
 )
-from ledger.reading import reading
+from ledger.input_files import reading
 
 _EXTRAS = {
     **dict.fromkeys(("s3", "s3a"), "s3"),
@@ -326,25 +326,6 @@ def gone(url: str) -> MissingFileError:
     """Return the error for content that was asked for and is not there."""
     shown = without_secrets(url)
     return MissingFileError(f"{shown}: nothing is stored there", url=shown)
-
-
-def open_objects(root: str) -> Objects:
-    """Return the objects below a URL; nothing is reached before it is needed.
-
-    Raises:
-        InvalidValueError: No file system answers to this protocol, or the URL holds a password.
-        MissingDependencyError: The protocol needs a package that is not installed.
-    """
-    if ":" in root.partition("://")[2].partition("/")[0].rpartition("@")[0]:
-        raise InvalidValueError(
-            f"storage {without_secrets(root)}: expected a URL without a password; credentials come "
-            "from the environment or a profile"
-        )
-    if root.split("://", 1)[0] in {"s3", "s3a"}:
-        from ledger.content.s3 import S3Objects  # noqa: PLC0415  (it imports this module)
-
-        return S3Objects(root)
-    return Objects(root)
 
 
 def _connect(root: str, options: dict[str, Any]) -> tuple[Any, str]:

@@ -24,12 +24,13 @@ import msgspec
 
 from ledger import files
 from ledger.content import tree
-from ledger.content.hashing import HashedContent, folder_digest, hash_many, stream_digest
-from ledger.content.objects import Object, Upload, open_objects
+from ledger.content.hashing import folder_digest, hash_many, stream_digest
+from ledger.content.objects import Object, Upload
+from ledger.content.protocols import open_objects
 from ledger.content.store import (
     FOLDER,
-    Contents,
     ContentStore,
+    StoredContents,
     StoredItem,
     check_member,
     check_name,
@@ -39,8 +40,9 @@ from ledger.content.store import (
     require_kind,
     require_unchanged,
 )
+from ledger.content.tree import HashedContent
 from ledger.errors import DamagedContentError
-from ledger.reading import open_regular, printable
+from ledger.input_files import open_regular, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -72,7 +74,7 @@ class RemoteStore(ContentStore):
 
     def put(
         self,
-        source: Path | Contents,
+        source: Path | StoredContents,
         name: str,
         expected: HashedContent,
         *,
@@ -189,19 +191,19 @@ class RemoteStore(ContentStore):
         except DamagedContentError:
             super().verify(name, digest, is_folder)
 
-    def _contents(self, name: str) -> Contents | None:
+    def _contents(self, name: str) -> StoredContents | None:
         key = self._key(name)
         found = self._objects.head(key)
         if found is not None:
             reader = partial(self._objects.stream, found)
-            return Contents(is_folder=False, members=[files.Member("", reader)])
+            return StoredContents(is_folder=False, members=[files.Member("", reader)])
         members = [
             files.Member(member, partial(self._objects.stream, each))
             for member, each in self._members(key)
         ]
         if not members and self._marker(name) is None:
             return None
-        return Contents(is_folder=True, members=members)
+        return StoredContents(is_folder=True, members=members)
 
     def _key(self, name: str) -> str:
         return f"{self._folder}/{check_name(name)}"
@@ -256,13 +258,13 @@ class RemoteStore(ContentStore):
         return True
 
 
-def _uploads(source: Path | Contents, expected: HashedContent) -> dict[str, Upload]:
+def _uploads(source: Path | StoredContents, expected: HashedContent) -> dict[str, Upload]:
     """Return what is to be uploaded by its place in the folder; "" for a file.
 
     The files of a folder are hashed once more, so that each can be compared on its own and
     nothing is uploaded of a folder that is no longer what it was.
     """
-    if isinstance(source, Contents):
+    if isinstance(source, StoredContents):
         return _uploads_from(source, expected)
     require_kind(source, expected)
     shown = printable(source)
@@ -281,7 +283,7 @@ def _uploads(source: Path | Contents, expected: HashedContent) -> dict[str, Uplo
     }
 
 
-def _uploads_from(source: Contents, expected: HashedContent) -> dict[str, Upload]:
+def _uploads_from(source: StoredContents, expected: HashedContent) -> dict[str, Upload]:
     if not expected.is_folder:
         return {"": Upload(source.members[0].open, expected.size, expected.digest, source.url)}
     read = []

@@ -28,7 +28,7 @@ from ledger import files
 from ledger.content.objects import Object, Objects, Upload, require_digest
 from ledger.content.retry import http_status, refusal, retrying, status_code
 from ledger.errors import StorageError
-from ledger.reading import reading
+from ledger.input_files import reading
 
 MIB = 1024**2
 PART = 16 * MIB

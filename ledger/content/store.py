@@ -28,8 +28,8 @@ from typing import BinaryIO, NamedTuple
 import msgspec
 
 from ledger import files
-from ledger.content.hashing import HashedContent, folder_digest, stream_digest
-from ledger.content.tree import Stamp
+from ledger.content.hashing import folder_digest, stream_digest
+from ledger.content.tree import HashedContent, Stamp
 from ledger.errors import (
     DamagedContentError,
     FileChangedError,
@@ -39,7 +39,7 @@ from ledger.errors import (
     StorageError,
     UnsupportedFileError,
 )
-from ledger.reading import printable, reading
+from ledger.input_files import printable, reading
 
 FOLDER = ".metaledger"
 
@@ -63,7 +63,7 @@ class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
     modified: float | None
 
 
-class Contents(NamedTuple):
+class StoredContents(NamedTuple):
     """What is stored somewhere: a single member without a name, or those of a folder."""
 
     is_folder: bool
@@ -79,7 +79,7 @@ class ContentStore(ABC):
     @abstractmethod
     def put(
         self,
-        source: Path | Contents,
+        source: Path | StoredContents,
         name: str,
         expected: HashedContent,
         *,
@@ -143,7 +143,7 @@ class ContentStore(ABC):
         """
 
     @abstractmethod
-    def _contents(self, name: str) -> Contents | None:
+    def _contents(self, name: str) -> StoredContents | None:
         """Return what is stored under the checked `name`, None if nothing is."""
 
     def verify(self, name: str, digest: str, is_folder: bool) -> None:  # noqa: FBT001
@@ -204,24 +204,6 @@ class ContentStore(ABC):
                 accept=lambda copied: accept([copied]),
                 mode=mode,
             )
-
-
-def open_store(root: str) -> ContentStore:
-    """Return the store under `root`: a path, a `file://` URL, or any URL that fsspec knows.
-
-    Nothing is made or reached before it is needed.
-
-    Raises:
-        InvalidValueError: No file system answers to this protocol.
-        MissingDependencyError: The protocol needs a package that is not installed.
-    """
-    if is_local(root):
-        from ledger.content.local import LocalStore  # noqa: PLC0415  (it imports this module)
-
-        return LocalStore(root)
-    from ledger.content.remote import RemoteStore  # noqa: PLC0415  (fsspec only where needed)
-
-    return RemoteStore(root)
 
 
 def is_local(root: str) -> bool:
@@ -287,7 +269,7 @@ def reaching(what: str) -> Iterator[None]:
         ) from error
 
 
-def digest_of(contents: Contents) -> str:
+def digest_of(contents: StoredContents) -> str:
     """Return the digest of stored content by reading all of it."""
     read = []
     for member in contents.members:
@@ -361,3 +343,13 @@ def _is_utf8(text: str) -> bool:
     except UnicodeError:
         return False
     return True
+
+
+def name_in_store(storage_key: str) -> str:
+    """Return the name that a content store knows a storage key by."""
+    return storage_key.removeprefix(f"{FOLDER}/")
+
+
+def place_below(root: str, key: str) -> Path | str:
+    """Return where content in place is: a path of this computer, or a URL."""
+    return f"{root.rstrip('/')}/{key}" if "://" in root else Path(root, key)

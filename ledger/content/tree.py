@@ -18,8 +18,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from ledger.errors import UnsupportedFileError
-from ledger.reading import kind_of, printable, reading
+from ledger.input_files import kind_of, printable, reading
 
 # Opaque: compared for equality and printed, never taken apart.
 Stamp = tuple[int | str, ...]
@@ -102,3 +104,18 @@ def _file(entry: os.DirEntry[str], name: str, root: str) -> TreeFile:
             f"{shown}: expected a regular file, found {link}{kind_of(status)}", path=shown
         )
     return TreeFile(name, entry.path, status.st_size, stamp_of(status))
+
+
+class HashedContent(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file or folder held at one moment.
+
+    `n_files` is None for a file. `stamp` is opaque: `is_unchanged` compares it.
+    """
+
+    hash: str
+    hash_type: str
+    digest: str
+    size: int
+    n_files: int | None = None
+    is_folder: bool = False
+    stamp: Stamp = ()

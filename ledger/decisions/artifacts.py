@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-from ledger.commands import SaveArtifact, SaveCollection
 from ledger.decisions.facts import (
     Decision,
     Facts,
@@ -25,7 +24,8 @@ from ledger.decisions.facts import (
     require,
 )
 from ledger.errors import CommandRejectedError, ContentExistsError
-from ledger.events import (
+from ledger.model.commands import SaveArtifact, SaveCollection
+from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactReproduced,
@@ -33,8 +33,8 @@ from ledger.events import (
     LedgerEvent,
     RecordChanged,
 )
-from ledger.ids import StreamId
-from ledger.schema import ARTIFACT, COLLECTION, ERASED, LIVE, WITHDRAWN
+from ledger.model.ids import StreamId
+from ledger.model.schema import ARTIFACT, COLLECTION, ERASED, LIVE, WITHDRAWN
 
 
 def find_content(facts: Facts, command: SaveArtifact) -> Row | None:

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from ledger.commands import (
+from ledger.decisions.artifacts import save_artifact, save_collection
+from ledger.decisions.facts import Decision, Facts, Stamp
+from ledger.decisions.mergers import merge_records, undo_merge
+from ledger.decisions.records import (
+    change_record,
+    link_records,
+    move_record,
+    read_artifact,
+    save_record,
+)
+from ledger.decisions.retractions import retract_record
+from ledger.decisions.tags import tag_position
+from ledger.decisions.transforms import save_transform
+from ledger.model.commands import (
     ChangeRecord,
     Command,
     LinkRecords,
@@ -17,19 +30,6 @@ from ledger.commands import (
     TagPosition,
     UndoMerge,
 )
-from ledger.decisions.artifacts import save_artifact, save_collection
-from ledger.decisions.facts import Decision, Facts, Stamp
-from ledger.decisions.mergers import merge_records, undo_merge
-from ledger.decisions.records import (
-    change_record,
-    link_records,
-    move_record,
-    read_artifact,
-    save_record,
-)
-from ledger.decisions.retractions import retract_record
-from ledger.decisions.tags import tag_position
-from ledger.decisions.transforms import save_transform
 
 
 def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C901, PLR0911 (one a command)

@@ -7,12 +7,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from ledger.canonical import Json
 from ledger.errors import CorruptLogError, NotFoundError, RecordErasedError
-from ledger.events import Draft, LedgerEvent, Noted
-from ledger.ids import StreamId, derive, stream_id, uid, versioned_uid
-from ledger.schema import ERASED, REGISTRIES, WITHDRAWN
-from ledger.times import to_datetime
+from ledger.model.canonical import Json
+from ledger.model.events import Draft, LedgerEvent, Noted
+from ledger.model.ids import StreamId, derive, stream_id, uid, versioned_uid
+from ledger.model.schema import ERASED, REGISTRIES, WITHDRAWN
+from ledger.model.times import to_datetime
 
 Row = dict[str, Any]
 

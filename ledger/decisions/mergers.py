@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from ledger.commands import MergeRecords, UndoMerge
 from ledger.decisions.facts import Decision, Facts, Row, Stamp, require, survivor
 from ledger.decisions.records import refuse_taken
 from ledger.errors import CommandRejectedError, InvalidValueError, NotFoundError
-from ledger.events import HeldLink, MergeUndone, RecordsMerged
-from ledger.ids import StreamId
-from ledger.schema import LIVE, REGISTRIES
+from ledger.model.commands import MergeRecords, UndoMerge
+from ledger.model.events import HeldLink, MergeUndone, RecordsMerged
+from ledger.model.ids import StreamId
+from ledger.model.schema import LIVE, REGISTRIES
 
 
 def merge_records(command: MergeRecords, facts: Facts, stamp: Stamp) -> Decision:

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-from ledger.commands import ChangeRecord, LinkRecords, MoveRecord, ReadArtifact, SaveRecord
 from ledger.decisions.facts import (
     Decision,
     Facts,
@@ -23,7 +22,8 @@ from ledger.decisions.facts import (
     survivor,
 )
 from ledger.errors import CommandRejectedError, NameTakenError
-from ledger.events import (
+from ledger.model.commands import ChangeRecord, LinkRecords, MoveRecord, ReadArtifact, SaveRecord
+from ledger.model.events import (
     InputRecorded,
     LedgerEvent,
     LinkAdded,
@@ -34,9 +34,9 @@ from ledger.events import (
     RecordTrashed,
     RecordWithdrawn,
 )
-from ledger.ids import StreamId
-from ledger.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
-from ledger.times import to_datetime
+from ledger.model.ids import StreamId
+from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.model.times import to_datetime
 
 
 def find_named(facts: Facts, registry: str, name: str) -> Row | None:

@@ -26,9 +26,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ledger.canonical import Json
-from ledger.events import Noted
-from ledger.ids import intent_key, subject_key
+from ledger.model.canonical import Json
+from ledger.model.events import Noted
+from ledger.model.ids import intent_key, subject_key
 
 
 class Case(enum.StrEnum):
@@ -41,7 +41,7 @@ class Case(enum.StrEnum):
     FORK = "new run, from where it differed"
 
 
-class Step(enum.Enum):
+class NextStep(enum.Enum):
     """What must be recorded before an effect can be."""
 
     NOTHING = enum.auto()
@@ -193,13 +193,13 @@ class Passage:
         self.n_events += n_events
         self.passed.append(Passed(intent, outcome))
 
-    def step(self) -> Step:
+    def step(self) -> NextStep:
         """Return what must be recorded before the effect of an unknown intent."""
         if self.is_own:
-            return Step.FORK if self._remaining else Step.NOTHING
+            return NextStep.FORK if self._remaining else NextStep.NOTHING
         if self.case is Case.RESUMABLE and not self._remaining:
-            return Step.RESUME
-        return Step.FORK
+            return NextStep.RESUME
+        return NextStep.FORK
 
     def rebase(self, case: Case, run: str, known: Iterable[Noted]) -> None:
         """Go through this run instead, with what was passed so far behind it.

@@ -7,12 +7,12 @@
 
 from __future__ import annotations
 
-from ledger.commands import RetractRecord
 from ledger.decisions.facts import Decision, Facts, Stamp, require
 from ledger.errors import CommandRejectedError, InvalidValueError
-from ledger.events import LedgerEvent, RecordRetracted, RetractionLifted
-from ledger.ids import StreamId
-from ledger.schema import REGISTRIES
+from ledger.model.commands import RetractRecord
+from ledger.model.events import LedgerEvent, RecordRetracted, RetractionLifted
+from ledger.model.ids import StreamId
+from ledger.model.schema import REGISTRIES
 
 
 def retract_record(command: RetractRecord, facts: Facts, stamp: Stamp) -> Decision:

@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 
-from ledger.canonical import Json
 from ledger.decisions.facts import (
     Birth,
     Facts,
@@ -27,7 +26,8 @@ from ledger.decisions.facts import (
     namesakes,
     refuse_erased,
 )
-from ledger.events import (
+from ledger.model.canonical import Json
+from ledger.model.events import (
     ArtifactReproduced,
     InputRecorded,
     LedgerEvent,
@@ -37,8 +37,8 @@ from ledger.events import (
     RunResumed,
     RunStarted,
 )
-from ledger.ids import StreamId, command_id, derive
-from ledger.schema import ERASED, WITHDRAWN
+from ledger.model.ids import StreamId, command_id, derive
+from ledger.model.schema import ERASED, WITHDRAWN
 
 FINISHED = "finished"
 ENDS = frozenset({FINISHED, "ended", "failed"})
@@ -70,7 +70,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
         return RunPlan(identity=self.identity, fields={**self.fields, **fields})
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
+class RunStep(msgspec.Struct, frozen=True, kw_only=True):
     """An event on a stream, with the identity of its command."""
 
     stream: StreamId
@@ -97,7 +97,7 @@ def known_intents(facts: Facts, run: str) -> list[Noted]:
     return [(row["intent"], row["subject"], row["outcome"]) for row in rows]
 
 
-def start(facts: Facts, plan: RunPlan, stamp: Stamp) -> tuple[Birth, Step]:
+def start(facts: Facts, plan: RunPlan, stamp: Stamp) -> tuple[Birth, RunStep]:
     """Decide on a new run.
 
     Raises:
@@ -117,7 +117,7 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
     noted: tuple[Noted, ...],
     inputs: list[str],
     remade: list[str],
-) -> tuple[Birth, list[Step]]:
+) -> tuple[Birth, list[RunStep]]:
     """Decide on a new run that begins in the middle of a pass through the run `origin`.
 
     The start of the run is what causes the rest.
@@ -145,7 +145,7 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
     return born, steps
 
 
-def resume(facts: Facts, run: str, stamp: Stamp, noted: tuple[Noted, ...]) -> Step:
+def resume(facts: Facts, run: str, stamp: Stamp, noted: tuple[Noted, ...]) -> RunStep:
     """Decide on continuing an unfinished run."""
     (row,) = facts.find("run", uid=run)
     return _resumed(row, int(row["resumptions"]) + 1, stamp, noted)
@@ -160,7 +160,7 @@ def finish(  # noqa: PLR0913 (each is a thing of its own)
     noted: tuple[Noted, ...],
     error: str | None = None,
     is_consecutive: bool | None = None,
-) -> list[Step]:
+) -> list[RunStep]:
     """Decide on the end of a pass that recorded into a run."""
     (row,) = facts.find("run", uid=run)
     times = int(row["resumptions"])
@@ -185,7 +185,7 @@ def finish(  # noqa: PLR0913 (each is a thing of its own)
     return steps
 
 
-def _resumed(row: Row, times: int, stamp: Stamp, noted: tuple[Noted, ...]) -> Step:
+def _resumed(row: Row, times: int, stamp: Stamp, noted: tuple[Noted, ...]) -> RunStep:
     run = str(row["uid"])
     event = RunResumed(uid=run, resumption=times, noted=noted, **_in(stamp, run))
     return _step(row["stream"], ["resume", run, times], event)
@@ -197,7 +197,7 @@ def _started(
     stamp: Stamp,
     noted: tuple[Noted, ...],
     forked_from: str | None = None,
-) -> Step:
+) -> RunStep:
     event = RunStarted(
         uid=born.uid,
         natural=plan.natural,
@@ -214,8 +214,8 @@ def _in(stamp: Stamp, run: str) -> dict[str, Any]:
     return {**stamp.fields(), "run": run}
 
 
-def _step(stream: str, identity: list[Json], event: LedgerEvent) -> Step:
-    return Step(
+def _step(stream: str, identity: list[Json], event: LedgerEvent) -> RunStep:
+    return RunStep(
         stream=StreamId(stream),
         identity=identity,
         event=msgspec.structs.replace(event, command=identity),

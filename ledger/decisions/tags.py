@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ledger.commands import TagPosition
 from ledger.decisions.facts import Decision, Facts, Stamp
 from ledger.errors import NameTakenError
-from ledger.events import PositionTagged
-from ledger.ids import stream_id
+from ledger.model.commands import TagPosition
+from ledger.model.events import PositionTagged
+from ledger.model.ids import stream_id
 
 
 def tag_position(command: TagPosition, facts: Facts, stamp: Stamp) -> Decision:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 
-from ledger.commands import SaveTransform
 from ledger.decisions.facts import (
     Decision,
     Facts,
@@ -23,9 +22,10 @@ from ledger.decisions.facts import (
     require,
 )
 from ledger.errors import VersionPinnedError
-from ledger.events import LedgerEvent, RecordChanged, TransformRegistered
-from ledger.ids import StreamId
-from ledger.schema import LIVE, WITHDRAWN
+from ledger.model.commands import SaveTransform
+from ledger.model.events import LedgerEvent, RecordChanged, TransformRegistered
+from ledger.model.ids import StreamId
+from ledger.model.schema import LIVE, WITHDRAWN
 
 
 def find_transform(facts: Facts, command: SaveTransform) -> Row | None:

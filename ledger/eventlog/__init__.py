@@ -1,1 +1,7 @@
-"""The log: how facts are kept, in one order, with their proof. The framework's words stay here."""
+"""How facts are kept: in one order, with their proof, in memory, SQLite, PostgreSQL or Parquet.
+
+The framework's words stay here.
+
+Imported by: auditing, engine, past, places, proving, transfer, upkeep.
+Imports: content, errors, model, projections.
+"""

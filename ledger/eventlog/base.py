@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ledger.errors import CorruptLogError
 from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
-from ledger.events import Draft, RecordedEvent, from_payload
-from ledger.ids import CommandId, Position, StreamId
+from ledger.model.events import Draft, RecordedEvent, from_payload
+from ledger.model.ids import CommandId, Position, StreamId
 
 READ_BATCH = 1_000
 

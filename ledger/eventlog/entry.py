@@ -10,10 +10,10 @@ import os
 
 import msgspec
 
-from ledger.canonical import encode
-from ledger.events import LedgerEvent, RecordedEvent, tag_of, to_payload
-from ledger.ids import CommandId, Position, StreamId, as_uuid_hex
-from ledger.merkle import leaf_hash, payload_hash
+from ledger.model.canonical import encode
+from ledger.model.events import LedgerEvent, RecordedEvent, tag_of, to_payload
+from ledger.model.ids import CommandId, Position, StreamId, as_uuid_hex
+from ledger.model.merkle import leaf_hash, payload_hash
 
 SALT_BYTES = 32
 # In the place of the salt of an erased entry: this byte, then the hash of the payload that was.

@@ -28,12 +28,12 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import PoolTimeout
 
-from ledger.database_url import DatabaseUrl
 from ledger.errors import ConfigurationError, StorageError
+from ledger.eventlog.database_url import DatabaseUrl
 from ledger.eventlog.entry import Entry
 from ledger.eventlog.postgres_errors import is_broken, said, translated
-from ledger.ids import Position, StreamId
-from projections.trips import Statement, Trips
+from ledger.model.ids import Position, StreamId
+from projections.sql.trips import Statement, Trips
 
 PATIENCE = 60.0  # seconds a writer waits for the others, and everybody for a server that restarts
 CONNECT_TIMEOUT = 10  # seconds until an address counts as dead, unless the URL says otherwise

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
-from ledger.database_url import DatabaseUrl
 from ledger.errors import LedgerError, StorageError, WrongExpectedVersionError
+from ledger.eventlog.database_url import DatabaseUrl
 
 NOTHING = "nothing was recorded"
 

@@ -24,8 +24,8 @@ from urllib.parse import quote
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
 from ledger.eventlog.evidence import Evidence, RawRow, Text
-from ledger.eventlog.sqlite import Recorder
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
+from ledger.eventlog.sqlite_log import Recorder
 
 _BATCH = 2_000
 _PATIENCE = 0.05  # seconds

@@ -1,1 +1,8 @@
-"""The public classes: what users hold in hand. A method builds a command, or asks a query."""
+"""The public classes, and every way to ask for records.
+
+A method of a record builds a command or asks a query.
+
+Imported by: api, cli, the door, tracking, upkeep.
+Imports: content, decisions, display, engine, errors, files, input_files, model, past, places,
+  projections, user_settings.
+"""

@@ -8,13 +8,14 @@ from typing import Any, BinaryIO, Self
 
 import msgspec
 
-from ledger import instance
-from ledger.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
 from ledger.content.download import ContentCache
 from ledger.content.hashing import hash_many, hash_path
-from ledger.content.store import ContentStore
+from ledger.content.store import ContentStore, name_in_store, place_below
 from ledger.decisions.artifacts import exists_error, find_content
 from ledger.decisions.facts import Notice
+from ledger.display.messages import tell
+from ledger.display.progress import progress
+from ledger.engine.handler import Prepare
 from ledger.errors import (
     DamagedContentError,
     InvalidValueError,
@@ -23,23 +24,17 @@ from ledger.errors import (
     RecordErasedError,
 )
 from ledger.files import READ_ONLY
-from ledger.handler import Prepare
-from ledger.messages import tell
-from ledger.progress import progress
-from ledger.query import QuerySet, RecordList
-from ledger.registries.base import Record, record_class, row_of
+from ledger.model.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
+from ledger.model.schema import ARTIFACT, TRASHED, erased_text
+from ledger.past.retraction import warn_of_retraction
+from ledger.places import instance
+from ledger.places.kinds import record_class
+from ledger.places.source import row_of
+from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
-from ledger.registries.content import (
-    LocalContent,
-    check_key,
-    local_path,
-    name_in_store,
-    place_below,
-    storage_named,
-)
-from ledger.residue import erased_text
-from ledger.retraction import warn_of_retraction
-from ledger.schema import ARTIFACT, TRASHED
+from ledger.registries.local_content import LocalContent, check_key, local_path, storage_named
+from ledger.registries.query import QuerySet
+from ledger.registries.results import RecordList
 from ledger.user_settings import check_mode, settings
 from projections.select import Select
 
@@ -350,7 +345,7 @@ class Artifact(Record):
         Tables (`.csv .tsv .parquet .feather .arrow`) come as a pandas `DataFrame`, `.json` and
         `.jsonl` as plain data, text as `str`, anything else as `bytes`; a folder as its path.
         """
-        from ledger.registries.loading import load  # noqa: PLC0415 (loads pandas)
+        from ledger.registries.loaders import load  # noqa: PLC0415 (loads pandas)
 
         return load(self.cache(), self.suffix)
 
@@ -363,13 +358,13 @@ class Artifact(Record):
 
         def fetch(target: Path) -> None:
             if row["in_place"]:
-                Elsewhere(str(self.path)).fetch(target, row["digest"], mode=READ_ONLY)
+                ContentAtUrl(str(self.path)).fetch(target, row["digest"], mode=READ_ONLY)
                 return
             store: ContentStore = ledger.store(row["storage"])
             name = name_in_store(row["storage_key"])
             store.fetch(name, target, row["digest"], mode=READ_ONLY)
 
-        from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only where it is)
+        from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
 
         cache: ContentCache = ledger.content_cache
         return cache.get(
@@ -383,9 +378,9 @@ class Artifact(Record):
     def _ranged(self) -> BinaryIO:
         row = self._row
         if row["in_place"]:
-            from ledger.content.elsewhere import Elsewhere  # noqa: PLC0415 (only where it is)
+            from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
 
-            return Elsewhere(str(self.path)).open()
+            return ContentAtUrl(str(self.path)).open()
         store: ContentStore = self._source.ledger.store(row["storage"])
         return store.open(name_in_store(row["storage_key"]))
 

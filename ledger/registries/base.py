@@ -7,43 +7,36 @@ handler, or asks a query.
 
 from __future__ import annotations
 
-import importlib
 from contextlib import nullcontext
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import msgspec
 
-from ledger import instance
-from ledger.commands import ChangeRecord, Command, LinkRecords, MoveRecord
 from ledger.decisions.records import whereabouts
+from ledger.display.messages import tell
+from ledger.display.rows import one_line, record_html
+from ledger.engine.handler import Outcome, Prepare
 from ledger.errors import (
     InvalidValueError,
     NotSavedError,
     ReadOnlyViewError,
     UnknownFieldError,
 )
-from ledger.handler import Outcome, Prepare
-from ledger.lookups import Q
-from ledger.mergers import survivor_uid
-from ledger.messages import tell
-from ledger.present import one_line, record_html
-from ledger.query import Lookup, QuerySet, RecordList, Results, Source
+from ledger.model.commands import ChangeRecord, Command, LinkRecords, MoveRecord
+from ledger.model.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
+from ledger.model.times import to_datetime
+from ledger.past.merged_labels import survivor_uid
+from ledger.places import instance
+from ledger.places.kinds import record_class
+from ledger.places.source import Source, row_of
 from ledger.registries.checks import check_flag, check_text
-from ledger.registries.past import Past
-from ledger.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
-from ledger.times import to_datetime
-from projections.select import Select, shown_row
+from ledger.registries.lookups import Q
+from ledger.registries.query import Lookup, QuerySet
+from ledger.registries.record_history import RecordHistory
+from ledger.registries.results import RecordList, Results
+from projections.select import Select
 
 T = TypeVar("T", bound="Record")
-
-_MODULES = {name: f"ledger.registries.{name}" for name in REGISTRIES}
-
-
-def record_class(registry: str) -> type[Record]:
-    """Return the public class of a registry."""
-    module = importlib.import_module(_MODULES[registry])
-    found: type[Record] = getattr(module, REGISTRIES[registry].title)
-    return found
 
 
 class Registry:
@@ -83,7 +76,7 @@ class Registry:
         return f"<{self._kind.__name__} as of position {self._source.at}>"
 
 
-class Record(Past):
+class Record(RecordHistory):
     """A record of a registry.
 
     Two records are equal where registry and uid are. Fields and relations of the registry are
@@ -447,13 +440,6 @@ class Related(Results[Any]):
 
 def _with_article(title: str) -> str:
     return f"an {title}" if title[0] in "AEIO" else f"a {title}"
-
-
-def row_of(source: Source, registry: str, uid: str) -> dict[str, Any] | None:
-    """Return the row of a record, in the trash or not; None where there is none."""
-    select = shown_row(registry, uid, at=source.at)
-    rows: list[dict[str, Any]] = source.ask(lambda models: models.select(select))
-    return rows[0] if rows else None
 
 
 def _inverse(registry: str, relation: RelationSpec) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from ledger.canonical import nfc
 from ledger.errors import InvalidValueError
-from ledger.schema import FieldSpec
+from ledger.model.canonical import nfc
+from ledger.model.schema import FieldSpec
 
 
 def check_flag(subject: str, value: object) -> bool:

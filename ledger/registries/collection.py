@@ -7,17 +7,18 @@ from typing import Any
 
 import msgspec
 
-from ledger.commands import Command, SaveCollection
 from ledger.content.hashing import hash_members, members_digest
 from ledger.decisions.artifacts import exists_error, find_members
 from ledger.decisions.facts import Notice
+from ledger.display.messages import tell
 from ledger.errors import InvalidValueError
-from ledger.messages import tell
-from ledger.query import QuerySet
+from ledger.model.commands import Command, SaveCollection
+from ledger.model.schema import COLLECTION
+from ledger.places.source import row_of
 from ledger.registries.artifact import Artifact
-from ledger.registries.base import Record, row_of
+from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
-from ledger.schema import COLLECTION
+from ledger.registries.query import QuerySet
 from ledger.user_settings import check_mode, settings
 
 

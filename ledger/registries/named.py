@@ -1,23 +1,24 @@
 """Metadata registries: records that a name identifies.
 
-A further registry of this kind is a `RegistrySpec` in `ledger.schema` and a class of three lines.
+A further registry of this kind is a `RegistrySpec` in `ledger.model.schema` and a class of three
+lines.
 """
 
 from __future__ import annotations
 
 from typing import Any, Self
 
-from ledger import instance
-from ledger.commands import Command, MergeRecords, SaveRecord, UndoMerge
 from ledger.decisions.facts import Notice, Row
-from ledger.decisions.foresight import Foresight, of_name
 from ledger.decisions.records import find_named, whereabouts
+from ledger.display.messages import is_audible, say, table, tell
+from ledger.display.rows import short_time
+from ledger.engine.foresight import Foresight, of_name
 from ledger.errors import InvalidValueError, NotFoundError
-from ledger.messages import is_audible, say, table, tell
-from ledger.present import short_time
-from ledger.query import Source
-from ledger.registries.base import Record, row_of
-from ledger.schema import REGISTRIES, WITHDRAWN
+from ledger.model.commands import Command, MergeRecords, SaveRecord, UndoMerge
+from ledger.model.schema import REGISTRIES, WITHDRAWN
+from ledger.places import instance
+from ledger.places.source import Source, row_of
+from ledger.registries.base import Record
 from ledger.user_settings import settings
 from projections.store import ReadModels
 

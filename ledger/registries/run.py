@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
+from ledger.display.tabular import Listing
 from ledger.errors import InvalidValueError
-from ledger.events import RunAbandoned, RunFinished, RunResumed, RunStarted
-from ledger.ids import StreamId
-from ledger.listing import Listing
-from ledger.query import QuerySet
+from ledger.model.events import RunAbandoned, RunFinished, RunResumed, RunStarted
+from ledger.model.ids import StreamId
+from ledger.model.times import to_datetime
 from ledger.registries.base import Record
-from ledger.times import to_datetime
+from ledger.registries.query import QuerySet
 from projections.select import Select
 
 

@@ -6,17 +6,18 @@ from typing import Any
 
 import msgspec
 
-from ledger.commands import Command, SaveTransform
 from ledger.decisions.facts import Notice
 from ledger.decisions.transforms import find_transform
+from ledger.display.messages import is_audible, tell
 from ledger.errors import InvalidValueError
-from ledger.ids import uid as derive_uid
-from ledger.messages import is_audible, tell
-from ledger.query import QuerySet
-from ledger.registries.base import Record, row_of
+from ledger.model.commands import Command, SaveTransform
+from ledger.model.ids import uid as derive_uid
+from ledger.model.schema import TRANSFORM, FieldSpec
+from ledger.places.source import row_of
+from ledger.registries.base import Record
 from ledger.registries.checks import check_text, check_version
 from ledger.registries.named import SIMILAR_SHOWN, show_similar
-from ledger.schema import TRANSFORM, FieldSpec
+from ledger.registries.query import QuerySet
 from ledger.user_settings import settings
 
 

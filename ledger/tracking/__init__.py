@@ -1,5 +1,9 @@
-"""What `track()` finds out about the world: environment, source, repository, parameters, actor.
+"""What `track()` finds out about the world: environment, source, repository, parameters.
 
-Every module here returns plain frozen values and writes nothing. None of them knows of a ledger,
-a log or a database; what a finding means for a run is decided elsewhere.
+The modules that look return plain frozen values and write nothing; `context` alone knows of a
+ledger, and a plan is made with it.
+
+Imported by: api, cli, the door.
+Imports: content, decisions, display, engine, errors, model, past, places, registries,
+  user_settings.
 """

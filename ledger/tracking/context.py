@@ -18,24 +18,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger import instance
-from ledger.canonical import Json
-from ledger.commands import SaveTransform
-from ledger.database import WriteSession
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Stamp, refuse_erased
 from ledger.decisions.replay import Passage
 from ledger.decisions.runs import RunPlan
 from ledger.decisions.transforms import find_transform
+from ledger.display.messages import say
+from ledger.engine.database import WriteSession
 from ledger.errors import InvalidValueError, LedgerError, NotTrackingError
-from ledger.events import BlobRecorded, Draft
-from ledger.ids import command_id, digest, stream_id
-from ledger.messages import say
-from ledger.registries.base import row_of
+from ledger.model.canonical import Json
+from ledger.model.commands import SaveTransform
+from ledger.model.events import BlobRecorded, Draft
+from ledger.model.ids import command_id, digest, stream_id
+from ledger.model.schema import TRANSFORM, FieldSpec
+from ledger.places import instance
+from ledger.places.source import row_of
 from ledger.registries.checks import check_text
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform, stem_of
-from ledger.schema import TRANSFORM, FieldSpec
 from ledger.tracking.environment import (
     capture_environment,
     environment_hash,
@@ -46,11 +46,11 @@ from ledger.tracking.imports import imported_modules
 from ledger.tracking.notebook import is_consecutive, read_notebook
 from ledger.tracking.params import canonical_params
 from ledger.tracking.receipt import receipt
-from ledger.tracking.source import Source, command_line, find_source
+from ledger.tracking.source_code import SourceCode, command_line, find_source
 from ledger.user_settings import settings
 
 if TYPE_CHECKING:
-    from ledger.instance import Ledger
+    from ledger.places.instance import Ledger
 
 
 class Context:
@@ -58,7 +58,7 @@ class Context:
 
     def __init__(self) -> None:
         self._ledger: Ledger | None = None
-        self._source: Source | None = None
+        self._source: SourceCode | None = None
         self._pid: int | None = None
         self._last: tuple[Ledger, str] | None = None
         self._error: str | None = None
@@ -189,7 +189,7 @@ class Context:
 class _Start:
     """What `track()` finds out, and how it is recorded."""
 
-    def __init__(self, ledger: Ledger, source: Source, git: GitQuery) -> None:
+    def __init__(self, ledger: Ledger, source: SourceCode, git: GitQuery) -> None:
         self._ledger = ledger
         self._source = source
         self._git = git
@@ -307,7 +307,7 @@ class _Start:
         session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
 
 
-def _folder(source: Source) -> Path | None:
+def _folder(source: SourceCode) -> Path | None:
     return None if source.path is None else Path(source.path).parent
 
 
@@ -318,7 +318,7 @@ def _text(field: str, value: object) -> str:
 
 
 def _run(ledger: Ledger, uid: str) -> Run:
-    from ledger.query import Source as Rows  # noqa: PLC0415
+    from ledger.places.source import Source as Rows  # noqa: PLC0415
 
     row = row_of(Rows(ledger), "run", uid)
     if row is None:

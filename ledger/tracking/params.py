@@ -32,8 +32,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ledger.canonical import nfc
 from ledger.errors import InvalidValueError
+from ledger.model.canonical import nfc
 
 Canonical: TypeAlias = "bool | int | str | list[Canonical] | dict[str, Canonical] | None"
 

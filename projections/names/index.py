@@ -19,7 +19,7 @@ from heapq import nsmallest
 
 import msgspec
 
-from ledger.canonical import nfc
+from ledger.model.canonical import nfc
 from projections.names.normalise import NameKey, name_key
 from projections.names.rule import (
     MOST_EDITS,

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ledger.canonical import nfc
+from ledger.model.canonical import nfc
 from projections.names.normalise import fold, split_words
 
 _KINDS = 8

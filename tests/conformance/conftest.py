@@ -8,9 +8,9 @@ from contextlib import closing
 import pytest
 
 from projections.memory import MemoryModels
-from projections.postgres import PostgresModels
-from projections.sqlite import SqliteModels, register_functions
-from tests.servers import in_new_schema
+from projections.sql.postgres import PostgresModels
+from projections.sql.sqlite import SqliteModels, register_functions
+from tests.support.servers import in_new_schema
 
 
 @pytest.fixture(params=["memory", "sqlite", "sqlite-rows", "postgres"])

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ledger.database_url import parse
 from ledger.errors import WrongExpectedVersionError
-from ledger.eventlog import postgres, postgres_connections, sqlite, sqlite_connections
-from ledger.events import Draft, RecordCreated
-from ledger.ids import command_id, stream_id, uid
+from ledger.eventlog import postgres_connections, postgres_log, sqlite_connections, sqlite_log
+from ledger.eventlog.database_url import parse
+from ledger.model.events import Draft, RecordCreated
+from ledger.model.ids import command_id, stream_id, uid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,17 +39,17 @@ class OnSqlite:
 
     def __init__(self, path: str) -> None:
         self.store = sqlite_connections.Datastore(path)
-        self.recorder = sqlite.Recorder(self.store)
+        self.recorder = sqlite_log.Recorder(self.store)
 
     @contextmanager
     def write(self) -> Iterator[Appender]:
         with self.store.connection(write=True) as connection:
-            yield sqlite.SqliteAppender(connection, self.recorder, clock)
+            yield sqlite_log.SqliteAppender(connection, self.recorder, clock)
 
     @contextmanager
     def read(self) -> Iterator[LogReader]:
         with self.store.connection(write=False) as connection:
-            yield sqlite.SqliteReader(connection)
+            yield sqlite_log.SqliteReader(connection)
 
     def close(self) -> None:
         self.store.close()
@@ -60,17 +60,17 @@ class OnPostgres:
 
     def __init__(self, url: str) -> None:
         self.store = postgres_connections.Datastore(parse(url))
-        self.recorder = postgres.Recorder(self.store)
+        self.recorder = postgres_log.Recorder(self.store)
 
     @contextmanager
     def write(self) -> Iterator[Appender]:
         with self.store.appending() as transaction:
-            yield postgres.PostgresAppender(transaction, self.recorder, None)
+            yield postgres_log.PostgresAppender(transaction, self.recorder, None)
 
     @contextmanager
     def read(self) -> Iterator[LogReader]:
         with self.store.reading() as connection:
-            yield postgres.PostgresReader(connection)
+            yield postgres_log.PostgresReader(connection)
 
     def close(self) -> None:
         self.store.close()

@@ -11,10 +11,12 @@ import fsspec
 import pytest
 
 from ledger import files
-from ledger.content.hashing import HashedContent, hash_path
+from ledger.content.backends import open_store
+from ledger.content.hashing import hash_path
 from ledger.content.local import LocalStore
 from ledger.content.remote import RemoteStore
-from ledger.content.store import FOLDER, ContentStore, open_store
+from ledger.content.store import FOLDER, ContentStore
+from ledger.content.tree import HashedContent
 from ledger.errors import (
     DamagedContentError,
     FileChangedError,

@@ -14,9 +14,9 @@ from eventsourcing.tests.persistence import (
     NonInterleavingNotificationIDsBaseCase,
 )
 
-from ledger.eventlog import memory, postgres, postgres_connections, sqlite
+from ledger.eventlog import memory_log, postgres_connections, postgres_log, sqlite_log
 from ledger.eventlog.sqlite_connections import Datastore
-from tests.servers import new_schema
+from tests.support.servers import new_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,13 +30,13 @@ class _Memory:
     """Recorders of the log in memory."""
 
     def create_recorder(self) -> ApplicationRecorder:
-        return memory.Recorder()
+        return memory_log.Recorder()
 
 
 class _Sqlite:
     """Recorders of the log in SQLite; each has a datastore of its own."""
 
-    recorder_class: type[sqlite.Recorder] = sqlite.Recorder
+    recorder_class: type[sqlite_log.Recorder] = sqlite_log.Recorder
 
     def create_recorder(self) -> ApplicationRecorder:
         store = Datastore(self.name())
@@ -61,7 +61,7 @@ class _SqliteMemory(_Sqlite):
 class _Postgres:
     """Recorders of the log on a server; each has a schema of its own."""
 
-    recorder_class: type[postgres.Recorder] = postgres.Recorder
+    recorder_class: type[postgres_log.Recorder] = postgres_log.Recorder
 
     @pytest.fixture(autouse=True)
     def _on_a_server(self, postgres_url: str) -> None:
@@ -82,15 +82,15 @@ class _WithoutPositions:
         super().insert_events(stored_events, **kwargs)
 
 
-class _MemoryWithoutPositions(_WithoutPositions, memory.Recorder):
+class _MemoryWithoutPositions(_WithoutPositions, memory_log.Recorder):
     pass
 
 
-class _SqliteWithoutPositions(_WithoutPositions, sqlite.Recorder):
+class _SqliteWithoutPositions(_WithoutPositions, sqlite_log.Recorder):
     pass
 
 
-class _PostgresWithoutPositions(_WithoutPositions, postgres.Recorder):
+class _PostgresWithoutPositions(_WithoutPositions, postgres_log.Recorder):
     pass
 
 

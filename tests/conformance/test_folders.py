@@ -6,7 +6,7 @@ import secrets
 
 import pytest
 
-from ledger.content.folder import open_folder
+from ledger.content.backends import open_folder
 from ledger.errors import InvalidValueError, LedgerError, MissingFileError, PathTakenError
 
 KINDS = ("local", "memory", "s3")

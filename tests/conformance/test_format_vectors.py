@@ -13,20 +13,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ledger import events, ids, merkle
-from ledger.canonical import encode, identity_bytes
 from ledger.content.hashing import hash_members, hash_path, members_digest
-from ledger.database import SqliteDatabase
+from ledger.engine.postgres_database import PostgresDatabase
+from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import InvalidValueError
 from ledger.eventlog.entry import Envelope, erased, leaf_of, recorded, seal
-from ledger.postgres import PostgresDatabase
+from ledger.model import events, ids, merkle
+from ledger.model.canonical import encode, identity_bytes
+from ledger.model.schema import REGISTRIES
 from ledger.registries.transform import stem_of
-from ledger.residue import residue_of
-from ledger.schema import REGISTRIES
 from ledger.tracking.environment import Environment, environment_hash, environment_text
-from ledger.tracking.source import text_hash
+from ledger.tracking.source_code import text_hash
+from ledger.upkeep.residue import residue_of
 from projections.fold import intent_key, subject_key
-from tests.servers import in_new_schema, new_schema
+from tests.support.servers import in_new_schema, new_schema
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text("utf-8")
 BLOCKS = {

@@ -11,24 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.database import MemoryDatabase, SqliteDatabase
+from ledger.engine.database import MemoryDatabase
+from ledger.engine.postgres_database import PostgresDatabase
+from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import CorruptLogError, UnknownEventError, WrongExpectedVersionError
-from ledger.eventlog import base, postgres_connections
-from ledger.eventlog import postgres as postgres_log
+from ledger.eventlog import base, postgres_connections, postgres_log
 from ledger.eventlog.entry import Envelope, leaf_of, seal
-from ledger.eventlog.memory import MemoryLog
-from ledger.eventlog.sqlite import Recorder, SqliteAppender, SqliteReader
+from ledger.eventlog.memory_log import MemoryLog
 from ledger.eventlog.sqlite_connections import Datastore
-from ledger.events import Draft, RecordChanged
-from ledger.ids import CommandId, Position, StreamId, command_id, stream_id
-from ledger.postgres import PostgresDatabase
-from tests.servers import new_schema
+from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
+from ledger.model.events import Draft, RecordChanged
+from ledger.model.ids import CommandId, Position, StreamId, command_id, stream_id
+from tests.support.servers import new_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ledger.database_url import DatabaseUrl
     from ledger.eventlog.base import Appender, LogReader
+    from ledger.eventlog.database_url import DatabaseUrl
 
 NOON = 1_700_000_000_000_000
 A, B = stream_id(["a"]), stream_id(["b"])

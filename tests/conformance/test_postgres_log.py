@@ -20,7 +20,7 @@ from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEv
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 from psycopg.conninfo import conninfo_to_dict
 
-from ledger.database_url import parse
+from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import (
     ConfigurationError,
     LedgerExistsError,
@@ -29,21 +29,21 @@ from ledger.errors import (
     UnknownEventError,
 )
 from ledger.eventlog.base import decode
+from ledger.eventlog.database_url import parse
 from ledger.eventlog.entry import erased
-from ledger.eventlog.postgres import Recorder
 from ledger.eventlog.postgres_connections import Datastore, set_meta
+from ledger.eventlog.postgres_log import Recorder
 from ledger.eventlog.postgres_schema import role
-from ledger.events import BlobRecorded, Draft, EntriesErased, to_payload
-from ledger.ids import command_id, stream_id
-from ledger.postgres import PostgresDatabase
-from ledger.residue import residue_of
-from ledger.times import now_micros
+from ledger.model.events import BlobRecorded, Draft, EntriesErased, to_payload
+from ledger.model.ids import command_id, stream_id
+from ledger.model.times import now_micros
+from ledger.upkeep.residue import residue_of
 from projections.fold import fold
-from projections.postgres import PostgresModels, plain, spelled
 from projections.select import Select
 from projections.select import Test as Is
-from tests import builders as b
-from tests.servers import Wire, in_new_schema, new_schema
+from projections.sql.postgres import PostgresModels, plain, spelled
+from tests.support import builders as b
+from tests.support.servers import Wire, in_new_schema, new_schema
 
 PATIENCE = 60
 MEGABYTE = 1_000_000

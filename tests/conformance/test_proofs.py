@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from tlog_scales import signing, tlog
 
-from ledger import notes
 from ledger.errors import InvalidProofError, InvalidValueError
-from ledger.merkle import EMPTY_ROOT, Frontier, leaf_hash, root_hash
-from ledger.proofs import (
+from ledger.model.merkle import EMPTY_ROOT, Frontier, leaf_hash, root_hash
+from ledger.proving import notes
+from ledger.proving.proofs import (
     prove_consistency,
     prove_inclusion,
     verify_consistency,

@@ -7,13 +7,13 @@ import itertools
 import pytest
 
 from ledger.errors import InvalidValueError, UnknownFieldError
-from ledger.schema import REGISTRIES, RelationSpec
+from ledger.model.schema import REGISTRIES, RelationSpec
 from projections.memory import MemoryModels
 from projections.select import OPERATORS, And, Not, Or, Order, Select
 from projections.select import Test as Is
-from tests import builders as b
 from tests.property.strategies import known_values
-from tests.story import PLOT, RUN_1, RUN_2, STORY, TABBY, TORTIE, A, B, C
+from tests.support import builders as b
+from tests.support.story import PLOT, RUN_1, RUN_2, STORY, TABBY, TORTIE, A, B, C
 
 
 def uids(models, registry, *tests, **options):

@@ -10,8 +10,8 @@ from projections.memory import MemoryModels
 from projections.select import And, Select
 from projections.select import Test as Is
 from projections.tables import FOREVER, TABLES
-from tests import builders as b
-from tests.story import RUN_1, STORY, TABBY, TORTIE, A, B, C
+from tests.support import builders as b
+from tests.support.story import RUN_1, STORY, TABBY, TORTIE, A, B, C
 
 
 def uids(models, registry, *tests, **options):

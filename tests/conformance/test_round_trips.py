@@ -9,15 +9,15 @@ import pytest
 from psycopg.pq import PipelineStatus
 
 import ledger as ln
-from ledger import instance
 from ledger.decisions.runs import RunPlan
+from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import NameTakenError
-from ledger.events import Draft
-from ledger.ids import command_id, stream_id
-from ledger.postgres import PostgresDatabase
-from projections.trips import Statement, Trips
-from tests import builders as b
-from tests.servers import in_new_schema
+from ledger.model.events import Draft
+from ledger.model.ids import command_id, stream_id
+from ledger.places import instance
+from projections.sql.trips import Statement, Trips
+from tests.support import builders as b
+from tests.support.servers import in_new_schema
 
 MANY = 20
 

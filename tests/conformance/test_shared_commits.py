@@ -11,13 +11,13 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from ledger.commands import ChangeRecord, SaveRecord
-from ledger.database import SqliteDatabase
 from ledger.decisions.runs import RunPlan
+from ledger.engine.handler import Handler
+from ledger.engine.postgres_database import PostgresDatabase
+from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import NameTakenError, NotFoundError, StorageError
-from ledger.handler import Handler
-from ledger.postgres import PostgresDatabase
-from ledger.times import now_micros
+from ledger.model.commands import ChangeRecord, SaveRecord
+from ledger.model.times import now_micros
 
 PATIENCE = 60.0
 THREADS = 6

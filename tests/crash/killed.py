@@ -15,18 +15,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.processes import environment
-from tests.saving import KINDS
+from tests.support.processes import environment
+from tests.support.saving import KINDS
 
 SAVING = r"""
 import json, os, psycopg, signal, sqlite3, sys, time
 import ledger as ln
-from ledger import exporting, files, rebuilding
+from ledger import files
+from ledger.transfer import archive_export as exporting
+from ledger.upkeep import rebuild as rebuilding
 from ledger.content import hashing, store, local
 from ledger.registries import artifact, collection, ulabel, transform, run
-import ledger.eventlog.sqlite, projections.sqlite, ledger.searching
-import ledger.eventlog.postgres, projections.postgres
-from tests.saving import save
+import ledger.eventlog.sqlite_log, projections.sql.sqlite, ledger.registries.text_search
+import ledger.eventlog.postgres_log, projections.sql.postgres
+from tests.support.saving import save
 
 ln.settings.verbosity = "error"
 ln.settings.creation.search_names = False

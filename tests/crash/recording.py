@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.processes import environment
+from tests.support.processes import environment
 
 STRACE = shutil.which("strace")
 SAID = "said"  # the file that a program writes its acknowledgements to, beside the folder

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import instance
-from tests import processes
-from tests.judge import assert_audit_passes, label_names
+from ledger.places import instance
+from tests.support import processes
+from tests.support.judge import assert_audit_passes, label_names
 
 FAKETIME = next(iter(sorted(Path("/usr").glob("lib*/**/faketime/libfaketimeMT.so.1"))), None)
 DAY = 86_400

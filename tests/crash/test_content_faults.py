@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger import files
-from ledger.content.hashing import HashedContent, hash_path
-from ledger.content.store import open_store
+from ledger.content.backends import open_store
+from ledger.content.hashing import hash_path
+from ledger.content.tree import HashedContent
 from ledger.errors import StorageError
 
 if TYPE_CHECKING:

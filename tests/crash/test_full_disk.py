@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import doctor, instance
-from tests.judge import (
+from ledger.places import instance
+from ledger.upkeep import doctor
+from tests.support.judge import (
     assert_log_and_read_models_agree,
     assert_orphans_are_named,
     content,
     label_names,
 )
-from tests.processes import environment
+from tests.support.processes import environment
 
 ROOM = 3 * 1024**2
 

@@ -22,11 +22,12 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import doctor, instance
+from ledger.places import instance
+from ledger.upkeep import doctor
 from tests.crash.killed import saver
-from tests.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
-from tests.processes import environment
-from tests.saving import KINDS
+from tests.support.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
+from tests.support.processes import environment
+from tests.support.saving import KINDS
 
 
 @pytest.fixture

@@ -17,21 +17,22 @@ import pytest
 import ledger as ln
 from ledger.auditing.audit import audit
 from ledger.errors import InvalidValueError, LedgerExistsError
-from ledger.exporting import export
-from ledger.importing import restore
-from tests.door import label
-from tests.processes import environment
+from ledger.transfer.archive_export import export
+from ledger.transfer.archive_import import restore
+from tests.support.door import label
+from tests.support.processes import environment
 
 STEPS = {
-    "rebuild": "from ledger.rebuilding import rebuild\ndef step():\n    rebuild()\n",
+    "rebuild": "from ledger.upkeep.rebuild import rebuild\ndef step():\n    rebuild()\n",
     "checkpoint": "def step():\n    ln.ULabel(name=str(ln.head())).save(); ln.checkpoint()\n",
-    "rotate": "from ledger.checkpoints import rotate_key\ndef step():\n    rotate_key()\n",
+    "rotate": "from ledger.proving.checkpoints import rotate_key\ndef step():\n    rotate_key()\n",
     "export": (
-        "from ledger.exporting import export\nimport os, time\n"
+        "from ledger.transfer.archive_export import export\nimport os, time\n"
         "def step():\n    export(f'archives/{os.getpid()}-{time.time_ns()}')\n"
     ),
     "import": (
-        "from ledger.importing import restore\nimport os, time\nfrom pathlib import Path\n"
+        "from ledger.transfer.archive_import import restore\n"
+        "import os, time\nfrom pathlib import Path\n"
         "def step():\n    root = Path(f'restored/{os.getpid()}-{time.time_ns()}')\n"
         "    restore('archive', './storage', root=root)\n"
     ),

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ledger.content import retry, s3
-from ledger.content.hashing import HashedContent, hash_path
+from ledger.content.backends import open_store
+from ledger.content.hashing import hash_path
 from ledger.content.objects import Upload
-from ledger.content.store import open_store
+from ledger.content.tree import HashedContent
 from ledger.errors import DamagedContentError, FileChangedError, StorageError
-from tests.proxy import KINDS, FaultyProxy
+from tests.support.proxy import KINDS, FaultyProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,20 +15,20 @@ import psycopg
 import pytest
 
 import ledger as ln
-from ledger.config import FILE, FOLDER
-from ledger.database_url import parse
+from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import LedgerError, MissingDependencyError, StorageError
 from ledger.eventlog import postgres_connections
-from ledger.events import Draft
-from ledger.ids import command_id, stream_id
-from ledger.initialize import initialize
-from ledger.opening import open_database
-from ledger.postgres import PostgresDatabase
+from ledger.eventlog.database_url import parse
+from ledger.model.events import Draft
+from ledger.model.ids import command_id, stream_id
+from ledger.places.config import FILE, FOLDER
+from ledger.places.databases import open_database
+from ledger.places.initialization import initialize
 from projections.select import Select
-from tests import builders as b
 from tests.crash.killed import saver
-from tests.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
-from tests.servers import PostgresServer, free_port, leave, small_disk
+from tests.support import builders as b
+from tests.support.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
+from tests.support.servers import PostgresServer, free_port, leave, small_disk
 
 KILLS = 20
 SECRET = "correct horse"  # noqa: S105 (of a server that lives as long as these tests)

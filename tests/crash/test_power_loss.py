@@ -2,8 +2,8 @@
 
 What a writer asks of the file system is recorded; then states of the disk are made that may follow
 when the power fails after any of it (`tests/crash/disk.py` says which), and each is judged as any
-other ledger, by `tests/judge.py`: nothing that was acknowledged is missing, the audit passes with
-the checkpoints that were given away, and the next script goes on.
+other ledger, by `tests/support/judge.py`: nothing that was acknowledged is missing, the audit
+passes with the checkpoints that were given away, and the next script goes on.
 
 The sweep can find fault: with less fsync than there is, it reports losses.
 """
@@ -24,11 +24,11 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import instance
 from ledger.errors import LedgerError
+from ledger.places import instance
 from tests.crash.disk import Disk, Loss, State, states
 from tests.crash.recording import STRACE, Operation, record
-from tests.judge import assert_audit_passes, judge
+from tests.support.judge import assert_audit_passes, judge
 
 needs_strace = pytest.mark.skipif(
     STRACE is None, reason="strace is not installed (Debian: apt install strace)"
@@ -49,7 +49,7 @@ sqlite3.connect = eager
 import ledger as ln
 from ledger import files
 from ledger.eventlog import sqlite_connections
-from tests.saving import KINDS, UPKEEP, save
+from tests.support.saving import KINDS, UPKEEP, save
 
 if weaker == "normal":
     sqlite_connections._PRAGMAS += ("PRAGMA synchronous=NORMAL",)

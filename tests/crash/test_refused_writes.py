@@ -24,19 +24,22 @@ from typing import NamedTuple
 import pytest
 
 import ledger as ln
-from ledger import doctor, instance
-from ledger.exporting import export
-from tests.judge import assert_audit_passes, judge
-from tests.processes import environment
+from ledger.places import instance
+from ledger.transfer.archive_export import export
+from ledger.upkeep import doctor
+from tests.support.judge import assert_audit_passes, judge
+from tests.support.processes import environment
 
 # Waits for lines `folder room`; a child does everything with so much room, says what was refused,
 # then has room, and does what was refused. For a disk, the room is made by the size of a file.
 FILLING = r"""
 import json, os, resource, shutil, signal, sys
 import ledger as ln
-from ledger import instance
-from ledger import exporting, importing, rebuilding
-from tests.saving import KINDS, MAKING, UPKEEP, prepare, save
+from ledger.places import instance
+from ledger.transfer import archive_export as exporting
+from ledger.transfer import archive_import as importing
+from ledger.upkeep import rebuild as rebuilding
+from tests.support.saving import KINDS, MAKING, UPKEEP, prepare, save
 
 means = sys.argv[1]
 ln.settings.verbosity = "error"

@@ -10,7 +10,7 @@ import pytest
 import ledger as ln
 from ledger.tracking.context import context
 from ledger.user_settings import settings
-from tests.door import label
+from tests.support.door import label
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -15,11 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import ledger as ln
-from ledger import archive, checkpoints, config, exporting, files, importing, instance, notes
-from ledger.archive import ArchiveEvidence
+from ledger import files
 from ledger.auditing.audit import audit
-from ledger.content.folder import open_folder
-from ledger.erasing import erase
+from ledger.content.backends import open_folder
+from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import (
     CorruptLogError,
     InvalidValueError,
@@ -27,16 +26,21 @@ from ledger.errors import (
     PathTakenError,
     StorageError,
 )
-from ledger.eventlog.sqlite import SqliteAppender
-from ledger.exporting import export
-from ledger.importing import restore
-from ledger.merkle import root_hash
-from ledger.postgres import PostgresDatabase
+from ledger.eventlog import archive
+from ledger.eventlog.archive import ArchiveEvidence
+from ledger.eventlog.sqlite_log import SqliteAppender
+from ledger.model.merkle import root_hash
+from ledger.places import config, instance
+from ledger.proving import checkpoints, notes
+from ledger.transfer import archive_export, archive_import
+from ledger.transfer.archive_export import export
+from ledger.transfer.archive_import import restore
+from ledger.upkeep.erasure import erase
 from projections.shadow import Shadow
-from tests.door import artifact, label
 from tests.e2e.command import metaledger
-from tests.judge import read_models
-from tests.servers import new_schema
+from tests.support.door import artifact, label
+from tests.support.judge import read_models
+from tests.support.servers import new_schema
 
 
 def filled(**given) -> None:
@@ -122,9 +126,9 @@ def test_a_further_export_adds_what_is_new_and_writes_nothing_twice(exported, tm
 
 
 def test_a_log_is_cut_into_segments_of_bounded_size(ledger_folder, monkeypatch, tmp_path):
-    monkeypatch.setattr(exporting, "SEGMENT", 3)
-    monkeypatch.setattr(exporting, "_GROUP", 2)
-    monkeypatch.setattr(exporting, "_READ", 2)
+    monkeypatch.setattr(archive_export, "SEGMENT", 3)
+    monkeypatch.setattr(archive_export, "_GROUP", 2)
+    monkeypatch.setattr(archive_export, "_READ", 2)
     monkeypatch.setattr(archive, "_READ", 2)
     filled()
     done = export(ledger_folder / "archive")
@@ -176,15 +180,15 @@ def test_what_was_erased_leaves_an_archive_with_the_next_export(exported, tmp_pa
 
 def test_an_erasure_during_an_export_is_not_half_in_it(exported, monkeypatch):
     two = label("two")
-    write = exporting._write
+    write = archive_export._write
 
     def meanwhile(*given):
         written = write(*given)
-        monkeypatch.setattr(exporting, "_write", write)
+        monkeypatch.setattr(archive_export, "_write", write)
         erase(two, reason="asked for")
         return written
 
-    monkeypatch.setattr(exporting, "_write", meanwhile)
+    monkeypatch.setattr(archive_export, "_write", meanwhile)
     with pytest.raises(StorageError, match="erased meanwhile"):
         export(exported.where)
     assert export(exported.where).added == 2
@@ -213,15 +217,15 @@ def test_another_history_is_not_added_to_an_archive(exported):
 
 def test_two_exports_at_once_do_not_spoil_an_archive(exported, monkeypatch):
     label("two")
-    write = exporting._write
+    write = archive_export._write
 
     def meanwhile(*given):
-        monkeypatch.setattr(exporting, "_write", write)
+        monkeypatch.setattr(archive_export, "_write", write)
         label("three")
         export(exported.where)
         return write(*given)
 
-    monkeypatch.setattr(exporting, "_write", meanwhile)
+    monkeypatch.setattr(archive_export, "_write", meanwhile)
     with pytest.raises(StorageError, match="another export"):
         export(exported.where)
     assert audit(archive=exported.where).ok
@@ -237,7 +241,7 @@ class Fault(Exception):  # noqa: N818 (no error of the program)
 def test_an_export_that_failed_at_any_step_is_not_taken_for_a_whole_one(
     ledger_folder, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(exporting, "SEGMENT", 4)
+    monkeypatch.setattr(archive_export, "SEGMENT", 4)
     filled()
     ln.checkpoint()
     whole = 0
@@ -462,14 +466,14 @@ def test_a_flipped_bit_in_an_archive_is_refused_or_changes_nothing(exported, tmp
 
 
 def test_an_archive_that_changes_after_its_audit_is_refused(exported, tmp_path, monkeypatch):
-    run = importing.Audit.run
+    run = archive_import.Audit.run
 
     def then_changed(self):
         report = run(self)
         rewritten(exported.where, DEEDS["edited"])
         return report
 
-    monkeypatch.setattr(importing.Audit, "run", then_changed)
+    monkeypatch.setattr(archive_import.Audit, "run", then_changed)
     with pytest.raises(CorruptLogError, match="changed meanwhile"):
         restore(exported.where, "./s", root=tmp_path / "x")
     assert not list((tmp_path / "x").rglob("*.db"))

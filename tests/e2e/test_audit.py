@@ -16,15 +16,17 @@ from typing import NamedTuple
 import pytest
 
 import ledger as ln
-from ledger import checkpoints, config, instance, notes, rebuilding
 from ledger.auditing.audit import audit
 from ledger.errors import InvalidProofError, InvalidValueError, KeyUnavailableError, StorageError
 from ledger.eventlog.entry import Envelope, leaf_of
-from ledger.events import Draft, RecordChanged, RecordCreated
-from ledger.ids import StreamId, command_id
-from ledger.rebuilding import rebuild
-from tests.door import artifact, label
+from ledger.model.events import Draft, RecordChanged, RecordCreated
+from ledger.model.ids import StreamId, command_id
+from ledger.places import config, instance
+from ledger.proving import checkpoints, notes
+from ledger.upkeep import rebuild as rebuilding
+from ledger.upkeep.rebuild import rebuild
 from tests.e2e.command import metaledger
+from tests.support.door import artifact, label
 
 
 class Kept:
@@ -531,7 +533,7 @@ def test_readers_see_a_whole_state_during_a_rebuild(kept, monkeypatch):
 
 
 def test_a_rebuild_that_fails_leaves_everything_as_it_was(kept, monkeypatch):
-    from projections.sqlite import SqliteModels  # noqa: PLC0415
+    from projections.sql.sqlite import SqliteModels  # noqa: PLC0415
 
     def fail(*_):
         raise StorageError("full")

@@ -7,14 +7,14 @@ import pytest
 from psycopg.sql import SQL, Identifier
 
 import ledger as ln
-from ledger import instance
 from ledger.auditing.audit import audit
-from ledger.database_url import parse
+from ledger.eventlog.database_url import parse
 from ledger.eventlog.postgres_health import wanted_guards
-from ledger.exporting import export
-from ledger.importing import restore
-from ledger.rebuilding import rebuild
-from tests.door import artifact, label
+from ledger.places import instance
+from ledger.transfer.archive_export import export
+from ledger.transfer.archive_import import restore
+from ledger.upkeep.rebuild import rebuild
+from tests.support.door import artifact, label
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_rebuild_on_a_server_mends_tables_that_are_gone(server):
 
 @pytest.mark.usefixtures("server")
 def test_readers_on_a_server_are_answered_until_a_rebuild_ends(postgres, monkeypatch):
-    from projections.postgres import PostgresModels  # noqa: PLC0415
+    from projections.sql.postgres import PostgresModels  # noqa: PLC0415
 
     seen, honest = [], PostgresModels._make_indexes
     schema = parse(instance.current().place.configuration.database).schema

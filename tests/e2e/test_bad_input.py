@@ -19,8 +19,8 @@ import pytest
 
 import ledger as ln
 from ledger.content import hashing
-from tests.door import artifact, file, label
-from tests.processes import environment
+from tests.support.door import artifact, file, label
+from tests.support.processes import environment
 
 # Refused before it comes to a database: one of the two is enough.
 pytestmark = [
@@ -162,9 +162,11 @@ def test_from_dir_wants_a_folder(refuses):
 WITHOUT_RIGHTS = """
 import os, sys
 import ledger as ln
-from ledger.registries import artifact, collection, ulabel, loading, transform, run
-import ledger.eventlog.sqlite, projections.sqlite, ledger.content.local, ledger.content.hash_cache
-import ledger.searching, ledger.api
+from ledger.registries import artifact, collection, ulabel, transform, run
+from ledger.registries import loaders as loading
+import ledger.eventlog.sqlite_log, projections.sql.sqlite
+import ledger.content.local, ledger.content.hash_cache
+import ledger.registries.text_search, ledger.api
 ln.settings.verbosity = "error"
 what, path = sys.argv[1:]
 ln.ULabel(name="opens everything").save()

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import instance
-from tests.door import artifact, file, label
+from ledger.places import instance
+from tests.support.door import artifact, file, label
 
 # Refused before it comes to a database: one of the two is enough.
 pytestmark = [

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 import ledger as ln
-from tests.door import artifact, label
 from tests.e2e.command import PROGRAM, OnATerminal, environment, metaledger
+from tests.support.door import artifact, label
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from tests import processes
-from tests.door import artifact, file, label, names
-from tests.judge import assert_log_and_read_models_agree, assert_orphans_are_named
+from tests.support import processes
+from tests.support.door import artifact, file, label, names
+from tests.support.judge import assert_log_and_read_models_agree, assert_orphans_are_named
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -11,11 +11,12 @@ import psycopg
 import pytest
 
 import ledger as ln
-from ledger import doctor, doctor_server, instance
 from ledger.eventlog import postgres_health
-from tests.door import artifact, label
+from ledger.places import instance
+from ledger.upkeep import doctor, doctor_server
 from tests.e2e.command import metaledger
-from tests.servers import PostgresServer
+from tests.support.door import artifact, label
+from tests.support.servers import PostgresServer
 
 SCHEMA = "lab"
 USERS = ("ada", "rosa", "hand")  # one who writes, one who reads, one with rights of her own

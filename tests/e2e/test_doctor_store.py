@@ -7,10 +7,10 @@ import time
 import pytest
 
 import ledger as ln
-from ledger import instance
 from ledger.content import retry
-from ledger.doctor import examine, remove_orphans
-from tests.door import artifact
+from ledger.places import instance
+from ledger.upkeep.doctor import examine, remove_orphans
+from tests.support.door import artifact
 
 LATER = 2 * 3600.0
 NAME = "AbCdEfGhIjKlMnOp0000.txt"

@@ -27,17 +27,18 @@ import pytest
 
 import ledger
 import ledger.errors
-from ledger.changes import Diff, Happening, History, Listing
-from ledger.instance import Ledger
-from ledger.lineage import Lineage
-from ledger.planning import Plan
-from ledger.query import QuerySet, Results
+from ledger.model.schema import COMMON_FIELDS, REGISTRIES
+from ledger.past.changes import Diff, Happening, History, Listing
+from ledger.past.lineage import Lineage
+from ledger.places.instance import Ledger
 from ledger.registries.base import Record, Related
 from ledger.registries.named import NamedRecord
-from ledger.registries.past import Past
-from ledger.schema import COMMON_FIELDS, REGISTRIES
+from ledger.registries.query import QuerySet
+from ledger.registries.record_history import RecordHistory
+from ledger.registries.results import Results
+from ledger.registries.views import View
 from ledger.tracking.context import Context
-from ledger.views import View
+from ledger.tracking.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLD = ("README.md", "docs/tutorial.md", "docs/tutorial-time-travel.md")
@@ -321,7 +322,7 @@ def members(title: str, kind: type) -> set[str]:
     """Return how the reference must write the public members that a class itself defines."""
     written = set()
     own = dict(vars(kind))
-    for part, whole in ((Past, Record), (NamedRecord, ledger.ULabel)):
+    for part, whole in ((RecordHistory, Record), (NamedRecord, ledger.ULabel)):
         own = vars(part) | own if kind is whole else own
     for name, member in own.items():
         if name.startswith("_") or name in INNER.get(title, ()):

@@ -13,8 +13,7 @@ import psycopg
 import pytest
 
 import ledger as ln
-from ledger import checkpoints, instance
-from ledger.erasing import Erasure, erase
+from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import (
     CommandRejectedError,
     InvalidValueError,
@@ -25,13 +24,15 @@ from ledger.errors import (
 )
 from ledger.eventlog.base import Appender
 from ledger.eventlog.entry import Entry
-from ledger.postgres import PostgresDatabase
-from ledger.rebuilding import rebuild
-from ledger.verifying import verify
+from ledger.places import instance
+from ledger.proving import checkpoints
+from ledger.proving.verification import verify
+from ledger.upkeep.erasure import Erasure, erase
+from ledger.upkeep.rebuild import rebuild
 from projections.tables import TABLES
-from tests.door import artifact, file, label, nothing_recorded
 from tests.e2e.command import metaledger
-from tests.histories import Lab
+from tests.support.door import artifact, file, label, nothing_recorded
+from tests.support.histories import Lab
 
 NAME = "Zadie Quill"
 KEY = "patients/zadie-quill.txt"

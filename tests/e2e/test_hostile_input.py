@@ -20,17 +20,18 @@ import pyarrow.parquet as pq
 import pytest
 
 import ledger as ln
-from ledger import doctor, instance
 from ledger.auditing.audit import audit
 from ledger.auditing.page import as_page
 from ledger.errors import LedgerError
-from ledger.events import Draft, LedgerEvent, PositionTagged, tag_of
-from ledger.exporting import export
-from ledger.ids import command_id, stream_id
-from ledger.importing import restore
-from tests import builders as b
+from ledger.model.events import Draft, LedgerEvent, PositionTagged, tag_of
+from ledger.model.ids import command_id, stream_id
+from ledger.places import instance
+from ledger.transfer.archive_export import export
+from ledger.transfer.archive_import import restore
+from ledger.upkeep import doctor
 from tests.e2e.command import metaledger
-from tests.processes import environment
+from tests.support import builders as b
+from tests.support.processes import environment
 
 # Markup, the end of an attribute, SQL, a title, a colour and a cleared screen of a terminal, text
 # that runs backwards, a forged line.
@@ -278,7 +279,7 @@ import resource, sys
 import pyarrow.parquet
 from ledger.auditing.audit import audit
 from ledger.errors import LedgerError
-from ledger.importing import restore
+from ledger.transfer.archive_import import restore
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for read in (lambda: audit(archive="archive"), lambda: restore("archive", "s", root=None)):
     try:

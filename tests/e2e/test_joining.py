@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import ledger as ln
-from ledger import instance, joining, locate, opening
-from ledger.config import load
-from tests.door import artifact, label
+from ledger.places import databases, discovery, instance, server_ledger
+from ledger.places.config import load
 from tests.e2e.command import metaledger
+from tests.support.door import artifact, label
 
 SECRET = "not-to-be-shown"  # noqa: S105 (the server asks for none)
 SCRIPT = """
@@ -25,7 +25,7 @@ ln.finish()
 def url(ledger_folder, postgres, tmp_path, monkeypatch):
     """URL of a ledger that was made in another folder, which has one file in its storage."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv(joining.STORAGE_VARIABLE, raising=False)
+    monkeypatch.delenv(server_ledger.STORAGE_VARIABLE, raising=False)
     ln.init(tmp_path / "storage", database=str(postgres), name="shared")
     artifact("a.txt", key="a.txt")
     ln.close()
@@ -90,7 +90,7 @@ def test_a_ledger_can_be_connected_to_by_its_url(url, elsewhere, monkeypatch):
 
 def test_the_variable_says_where_new_content_goes(url, elsewhere, monkeypatch, tmp_path):
     monkeypatch.chdir(elsewhere)
-    monkeypatch.setenv(joining.STORAGE_VARIABLE, str(tmp_path / "other"))
+    monkeypatch.setenv(server_ledger.STORAGE_VARIABLE, str(tmp_path / "other"))
     ln.connect(url)
     made = artifact("c.txt", key="c.txt")
     assert made.path.parent.parent == tmp_path / "other"
@@ -99,10 +99,10 @@ def test_the_variable_says_where_new_content_goes(url, elsewhere, monkeypatch, t
 
 def test_a_password_in_the_url_is_used_and_not_shown(url, elsewhere):
     given = url.replace("//postgres@", f"//postgres:{SECRET}@")
-    place = locate.locate(given)
+    place = discovery.locate(given)
     assert SECRET not in repr(place)
-    assert opening.open_database(place).url.secrets() == {"password": SECRET}
-    opening._remembered.clear()
+    assert databases.open_database(place).url.secrets() == {"password": SECRET}
+    databases._remembered.clear()
     for verb in ("info", "config"):
         said = metaledger(elsewhere, verb, METALEDGER_URL=given)
         assert SECRET not in said.out + said.err

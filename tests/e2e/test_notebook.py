@@ -10,7 +10,7 @@ import pytest
 from nbclient import NotebookClient
 
 import ledger as ln
-from tests.processes import PROJECT
+from tests.support.processes import PROJECT
 
 CELLS = (
     "import ledger as ln\nln.track(params={'n': 3})",

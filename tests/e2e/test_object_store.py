@@ -12,16 +12,16 @@ import pytest
 import s3fs
 
 import ledger as ln
-from ledger import instance
-from ledger.content import elsewhere, hash_cache, retry
-from ledger.content.elsewhere import Elsewhere
+from ledger.content import content_at_url, hash_cache, retry
+from ledger.content.backends import open_store
+from ledger.content.content_at_url import ContentAtUrl
 from ledger.content.s3 import S3Objects
-from ledger.content.store import open_store
-from ledger.doctor import examine, remove_orphans
-from ledger.takeout import copy_content
+from ledger.places import instance
+from ledger.registries.content_copy import copy_content
+from ledger.upkeep.doctor import examine, remove_orphans
 from ledger.user_settings import settings
 from tests.e2e.command import environment, metaledger
-from tests.object_store import environment as store_environment
+from tests.support.object_store import environment as store_environment
 
 SCRIPT = """
 import ledger as ln
@@ -304,14 +304,14 @@ def test_url_whose_hash_is_remembered_is_not_read_again(s3_root, monkeypatch):
 
 @pytest.mark.usefixtures("lab")
 def test_large_file_that_the_store_vouches_for_is_registered_unread(s3_root, monkeypatch):
-    monkeypatch.setattr(elsewhere, "MD5_LIMIT", 5)
+    monkeypatch.setattr(content_at_url, "MD5_LIMIT", 5)
     stored_by_us = ln.Artifact(write("a.bin", b"many bytes"), key="a.bin").save()
     asked = reads(monkeypatch)
-    found = Elsewhere(stored_by_us.path).hashed()
+    found = ContentAtUrl(stored_by_us.path).hashed()
     assert (found.hash_type, found.digest, found.size) == ("sha256", stored_by_us.digest, 10)
     assert asked == []
     unchecked = upload(f"{s3_root}/raw/b.bin", b"many bytes")
-    assert Elsewhere(unchecked).hashed().digest == found.digest
+    assert ContentAtUrl(unchecked).hashed().digest == found.digest
     assert asked == [(0, 10)]
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import blocks, checkpoints, instance, keys, notes
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -22,8 +21,10 @@ from ledger.errors import (
     NotFoundError,
     WrongExpectedVersionError,
 )
-from tests.door import label
+from ledger.places import instance
+from ledger.proving import blocks, checkpoints, keys, notes
 from tests.e2e.command import metaledger
+from tests.support.door import label
 
 
 @pytest.fixture

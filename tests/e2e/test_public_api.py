@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from tests.door import artifact, file, label, names, nothing_recorded
+from tests.support.door import artifact, file, label, names, nothing_recorded
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from tests.door import artifact, file, nothing_recorded
+from tests.support.door import artifact, file, nothing_recorded
 
 pytestmark = pytest.mark.usefixtures("here")
 

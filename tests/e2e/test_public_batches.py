@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 import ledger as ln
-from tests.door import Interrupted, artifact, label, names, nothing_recorded
+from tests.support.door import Interrupted, artifact, label, names, nothing_recorded
 
 pytestmark = pytest.mark.usefixtures("here")
 

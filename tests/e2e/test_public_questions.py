@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from projections.sql import SqlModels
-from tests.door import artifact, label, names
+from projections.sql.models import SqlModels
+from tests.support.door import artifact, label, names
 
 pytestmark = pytest.mark.usefixtures("here")
 

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import checkpoints, instance, notes, publishing
 from ledger.auditing.audit import audit
-from ledger.config import PUBLISH_VARIABLE
 from ledger.content import retry
-from ledger.content.folder import open_folder
+from ledger.content.backends import open_folder
 from ledger.errors import ConfigurationError, CorruptLogError, MissingFileError
-from ledger.publishing import LATEST, name_of, read_published
-from tests.door import label
+from ledger.places import instance
+from ledger.places.config import PUBLISH_VARIABLE
+from ledger.proving import checkpoints, notes, publication
+from ledger.proving.publication import LATEST, name_of, read_published
 from tests.e2e.command import metaledger
-from tests.object_store import free_ports
+from tests.support.door import label
+from tests.support.object_store import free_ports
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -70,7 +71,7 @@ def test_the_latest_does_not_go_back(place):
     early = ln.checkpoint()
     label("two")
     late = ln.checkpoint()
-    publishing.PublishingFolder(place).publish(early.text)
+    publication.PublishingFolder(place).publish(early.text)
     assert place.read(LATEST, most=9999).decode() == late.text
 
 
@@ -98,7 +99,7 @@ def test_a_fork_that_appears_in_the_last_moment_is_told(place, monkeypatch):
     label("two")
     size = ln.head()
     place.put(name_of(size), signed(size))
-    monkeypatch.setattr(publishing.PublishingFolder, "newest", lambda _: None)
+    monkeypatch.setattr(publication.PublishingFolder, "newest", lambda _: None)
     with pytest.raises(CorruptLogError, match="two histories were signed"):
         ln.checkpoint()
     assert place.read(name_of(size), most=9999) == signed(size)
@@ -147,7 +148,7 @@ def test_a_signer_that_was_interrupted_publishes_the_next_time(here, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.PublishingFolder, "publish", interrupt)
+        patch.setattr(publication.PublishingFolder, "publish", interrupt)
         with pytest.raises(KeyboardInterrupt):
             ln.checkpoint()
     signed_then = checkpoints.ring_of(instance.current()).last_checkpoint()
@@ -283,7 +284,7 @@ def test_a_command_that_does_not_end_is_ended_with_what_it_began(local, monkeypa
         "sys.stderr.write('waiting'); sys.stderr.flush()\n"
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     )
-    monkeypatch.setattr(publishing, "SECONDS", 1.0)
+    monkeypatch.setattr(publication, "SECONDS", 1.0)
     monkeypatch.setenv(PUBLISH_VARIABLE, command(hangs))
     assert ln.checkpoint().unpublished
     assert "did not end within 1 seconds: waiting" in capsys.readouterr().err

@@ -11,7 +11,7 @@ import os
 import pytest
 
 import ledger as ln
-from tests.histories import FIRST, HEAD, KILL, PAUSE, ROOT, Lab
+from tests.support.histories import FIRST, HEAD, KILL, PAUSE, ROOT, Lab
 
 SAVE_DATA = "ln.Artifact('data.txt', key='data.txt').save()"
 

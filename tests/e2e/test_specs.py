@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests import specs
-from tests.servers import POSTGRES_VARIABLE
+from tests.support import specs
+from tests.support.servers import POSTGRES_VARIABLE
 
 LOOKS = """
 import os, psycopg

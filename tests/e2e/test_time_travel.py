@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger import instance, views
-from ledger.tracking.source import Source, text_hash
-from tests.door import Interrupted, artifact, file, label, nothing_recorded
+from ledger.places import instance
+from ledger.registries import views
+from ledger.tracking.source_code import SourceCode, text_hash
+from tests.support.door import Interrupted, artifact, file, label, nothing_recorded
 
 UTC = dt.UTC
 
@@ -240,7 +241,7 @@ def test_what_differs_is_a_table():
 def test_passes_of_a_run_are_those_that_left_something(monkeypatch):
     # A parallel test runner is no script, and what is no script is a new run each time.
     text = "the same script each time"
-    source = Source(
+    source = SourceCode(
         kind="script", path=None, text=text, source_hash=text_hash(text), name="a", key="a.py"
     )
     monkeypatch.setattr("ledger.tracking.context.find_source", lambda **_: source)

@@ -20,21 +20,24 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger import config, keys, locate, lookups, notes, points, verifying
-from ledger.config import Configuration
 from ledger.content import store
 from ledger.content.local import LocalStore
-from ledger.database_url import is_database_url, parse
 from ledger.errors import LedgerError
-from ledger.events import from_payload, to_payload
-from ledger.initialize import initialize
-from ledger.instance import Ledger
-from ledger.merkle import leaf_hash
-from ledger.opening import open_database
-from ledger.proofs import prove_consistency, prove_inclusion
-from ledger.tracking import imports, notebook, source
+from ledger.eventlog.database_url import is_database_url, parse
+from ledger.model.events import from_payload, to_payload
+from ledger.model.merkle import leaf_hash
+from ledger.past import points
+from ledger.places import config, discovery
+from ledger.places.config import Configuration
+from ledger.places.databases import open_database
+from ledger.places.initialization import initialize
+from ledger.places.instance import Ledger
+from ledger.proving import keys, notes, verification
+from ledger.proving.proofs import prove_consistency, prove_inclusion
+from ledger.registries import lookups
+from ledger.tracking import imports, notebook, source_code
 from ledger.tracking.params import canonical_params, plain_params
-from tests import builders as b
+from tests.support import builders as b
 
 KEY = notes.PrivateKey(name="metaledger.local/0f8c", kind=notes.ED25519, seed=bytes(32))
 WITNESS = notes.PrivateKey(name="witness.example/w1", kind=notes.COSIGNATURE, seed=bytes(32))
@@ -101,7 +104,7 @@ def _events() -> list[bytes]:
 
 @functools.cache
 def _checkpoints() -> tuple[list[str], list[bytes]]:
-    from ledger.merkle import root_hash  # noqa: PLC0415 (with its test)
+    from ledger.model.merkle import root_hash  # noqa: PLC0415 (with its test)
 
     leaves = [leaf_hash(b"%d" % number) for number in range(9)]
     made = []
@@ -119,7 +122,7 @@ def checkpoints(data: bytes) -> None:
         notes.verify_note(note, [KEY.public(), WITNESS.public()])
         notes.read_checkpoint(note)
     with suppress(LedgerError):
-        found = verifying.verify(text, key=LINES)
+        found = verification.verify(text, key=LINES)
         assert found.origin == KEY.name
 
 
@@ -128,7 +131,7 @@ def proofs(data: bytes) -> None:
     text = text_of(data)
     for old in (None, made[2], text):
         with suppress(LedgerError):
-            verifying.verify(text, key=LINES, old=old)
+            verification.verify(text, key=LINES, old=old)
 
 
 def _proofs() -> list[bytes]:
@@ -140,11 +143,11 @@ def _proofs() -> list[bytes]:
     }  # fmt: skip
     entry = msgspec.json.encode(envelope) + bytes(32)
     return [
-        verifying.consistency_text(old=5, path=consistency, checkpoint=made[3]).encode(),
-        verifying.proof_text(
+        verification.consistency_text(old=5, path=consistency, checkpoint=made[3]).encode(),
+        verification.proof_text(
             index=4, path=prove_inclusion(leaves, 4, 9), checkpoint=made[3], extra=[entry]
         ).encode(),
-        verifying.proof_text(
+        verification.proof_text(
             index=4,
             path=prove_inclusion(leaves, 4, 9),
             checkpoint=made[3],
@@ -184,7 +187,7 @@ def configuration(data: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / config.FILE).write_bytes(data)
     with suppress(LedgerError):
-        place = locate.locate(folder.parent)
+        place = discovery.locate(folder.parent)
         open_database(place)
         if not is_database_url(place.configuration.database):
             assert place.database_path.parent.resolve() == folder.resolve()
@@ -237,7 +240,7 @@ def storage_urls(data: bytes) -> None:
             opened.exists("AbCdEfGhIjKl00000000")
             opened.holds("/folder/file")
     with suppress(LedgerError):
-        locate.locate(text)
+        discovery.locate(text)
     relative = store.relative_below(text, "/folder")
     assert relative is None or ".." not in relative.split("/")
 
@@ -291,9 +294,9 @@ def _questions() -> list[bytes]:
 
 
 def sources(data: bytes) -> None:
-    text = source._decode(data)
+    text = source_code._decode(data)
     if text is not None:
-        source.text_hash(text)
+        source_code.text_hash(text)
         # What is kept of a source is an event like any other.
         to_payload(b.blob_recorded(text))
         imports.imported_names(text)
@@ -318,7 +321,7 @@ def notebooks(data: bytes) -> None:
     if found is not None:
         text = notebook.notebook_code(found)
         notebook.is_consecutive(found)
-        source.text_hash(text)
+        source_code.text_hash(text)
         to_payload(b.blob_recorded(text))
         imports.imported_names(text)
 
@@ -372,8 +375,8 @@ def changed_archive(name: str, content: bytes) -> Iterator[Path]:
 @functools.cache
 def _archive() -> dict[str, bytes]:
     import ledger as ln  # noqa: PLC0415 (only where an archive is made)
-    from ledger import instance  # noqa: PLC0415
-    from ledger.exporting import export  # noqa: PLC0415
+    from ledger.places import instance  # noqa: PLC0415
+    from ledger.transfer.archive_export import export  # noqa: PLC0415
 
     before = instance._current, instance._found_from
     verbosity = ln.settings.verbosity
@@ -401,7 +404,7 @@ def _segment() -> str:
 
 def _judge_archive(folder: Path) -> None:
     from ledger.auditing.audit import audit  # noqa: PLC0415
-    from ledger.importing import restore  # noqa: PLC0415
+    from ledger.transfer.archive_import import restore  # noqa: PLC0415
 
     kept = [text.decode() for name, text in _archive().items() if name.startswith("checkpoint-")]
     before = sorted(scratch().iterdir())

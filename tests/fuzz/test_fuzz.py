@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.targets import TARGETS
-from tests.processes import environment
+from tests.support.processes import environment
 
 SECONDS = int(os.environ.get("FUZZ_SECONDS", "60"))  # a target, in `make test-all`
 

@@ -6,8 +6,8 @@ import base64
 from typing import Any
 
 import ledger as ln
-from ledger import instance
-from ledger.merkle import root_hash
+from ledger.model.merkle import root_hash
+from ledger.places import instance
 
 REGISTRIES = ("ULabel", "Artifact", "Collection", "Transform", "Run")
 

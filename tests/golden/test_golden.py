@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 import ledger as ln
-from ledger.config import load, write
+from ledger.places.config import load, write
 from tests.golden.state import state_of
 
 HERE = Path(__file__).resolve().parent

@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, closing, contextmanager
 
 import pytest
 
-from projections.postgres import PostgresModels
-from projections.sql import SqlModels
-from projections.sqlite import SqliteModels, register_functions
-from tests.servers import in_new_schema, new_schema
+from projections.sql.models import SqlModels
+from projections.sql.postgres import PostgresModels
+from projections.sql.sqlite import SqliteModels, register_functions
+from tests.support.servers import in_new_schema, new_schema
 
 Empty = Callable[[], AbstractContextManager[SqlModels]]
 

@@ -10,12 +10,12 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
-from ledger.events import RecordedEvent
-from ledger.schema import REGISTRIES, FieldSpec, RelationSpec
+from ledger.model.events import RecordedEvent
+from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
 from projections.fold import Closed, fold, intent_key, subject_key
 from projections.select import EVERYTHING, OPERATORS, And, Not, Or, Order, Select, Test, Where
 from projections.tables import TABLES
-from tests import builders as b
+from tests.support import builders as b
 
 Known: TypeAlias = dict[tuple[str, str], list[Any]]
 

@@ -7,9 +7,9 @@ import enum
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.canonical import _exact, encode, identity_bytes
 from ledger.errors import InvalidValueError
-from ledger.ids import base62, digest, uid
+from ledger.model.canonical import _exact, encode, identity_bytes
+from ledger.model.ids import base62, digest, uid
 
 
 class Colour(enum.IntEnum):

@@ -8,21 +8,22 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.database import MemoryDatabase, SqliteDatabase
 from ledger.decisions.facts import Stamp
-from ledger.erasing import Erasure
+from ledger.engine.database import MemoryDatabase
+from ledger.engine.postgres_database import PostgresDatabase
+from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.eventlog.base import decode
 from ledger.eventlog.entry import Envelope, leaf_of, seal
-from ledger.events import EntriesErased, to_payload
-from ledger.ids import Position, command_id
-from ledger.postgres import PostgresDatabase
-from ledger.schema import ERASED, REGISTRIES
+from ledger.model.events import EntriesErased, to_payload
+from ledger.model.ids import Position, command_id
+from ledger.model.schema import ERASED, REGISTRIES
+from ledger.upkeep.erasure import Erasure
 from projections.fold import fold
 from projections.memory import MemoryModels
 from projections.tables import TABLES
-from tests.builders import EPOCH
 from tests.property.strategies import histories
-from tests.story import STORY
+from tests.support.builders import EPOCH
+from tests.support.story import STORY
 
 
 def told(database, history):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from projections.memory import MemoryModels
 from projections.select import Select
-from projections.sql import SqlModels
+from projections.sql.models import SqlModels
 from projections.tables import TABLES
-from tests.builders import feed
 from tests.property.strategies import finds, histories, known_values, readable_names, selects
+from tests.support.builders import feed
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,16 @@ import pytest
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from ledger.commands import (
+from ledger.decisions.artifacts import exists_error, find_content
+from ledger.decisions.records import find_named
+from ledger.decisions.replay import Passage
+from ledger.decisions.runs import RunPlan
+from ledger.engine.database import Database, MemoryDatabase
+from ledger.engine.handler import Handler
+from ledger.engine.postgres_database import PostgresDatabase
+from ledger.engine.sqlite_database import SqliteDatabase
+from ledger.errors import CommandRejectedError, NotFoundError
+from ledger.model.commands import (
     ChangeRecord,
     Command,
     Content,
@@ -26,18 +35,10 @@ from ledger.commands import (
     SaveArtifact,
     SaveRecord,
 )
-from ledger.database import Database, MemoryDatabase, SqliteDatabase
-from ledger.decisions.artifacts import exists_error, find_content
-from ledger.decisions.records import find_named
-from ledger.decisions.replay import Passage
-from ledger.decisions.runs import RunPlan
-from ledger.errors import CommandRejectedError, NotFoundError
-from ledger.handler import Handler
-from ledger.ids import command_id
-from ledger.postgres import PostgresDatabase
-from ledger.schema import LIVE, WITHDRAWN
+from ledger.model.ids import command_id
+from ledger.model.schema import LIVE, WITHDRAWN
 from projections.tables import TABLES
-from tests.servers import new_schema
+from tests.support.servers import new_schema
 
 PLAN = RunPlan(identity="script", fields={})
 # What the script reads from its data of the day; anything else is the same every day.

@@ -7,15 +7,15 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger.changes import _BOOKKEEPING, diff, history, states
-from ledger.happenings import Which, happenings, newest_first
-from ledger.lineage import ancestor_uids, lineage
-from ledger.query import Source
-from ledger.schema import REGISTRIES
-from ledger.walking import FIELDS
-from tests.past import Past
+from ledger.model.schema import REGISTRIES
+from ledger.past.changes import _BOOKKEEPING, diff, history, states
+from ledger.past.lineage import ancestor_uids, lineage
+from ledger.past.lineage_walk import FIELDS
+from ledger.past.readable_events import Which, happenings, newest_first
+from ledger.places.source import Source
 from tests.property.conftest import in_sqlite
 from tests.property.strategies import histories, known_values, selects
+from tests.support.past import Past
 
 DIRECTIONS = ("ancestors", "descendants", "both")
 ENDS = {

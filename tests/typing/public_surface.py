@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import assert_type
 
 import ledger as ln
-from ledger.changes import Diff, History
-from ledger.erasing import Erased
-from ledger.lineage import Lineage
-from ledger.query import QuerySet
-from ledger.views import Tag, View
+from ledger.past.changes import Diff, History
+from ledger.past.lineage import Lineage
+from ledger.registries.query import QuerySet
+from ledger.registries.views import Tag, View
+from ledger.upkeep.erasure import Erased
 
 label = ln.ULabel(name="x", description=None)
 assert_type(label.save(), ln.ULabel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import ledger as ln
-from tests.histories import Bench, Lab
+from tests.support.histories import Bench, Lab
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

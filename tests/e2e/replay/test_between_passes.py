@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import ledger as ln
-from ledger.events import RunAbandoned, RunStarted
-from tests.histories import artifact, label, rename
+from ledger.model.events import RunAbandoned, RunStarted
+from tests.support.histories import artifact, label, rename
 
 pytestmark = pytest.mark.usefixtures("bench")
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 import ledger as ln
-from projections import sqlite as sqlite_models
+from projections.sql import sqlite as sqlite_models
 
 # Statements are counted where they are heard: in the file's own library.
 pytestmark = [

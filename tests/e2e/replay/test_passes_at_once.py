@@ -11,14 +11,14 @@ import msgspec
 import pytest
 
 import ledger as ln
-from ledger import sessions
+from ledger.engine import sessions
 from ledger.errors import (
     NotFoundError,
     NotTrackingError,
     StorageError,
 )
 from ledger.tracking.context import context
-from tests.histories import FIRST, artifact, label
+from tests.support.histories import FIRST, artifact, label
 
 pytestmark = pytest.mark.usefixtures("bench")
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 import pytest
 
 import ledger as ln
-from ledger.database import SqliteDatabase
+from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
     ContentExistsError,
     NameTakenError,
     StorageError,
 )
 from ledger.tracking.context import context
-from tests.histories import artifact, label, rename, repeats
+from tests.support.histories import artifact, label, rename, repeats
 
 pytestmark = pytest.mark.usefixtures("bench")
 
@@ -369,7 +369,7 @@ def test_a_save_whose_content_cannot_be_stored_forks_nothing(bench, lab, monkeyp
 
     with bench.passing() as tags:
         with monkeypatch.context() as patch:
-            patch.setattr("ledger.registries.content.LocalContent.prepare", full)
+            patch.setattr("ledger.registries.local_content.LocalContent.prepare", full)
             with pytest.raises(StorageError):
                 artifact(lab, "tuesday")
         artifact(lab, "monday")

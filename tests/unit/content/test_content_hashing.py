@@ -287,7 +287,7 @@ def test_file_that_cannot_be_opened_is_unreadable(tmp_path, monkeypatch):
     def refuse(*_args):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("ledger.reading.os.open", refuse)
+    monkeypatch.setattr("ledger.input_files.os.open", refuse)
     with pytest.raises(UnreadableFileError, match=r"a: cannot be read \(Permission denied\)"):
         hash_path(path)
 

@@ -20,7 +20,7 @@ from ledger.errors import (
     UnsupportedFileError,
 )
 from ledger.files import Member, copy_file, copy_tree, make_folders, remove_durably, write_durably
-from ledger.reading import open_regular
+from ledger.input_files import open_regular
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 
 from ledger.content import hash_cache, hashing
 from ledger.content.hash_cache import HashCache
-from ledger.content.hashing import HashedContent, hash_many, hash_path
+from ledger.content.hashing import hash_many, hash_path
+from ledger.content.tree import HashedContent
 from ledger.errors import FileChangedError
 
 LATER = time.time_ns() + 10**15

@@ -145,7 +145,7 @@ def test_messages_hold_no_secrets(text, shown):
 def test_missing_package_names_the_extra(monkeypatch):
     import fsspec  # noqa: PLC0415
 
-    from ledger.content.store import open_store  # noqa: PLC0415
+    from ledger.content.backends import open_store  # noqa: PLC0415
 
     def url_to_fs(*_: object, **__: object) -> None:
         raise ImportError("Install s3fs to access S3")

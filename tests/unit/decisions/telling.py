@@ -11,12 +11,12 @@ from typing import Any, Self
 import msgspec
 import pytest
 
-from ledger.commands import Command
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Stamp
-from ledger.events import LedgerEvent
+from ledger.model.commands import Command
+from ledger.model.events import LedgerEvent
 from projections.memory import MemoryModels
-from tests import builders as b
+from tests.support import builders as b
 
 
 def given(*events: LedgerEvent) -> Given:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.commands import Content, SaveArtifact, SaveCollection
 from ledger.decisions.artifacts import find_content
 from ledger.errors import CommandRejectedError, ContentExistsError, NotFoundError
-from ledger.events import ArtifactRegistered, CollectionCreated
-from ledger.ids import versioned_uid
-from tests import builders as b
+from ledger.model.commands import Content, SaveArtifact, SaveCollection
+from ledger.model.events import ArtifactRegistered, CollectionCreated
+from ledger.model.ids import versioned_uid
+from tests.support import builders as b
 from tests.unit.decisions.telling import given
 
 A, A2, B = b.artifact_uid("a"), b.artifact_uid("a", 2), b.artifact_uid("b")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.commands import LinkRecords, MergeRecords, SaveRecord, UndoMerge
 from ledger.errors import CommandRejectedError, InvalidValueError, NameTakenError, NotFoundError
-from tests import builders as b
+from ledger.model.commands import LinkRecords, MergeRecords, SaveRecord, UndoMerge
+from tests.support import builders as b
 from tests.unit.decisions.telling import given
 
 OLD, NEW, THIRD = b.label_uid("old"), b.label_uid("new"), b.label_uid("third")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.commands import ChangeRecord, LinkRecords, MoveRecord, ReadArtifact, SaveRecord
 from ledger.decisions.records import find_named, whereabouts
 from ledger.errors import CommandRejectedError, NameTakenError, NotFoundError
-from ledger.events import RecordCreated
-from ledger.ids import uid
-from tests import builders as b
+from ledger.model.commands import ChangeRecord, LinkRecords, MoveRecord, ReadArtifact, SaveRecord
+from ledger.model.events import RecordCreated
+from ledger.model.ids import uid
+from tests.support import builders as b
 from tests.unit.decisions.telling import given
 
 X, Y = b.label_uid("x"), b.label_uid("y")

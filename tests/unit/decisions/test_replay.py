@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.decisions.replay import Case, Passage, Step
+from ledger.decisions.replay import Case, NextStep, Passage
 
 X, Y, Z = ["ulabel", "x"], ["ulabel", "y"], ["ulabel", "z"]
 FILE = ["artifact", "md5", "hash", "digest", "key"]
@@ -126,22 +126,22 @@ def test_what_a_run_was_told_twice_counts_once():
 def test_a_pass_with_a_run_of_its_own_just_records(case):
     passage = passed(save(X, "x1"), case=case)
     assert passage.is_own
-    assert passage.step() is Step.NOTHING
+    assert passage.step() is NextStep.NOTHING
 
 
 def test_the_first_effect_in_a_replay_is_a_fork_even_after_everything_was_passed():
     passage = going_through(Case.REPLAY, save(X, "x1"))
-    assert passage.step() is Step.FORK
+    assert passage.step() is NextStep.FORK
     meet(passage, X)
-    assert passage.step() is Step.FORK
+    assert passage.step() is NextStep.FORK
 
 
 def test_an_unfinished_run_is_continued_once_all_it_knows_was_passed():
     passage = going_through(Case.RESUMABLE, save(X, "x1"), save(Y, "y1"))
     meet(passage, Y)
-    assert (passage.step(), passage.unpassed) == (Step.FORK, 1)
+    assert (passage.step(), passage.unpassed) == (NextStep.FORK, 1)
     meet(passage, X)
-    assert (passage.step(), passage.unpassed) == (Step.RESUME, 0)
+    assert (passage.step(), passage.unpassed) == (NextStep.RESUME, 0)
     passage.resume()
     assert (passage.case, passage.run, passage.n_events) == (Case.CONTINUED, "R1", 1)
 
@@ -149,7 +149,7 @@ def test_an_unfinished_run_is_continued_once_all_it_knows_was_passed():
 def test_an_intent_without_effect_is_no_step_towards_continuing():
     passage = going_through(Case.RESUMABLE, save(X, "x1"))
     passage.pass_idle(passage.intent("save", Y, {}), "y1")
-    assert passage.step() is Step.FORK
+    assert passage.step() is NextStep.FORK
 
 
 # --- intents without effect -----------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_a_fork_is_a_run_of_its_own():
         3,
         0,
     )
-    assert passage.step() is Step.NOTHING
+    assert passage.step() is NextStep.NOTHING
 
 
 def test_a_fork_knows_nothing_of_what_its_origin_did_beyond_it():
@@ -241,10 +241,10 @@ def test_a_run_that_another_pass_advanced_is_gone_through_as_it_is_now():
     meet(passage, X)
     passage.pass_idle(passage.intent("save", Y, {}), "y1")
     passage.rebase(Case.RESUMABLE, "R1", known(save(X, "x1"), save(Y, "y1"), save(Z, "z1")))
-    assert (passage.unpassed, passage.step()) == (1, Step.FORK)
+    assert (passage.unpassed, passage.step()) == (1, NextStep.FORK)
     assert passage.take_pending() == ()
     assert meet(passage, Z) == "z1"
-    assert passage.step() is Step.RESUME
+    assert passage.step() is NextStep.RESUME
 
 
 def test_what_the_advanced_run_does_not_know_yet_still_travels():
@@ -259,21 +259,21 @@ def test_a_run_that_another_pass_finished_is_only_replayed():
     passage = going_through(Case.RESUMABLE, save(X, "x1"))
     meet(passage, X)
     passage.rebase(Case.REPLAY, "R1", known(save(X, "x1")))
-    assert passage.step() is Step.FORK
+    assert passage.step() is NextStep.FORK
 
 
 @pytest.mark.parametrize("case", [Case.NEW, Case.CONTINUED, Case.FORK])
 def test_a_run_that_another_pass_took_elsewhere_is_left_to_it(case):
     passage = passed(save(X, "x1"), case=case)
     passage.hear(known(save(X, "x1"), save(Y, "y1")))
-    assert (passage.step(), passage.unpassed) == (Step.FORK, 1)
+    assert (passage.step(), passage.unpassed) == (NextStep.FORK, 1)
 
 
 @pytest.mark.parametrize("case", [Case.NEW, Case.CONTINUED, Case.FORK])
 def test_a_run_in_which_another_pass_is_behind_goes_on(case):
     passage = passed(save(X, "x1"), save(Y, "y1"), case=case)
     passage.hear(known(save(X, "x1")))
-    assert passage.step() is Step.NOTHING
+    assert passage.step() is NextStep.NOTHING
 
 
 # --- failing --------------------------------------------------------------------------------------

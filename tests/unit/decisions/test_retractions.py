@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ledger.commands import RetractRecord
 from ledger.errors import CommandRejectedError, InvalidValueError, NotFoundError
-from tests import builders as b
+from ledger.model.commands import RetractRecord
+from tests.support import builders as b
 from tests.unit.decisions.telling import given
 
 A = b.artifact_uid("a")

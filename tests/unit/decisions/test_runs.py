@@ -7,7 +7,7 @@ import pytest
 
 from ledger.decisions import runs
 from ledger.decisions.facts import Stamp
-from ledger.events import (
+from ledger.model.events import (
     ArtifactReproduced,
     InputRecorded,
     RunAbandoned,
@@ -15,8 +15,8 @@ from ledger.events import (
     RunResumed,
     RunStarted,
 )
-from ledger.ids import command_id, uid
-from tests import builders as b
+from ledger.model.ids import command_id, uid
+from tests.support import builders as b
 from tests.unit.decisions.telling import given
 
 STAMP = Stamp(at=b.EPOCH, actor=b.ACTOR, run=None)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.commands import SaveTransform
 from ledger.decisions.transforms import next_version
 from ledger.errors import VersionPinnedError
-from ledger.events import TransformRegistered
-from ledger.ids import versioned_uid
-from tests import builders as b
+from ledger.model.commands import SaveTransform
+from ledger.model.events import TransformRegistered
+from ledger.model.ids import versioned_uid
+from tests.support import builders as b
 from tests.unit.decisions.telling import given
 
 STEM = "stemstemstem"

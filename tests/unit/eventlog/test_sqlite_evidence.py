@@ -10,9 +10,9 @@ from contextlib import closing
 import pytest
 
 from ledger.eventlog import sqlite_evidence
-from ledger.eventlog.sqlite import Recorder
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 from ledger.eventlog.sqlite_evidence import SqliteEvidence
+from ledger.eventlog.sqlite_log import Recorder
 
 ENTRIES = 10
 WHOLE = [(n, f"{n:032x}".encode(), n, b"tag", b"payload %d" % n) for n in range(1, ENTRIES + 1)]

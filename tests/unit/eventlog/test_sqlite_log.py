@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from ledger.database import SqliteDatabase
+from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
-from ledger.eventlog import sqlite_connections as sqlite
-from ledger.eventlog.sqlite import Recorder, SqliteAppender, SqliteReader
+from ledger.eventlog import sqlite_connections
 from ledger.eventlog.sqlite_connections import Datastore
-from ledger.events import Draft, RecordCreated, to_payload
-from ledger.ids import command_id, stream_id, uid
+from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
+from ledger.model.events import Draft, RecordCreated, to_payload
+from ledger.model.ids import command_id, stream_id, uid
 
 NOON = 1_700_000_000_000_000
 
@@ -154,7 +154,10 @@ def test_every_connection_the_pool_hands_out_is_durable(log):
             "fullfsync": 1,
             "trusted_schema": 0,
         }
-        assert raw.execute("PRAGMA busy_timeout").fetchone()[0] == sqlite.LOCK_TIMEOUT * 1_000
+        assert (
+            raw.execute("PRAGMA busy_timeout").fetchone()[0]
+            == sqlite_connections.LOCK_TIMEOUT * 1_000
+        )
     for connection in lent:
         pool.put_connection(connection)
 
@@ -249,7 +252,7 @@ def test_closing_spares_a_connection_that_is_borrowed_until_it_comes_back(log):
 
 
 def test_a_database_locked_for_too_long_is_a_storage_error(log, path, monkeypatch):
-    monkeypatch.setattr(sqlite, "LOCK_TIMEOUT", 0.01)
+    monkeypatch.setattr(sqlite_connections, "LOCK_TIMEOUT", 0.01)
     impatient = Log(path)
     with log.write(), pytest.raises(StorageError, match="another writer held it"):
         impatient.save("second")
@@ -260,7 +263,7 @@ def test_a_database_locked_for_too_long_is_a_storage_error(log, path, monkeypatc
 
 def test_a_thread_that_writes_for_too_long_is_a_storage_error(log, monkeypatch):
     with log.write():
-        monkeypatch.setattr(sqlite, "LOCK_TIMEOUT", 0.01)
+        monkeypatch.setattr(sqlite_connections, "LOCK_TIMEOUT", 0.01)
         with pytest.raises(StorageError, match="another thread of this process"):
             log.save("second")
         monkeypatch.undo()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from ledger import events as ev
-from ledger.ids import derive
-from ledger.schema import LIVE, TRASHED, WITHDRAWN
+from ledger.model import events as ev
+from ledger.model.ids import derive
+from ledger.model.schema import LIVE, TRASHED, WITHDRAWN
 from projections.fold import (
     Amended,
     Closed,
@@ -19,9 +19,9 @@ from projections.fold import (
     subject_key,
 )
 from projections.tables import TABLES
-from tests import builders as b
 from tests.property.strategies import histories
-from tests.story import STORY
+from tests.support import builders as b
+from tests.support.story import STORY
 
 
 def changes(event, **place):

@@ -7,8 +7,8 @@ import pytest
 from ledger.errors import NameTakenError
 from projections.memory import MemoryModels
 from projections.tables import TABLES
-from tests import builders as b
-from tests.story import STORY, TABBY
+from tests.support import builders as b
+from tests.support.story import STORY, TABBY
 
 
 def contents(models):

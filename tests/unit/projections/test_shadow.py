@@ -11,8 +11,8 @@ from projections.fold import Amended, Closed, Opened, fold
 from projections.memory import MemoryModels
 from projections.shadow import Shadow
 from projections.tables import FOREVER, TABLES
-from tests import builders as b
 from tests.property.strategies import histories
+from tests.support import builders as b
 
 
 def shadow_of(*changes) -> Shadow:

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.canonical import encode
 from ledger.errors import InvalidValueError
+from ledger.model.canonical import encode
 from ledger.tracking.params import canonical_params, plain_params
 
 

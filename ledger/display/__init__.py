@@ -1,0 +1,5 @@
+"""What people see: messages, progress, rows and tables of records.
+
+Imported by: api, auditing, cli, past, proving, registries, tracking, transfer, upkeep.
+Imports: decisions, errors, model, projections, user_settings.
+"""

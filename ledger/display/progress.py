@@ -1,0 +1,68 @@
+"""A progress bar for long work: on a terminal or in a notebook, after a second, else nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ledger.display.messages import in_notebook, is_audible
+
+_PATIENCE = 1.0  # seconds of work before a bar is worth its place
+
+
+@contextmanager
+def progress(what: str, total: int, *, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """Show how far work has come; call what is yielded with each further amount.
+
+    Args:
+        what: A word for the work, such as "hashing".
+        total: Amount of all work.
+        unit: "bytes" to show sizes.
+    """
+    shown = (sys.stderr.isatty() or in_notebook()) and is_audible("info")
+    if not shown:
+        yield lambda _: None
+        return
+    started = time.monotonic()
+    state: dict[str, Any] = {"done": 0, "bar": None, "task": None}
+
+    def step(amount: int) -> None:
+        state["done"] += amount
+        if state["bar"] is None:
+            if time.monotonic() - started < _PATIENCE:
+                return
+            state["bar"], state["task"] = _begin(what, total, unit)
+        state["bar"].update(state["task"], completed=state["done"])
+
+    try:
+        yield step
+    finally:
+        if state["bar"] is not None:
+            state["bar"].stop()
+
+
+def _begin(what: str, total: int, unit: str) -> tuple[Any, Any]:
+    from rich.console import Console  # noqa: PLC0415 (only for long work)
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    amount = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        amount,
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    bar.start()
+    return bar, bar.add_task(what, total=total)

@@ -1,0 +1,190 @@
+"""Log and read models as one thing: what is appended is folded in the same transaction.
+
+The only place that knows both. A read session sees the present; a write session holds the append
+lock from its first statement to its commit, so that what a decision reads stays true until what
+it decided is recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from ledger.eventlog.base import Appender, LogReader
+from ledger.model.events import Draft, RecordedEvent
+from ledger.model.ids import CommandId
+from projections.fold import fold
+from projections.select import Select
+from projections.store import ReadModels, Row, WritableModels
+
+if TYPE_CHECKING:
+    from ledger.eventlog.memory_log import MemoryLog
+
+FORMAT = 1  # of the log; raised only when today's program could not read tomorrow's log
+
+
+class Session:
+    """Log and read models for reading."""
+
+    def __init__(self, log: LogReader, models: ReadModels) -> None:
+        self.log = log
+        self.models = models
+
+
+class WriteSession:
+    """Log and read models inside one append transaction.
+
+    Attributes:
+        last: The last event that was appended through it; None before the first.
+        shown: What the last append was asked to show.
+    """
+
+    def __init__(self, log: Appender, models: WritableModels) -> None:
+        self.log = log
+        self.models = models
+        self.last: RecordedEvent | None = None
+        self.shown: list[Row] = []
+
+    def append(
+        self, command_id: CommandId, drafts: Sequence[Draft], *, shown: Select | None = None
+    ) -> list[RecordedEvent]:
+        """Record the events of one command and fold them into the read models.
+
+        Args:
+            command_id: Of the command.
+            drafts: Its events, in order.
+            shown: What to ask then; the answer is left in the attribute of this name.
+
+        Raises:
+            NameTakenError: Two live records would bear one name; nothing was recorded.
+            WrongExpectedVersionError: Somebody wrote past the append lock.
+        """
+        events = self.log.append(command_id, drafts, is_held=True)
+        self.shown = self.models.apply_all(
+            ((recorded.position, fold(recorded)) for recorded in events), shown=shown
+        )
+        self.last = events[-1]
+        return events
+
+
+class Database(ABC):
+    """Where a ledger's log and read models are.
+
+    Attributes:
+        can_share: Whether a write session may pass from thread to thread before it ends.
+    """
+
+    can_share: ClassVar[bool] = True
+
+    @abstractmethod
+    def read(self) -> AbstractContextManager[Session]:
+        """Lend log and read models for reading."""
+
+    @abstractmethod
+    def write(self) -> AbstractContextManager[WriteSession]:
+        """Lend log and read models for appending; durable at the end, undone if it raises."""
+
+    @abstractmethod
+    def savepoint(self, session: WriteSession) -> AbstractContextManager[None]:
+        """Undo what the block did to an open write session if it raises; the session goes on."""
+
+    @abstractmethod
+    def rebuild(self) -> int:
+        """Fold the whole log anew into empty read models and return how many events it holds."""
+
+    @abstractmethod
+    def copy_to(self, path: Path) -> Database:
+        """Return a copy as it is now, at a path where nothing is; the original is left alone."""
+
+    @abstractmethod
+    def scrub(self) -> bool:
+        """Write the database anew without what was overwritten or removed in it.
+
+        Returns:
+            Whether nothing of that is left; the user is told what else to do.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give connections back; the ledger can be opened again."""
+
+
+class MemoryDatabase(Database):
+    """A ledger that ends with the process."""
+
+    # Its lock belongs to the thread that took it, and its commit costs nothing.
+    can_share = False
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        from ledger.eventlog.memory_log import MemoryLog  # noqa: PLC0415 (loads the framework)
+        from projections.memory import MemoryModels  # noqa: PLC0415
+
+        self._lock = threading.RLock()
+        self._log = MemoryLog(clock)
+        self._models = MemoryModels()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Lend log and read models for reading."""
+        with self._lock:
+            yield Session(self._log, self._models)
+
+    @contextmanager
+    def write(self) -> Iterator[WriteSession]:
+        """Lend log and read models for appending."""
+        with self._lock:
+            session = WriteSession(self._log, self._models)
+            with self.savepoint(session):
+                yield session
+            self._models.release(0)
+            self._log.settle()
+
+    @contextmanager
+    def savepoint(self, session: WriteSession) -> Iterator[None]:
+        """Undo what the block did if it raises."""
+        length, token = session.log.head(), self._models.savepoint()
+        try:
+            yield
+        except BaseException:
+            self._log.rollback(length)
+            self._models.rollback(token)
+            raise
+
+    def rebuild(self) -> int:
+        """Fold the whole log anew into empty read models."""
+        with self._lock:
+            return refold(self._log, self._models)
+
+    def copy_to(self, path: Path) -> MemoryDatabase:
+        """Return a copy as it is now; nothing is written to `path`."""
+        del path
+        with self._lock:
+            return MemoryDatabase._of(self._log.copy())
+
+    @classmethod
+    def _of(cls, log: MemoryLog) -> MemoryDatabase:
+        database = cls(log.clock)
+        database._log = log
+        refold(log, database._models)
+        return database
+
+    def scrub(self) -> bool:
+        """Do nothing: nothing is left of what was overwritten."""
+        return True
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to give back."""
+
+
+def refold(log: LogReader, models: WritableModels) -> int:
+    """Empty the read models, fold the whole log into them, and return how many events it holds."""
+    models.clear()
+    count = 0
+    for recorded in log.read():
+        models.apply(recorded.position, fold(recorded))
+        count += 1
+    return count

@@ -1,0 +1,269 @@
+"""Carrying out commands: recorded already? decide, append, retry.
+
+1. An intent that the run in hand knows ends at its recorded outcome; nothing is read or written.
+   Where the pass has not heard of it, another pass of the same run may have recorded it since.
+2. Else the rules are asked against the present. Without effect, nothing is written.
+3. Else the append lock is taken and everything is asked again, so that what was decided on is
+   still true when it is recorded: another process may have recorded the same command, or the whole
+   run, in between.
+4. What must come first (see `ledger.engine.run_tracker`) is recorded in the same transaction.
+5. A transaction that fails leaves neither the database nor the passage changed.
+6. Content is made durable before anything else, while other threads go on.
+7. Where a question costs a round trip, what will be asked is asked at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from ledger.decisions.decide import decide
+from ledger.decisions.facts import Decision, Notice, Row
+from ledger.decisions.replay import Intent
+from ledger.engine.database import Session, WriteSession
+from ledger.engine.foresight import Foresight, Question, expected, expected_stream
+from ledger.engine.run_tracker import RunTracker, Tracked, recorded_outcome
+from ledger.model.canonical import Json
+from ledger.model.commands import Command, SaveRecord, assigned
+from ledger.model.ids import StreamId, command_id
+from projections.select import Select, shown_row
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a command ended.
+
+    Attributes:
+        uid: The record it ended at.
+        n_events: How many events it appended; 0 where it had no effect.
+        is_new: Whether it created the record.
+        notices: What to tell the user.
+        row: The record as it is shown then, where that was asked for and there were events.
+    """
+
+    uid: str
+    n_events: int = 0
+    is_new: bool = False
+    notices: tuple[Notice, ...] = ()
+    row: Row | None = None
+
+
+Prepare = Callable[[Decision], None]
+
+
+class Request(NamedTuple):
+    """A command, and what its caller wants besides; see `Handler.perform`."""
+
+    command: Command
+    prepare: Prepare | None
+    shown: str | None
+
+
+class Handler(RunTracker):
+    """Carries out commands on one ledger, one at a time."""
+
+    def perform(
+        self, command: Command, *, prepare: Prepare | None = None, shown: str | None = None
+    ) -> Outcome:
+        """Carry out a command and return how it ended; durable when this returns.
+
+        Args:
+            command: What is asked for.
+            prepare: Called with the decision before it is recorded, to make durable what its
+                events will name; and again inside the transaction, with what stands then.
+            shown: Registry whose record to show.
+
+        Raises:
+            CommandRejectedError: The command cannot be carried out as it stands.
+            NotFoundError: It names a record that is not there.
+            StorageError: The database refused; nothing was recorded.
+        """
+        request = Request(command, prepare, shown)
+        of, intent = self.tracked, None
+        # Who saves what there was not when it was constructed will hardly have no effect.
+        has_effect = isinstance(command, SaveRecord) and command.target is None
+        if prepare is not None and not self.is_locking:
+            # Content may be large: nobody waits for it, and no transaction is open meanwhile.
+            with self._passing():
+                of = self.tracked
+                intent = None if of is None else _intent(of, command)
+            has_effect = self._prepare_ahead(of, intent, command, prepare)
+        with self.sharing():
+            tracked = self.tracked
+            if tracked is None:
+                return self._outside(request, has_effect=has_effect)
+            if intent is None or tracked is not of:
+                intent = _intent(tracked, command)
+            return self._within(tracked, intent, request, has_effect=has_effect)
+
+    def _prepare_ahead(
+        self, of: Tracked | None, intent: Intent | None, command: Command, prepare: Prepare
+    ) -> bool:
+        """Make durable what the events of a command would name now, and return whether any would.
+
+        The rules are asked again under the lock, so that this need not be true any more then.
+        """
+        run = None
+        if of is not None and intent is not None:
+            run = of.passage.run
+            if of.passage.recall(intent) is not None:
+                return False
+        with self.reading() as session:
+            facts = _foreseen(session, command, of, intent)
+            if of is not None and intent is not None and recorded_outcome(facts, of, intent):
+                return False
+            first = decide(command, facts, self._stamp(run))
+        prepare(first)
+        return bool(first.events)
+
+    def recall(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
+        """Return what the next save of this subject ends at where the run in hand knows it.
+
+        With `exactly`, only where it knows that very save; see `Passage.recall_subject`.
+        """
+        if self.tracked is None:
+            return None
+        return self.tracked.passage.recall_subject(kind, subject, exactly=exactly)
+
+    def _outside(self, request: Request, *, has_effect: bool) -> Outcome:
+        command, stamp = request.command, self._stamp(None)
+        stream = None
+        if not self.is_locking and not has_effect:
+            with self.reading() as session:
+                first = decide(command, _foreseen(session, command), stamp)
+            if not first.events:
+                return _idle(first)
+            stream = first.stream
+        with self.writing() as session:
+            _expect(session, command, stream)
+            decision = decide(command, _foreseen(session, command), stamp)
+            if not decision.events:
+                return _idle(decision)
+            if request.prepare is not None:
+                request.prepare(decision)
+            identity = decision.natural
+            if identity is None:
+                version = session.log.stream_version(decision.stream)
+                identity = [command.kind, command.subject, assigned(command), version]
+            shown = _shown(request, decision)
+            events = session.append(command_id(identity), decision.drafts(identity), shown=shown)
+            return _done(decision, len(events), session)
+
+    def _within(
+        self, tracked: Tracked, intent: Intent, request: Request, *, has_effect: bool
+    ) -> Outcome:
+        passage, command = tracked.passage, request.command
+        known = passage.recall(intent)
+        if known is not None:
+            passage.pass_known(intent, known)
+            return Outcome(uid=known)
+        stream = None
+        if not self.is_locking and not has_effect:
+            with self.reading() as session:
+                facts = _foreseen(session, command, tracked, intent)
+                known = self._told(facts, tracked, intent)
+                if known is not None:
+                    passage.pass_known(intent, known)
+                    return Outcome(uid=known)
+                first = decide(command, facts, self._stamp(passage.run))
+            if not first.events:
+                passage.pass_idle(intent, first.outcome)
+                return _idle(first)
+            stream = first.stream
+        mark = passage.mark()
+        try:
+            with self.writing() as session:
+                _expect(session, command, stream)
+                return self._record(session, tracked, intent, request)
+        except BaseException:
+            passage.return_to(mark)
+            raise
+
+    def first_look(self, command: Command) -> Decision | None:
+        """Return what would follow from a command; None inside a batch, or where it is known."""
+        tracked = self.tracked
+        if self.is_locking or (
+            tracked is not None and self.recall(command.kind, command.subject) is not None
+        ):
+            return None
+        with self.reading() as session:
+            stamp = self._stamp(None if tracked is None else tracked.passage.run)
+            return decide(command, _foreseen(session, command), stamp)
+
+    def _record(
+        self, session: WriteSession, tracked: Tracked, intent: Intent, request: Request
+    ) -> Outcome:
+        passage, command = tracked.passage, request.command
+        facts = _foreseen(session, command, tracked, intent)
+        known = self._told(facts, tracked, intent)
+        if known is not None:
+            passage.pass_known(intent, known)
+            return Outcome(uid=known)
+        self._hear(session, facts, tracked)
+        # What was an effect at the first look may be none now, and must not begin a run then.
+        decision = decide(command, facts, self._stamp(passage.run))
+        if not decision.events:
+            passage.pass_idle(intent, decision.outcome)
+            return _idle(decision)
+        if self._begin(session, tracked, intent):
+            decision = decide(command, session.models, self._stamp(passage.run))
+            if not decision.events:
+                passage.pass_idle(intent, decision.outcome)
+                return _idle(decision)
+        if request.prepare is not None:
+            request.prepare(decision)
+        noted = self._unrecorded(session, passage)
+        identity = intent.identity(passage.run)
+        shown = _shown(request, decision)
+        events = session.append(command_id(identity), decision.drafts(identity, noted), shown=shown)
+        passage.pass_effect(intent, decision.outcome, len(events))
+        passage.heard = events[-1].position
+        return _done(decision, len(events), session)
+
+
+def _intent(tracked: Tracked, command: Command) -> Intent:
+    return tracked.passage.intent(command.kind, command.subject, assigned(command))
+
+
+def _foreseen(
+    session: Session | WriteSession,
+    command: Command,
+    tracked: Tracked | None = None,
+    intent: Intent | None = None,
+) -> Foresight:
+    """Return the facts that a command is decided on, with what will be asked asked at once."""
+    is_locked = isinstance(session, WriteSession)
+    if not session.models.is_far:
+        return Foresight(session.models, is_locked=is_locked)
+    questions = expected(command)
+    if tracked is not None and intent is not None:
+        run = tracked.passage.run
+        questions.append(Question("intent", {"run": run, "intent": intent.key}))
+        of_run = {"uid": run} if tracked.passage.is_own else {"natural": tracked.plan.key}
+        questions.append(Question("run", of_run))
+    return Foresight(session.models, questions, is_locked=is_locked)
+
+
+def _expect(session: WriteSession, command: Command, stream: StreamId | None) -> None:
+    if session.models.is_far:
+        found = expected_stream(command) if stream is None else stream
+        session.log.expect([] if found is None else [found])
+
+
+def _idle(decision: Decision) -> Outcome:
+    return Outcome(uid=decision.outcome, notices=decision.notices)
+
+
+def _shown(request: Request, decision: Decision) -> Select | None:
+    return None if request.shown is None else shown_row(request.shown, decision.outcome)
+
+
+def _done(decision: Decision, n_events: int, session: WriteSession) -> Outcome:
+    return Outcome(
+        uid=decision.outcome,
+        n_events=n_events,
+        is_new=decision.is_new,
+        notices=decision.notices,
+        row=session.shown[0] if session.shown else None,
+    )

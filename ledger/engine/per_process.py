@@ -1,0 +1,56 @@
+"""What is opened when it is first needed, once in each process.
+
+1. Threads that need it at the same moment open it once.
+2. A forked child opens its own. It never uses that of its parent, and never closes it either:
+   SQLite forbids both, and a server would take the end of one for the end of the other.
+3. What was closed is opened again when it is next needed.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class PerProcess(Generic[T]):
+    """Holds what `begin` opens and `end` closes."""
+
+    def __init__(self, begin: Callable[[], T], end: Callable[[T], None]) -> None:
+        self._begin = begin
+        self._end = end
+        self._opened: tuple[int, T] | None = None
+        # Those of parent processes: while they are held nothing closes them.
+        self._inherited: list[T] = []
+        self._lock = threading.Lock()
+
+    def get(self) -> T:
+        """Return it; open it where this process has not."""
+        opened = self._opened
+        if opened is not None and opened[0] == os.getpid():
+            return opened[1]
+        with self._lock:
+            if self._opened is not None:
+                if self._opened[0] == os.getpid():
+                    return self._opened[1]
+                self._inherited.append(self._opened[1])
+            self._opened = (os.getpid(), self._begin())
+            return self._opened[1]
+
+    def holds(self, thing: T) -> bool:
+        """Return whether it is this very thing that is open, and no later one."""
+        return self._opened is not None and self._opened[1] is thing
+
+    def close(self) -> None:
+        """Close it where this process has opened it."""
+        with self._lock:
+            opened, self._opened = self._opened, None
+            if opened is None:
+                return
+            if opened[0] == os.getpid():
+                self._end(opened[1])
+            else:
+                self._inherited.append(opened[1])

@@ -1,0 +1,266 @@
+"""Passes through runs: how one begins, what it hears of others, how it forks, resumes and ends.
+
+1. What must come before an effect (a fork, a resumption) is recorded in the same transaction.
+2. A run that several passes record into holds what each of them asks for, or is left by those that
+   ask for something else.
+3. A transaction that fails leaves neither the database nor the passage changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from ledger.decisions import runs
+from ledger.decisions.facts import Facts, Stamp
+from ledger.decisions.replay import Case, Intent, NextStep, Passage
+from ledger.engine.database import Database, WriteSession
+from ledger.engine.sessions import Sessions
+from ledger.model.events import Draft, Noted
+from ledger.model.ids import command_id
+from projections.fold import Opened, fold
+
+Before = Callable[[WriteSession], dict[str, Any]]
+
+
+class Tracked(msgspec.Struct):
+    """The run in hand: its passage, and what a fork of it would say of itself."""
+
+    passage: Passage
+    plan: runs.RunPlan
+    before: Before
+    read: set[str] = msgspec.field(default_factory=set)
+
+
+class RunTracker(Sessions):
+    """The run in hand, on one ledger."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], int], actor: str) -> None:
+        super().__init__(database)
+        self.actor = actor
+        self.tracked: Tracked | None = None
+        self._clock = clock
+
+    def _way_back(self) -> Callable[[], None]:
+        tracked = self.tracked
+        mark = None if tracked is None else tracked.passage.mark()
+
+        def go_back() -> None:
+            # A pass that began or ended in the block did not.
+            self.tracked = tracked
+            if tracked is not None and mark is not None:
+                tracked.passage.return_to(mark)
+
+        return go_back
+
+    # --- runs -----------------------------------------------------------------------------------
+
+    def track(
+        self,
+        plan: runs.RunPlan,
+        *,
+        new_run: bool,
+        before: Before,
+    ) -> Tracked:
+        """Begin a pass: through the latest run of this identity, or a new run.
+
+        Args:
+            plan: Who the run is.
+            new_run: Whether to start a new run whatever there is.
+            before: Records what a run will name (its transform, its environment), in the
+                transaction that starts the run, and returns the fields of the run that name it.
+        """
+        with self.turn():
+            with self.reading() as session:
+                latest = None if new_run else runs.latest_run(session.models, plan)
+                if latest is not None:
+                    passage = Passage(
+                        _case_of(latest),
+                        latest["uid"],
+                        runs.known_intents(session.models, latest["uid"]),
+                    )
+                    self.tracked = Tracked(passage, plan, before)
+                    return self.tracked
+            with self.writing() as session:
+                # Another process may have started the same run since we looked.
+                latest = None if new_run else runs.latest_run(session.models, plan)
+                if latest is None:
+                    head = session.log.head()
+                    named = plan.naming(before(session))
+                    born, step = runs.start(session.models, named, self._stamp(None))
+                    self._append_step(session, step)
+                    passage = Passage(Case.NEW, born.uid)
+                    passage.heard = session.log.head()
+                    passage.n_events = passage.heard - head
+                else:
+                    known = runs.known_intents(session.models, latest["uid"])
+                    passage = Passage(_case_of(latest), latest["uid"], known)
+            self.tracked = Tracked(passage, plan, before)
+            return self.tracked
+
+    def finish(
+        self, status: str, *, error: str | None = None, is_consecutive: bool | None = None
+    ) -> Passage | None:
+        """End the pass: where it recorded into a run, record its end; return the passage.
+
+        To finish a pass that came through all that an unfinished run knows continues that run.
+        """
+        with self.turn():
+            tracked = self.tracked
+            if tracked is None:
+                return None
+            passage = tracked.passage
+            goes_on = status == runs.FINISHED and passage.step() is NextStep.RESUME
+            if passage.is_own or goes_on:
+                mark = passage.mark()
+                try:
+                    with self.writing() as session:
+                        self._end(session, tracked, status, error, is_consecutive)
+                except BaseException:
+                    passage.return_to(mark)
+                    raise
+            self.tracked = None
+            return passage
+
+    def _end(
+        self,
+        session: WriteSession,
+        tracked: Tracked,
+        status: str,
+        error: str | None,
+        is_consecutive: bool | None,  # noqa: FBT001 (a value)
+    ) -> None:
+        passage = tracked.passage
+        if not passage.is_own:
+            self._catch_up(session.models, tracked)
+            if passage.step() is not NextStep.RESUME:
+                return
+            self._resume(session, passage)
+        steps = runs.finish(
+            session.models,
+            passage.run,
+            self._stamp(passage.run),
+            status=status,
+            error=error,
+            is_consecutive=is_consecutive,
+            noted=self._unrecorded(session, passage),
+        )
+        for step in steps:
+            self._append_step(session, step)
+        passage.n_events += len(steps)
+
+    def _told(self, facts: Facts, tracked: Tracked, intent: Intent) -> str | None:
+        """Return the outcome of an intent that another pass recorded since this one began.
+
+        Whatever the records are like by now: that pass may be far ahead of this one.
+        """
+        if run_now(facts, tracked) != tracked.passage.run:
+            self._catch_up(facts, tracked)
+        return _outcome(facts, tracked.passage.run, intent)
+
+    def _hear(self, session: WriteSession, facts: Facts, tracked: Tracked) -> None:
+        """Hear what other passes did to the run: before an effect, under the append lock."""
+        passage = tracked.passage
+        if not passage.is_own:
+            self._catch_up(facts, tracked)
+            return
+        (run,) = facts.find("run", uid=passage.run)
+        if run["resumptions"] == 0:
+            return
+        # Somebody joined: this pass, or another one that may still be at work.
+        for recorded in session.log.read(after=passage.heard):
+            if recorded.event.run == passage.run:
+                passage.hear(
+                    (change.values["intent"], change.values["subject"], change.values["outcome"])
+                    for change in fold(recorded)
+                    if isinstance(change, Opened) and change.table == "intent"
+                )
+
+    def _catch_up(self, facts: Facts, tracked: Tracked) -> None:
+        """Go through the latest run as it is now: it may have moved on since the pass began."""
+        latest = runs.latest_run(facts, tracked.plan)
+        if latest is not None:
+            known = runs.known_intents(facts, latest["uid"])
+            tracked.passage.rebase(_case_of(latest), latest["uid"], known)
+
+    def _begin(self, session: WriteSession, tracked: Tracked, intent: Intent) -> bool:
+        """Record what must come before the effect of an intent; return whether anything had to."""
+        passage = tracked.passage
+        match passage.step():
+            case NextStep.NOTHING:
+                return False
+            case NextStep.RESUME:
+                cause = command_id(intent.identity(passage.run))
+                self._resume(session, passage, causation=cause)
+            case NextStep.FORK:
+                self._fork(session, tracked)
+        return True
+
+    def _resume(
+        self, session: WriteSession, passage: Passage, *, causation: str | None = None
+    ) -> None:
+        stamp = self._stamp(passage.run, causation)
+        noted = self._unrecorded(session, passage)
+        self._append_step(session, runs.resume(session.models, passage.run, stamp, noted))
+        passage.resume()
+        passage.heard = session.log.head()
+
+    def _fork(self, session: WriteSession, tracked: Tracked) -> None:
+        passage = tracked.passage
+        head = session.log.head()
+        born, steps = runs.fork(
+            session.models,
+            tracked.plan.naming(tracked.before(session)),
+            self._stamp(None),
+            origin=passage.run,
+            noted=tuple({passed.noted[0]: passed.noted for passed in passage.passed}.values()),
+            inputs=passage.inputs(),
+            remade=passage.remade(),
+        )
+        for step in steps:
+            self._append_step(session, step)
+        passage.heard = session.log.head()
+        passage.fork(born.uid, passage.heard - head)
+
+    def _unrecorded(self, session: WriteSession, passage: Passage) -> tuple[Noted, ...]:
+        """Return the intents that travel with the next event, less those another pass recorded."""
+        pending = passage.take_pending()
+        known = session.models.find_all(
+            [("intent", {"run": passage.run, "intent": noted[0]}) for noted in pending]
+        )
+        return tuple(noted for noted, rows in zip(pending, known, strict=True) if not rows)
+
+    def _append_step(self, session: WriteSession, step: runs.RunStep) -> None:
+        session.append(command_id(step.identity), [Draft(stream=step.stream, event=step.event)])
+
+    def _stamp(self, run: str | None, causation: str | None = None) -> Stamp:
+        return Stamp(at=self._clock(), actor=self.actor, run=run, causation=causation)
+
+    def stamp(self) -> Stamp:
+        """Return the stamp of an event that belongs to no run."""
+        return self._stamp(None)
+
+
+def run_now(facts: Facts, tracked: Tracked) -> str:
+    """Return the run that the pass goes through: others may have begun a later one."""
+    if not tracked.passage.is_own:
+        latest = runs.latest_run(facts, tracked.plan)
+        if latest is not None:
+            return str(latest["uid"])
+    return tracked.passage.run
+
+
+def recorded_outcome(facts: Facts, tracked: Tracked, intent: Intent) -> str | None:
+    """Return the outcome of an intent that the run as it is now holds; None if it does not."""
+    return _outcome(facts, run_now(facts, tracked), intent)
+
+
+def _outcome(facts: Facts, run: str, intent: Intent) -> str | None:
+    rows = facts.find("intent", run=run, intent=intent.key)
+    return str(rows[0]["outcome"]) if rows else None
+
+
+def _case_of(run: dict[str, Any]) -> Case:
+    return Case.REPLAY if run["status"] == runs.FINISHED else Case.RESUMABLE

@@ -1,0 +1,372 @@
+"""Who may read and write when: sessions, batches, and one thread of a process at a time.
+
+1. A batch is one transaction, and begins it with its first effect: without any, nothing is locked.
+2. Within a batch each write can fail alone, and so can a batch within it.
+3. What a batch changed in memory is taken back, last first, where the batch fails.
+4. One thread at a time writes: the others wait, also for the end of an open batch.
+5. Threads that meet share a commit. Who has written hands the open transaction to the next who
+   waits, and so on; the one after whom nobody waits commits for all of them. Each works in its own
+   thread, can fail alone, and returns when what it wrote, and what it saw, is durable.
+6. While a transaction is shared, whoever has the turn is part of it, or ends it first: what
+   threads keep in memory together is taken back together where it fails.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from ledger.engine.database import Database, Session, WriteSession
+from ledger.engine.turns import Turns
+from ledger.errors import LedgerError, StorageError
+from ledger.model.events import RecordedEvent
+from ledger.model.ids import Position
+
+PATIENCE = 60.0  # seconds a thread waits for another one of the process
+MOST_MEMBERS = 64  # threads that share a commit: bounds how long the first of them waits
+
+
+class Batch(threading.local):
+    """The open batch of a thread, or its part in a shared transaction.
+
+    Attributes:
+        transaction: Of the batch; None outside of one.
+        session: What reading and writing goes through; a batch has one once it has had an effect.
+        undo: What takes back what the batch changed in memory.
+        is_sharing: Whether what is written now may share a transaction with other threads.
+    """
+
+    transaction: ExitStack | None = None
+    session: WriteSession | None = None
+    undo: list[Callable[[], None]] | None = None
+    is_sharing: bool = False
+
+
+class SharedCommit:
+    """An append transaction that threads fill one after another.
+
+    Attributes:
+        session: What it is filled through.
+        last: The last event so far: it tells whether nothing of a failed part is left.
+        is_sound: Whether all that it holds is to be recorded.
+        n_members: How many threads have done their part and wait for the end.
+    """
+
+    def __init__(
+        self, session: WriteSession, last: RecordedEvent, undo: Callable[[], None]
+    ) -> None:
+        self.session = session
+        self.last = last
+        self.transaction = ExitStack()
+        self.is_sound = True
+        self.n_members = 0
+        self._undo = undo
+        self._error: Exception | None = None
+        self._closer: int | None = None
+        self._over = threading.Event()
+
+    def end(self, error: Exception | None) -> None:
+        """Let the members know how it ended; where it failed, take back what they share."""
+        self._closer = threading.get_ident()
+        self._error = error
+        if error is not None:
+            self._undo()
+        self._over.set()
+
+    def wait(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            LedgerError: Nothing was recorded; each thread has an error of its own.
+        """
+        self._over.wait()
+        if self._error is None:
+            return
+        if self._closer == threading.get_ident():
+            raise self._error
+        raise copy.copy(self._error) from self._error
+
+
+class Sessions:
+    """Sessions on one database, for reading and for writing."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._batch = Batch()
+        self._turns = Turns()
+        self._group: SharedCommit | None = None
+
+    @contextmanager
+    def reading(self) -> Iterator[Session | WriteSession]:
+        """Lend log and read models; inside a batch, those that see what the batch appended."""
+        if self._batch.session is not None:
+            yield self._batch.session
+            return
+        with self.database.read() as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[WriteSession]:
+        """Lend an append transaction; inside a batch, a part of it that can fail alone."""
+        batch = self._batch
+        if batch.is_sharing:
+            with self._part() as session:
+                yield session
+            return
+        if batch.transaction is None:
+            with self.database.write() as session:
+                yield session
+            return
+        if batch.session is None:
+            batch.session = batch.transaction.enter_context(self.database.write())
+        session = batch.session
+        with self.database.savepoint(session):
+            yield session
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Group everything in the block into one transaction: all of it is recorded, or nothing.
+
+        From the first effect on the append lock is held to the end of the block: other writers
+        wait. Without any effect nothing is locked. A batch inside a batch is a part of it, and is
+        undone alone where it fails and the outer one goes on.
+        """
+        batch = self._batch
+        if batch.transaction is not None and batch.undo is not None:
+            with self._inner(batch.transaction, batch.undo):
+                yield
+            return
+        with self.turn():
+            undo: list[Callable[[], None]] = [self._way_back()]
+            try:
+                with ExitStack() as transaction:
+                    batch.transaction, batch.undo = transaction, undo
+                    try:
+                        yield
+                    finally:
+                        batch.transaction = batch.session = batch.undo = None
+            except BaseException:
+                for step in reversed(undo):
+                    step()
+                raise
+
+    @contextmanager
+    def _inner(self, outer: ExitStack, undo: list[Callable[[], None]]) -> Iterator[None]:
+        batch = self._batch
+        before = len(undo)
+        undo.append(self._way_back())
+        try:
+            if batch.session is not None:
+                with self.database.savepoint(batch.session):
+                    yield
+            else:
+                # The transaction, if the inner batch begins it, is its own until it ends well.
+                with ExitStack() as inner:
+                    batch.transaction = inner
+                    try:
+                        yield
+                    except BaseException:
+                        batch.session = None
+                        raise
+                    finally:
+                        batch.transaction = outer
+                    outer.enter_context(inner.pop_all())
+        except BaseException:
+            for step in reversed(undo[before:]):
+                step()
+            del undo[before:]
+            raise
+
+    def on_undo(self, step: Callable[[], None]) -> None:
+        """Have `step` called if the open batch of this thread fails; nothing without a batch."""
+        if self._batch.undo is not None:
+            self._batch.undo.append(step)
+
+    @property
+    def is_batching(self) -> bool:
+        """Whether this thread has an open batch."""
+        return self._batch.transaction is not None
+
+    @property
+    def is_locking(self) -> bool:
+        """Whether this thread has an open batch that holds the append lock."""
+        return self._batch.session is not None
+
+    def head(self) -> Position:
+        """Return the position of the last recorded event; 0 for an empty log."""
+        with self.reading() as session:
+            return session.log.head()
+
+    # --- turns ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Keep the other threads of the process out, and have what they share end first.
+
+        Raises:
+            StorageError: Another thread has been in for too long: it may wait for this one.
+        """
+        if self._turns.is_mine():
+            yield
+            return
+        with self._passing():
+            if self._group is not None:
+                self._close(self._group)
+            yield
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Keep the other threads out; what is written in the block may share their commit.
+
+        Where it does the block ends when that is durable, whether it wrote or only read: it may
+        have seen what the others wrote.
+
+        Raises:
+            StorageError: As for `turn`; or the commit failed, and nothing was recorded.
+        """
+        if self._turns.is_mine() or not self.database.can_share:
+            with self.turn():
+                yield
+            return
+        batch, group = self._batch, None
+        try:
+            with self._passing():
+                batch.is_sharing = True
+                batch.session = None if self._group is None else self._group.session
+                try:
+                    yield
+                finally:
+                    batch.is_sharing, batch.session = False, None
+                    group = self._group
+                    if group is not None:
+                        group.n_members += 1
+        except Exception:
+            # A refusal may rest on what was never recorded in the end: then that is the error.
+            if group is not None:
+                group.wait()
+            raise
+        if group is not None:
+            group.wait()
+
+    @contextmanager
+    def _passing(self) -> Iterator[None]:
+        """Have the turn, and then pass it on: to the next who waits, with what is shared."""
+        if self._turns.is_mine():
+            yield
+            return
+        try:
+            if not self._turns.take(PATIENCE):
+                raise StorageError(
+                    f"save: another thread of this process has kept the ledger for {PATIENCE:.0f} "
+                    "s; save within the thread that opened the batch, or end the batch first"
+                )
+            yield
+        finally:
+            # Also where waiting was interrupted at the moment at which the turn came.
+            if self._turns.is_mine():
+                self._pass_on()
+
+    def _pass_on(self) -> None:
+        group = self._group
+        if group is None:
+            self._turns.let_go()
+            return
+        if group.is_sound and group.n_members < MOST_MEMBERS and self._turns.hand_over():
+            return
+        try:
+            self._close(group)
+        finally:
+            self._turns.let_go()
+
+    # --- shared transactions --------------------------------------------------------------------
+
+    @contextmanager
+    def _part(self) -> Iterator[WriteSession]:
+        """Lend the shared transaction; without one, begin it."""
+        group = self._group
+        if group is None:
+            undo = self._way_back()
+            with ExitStack() as transaction:
+                # Nobody else has written yet: where this fails, all of it is undone.
+                session = transaction.enter_context(self.database.write())
+                yield session
+                if session.last is not None:
+                    group = SharedCommit(session, session.last, undo)
+                    group.transaction = transaction.pop_all()
+                    self._group = group
+            return
+        group.is_sound = False
+        try:
+            with self.database.savepoint(group.session):
+                yield group.session
+        except BaseException:
+            group.session.last = group.last
+            group.is_sound = _ends_in(group.session, group.last)
+            raise
+        group.last = group.session.last or group.last
+        group.is_sound = True
+
+    def _close(self, group: SharedCommit) -> None:
+        """Commit what is shared, or undo all of it, and tell its members."""
+        self._group = None
+        outcome: Exception | None = StorageError(
+            "save: the thread that committed was interrupted, and it is not known whether it did; "
+            "run the same again, which records only what is missing"
+        )
+        try:
+            outcome = _ended(group)
+        except BaseException as error:
+            if group.n_members > 1:
+                # Perhaps it was committed all the same: the others are told the truth.
+                outcome = self._missing(group, error)
+            raise
+        finally:
+            group.end(outcome)
+
+    def _missing(self, group: SharedCommit, reason: BaseException) -> StorageError | None:
+        """Return the error for the members of a group that is not in the log; None if it is."""
+        what = f"save: the thread that committed was interrupted ({type(reason).__name__})"
+        try:
+            # Under the append lock: waiting for it is waiting for the end of that commit.
+            with self.database.write() as session:
+                if _ends_in(session, group.last):
+                    return None
+        except LedgerError as error:
+            return StorageError(
+                f"{what}, and the database cannot be asked whether it did ({error}); run the same "
+                "again, which records only what is missing"
+            )
+        return StorageError(f"{what}; nothing was recorded, try again")
+
+    def _way_back(self) -> Callable[[], None]:
+        """Return what takes this object back to where it stands now."""
+        return lambda: None
+
+
+def _ends_in(session: WriteSession, last: RecordedEvent) -> bool:
+    """Return whether the log, as a transaction sees it, ends in an event; not if it is broken."""
+    try:
+        found = session.log.entries(after=last.position - 1, limit=2)
+    except Exception:  # noqa: BLE001 (whatever it is: nothing can be said of the transaction)
+        return False
+    return [(it.envelope.command_id, it.envelope.number) for it in found] == [
+        (last.command_id, last.number)
+    ]
+
+
+def _ended(group: SharedCommit) -> Exception | None:
+    """Commit all of a group, or undo it where it is not sound; return why it is not recorded."""
+    try:
+        if group.is_sound:
+            group.transaction.close()
+            return None
+        reason = StorageError(
+            "save: another thread's part of a shared transaction could not be undone alone; "
+            "nothing was recorded, try again"
+        )
+        group.transaction.__exit__(type(reason), reason, None)
+    except Exception as error:  # noqa: BLE001 (each member raises it)
+        return error
+    return reason

@@ -1,0 +1,38 @@
+"""The index of similar names of one registry, caught up with the read models by position."""
+
+from __future__ import annotations
+
+import threading
+
+from ledger.engine.handler import Handler
+from projections.names.index import NameIndex, SimilarNames
+
+
+class NameSearch:
+    """Similar names of one registry, as it is now."""
+
+    def __init__(self, handler: Handler, registry: str) -> None:
+        self._handler = handler
+        self._registry = registry
+        self._index = NameIndex()
+        self._position = 0
+        self._lock = threading.Lock()
+
+    def similar(self, name: str, *, limit: int) -> SimilarNames:
+        """Return the live records whose names resemble `name`, most similar first."""
+        with self._lock, self._handler.reading() as session:
+            changed = session.models.changed_names(self._registry, after=self._position)
+            for row in changed:
+                if row["is_live"] and row["name"] is not None:
+                    self._index.put(row["uid"], row["name"])
+                else:
+                    self._index.discard(row["uid"])
+                self._position = max(self._position, row["position"])
+            if changed:
+                # A batch that fails takes back what the index has learnt, and its positions.
+                self._handler.on_undo(self._forget)
+            return self._index.similar(name, limit=limit)
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._index, self._position = NameIndex(), 0

@@ -1,0 +1,330 @@
+"""What an archive holds, and how it is read: docs/format.md, section 12.
+
+1. An archive is what its manifest names; a folder without one is none, or one that is not whole.
+2. Nothing in it is believed: names are looked at before they meet a path, values are handed on as
+   they are, for an audit to judge.
+3. Reading is bounded: a portion at a time, none of them larger than a limit.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ledger.content.backends import open_folder
+from ledger.content.folder import Folder
+from ledger.errors import CorruptLogError, InvalidValueError, LedgerError, MissingFileError
+from ledger.eventlog.entry import SALT_BYTES
+from ledger.eventlog.evidence import Evidence, RawRow, Text
+from ledger.model.events import LedgerInitialized, from_payload
+
+MANIFEST, KEYS, LOG = "manifest.json", "key.pub", "log"
+FORMAT = 1  # of archives; raised only when today's program could not read tomorrow's archive
+
+SCHEMA = pa.schema(
+    [
+        pa.field("position", pa.int64(), nullable=False),
+        pa.field("recorded_at", pa.int64(), nullable=False),
+        pa.field("stream", pa.string(), nullable=False),
+        pa.field("version", pa.int64(), nullable=False),
+        pa.field("command_id", pa.binary(16), nullable=False),
+        pa.field("number", pa.int64(), nullable=False),
+        pa.field("tag", pa.string(), nullable=False),
+        pa.field("salt", pa.binary(SALT_BYTES)),
+        pa.field("payload", pa.binary()),
+        pa.field("payload_hash", pa.binary(32)),
+        pa.field("leaf", pa.binary(32), nullable=False),
+    ]
+)
+
+# A file may say a long value once and name it a thousand times: these are read as they are written,
+# and written out a portion at a time.
+_WIDE = ["stream", "tag", "payload"]
+
+_MOST_MANIFEST = 1 << 24
+_MOST_GROUP = 1 << 30  # bytes of a row group: what is larger was not written by an export
+_MOST_PORTION = 1 << 26  # bytes of values that are handed on at once, unless one is larger
+_MOST_TEXT = 1 << 20  # characters of a note
+_READ = 2_000
+_REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError)
+# Before the payload hash, in the place of a salt: the entry was erased.
+_ERASED = b"\x00"
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of the log: its name, its first and last position, its bytes."""
+
+    name: str
+    first: int
+    last: int
+    size: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What belongs to an archive.
+
+    Attributes:
+        format: Number of this format.
+        ledger: Id of the ledger.
+        name: What people call it.
+        entries: How many it holds.
+        root: Root hash over them, in hexadecimal.
+        checkpoint: Name of a checkpoint over exactly these entries.
+        segments: Files of the log, in the order of positions.
+    """
+
+    format: int
+    ledger: str
+    name: str
+    entries: int
+    root: str
+    checkpoint: str
+    segments: tuple[Segment, ...]
+
+
+_manifests = msgspec.json.Decoder(Manifest)
+
+
+def segment_name(first: int, last: int, *, written: int = 1) -> str:
+    """Return the name of the file that holds these positions; names sort as positions do.
+
+    Args:
+        first: First position.
+        last: Last position.
+        written: How often they were written: again, after something in them was erased.
+    """
+    again = "" if written == 1 else f".{written}"
+    return f"{first:012d}-{last:012d}{again}.parquet"
+
+
+def times_written(segment: Segment) -> int:
+    """Return how often the positions of a segment were written."""
+    again = segment.name.removesuffix(".parquet").partition(".")[2]
+    return int(again) if re.fullmatch("[1-9][0-9]{0,8}", again) else 1
+
+
+def read_manifest(folder: Folder) -> Manifest | None:
+    """Return what belongs to the archive in a folder; None where there is no manifest.
+
+    Raises:
+        InvalidValueError: It is damaged, or of a newer program.
+        StorageError: It cannot be reached.
+    """
+    shown = folder.shown(MANIFEST)
+    try:
+        raw = folder.read(MANIFEST, most=_MOST_MANIFEST)
+    except MissingFileError:
+        return None
+    try:
+        found = _manifests.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidValueError(f"archive {shown}: {error}") from error
+    if found.format != FORMAT:
+        raise InvalidValueError(
+            f"archive {shown}: format {found.format}, this program knows {FORMAT}; upgrade "
+            "metaledger"
+        )
+    after = 0
+    for segment in found.segments:
+        if segment.first != after + 1 or segment.last < segment.first:
+            raise InvalidValueError(
+                f"archive {shown}: expected a segment that begins with position {after + 1}, found "
+                f"{segment.first} to {segment.last}"
+            )
+        expected = segment_name(segment.first, segment.last, written=times_written(segment))
+        if segment.name != expected:
+            raise InvalidValueError(
+                f"archive {shown}: expected the name {expected}, found {segment.name!a}"
+            )
+        after = segment.last
+    if after != found.entries:
+        raise InvalidValueError(
+            f"archive {shown}: expected segments up to position {found.entries}, found {after}"
+        )
+    if not re.fullmatch(r"checkpoint-[0-9]{12,}", found.checkpoint):
+        raise InvalidValueError(
+            f"archive {shown}: expected the name of a checkpoint, found {found.checkpoint!a}"
+        )
+    return found
+
+
+def read_text(folder: Folder, name: str) -> str:
+    """Return a short text of an archive.
+
+    Raises:
+        InvalidValueError: It is not there, not short, or no text.
+        StorageError: It cannot be reached.
+    """
+    try:
+        return folder.read(name, most=_MOST_TEXT).decode()
+    except (MissingFileError, UnicodeDecodeError) as error:
+        raise InvalidValueError(f"archive {folder.shown(name)}: cannot be read: {error}") from error
+
+
+class ArchiveEvidence(Evidence):
+    """An archive, as an auditor reads it."""
+
+    has_models = False
+
+    def __init__(self, where: str | os.PathLike[str]) -> None:
+        """Read its manifest.
+
+        Raises:
+            InvalidValueError: It is no archive, or not a whole one.
+            StorageError: It cannot be reached.
+        """
+        self.folder = open_folder(where)
+        self._log = self.folder.below(LOG)
+        found = read_manifest(self.folder)
+        if found is None:
+            raise InvalidValueError(
+                f"archive {self.folder.where}: expected {MANIFEST}, found none; it is no archive, "
+                "or the export did not end: export again to the same place"
+            )
+        self.manifest = found
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
+
+    def head(self) -> int:
+        """Return how many entries it says to hold: positions have no gaps."""
+        return self.manifest.entries
+
+    def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
+        """Yield the rows of the archive in its order; an error where it cannot be read on."""
+        del until
+        for segment in self.manifest.segments:
+            shown = self._log.shown(segment.name)
+            try:
+                yield from self._rows_of(segment, shown)
+            except _REFUSALS as error:
+                yield CorruptLogError(
+                    f"archive {shown}: cannot be read on: {error}", position=segment.first
+                )
+
+    def _rows_of(self, segment: Segment, shown: str) -> Iterator[list[RawRow] | LedgerError]:
+        size = self._log.size(segment.name)
+        if size != segment.size:
+            found = "none" if size is None else f"{size:,}"
+            yield CorruptLogError(
+                f"archive {shown}: expected {segment.size:,} bytes, found {found}",
+                position=segment.first,
+            )
+            return
+        # Not by its path: that would be taken for a URL where it looks like one.
+        with self._log.open(segment.name) as raw, closing(pq.ParquetFile(raw)) as looked_at:
+            metadata = looked_at.metadata
+            if not looked_at.schema_arrow.equals(SCHEMA):
+                yield CorruptLogError(
+                    f"archive {shown}: expected the columns {', '.join(SCHEMA.names)} of "
+                    "docs/format.md, found others",
+                    position=segment.first,
+                )
+                return
+            file = pq.ParquetFile(raw, metadata=metadata, read_dictionary=_WIDE)
+            for group in range(metadata.num_row_groups):
+                claimed = metadata.row_group(group).total_byte_size
+                if not 0 <= claimed <= _MOST_GROUP:
+                    yield CorruptLogError(
+                        f"archive {shown}: a row group of {claimed:,} bytes is too large"
+                    )
+                    return
+                for batch in file.iter_batches(batch_size=_READ, row_groups=[group]):
+                    batch.validate(full=True)
+                    for portion in _portions(batch):
+                        yield [*map(_raw, portion.to_pylist())]
+
+    def strays(self) -> list[tuple[Any, Any, Any]]:
+        """Return nothing: a row is an entry and its event."""
+        return []
+
+    def meta(self) -> dict[str, str]:
+        """Return nothing: an archive says nothing of itself."""
+        return {}
+
+    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+        """Yield nothing: its columns are looked at when they are read."""
+        del read_models
+        yield from ()
+
+    def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
+        """Yield nothing: there are no read models."""
+        del name, statement
+        yield from ()
+
+
+def first_event(where: str | os.PathLike[str]) -> LedgerInitialized:
+    """Return the event that names the ledger of an archive; nothing of it is verified.
+
+    Raises:
+        InvalidValueError: It is no archive, or does not begin with such an event.
+        StorageError: It cannot be reached.
+    """
+    with closing(ArchiveEvidence(where)) as evidence:
+        shown, named = evidence.folder.where, evidence.manifest.ledger
+        first = next(evidence.rows(until=1), None)
+    if isinstance(first, RawRow) and isinstance(first.state, bytes):
+        try:
+            event = from_payload(first.state, position=1)
+        except LedgerError as error:
+            raise InvalidValueError(f"archive {shown}: {error}") from error
+        if isinstance(event, LedgerInitialized) and event.ledger == named:
+            return event
+    why = f": {first}" if isinstance(first, LedgerError) else ""
+    raise InvalidValueError(
+        f"archive {shown}: expected the first event of ledger {named}, found none{why}"
+    )
+
+
+def _portions(batch: Any) -> Iterator[Any]:
+    """Yield the rows of a batch with their values written out, so many at a time as fit."""
+    sizes = sum(_sizes(batch.column(name)) for name in _WIDE)
+    first = held = 0
+    for number, size in enumerate(sizes.tolist()) if sizes.sum() > _MOST_PORTION else ():
+        if held and held + size > _MOST_PORTION:
+            yield _written_out(batch.slice(first, number - first))
+            first, held = number, 0
+        held += size
+    yield _written_out(batch.slice(first))
+
+
+def _sizes(column: Any) -> Any:
+    """Return how many bytes each value of a dictionary column has."""
+    known = pc.binary_length(column.dictionary).cast(pa.int64())
+    return pc.fill_null(known.take(column.indices), 0).to_numpy(zero_copy_only=False)
+
+
+def _written_out(batch: Any) -> Any:
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+
+
+def _raw(row: dict[str, Any]) -> RawRow:
+    salt, hashed = row["salt"], row["payload_hash"]
+    return RawRow(
+        position=row["position"],
+        recorded_at=row["recorded_at"],
+        stream=_text(row["stream"]),
+        version=row["version"],
+        command_id=row["command_id"],
+        number=row["number"],
+        salt=_ERASED + hashed if salt is None and hashed is not None else salt,
+        leaf=row["leaf"],
+        topic=_text(row["tag"]),
+        state=row["payload"],
+    )
+
+
+def _text(value: Any) -> Any:
+    return Text(value.encode()) if isinstance(value, str) else value

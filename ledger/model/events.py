@@ -1,0 +1,464 @@
+"""Facts: what the log remembers, one frozen Struct a kind of event.
+
+Rules: a stored name is the hand-written `tag`, never a class or module path; a field is added
+only with a default; anything else is a new `.v2` class and an upcast; what is stored never changes.
+docs/format.md states every event and field before this module does.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ledger.errors import UnknownEventError
+from ledger.model.canonical import Json, encode
+from ledger.model.ids import CommandId, Position, StreamId
+
+# What one save without effect leaves behind: intent key, subject key, uid of the outcome.
+Noted: TypeAlias = tuple[str, str, str]
+# Field of a link, such as `artifact.labels`, and uid of the record that holds it.
+HeldLink: TypeAlias = tuple[str, str]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
+    """What every event carries beside its own fields.
+
+    Attributes:
+        at: When the client says it happened (valid time), in microseconds since 1970 UTC.
+        actor: Who caused it.
+        run: Uid of the run it happened in; None outside a run.
+        command: Identity of the command that caused it, in plain; its hash is the command id.
+        causation: Command id of what directly caused this command; None where a user did.
+        noted: Intents of the run without effect since its last event, and their outcomes.
+    """
+
+    at: int
+    actor: str
+    run: str | None = None
+    command: list[Any]
+    causation: str | None = None
+    noted: tuple[Noted, ...] = ()
+
+
+class LedgerInitialized(Event, frozen=True, kw_only=True, tag="ledger-initialized.v1"):
+    """The ledger came into being; always at position 1."""
+
+    ledger: str
+    name: str
+    format: int
+    program: str
+
+
+class BlobRecorded(Event, frozen=True, kw_only=True, tag="blob-recorded.v1"):
+    """A text that other events name by its hash: an environment, a source."""
+
+    blob: str
+    media_type: str
+    text: str
+
+
+class RecordCreated(Event, frozen=True, kw_only=True, tag="record-created.v1"):
+    """A record of a metadata registry came into being.
+
+    Attributes:
+        registry: Name of its registry.
+        uid: Its uid.
+        natural: Natural key: what identified it when it was created.
+        n: Which record of that natural key; 1 unless another one was made on purpose.
+        fields: Values of its fields.
+    """
+
+    registry: str
+    uid: str
+    natural: list[Any]
+    n: int = 1
+    fields: dict[str, Any]
+
+
+class TransformRegistered(Event, frozen=True, kw_only=True, tag="transform-registered.v1"):
+    """A version of a transform came into being.
+
+    `natural` is `["transform", stem, version]` where the user pinned a version, else
+    `["transform", stem, ["source", source_hash]]`. `source` names the blob of its text.
+    """
+
+    uid: str
+    natural: list[Any]
+    n: int = 1
+    name: str
+    key: str | None = None
+    version: str | None = None
+    kind: str
+    description: str | None = None
+    source_hash: str | None = None
+    source: str | None = None
+    revises: str | None = None
+
+
+class ArtifactRegistered(Event, frozen=True, kw_only=True, tag="artifact-registered.v1"):
+    """Content was registered, and is durable under its storage key.
+
+    Attributes:
+        hash: 22 or 43 base64url digits, see `hash_type` and docs/format.md.
+        digest: `sha256:` and 64 hexadecimal digits over all content.
+        size: Bytes of all content.
+        n_files: Files of a folder; None for a file.
+        storage: Root that holds the content.
+        storage_key: Path of the content below the root.
+        in_place: Whether the content was left where the user had it.
+        displaced: In a residue only: from which position on the key had led elsewhere.
+    """
+
+    uid: str
+    natural: list[Any]
+    n: int = 1
+    key: str | None = None
+    description: str | None = None
+    version: str | None = None
+    revises: str | None = None
+    suffix: str = ""
+    hash: str
+    hash_type: str
+    digest: str
+    size: int
+    n_files: int | None = None
+    storage: str
+    storage_key: str
+    in_place: bool = False
+    displaced: int | None = None
+
+
+class ArtifactReproduced(Event, frozen=True, kw_only=True, tag="artifact-reproduced.v1"):
+    """Another run made the same content again; `run` is that run."""
+
+    uid: str
+
+
+class ArtifactKeyed(Event, frozen=True, kw_only=True, tag="artifact-keyed.v1"):
+    """A key points at this artifact from now on, whatever it pointed at before.
+
+    `displaced` occurs in a residue only, as in `ArtifactRegistered`.
+    """
+
+    uid: str
+    key: str
+    displaced: int | None = None
+
+
+class CollectionCreated(Event, frozen=True, kw_only=True, tag="collection-created.v1"):
+    """A collection of artifacts came into being; `artifacts` are uids in the given order."""
+
+    uid: str
+    natural: list[Any]
+    n: int = 1
+    name: str
+    description: str | None = None
+    version: str | None = None
+    revises: str | None = None
+    hash: str
+    digest: str
+    is_ordered: bool = False
+    artifacts: list[str]
+
+
+class RecordChanged(Event, frozen=True, kw_only=True, tag="record-changed.v1"):
+    """Fields of a record took these values; a changed `name` is a rename."""
+
+    registry: str
+    uid: str
+    fields: dict[str, Any]
+
+
+class RecordTrashed(Event, frozen=True, kw_only=True, tag="record-trashed.v1"):
+    """A record was moved to the trash: hidden from queries, not gone."""
+
+    registry: str
+    uid: str
+
+
+class RecordRestored(Event, frozen=True, kw_only=True, tag="record-restored.v1"):
+    """A record was taken out of the trash."""
+
+    registry: str
+    uid: str
+
+
+class RecordWithdrawn(Event, frozen=True, kw_only=True, tag="record-withdrawn.v1"):
+    """A record was withdrawn for good: its name is free again, its events stay.
+
+    `content_removed` says that its stored content was removed too.
+    """
+
+    registry: str
+    uid: str
+    content_removed: bool = False
+
+
+class LinkAdded(Event, frozen=True, kw_only=True, tag="link-added.v1"):
+    """Record `uid` holds a link `field` to the record `target` from now on."""
+
+    registry: str
+    uid: str
+    field: str
+    target: str
+
+
+class LinkRemoved(Event, frozen=True, kw_only=True, tag="link-removed.v1"):
+    """Record `uid` holds that link no more."""
+
+    registry: str
+    uid: str
+    field: str
+    target: str
+
+
+class RecordRetracted(Event, frozen=True, kw_only=True, tag="record-retracted.v1"):
+    """A record is not to be relied on: it stays, and whoever reads it is told the reason."""
+
+    registry: str
+    uid: str
+    reason: str
+
+
+class RetractionLifted(Event, frozen=True, kw_only=True, tag="retraction-lifted.v1"):
+    """A retraction holds no more."""
+
+    registry: str
+    uid: str
+    reason: str | None = None
+
+
+class RecordsMerged(Event, frozen=True, kw_only=True, tag="records-merged.v1"):
+    """Record `uid` is the record `into` from now on: what led to it leads there.
+
+    Attributes:
+        moved: Links that led to `uid` and lead to `into` now.
+        doubled: Links that led to `uid` beside one to `into`; they end.
+    """
+
+    registry: str
+    uid: str
+    into: str
+    reason: str | None = None
+    moved: tuple[HeldLink, ...] = ()
+    doubled: tuple[HeldLink, ...] = ()
+
+
+class MergeUndone(Event, frozen=True, kw_only=True, tag="merge-undone.v1"):
+    """Record `uid` stands for itself again.
+
+    Attributes:
+        back: Links that lead to `uid` again.
+        ended: Links that lead to `into` no more.
+    """
+
+    registry: str
+    uid: str
+    into: str
+    back: tuple[HeldLink, ...] = ()
+    ended: tuple[HeldLink, ...] = ()
+
+
+class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
+    """A run began.
+
+    `natural` is `["run", identity]`; `n` is the run's ordinal. `forked_from` is the run whose
+    replay turned out to be something new.
+    """
+
+    uid: str
+    natural: list[Any]
+    n: int = 1
+    transform: str
+    name: str | None = None
+    params: dict[str, Any] = {}
+    arguments: list[str] = []
+    environment: str | None = None
+    modules: dict[str, str] = {}
+    git_commit: str | None = None
+    git_is_dirty: bool | None = None
+    host: str | None = None
+    forked_from: str | None = None
+
+
+class RunResumed(Event, frozen=True, kw_only=True, tag="run-resumed.v1"):
+    """An unfinished run is continued by a later pass of the same script, for the nth time."""
+
+    uid: str
+    resumption: int
+
+
+class RunFinished(Event, frozen=True, kw_only=True, tag="run-finished.v1"):
+    """A pass of a run ended: `status` is `finished`, `ended` (left without finish) or `failed`."""
+
+    uid: str
+    status: str
+    error: str | None = None
+    is_consecutive: bool | None = None
+
+
+class RunAbandoned(Event, frozen=True, kw_only=True, tag="run-abandoned.v1"):
+    """An unfinished run will not be continued: a later run found other things to do."""
+
+    uid: str
+    by: str
+
+
+class InputRecorded(Event, frozen=True, kw_only=True, tag="input-recorded.v1"):
+    """The run `uid` read the artifact `artifact` for the first time."""
+
+    uid: str
+    artifact: str
+
+
+class PositionTagged(Event, frozen=True, kw_only=True, tag="position-tagged.v1"):
+    """A position of the log has this name from now on; a tag never moves."""
+
+    name: str
+    position: int
+
+
+class EntriesErased(Event, frozen=True, kw_only=True, tag="entries-erased.v1"):
+    """What earlier entries said was removed for good; their leaf hashes stay.
+
+    Attributes:
+        registry: Registry of the record that was erased.
+        uid: Its uid.
+        reason: Why.
+        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
+        content_removed: Whether its stored content was removed too.
+    """
+
+    registry: str
+    uid: str
+    reason: str
+    entries: tuple[tuple[int, str], ...]
+    content_removed: bool = False
+
+
+class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
+    """Checkpoints are signed with this key from now on.
+
+    Attributes:
+        key: Its public key line, see docs/format.md.
+        previous: That of the key before; None for the ledger's first.
+        endorsement: A note of the previous key that names the new one; None where that key is lost.
+    """
+
+    key: str
+    previous: str | None = None
+    endorsement: str | None = None
+
+
+LedgerEvent: TypeAlias = (
+    LedgerInitialized
+    | BlobRecorded
+    | RecordCreated
+    | TransformRegistered
+    | ArtifactRegistered
+    | ArtifactReproduced
+    | ArtifactKeyed
+    | CollectionCreated
+    | RecordChanged
+    | RecordTrashed
+    | RecordRestored
+    | RecordWithdrawn
+    | LinkAdded
+    | LinkRemoved
+    | RecordRetracted
+    | RetractionLifted
+    | RecordsMerged
+    | MergeUndone
+    | RunStarted
+    | RunResumed
+    | RunFinished
+    | RunAbandoned
+    | InputRecorded
+    | PositionTagged
+    | EntriesErased
+    | KeyAdopted
+)
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that was decided on and not yet recorded."""
+
+    stream: StreamId
+    event: LedgerEvent
+
+
+class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event with its place in the log.
+
+    Attributes:
+        position: 1-based place in the log.
+        recorded_at: When the log took it, in microseconds since 1970 UTC; never goes backwards.
+        stream: Stream of its subject.
+        version: 1-based place in that stream.
+        command_id: Hash of the identity of its command.
+        number: 1-based place within its command.
+        event: The fact; of an erased entry, its residue.
+        is_erased: Whether it was erased.
+    """
+
+    position: Position
+    recorded_at: int
+    stream: StreamId
+    version: int
+    command_id: CommandId
+    number: int
+    event: LedgerEvent
+    is_erased: bool = False
+
+
+# msgspec tells apart bytes that are no UTF-8, and nesting without end, from other damage.
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+_decoder: msgspec.json.Decoder[LedgerEvent] = msgspec.json.Decoder(LedgerEvent)
+
+
+class _Head(msgspec.Struct):
+    type: str = ""
+
+
+_head_decoder = msgspec.json.Decoder(_Head)
+
+
+def tag_of(event: LedgerEvent) -> str:
+    """Return the stored name of an event's type."""
+    return str(type(event).__struct_config__.tag)
+
+
+def to_payload(event: LedgerEvent) -> bytes:
+    """Return the canonical JSON that is stored and hashed for an event."""
+    return encode(event)
+
+
+def from_payload(payload: bytes, *, position: int) -> LedgerEvent:
+    """Return the event that a stored payload holds.
+
+    Raises:
+        UnknownEventError: Its type, or the shape of its fields, is not known to this program.
+    """
+    try:
+        return _decoder.decode(payload)
+    except _UNREADABLE as error:
+        raise UnknownEventError(
+            f"event at position {position} ({_type_of(payload)}): {error}; "
+            "audit the ledger, or open it with the version of metaledger that wrote it",
+            position=position,
+        ) from error
+
+
+def _type_of(payload: bytes) -> str:
+    try:
+        return _head_decoder.decode(payload).type or "no type"
+    except _UNREADABLE:
+        return "not an event"
+
+
+def as_json(event: LedgerEvent) -> dict[str, Json]:
+    """Return an event as plain data, with its type."""
+    data: dict[str, Json] = msgspec.json.decode(to_payload(event))
+    return data

@@ -1,0 +1,298 @@
+"""The registries as data: their fields, their relations, what identifies a record.
+
+Pure description, read by the fold, the tables, the query compiler and the public classes alike;
+a further metadata registry is one more `RegistrySpec` here and one short class in `registries/`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from ledger.errors import UnknownFieldError
+
+FieldKind = Literal["text", "integer", "boolean", "time", "json"]
+
+# What is withdrawn is found by nothing but its uid; what is erased is withdrawn and emptied.
+LIVE, TRASHED, WITHDRAWN, ERASED = 0, 1, 2, 3
+
+
+class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One plain field of a registry.
+
+    Attributes:
+        name: What users and columns call it.
+        kind: What it holds; a time is microseconds since 1970 UTC in tables and events.
+        max_length: Characters at most, for text.
+        is_editable: Whether a saved record's field may be assigned.
+        is_indexed: Whether look-ups by it should be fast.
+        is_virtual: Computed by the query; no column holds it.
+        is_kept: Whether it stays when the record is erased: it tells of the ledger, not of
+            what the record stands for.
+        help: One line for documentation.
+    """
+
+    name: str
+    kind: FieldKind = "text"
+    max_length: int = 1024
+    is_editable: bool = False
+    is_indexed: bool = False
+    is_virtual: bool = False
+    is_kept: bool = False
+    help: str = ""
+
+
+class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A way from a record of one registry to records of another.
+
+    Attributes:
+        name: What users call it.
+        target: Registry at the other end.
+        column: For a relation to one: the column here that holds the other's uid.
+        link: For a relation to many: the link field, `<holder>.<field>`.
+        is_reverse: Whether the other side holds the link, or (without link) the column.
+    """
+
+    name: str
+    target: str
+    column: str | None = None
+    link: str | None = None
+    is_reverse: bool = False
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it can lead to several records."""
+        return self.link is not None or self.is_reverse
+
+
+class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A registry: name, fields, relations, uid layout.
+
+    Attributes:
+        name: Lower-case name in events, tables and commands.
+        title: Name of the public class.
+        fields: Its own fields, in the order people want to see them.
+        relations: Where one can go from a record.
+        uid_length: Digits of a uid, or of the family's stem in a versioned registry.
+        is_versioned: Whether uids are a stem and 4 digits of the version's own.
+        is_named: Whether a live name is unique, and similar names are searched for.
+        searched: Fields that `search()` looks into.
+    """
+
+    name: str
+    title: str
+    fields: tuple[FieldSpec, ...]
+    relations: tuple[RelationSpec, ...] = ()
+    uid_length: int = 12
+    is_versioned: bool = False
+    is_named: bool = False
+    searched: tuple[str, ...] = ("name", "description")
+
+    def field(self, name: str) -> FieldSpec | None:
+        """Return the field of that name, common ones included; None if there is none."""
+        return next((spec for spec in (*self.fields, *COMMON_FIELDS) if spec.name == name), None)
+
+    def relation(self, name: str) -> RelationSpec | None:
+        """Return the relation of that name; None if there is none."""
+        return next((spec for spec in self.relations if spec.name == name), None)
+
+    def require(self, name: str) -> FieldSpec | RelationSpec:
+        """Return the field or relation of that name.
+
+        Raises:
+            UnknownFieldError: There is neither; the message suggests the nearest name.
+        """
+        found = self.relation(name) or self.field(name)
+        if found is None:
+            raise self.unknown(name)
+        return found
+
+    def unknown(self, name: str) -> UnknownFieldError:
+        """Return the error for a field that the registry does not have."""
+        # Imported here: difflib costs more than everything else in this module.
+        import difflib  # noqa: PLC0415
+
+        names = [spec.name for spec in self.fields]
+        names += [spec.name for spec in self.relations]
+        names += [spec.name for spec in COMMON_FIELDS]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        way_out = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(names)}"
+        return UnknownFieldError(
+            f"{self.title} has no field '{name}'; {way_out}", field=name, registry=self.name
+        )
+
+
+# Every record of every registry has these.
+COMMON_FIELDS = (
+    FieldSpec(name="uid", help="base62 name of the record, the same in every ledger"),
+    FieldSpec(name="created_at", kind="time", help="when it was created"),
+    FieldSpec(name="created_by", help="who created it"),
+    FieldSpec(name="updated_at", kind="time", help="when it last changed"),
+    FieldSpec(
+        name="is_trashed", kind="boolean", is_virtual=True, help="whether it is in the trash"
+    ),
+)
+
+_NAME = FieldSpec(name="name", max_length=255, is_editable=True, is_indexed=True, help="its name")
+_DESCRIPTION = FieldSpec(
+    name="description", max_length=4096, is_editable=True, help="what a person says of it"
+)
+_VERSION = FieldSpec(name="version", max_length=64, help="version within its family, as given")
+_IS_LATEST = FieldSpec(
+    name="is_latest", kind="boolean", is_virtual=True, help="whether no later version replaced it"
+)
+_RETRACTION = FieldSpec(
+    name="retraction", max_length=4096, help="why it is not to be relied on; empty while it is"
+)
+_RUN = RelationSpec(name="run", target="run", column="run")
+
+ULABEL = RegistrySpec(
+    name="ulabel",
+    title="ULabel",
+    fields=(_NAME, _DESCRIPTION),
+    relations=(
+        _RUN,
+        RelationSpec(name="artifacts", target="artifact", link="artifact.labels", is_reverse=True),
+        RelationSpec(
+            name="collections", target="collection", link="collection.labels", is_reverse=True
+        ),
+    ),
+    is_named=True,
+)
+
+ARTIFACT = RegistrySpec(
+    name="artifact",
+    title="Artifact",
+    fields=(
+        FieldSpec(name="key", max_length=1024, is_indexed=True, help="name that points at it"),
+        _DESCRIPTION,
+        FieldSpec(name="suffix", max_length=64, help="ending of the file name"),
+        FieldSpec(name="size", kind="integer", help="bytes of all content"),
+        FieldSpec(name="n_files", kind="integer", help="files of a folder"),
+        FieldSpec(name="hash", is_indexed=True, help="content hash, base64url"),
+        FieldSpec(name="hash_type", is_kept=True, help="md5, sha256 or md5-d"),
+        FieldSpec(name="digest", help="sha256 over all content"),
+        _VERSION,
+        _IS_LATEST,
+        FieldSpec(name="storage", help="root that holds the content"),
+        FieldSpec(name="storage_key", max_length=4096, help="path of the content below the root"),
+        FieldSpec(name="in_place", kind="boolean", is_kept=True, help="left where the user had it"),
+        _RETRACTION,
+    ),
+    relations=(
+        _RUN,
+        RelationSpec(name="labels", target="ulabel", link="artifact.labels"),
+        RelationSpec(name="runs", target="run", link="artifact.runs"),
+        RelationSpec(name="input_of", target="run", link="run.inputs", is_reverse=True),
+        RelationSpec(
+            name="collections", target="collection", link="collection.artifacts", is_reverse=True
+        ),
+        RelationSpec(name="revises", target="artifact", column="revises"),
+    ),
+    uid_length=16,
+    is_versioned=True,
+    searched=("key", "description"),
+)
+
+COLLECTION = RegistrySpec(
+    name="collection",
+    title="Collection",
+    fields=(
+        FieldSpec(name="name", max_length=255, is_editable=True, is_indexed=True, help="its name"),
+        _DESCRIPTION,
+        FieldSpec(name="hash", is_indexed=True, help="hash over the members' hashes"),
+        FieldSpec(name="digest", help="sha256 over the members' digests"),
+        FieldSpec(
+            name="is_ordered",
+            kind="boolean",
+            is_kept=True,
+            help="whether the order of members counts",
+        ),
+        _VERSION,
+        _IS_LATEST,
+        _RETRACTION,
+    ),
+    relations=(
+        _RUN,
+        RelationSpec(name="artifacts", target="artifact", link="collection.artifacts"),
+        RelationSpec(name="labels", target="ulabel", link="collection.labels"),
+        RelationSpec(name="revises", target="collection", column="revises"),
+    ),
+    uid_length=16,
+    is_versioned=True,
+)
+
+TRANSFORM = RegistrySpec(
+    name="transform",
+    title="Transform",
+    fields=(
+        _NAME,
+        FieldSpec(name="key", max_length=1024, is_indexed=True, help="path of its source"),
+        _VERSION,
+        FieldSpec(name="kind", is_kept=True, help="script, notebook, repl, pipeline or function"),
+        _DESCRIPTION,
+        FieldSpec(name="source_hash", help="hash of its source text"),
+        FieldSpec(name="source", help="blob that holds its source text"),
+        _IS_LATEST,
+        _RETRACTION,
+    ),
+    relations=(
+        _RUN,
+        RelationSpec(name="runs", target="run", column="transform", is_reverse=True),
+        RelationSpec(name="revises", target="transform", column="revises"),
+    ),
+    uid_length=12,
+    is_versioned=True,
+    searched=("name", "key", "description"),
+)
+
+RUN = RegistrySpec(
+    name="run",
+    title="Run",
+    fields=(
+        _NAME,
+        FieldSpec(
+            name="status", is_kept=True, help="started, finished, ended, failed or abandoned"
+        ),
+        FieldSpec(name="started_at", kind="time", is_kept=True, help="when it began"),
+        FieldSpec(name="finished_at", kind="time", is_kept=True, help="when it ended"),
+        FieldSpec(name="params", kind="json", help="its parameters"),
+        FieldSpec(name="arguments", kind="json", help="command-line arguments"),
+        FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
+        FieldSpec(
+            name="resumptions", kind="integer", is_kept=True, help="how often it was continued"
+        ),
+        FieldSpec(name="environment_blob", is_kept=True, help="blob that holds its environment"),
+        FieldSpec(name="modules", kind="json", help="imported distributions and their versions"),
+        FieldSpec(name="git_commit", help="commit of the working folder"),
+        FieldSpec(
+            name="git_is_dirty", kind="boolean", is_kept=True, help="whether the folder had changes"
+        ),
+        FieldSpec(name="host", help="computer it ran on"),
+        FieldSpec(name="error", help="what a failed run said"),
+        FieldSpec(
+            name="is_consecutive", kind="boolean", is_kept=True, help="notebook: cells ran in order"
+        ),
+        _RETRACTION,
+    ),
+    relations=(
+        RelationSpec(name="transform", target="transform", column="transform"),
+        RelationSpec(name="inputs", target="artifact", link="run.inputs"),
+        RelationSpec(name="outputs", target="artifact", link="artifact.runs", is_reverse=True),
+        RelationSpec(name="forked_from", target="run", column="forked_from"),
+        RelationSpec(name="ulabels", target="ulabel", column="run", is_reverse=True),
+        RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
+    ),
+    uid_length=16,
+    searched=("name",),
+)
+
+REGISTRIES: dict[str, RegistrySpec] = {
+    spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)
+}
+
+
+def erased_text(uid: str) -> str:
+    """Return what stands in the place of every text of an erased record."""
+    return f"[erased {uid}]"

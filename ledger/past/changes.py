@@ -1,0 +1,323 @@
+"""What changed: the history of a record, and what differs between two points.
+
+1. A change of a field is `(before, after)`; of a link, the uids it led to before and after.
+2. A history is read from the record's own stream; where a merger moved its links, that too.
+3. A difference compares live records: what is in the trash at a point is not there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger.display.tabular import Listing
+from ledger.errors import InvalidValueError
+from ledger.model.events import (
+    BlobRecorded,
+    HeldLink,
+    KeyAdopted,
+    LedgerEvent,
+    LedgerInitialized,
+    MergeUndone,
+    PositionTagged,
+    RecordedEvent,
+    RecordsMerged,
+    tag_of,
+)
+from ledger.model.ids import StreamId
+from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.model.times import to_datetime
+from ledger.past.points import resolve
+from ledger.past.readable_events import Happening
+from projections.fold import Amended, Closed, Opened, fold, registry_of
+from projections.select import Select, Test
+from projections.tables import FOREVER, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.places.instance import Ledger
+
+Changes = dict[str, tuple[Any, Any]]
+
+_BOOKKEEPING = {
+    "uid", "stream", "natural", "n", "stem", "state", "created_position", "created_at",
+    "created_by", "updated_at", "changed_by", "from_position", "to_position", "is_latest",
+    "is_trashed",
+}  # fmt: skip
+_STATES = {LIVE: None, TRASHED: "in the trash", WITHDRAWN: "withdrawn", ERASED: "erased"}
+_CHUNK = 5_000
+
+
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of a record: where, when, by whom, and every field before and after."""
+
+    position: int
+    version: int
+    recorded_at: dt.datetime
+    occurred_at: dt.datetime
+    type: str
+    actor: str
+    run: str | None
+    changes: Changes
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """One record that differs between two points; `changes` holds each field before and after."""
+
+    registry: str
+    uid: str
+    name: str | None
+    change: str
+    changes: Changes
+
+
+class History(Listing[HistoryEntry]):
+    """Every change of a record, oldest first."""
+
+    _title = "History"
+
+    def columns(self) -> list[str]:
+        """Return the names of the table's columns."""
+        return ["position", "recorded_at", "actor", "run", "type", "field", "before", "after"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a changed field; an event that changes none has one row too."""
+        return [
+            {
+                "position": entry.position,
+                "recorded_at": entry.recorded_at,
+                "actor": entry.actor,
+                "run": entry.run,
+                "type": entry.type,
+                "field": field,
+                "before": before,
+                "after": after,
+            }
+            for entry in self
+            for field, (before, after) in (entry.changes or {"": (None, None)}).items()
+        ]
+
+
+class Diff(Listing[Difference]):
+    """What differs between two points: `added`, `changed`, `removed`."""
+
+    _title = "Diff"
+
+    @property
+    def added(self) -> list[Difference]:
+        """Records that are there at the later point only."""
+        return [item for item in self if item.change == "added"]
+
+    @property
+    def changed(self) -> list[Difference]:
+        """Records that are there at both points and differ."""
+        return [item for item in self if item.change == "changed"]
+
+    @property
+    def removed(self) -> list[Difference]:
+        """Records that are there at the earlier point only: in the trash since, or withdrawn."""
+        return [item for item in self if item.change == "removed"]
+
+    def columns(self) -> list[str]:
+        """Return the names of the table's columns."""
+        return ["registry", "uid", "name", "change", "field", "before", "after"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a field that differs."""
+        return [
+            {
+                "registry": item.registry,
+                "uid": item.uid,
+                "name": item.name,
+                "change": item.change,
+                "field": field,
+                "before": before,
+                "after": after,
+            }
+            for item in self
+            for field, (before, after) in item.changes.items()
+        ]
+
+
+# --- the history of one record -------------------------------------------------------------------
+
+
+def history(ledger: Ledger, row: dict[str, Any], *, at: int | None = None) -> History:
+    """Return every change of a record up to a position.
+
+    Costs two statements, and one for each merger that moved links of the record.
+    """
+    uid = row["uid"]
+    with ledger.handler.reading() as session:
+        events = session.log.stream(StreamId(row["stream"]), until=at)
+        links = session.models.find("link", at=at, ever=True, source=uid)
+        own = {recorded.position for recorded in events}
+        ends = {link[name] for link in links for name in ("from_position", "to_position")}
+        last = FOREVER - 1 if at is None else at
+        for position in sorted(end for end in ends - own if end <= last):
+            events += session.log.read_batch(after=position - 1, until=position, limit=1)
+    events.sort(key=lambda recorded: recorded.position)
+    state: dict[str, Any] = {}
+    return History([
+        HistoryEntry(
+            position=recorded.position,
+            version=recorded.version,
+            recorded_at=to_datetime(recorded.recorded_at),
+            occurred_at=to_datetime(recorded.event.at),
+            type=tag_of(recorded.event),
+            actor=recorded.event.actor,
+            run=recorded.event.run,
+            changes=_changes_of(recorded, uid, state),
+        )
+        for recorded in events
+    ])  # fmt: skip
+
+
+def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Changes:
+    """Return what an event changes of a record, and bring `state` up to date."""
+    before = dict(state)
+    registry = ""
+    for change in fold(recorded):
+        match change:
+            case Opened("link", values) if values["source"] == uid:
+                name = _field_of(values["field"])
+                state[name] = (*state.get(name, ()), values["target"])
+            case Closed("link", matching) if matching.get("source") == uid:
+                name = _field_of(matching["field"])
+                gone = matching["target"]
+                state[name] = tuple(other for other in state.get(name, ()) if other != gone)
+            case Opened(table, values) if table in REGISTRIES and values.get("uid") == uid:
+                registry = table
+                state |= values
+            case Amended(table, key, values) if table in REGISTRIES and key.get("uid") == uid:
+                registry = table
+                state |= values
+            case _:
+                pass
+    changes = {
+        name: (_shown(registry, name, before.get(name)), _shown(registry, name, value))
+        for name, value in state.items()
+        if name not in _BOOKKEEPING and before.get(name) != value
+    }
+    if before and before.get("state") != state.get("state"):
+        changes["state"] = (_STATES[before["state"]], _STATES[state["state"]])
+    return changes
+
+
+# --- two points ----------------------------------------------------------------------------------
+
+
+def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
+    """Return what differs between two points; reads the events between them, and both states.
+
+    Raises:
+        InvalidValueError: The first point is after the second.
+    """
+    first, second = resolve(ledger, a).position, resolve(ledger, b).position
+    if first > second:
+        raise InvalidValueError(
+            f"diff: expected the earlier point first, got {first} and {second}; exchange them"
+        )
+    with ledger.handler.reading() as session:
+        touched: dict[str, dict[str, None]] = {}
+        for recorded in session.log.read(after=first, until=second):
+            for registry, uid in _touched_by(recorded.event):
+                touched.setdefault(registry, {})[uid] = None
+        return Diff([
+            item
+            for registry, uids in touched.items()
+            for item in _differences(session.models, registry, list(uids), first, second)
+        ])  # fmt: skip
+
+
+def _touched_by(event: LedgerEvent) -> list[tuple[str, str]]:
+    """Return registry and uid of each record whose fields or links an event changes."""
+    held: tuple[HeldLink, ...] = ()
+    match event:
+        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+            return []
+        case RecordsMerged():
+            held = event.moved + event.doubled
+        case MergeUndone():
+            held = event.back + event.ended
+        case _:
+            pass
+    holders = [(field.split(".")[0], holder) for field, holder in held]
+    return [(registry_of(event), event.uid), *holders]
+
+
+def _differences(
+    models: Any, registry: str, uids: list[str], first: int, second: int
+) -> Iterator[Difference]:
+    before = states(models, registry, uids, at=first)
+    after = states(models, registry, uids, at=second)
+    for uid in uids:
+        old, new = before.get(uid), after.get(uid)
+        shown = new or old
+        if shown is None:
+            continue
+        changes = compared(old or {}, new or {})
+        if not changes and old is not None and new is not None:
+            continue
+        yield Difference(
+            registry=registry,
+            uid=uid,
+            name=shown.get("key") or shown.get("name"),
+            change="added" if old is None else "removed" if new is None else "changed",
+            changes=changes,
+        )
+
+
+def compared(old: dict[str, Any], new: dict[str, Any]) -> Changes:
+    """Return every field that differs, before and after."""
+    return {
+        name: (old.get(name), new.get(name)) for name in old | new if old.get(name) != new.get(name)
+    }
+
+
+def states(
+    models: Any, registry: str, uids: list[str], *, at: int | None
+) -> dict[str, dict[str, Any]]:
+    """Return the fields and links of live records, by uid, as of a position."""
+    links = [it.link for it in REGISTRIES[registry].relations if it.link and not it.is_reverse]
+    kinds = {it.name for it in REGISTRIES[registry].fields if it.kind in {"time", "json"}}
+    compared_names = {it.name for it in TABLES[registry].columns} - _BOOKKEEPING
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(uids), _CHUNK):
+        some = uids[start : start + _CHUNK]
+        where = Test(("uid",), "in", tuple(some))
+        for row in models.select(Select(registry=registry, where=where, at=at)):
+            found[row["uid"]] = state = {name: row[name] for name in row if name in compared_names}
+            for name in state.keys() & kinds:
+                state[name] = _shown(registry, name, state[name])
+        if not links:
+            continue
+        held = sorted(
+            models.links(links, some, onward=True, at=at),
+            key=lambda link: (link["from_position"], link["target"]),
+        )
+        for link in held:
+            if link["source"] in found:
+                fields, name = found[link["source"]], _field_of(link["field"])
+                fields[name] = (*fields.get(name, ()), link["target"])
+    return found
+
+
+def _field_of(link: str) -> str:
+    return link.split(".")[1]
+
+
+def _shown(registry: str, name: str, value: Any) -> Any:
+    """Return a value as users see it: times as datetimes, JSON as what it says."""
+    field = REGISTRIES[registry].field(name) if registry else None
+    if value is None or field is None:
+        return value
+    if field.kind == "time":
+        return to_datetime(value)
+    return msgspec.json.decode(value) if field.kind == "json" else value
+
+
+__all__ = ["Changes", "Diff", "Difference", "Happening", "History", "HistoryEntry", "Listing"]

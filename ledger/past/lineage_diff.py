@@ -1,0 +1,331 @@
+"""What changed upstream of a result between two points: runs, inputs, parameters, source, packages.
+
+1. The result is, as of either point, the latest version of the record's family there.
+2. A record of one side is paired with the one of its uid on the other; what is left over is paired
+   within its family: a run with a run of the same transform, an artifact with another version or
+   what bears its key.
+3. Pairs that differ are changed; what has no partner was added or removed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger.display.tabular import Listing
+from ledger.errors import InvalidValueError, NotFoundError
+from ledger.past.changes import Changes, compared
+from ledger.past.lineage import Lineage, lineage
+from ledger.past.points import resolve
+from ledger.places.kinds import record_class
+from ledger.places.source import Source
+from projections.select import Select, Test
+
+if TYPE_CHECKING:
+    from ledger.past.drawing import Picture
+    from ledger.places.kinds import AnyRecord as Record
+
+_OF_ARTIFACT = ("key", "version", "hash", "size", "n_files", "retraction")
+_OF_COLLECTION = ("name", "version", "hash", "retraction")
+_OF_RUN = ("name", "arguments", "git_commit", "git_is_dirty", "status", "retraction")
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """One record upstream that differs.
+
+    Attributes:
+        uid: Its uid at the later point; at the earlier one where it was removed.
+        before: Its uid at the earlier point; None where it was added.
+        change: "added", "removed" or "changed".
+        changes: What differs: `uid` where another record took its place, and fields; of a run also
+            `params.<name>`, `packages.<name>`, `python`, `source`, `inputs` and `actor`.
+    """
+
+    registry: str
+    uid: str
+    before: str | None
+    name: str
+    change: str
+    changes: Changes
+
+
+class LineageDiff(Listing[Upstream]):
+    """What changed upstream of a result between two points, in order of creation.
+
+    Attributes:
+        before: The lineage at the earlier point; None where there was no version of it yet.
+        after: The lineage at the later point.
+    """
+
+    _title = "Lineage diff"
+
+    def __init__(
+        self, items: list[Upstream], before: Lineage | None, after: Lineage, pairs: dict[str, str]
+    ) -> None:
+        super().__init__(items)
+        self.before = before
+        self.after = after
+        self._pairs = pairs
+
+    @property
+    def added(self) -> list[Upstream]:
+        """What is upstream at the later point only."""
+        return [item for item in self if item.change == "added"]
+
+    @property
+    def changed(self) -> list[Upstream]:
+        """What is upstream at both and differs."""
+        return [item for item in self if item.change == "changed"]
+
+    @property
+    def removed(self) -> list[Upstream]:
+        """What is upstream at the earlier point only."""
+        return [item for item in self if item.change == "removed"]
+
+    def columns(self) -> list[str]:
+        """Return the names of the table's columns."""
+        return ["registry", "uid", "name", "change", "field", "before", "after"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row a field that differs; a record of which none is told has one row too."""
+        return [
+            {
+                "registry": item.registry,
+                "uid": item.uid,
+                "name": item.name,
+                "change": item.change,
+                "field": field,
+                "before": before,
+                "after": after,
+            }
+            for item in self
+            for field, (before, after) in (item.changes or {"": (None, None)}).items()
+        ]
+
+    def to_svg(self) -> str:
+        """Return both lineages as one SVG picture: added, removed and changed in colour.
+
+        Raises:
+            MissingDependencyError: pygraphviz is not installed.
+        """
+        from ledger.past.drawing import svg  # noqa: PLC0415 (loads Graphviz)
+
+        return svg(self._picture())
+
+    def to_mermaid(self) -> str:
+        """Return both lineages as the text of one Mermaid flowchart."""
+        from ledger.past.drawing import mermaid  # noqa: PLC0415
+
+        return mermaid(self._picture())
+
+    def _repr_html_(self) -> str:
+        from ledger.past.drawing import as_html  # noqa: PLC0415
+
+        title = (
+            f"Lineage diff: {len(self.added):,} added, {len(self.changed):,} changed, "
+            f"{len(self.removed):,} removed"
+        )
+        return as_html(title, self._picture()) + super()._repr_html_()
+
+    def _picture(self) -> Picture:
+        from ledger.past.drawing import Line, folded, lines_of, picture_nodes  # noqa: PLC0415
+
+        marks = {item.uid: item.change for item in self}
+        nodes = picture_nodes(self.after.nodes, start=self.after.start, marks=marks)
+        known = {node.id for node in nodes}
+        now = {(it.source, it.target, it.kind): it for it in lines_of(self.after.edges)}
+        then: dict[Any, Line] = {}
+        if self.before is not None:
+            gone = [node for node in self.before.nodes if node.uid in marks]
+            gone = [node for node in gone if node.uid not in known]
+            nodes += picture_nodes(gone, start="", marks=marks)
+            for line in lines_of(self.before.edges):
+                source = self._pairs.get(line.source, line.source)
+                target = self._pairs.get(line.target, line.target)
+                if source != target:
+                    then[source, target, line.kind] = Line(
+                        source=source, target=target, kind=line.kind
+                    )
+        lines = [
+            line if key in then else msgspec.structs.replace(line, mark="added")
+            for key, line in now.items()
+        ]
+        lines += [
+            msgspec.structs.replace(line, mark="removed")
+            for key, line in then.items()
+            if key not in now
+        ]
+        return folded(nodes, lines)
+
+
+def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
+    """Return what changed upstream of a result between two points; `b` is now without.
+
+    Raises:
+        InvalidValueError: The first point is after the second, or the registry has no lineage.
+        NotFoundError: There was no version of it yet at the later point.
+    """
+    ledger = record._source.ledger
+    first = resolve(ledger, a).position
+    second = ledger.handler.head() if b is None else resolve(ledger, b).position
+    if first > second:
+        raise InvalidValueError(
+            f"lineage_diff: expected the earlier point first, got {first} and {second}; "
+            "exchange them"
+        )
+    new = _latest(record, Source(ledger, second))
+    if new is None:
+        raise NotFoundError(
+            f"{record.spec.title} {record.uid}: no version of it was there at position {second}",
+            uid=record.uid,
+        )
+    old = _latest(record, Source(ledger, first))
+    after = lineage(new)
+    before = None if old is None else lineage(old)
+    earlier = {} if before is None else _records(before)
+    later = _records(after)
+    pairs = _paired(earlier, later)
+    items = []
+    partner = {new_uid: old_uid for old_uid, new_uid in pairs.items()}
+    facts_before = _Facts(before)
+    facts_after = _Facts(after)
+    for uid, one in later.items():
+        was = partner.get(uid)
+        if was is None:
+            items.append(_item(one, None, "added", {}))
+            continue
+        changes = compared(facts_before.of(earlier[was], pairs), facts_after.of(one, {}))
+        if was != uid:
+            changes = {"uid": (was, uid)} | changes
+        if changes:
+            items.append(_item(one, was, "changed", changes))
+    items += [_item(one, uid, "removed", {}) for uid, one in earlier.items() if uid not in pairs]
+    return LineageDiff(items, before, after, pairs)
+
+
+def _latest(record: Record, source: Source) -> Record | None:
+    """Return the latest version of a record's family as of a position; None before the first."""
+    has_family = record.registry in {"artifact", "collection"}
+    stem = record.uid[: record.spec.uid_length]
+    where = (
+        Test(("uid",), "startswith", stem) if has_family else Test(("uid",), "exact", record.uid)
+    )
+    select = Select(registry=record.registry, where=where, at=source.at, trash="with")
+    rows = source.ask(lambda models: models.select(select))
+    latest = [row for row in rows if row["is_latest"]] if has_family else []
+    found = (latest or rows)[-1:]
+    return record_class(record.registry)._from_row(found[0], source) if found else None
+
+
+def _records(found: Lineage) -> dict[str, Record]:
+    records = [*found.artifacts, *found.collections, *found.runs]
+    records.sort(key=lambda record: record._row["created_position"])
+    return {record.uid: record for record in records}
+
+
+def _paired(earlier: dict[str, Record], later: dict[str, Record]) -> dict[str, str]:
+    """Return which record of the later side stands for which of the earlier one."""
+    pairs = {uid: uid for uid in earlier if uid in later}
+    for name in (_family, _called):
+        waiting: dict[Any, list[str]] = {}
+        taken = set(pairs.values())
+        for uid, record in later.items():
+            if uid not in taken:
+                waiting.setdefault(name(record), []).append(uid)
+        # The latest of both sides belong together, where there are several.
+        for uid, record in reversed(earlier.items()):
+            if uid not in pairs and waiting.get(name(record)):
+                pairs[uid] = waiting[name(record)].pop()
+    return pairs
+
+
+def _family(record: Record) -> Any:
+    row = record._row
+    if record.registry == "run":
+        return "run", (row["transform"] or "")[:12], row["name"]
+    return record.registry, row["stem"]
+
+
+def _called(record: Record) -> Any:
+    row = record._row
+    if record.registry == "run":
+        return "run", (row["transform"] or "")[:12]
+    return record.registry, row.get("key") or row.get("name") or row["uid"]
+
+
+class _Facts:
+    """What is compared of the records of one lineage."""
+
+    def __init__(self, found: Lineage | None) -> None:
+        self._inputs: dict[str, list[str]] = {}
+        self._blobs: dict[str, str] = {}
+        self._transforms: dict[str, Any] = {}
+        if found is None:
+            return
+        for edge in found.edges:
+            if edge.kind == "input":
+                self._inputs.setdefault(edge.target, []).append(edge.source)
+        self._transforms = {transform.uid: transform for transform in found.transforms}
+
+    def of(self, record: Record, pairs: dict[str, str]) -> dict[str, Any]:
+        """Return what is compared of a record; inputs by what stands for them later."""
+        if record.registry == "artifact":
+            return {name: getattr(record, name) for name in _OF_ARTIFACT}
+        if record.registry == "collection":
+            return {name: getattr(record, name) for name in _OF_COLLECTION}
+        row = record._row
+        facts = {name: getattr(record, name) for name in _OF_RUN}
+        facts["actor"] = record.created_by
+        transform = self._transforms.get(row["transform"])
+        facts["source"] = None if transform is None else transform.source_hash or transform.version
+        facts |= {f"params.{name}": _plain(value) for name, value in (record.params or {}).items()}
+        facts |= packages(self._environment(record, row["environment_blob"]))
+        inputs = self._inputs.get(record.uid, [])
+        facts["inputs"] = tuple(sorted(pairs.get(uid, uid) for uid in inputs))
+        return facts
+
+    def _environment(self, record: Record, blob: str | None) -> str:
+        if blob is None:
+            return ""
+        if blob not in self._blobs:
+            self._blobs[blob] = record._source.ledger.blob(blob) or ""
+        return self._blobs[blob]
+
+
+def packages(environment: str) -> dict[str, str]:
+    """Return what an environment's text says: `python`, and `packages.<name>` for each version."""
+    found: dict[str, str] = {}
+    for line in environment.splitlines():
+        name, separator, version = line.partition("==")
+        if separator:
+            found[f"packages.{name}"] = version
+        elif line.startswith("# python "):
+            found["python"] = line.removeprefix("# python ")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as the script had it, where events hold it with a tag."""
+    match value:
+        case {"float": str(text)} if len(value) == 1:
+            return float(text)
+        case {"int": str(text)} if len(value) == 1:
+            return int(text, 0)
+        case _:
+            return value
+
+
+def _item(record: Record, before: str | None, change: str, changes: Changes) -> Upstream:
+    row = record._row
+    name = row.get("key") or row.get("name")
+    if record.registry == "run" and not name and record.transform is not None:
+        name = record.transform.name
+    return Upstream(
+        registry=record.registry,
+        uid=record.uid,
+        before=before,
+        name=str(name or record.uid),
+        change=change,
+        changes=changes,
+    )

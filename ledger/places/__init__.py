@@ -1,0 +1,6 @@
+"""Where a ledger is, how it is opened, and which one is in use.
+
+Imported by: api, auditing, cli, past, proving, registries, the door, tracking, transfer,
+  upkeep.
+Imports: content, engine, errors, eventlog, files, model, projections.
+"""

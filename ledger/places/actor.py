@@ -1,0 +1,67 @@
+"""Who causes the events of this process.
+
+Rules:
+
+1. `METALEDGER_USER` decides where it is set and not empty; else the login name; else `uid-<number>`
+   where the system knows no name, as in many containers. Git's settings are not asked: they name
+   the author of code, which need not be who runs it.
+2. A name is text in NFC without blanks around it, of 1 to 150 characters, none of them a control
+   character. A login name that is not so is refused too: `METALEDGER_USER` is the way out.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import unicodedata
+
+from ledger.errors import InvalidValueError
+from ledger.model.canonical import nfc
+
+VARIABLE = "METALEDGER_USER"
+MAX_LENGTH = 150
+
+# Control characters, halves of surrogate pairs, line and paragraph separators.
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def current_actor() -> str:
+    """Return the name that this process's events are recorded under.
+
+    Raises:
+        InvalidValueError: The name is too long or holds characters that no name may hold.
+    """
+    given = os.environ.get(VARIABLE, "")
+    return _valid(given, VARIABLE) if given else _valid(_login_name(), "login name")
+
+
+def _login_name() -> str:
+    try:
+        name = getpass.getuser()
+    # Depending on system and Python version, a missing name is any of these.
+    except (KeyError, OSError, ImportError):
+        name = ""
+    if name:
+        return name
+    return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "uid-unknown"
+
+
+def _valid(raw: str, subject: str) -> str:
+    name = nfc(raw).strip()
+    way_out = f"set {VARIABLE} to the name to record"
+    if not name:
+        message = f"{subject}: expected a name, found only blanks; {way_out}"
+        raise InvalidValueError(message, subject=subject)
+    if len(name) > MAX_LENGTH:
+        message = (
+            f"{subject}: expected at most {MAX_LENGTH} characters, found {len(name)}; {way_out}"
+        )
+        raise InvalidValueError(message, subject=subject, length=len(name))
+    for place, character in enumerate(name):
+        if unicodedata.category(character) in _REFUSED_CATEGORIES:
+            code = f"U+{ord(character):04X}"
+            message = (
+                f"{subject}: expected no control characters, found {code} at {place}; {way_out}"
+            )
+            raise InvalidValueError(message, subject=subject, place=place)
+    return name

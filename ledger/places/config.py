@@ -1,0 +1,142 @@
+"""The configuration file of a ledger: `.metaledger/config.toml`.
+
+It holds no secret. Paths in it are relative to the folder that holds `.metaledger/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from ledger import files
+from ledger.errors import ConfigurationError, LedgerExistsError, MissingFileError, PathTakenError
+from ledger.eventlog.database_url import is_database_url
+
+FOLDER = ".metaledger"
+FILE = "config.toml"
+DATABASE = "ledger.db"
+# What every checkpoint is given to; no secret of it belongs into a file.
+PUBLISH_VARIABLE = "METALEDGER_PUBLISH_COMMAND"
+
+
+class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a ledger's configuration file says.
+
+    Attributes:
+        id: Random name of the ledger, given once; also in its first event.
+        name: What people call it.
+        storage: Where content is kept: a folder, or a URL that fsspec knows.
+        database: Where log and read models are: a file below `.metaledger/`.
+        publish: Where every checkpoint is published: a folder, or a URL that fsspec knows.
+    """
+
+    id: str
+    name: str
+    storage: str
+    database: str = DATABASE
+    publish: str | None = None
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger that was found: its folder, its configuration, and why it is this one."""
+
+    root: Path
+    configuration: Configuration
+    origin: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder `.metaledger/`."""
+        return self.root / FOLDER
+
+    @property
+    def database_path(self) -> Path:
+        """Path of the SQLite file."""
+        return self.folder / self.configuration.database
+
+    @property
+    def storage_root(self) -> str:
+        """Root of the default storage: an absolute path or a URL."""
+        return self.resolved(self.configuration.storage)
+
+    def resolved(self, storage: str) -> str:
+        """Return a storage root as this computer reaches it: an absolute path or a URL.
+
+        Events name a storage as the configuration does, so that a ledger that is moved together
+        with its storage finds its content.
+        """
+        return storage if "://" in storage else str((self.root / storage).resolve())
+
+
+def load(root: Path, *, origin: str) -> Place:
+    """Return the ledger in a folder.
+
+    Raises:
+        MissingFileError: The folder has no configuration file.
+        ConfigurationError: The file is not a configuration.
+    """
+    path = root / FOLDER / FILE
+    import tomllib  # noqa: PLC0415 (needed once, where a ledger is opened)
+
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+        configuration = msgspec.convert(data.get("ledger", {}), Configuration)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: no such configuration file") from error
+    # TOML's own error is a ValueError, as are numbers without end, msgspec's and text that is none.
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"configuration {path}: {error}; mend or restore it") from error
+    except OSError as error:
+        raise ConfigurationError(f"configuration {path}: cannot be read: {error}") from error
+    named = configuration.database
+    # A ledger from elsewhere must not read and write a file beside it.
+    is_plain = named == Path(named).name and named not in {"", ".", ".."} and "\0" not in named
+    if not is_plain and "://" not in named and not is_database_url(named):
+        raise ConfigurationError(
+            f"configuration {path}: expected the name of a file in {FOLDER}/ or a URL as database, "
+            f"got {named!r}"
+        )
+    return Place(root=root, configuration=configuration, origin=origin)
+
+
+def write(root: Path, configuration: Configuration) -> Place:
+    """Write the configuration file of a new ledger, durably, and return the ledger.
+
+    Raises:
+        LedgerExistsError: There is one in this folder.
+    """
+    path = root / FOLDER / FILE
+    if path.exists():
+        raise _exists(path)
+    files.make_folders(path.parent)
+    try:
+        files.write_durably(path, _text(configuration), replace=False)
+    except PathTakenError as error:
+        raise _exists(path) from error
+    return Place(root=root, configuration=configuration, origin="new")
+
+
+def change(place: Place, **settings: str | None) -> Place:
+    """Write the configuration file with other settings, durably, and return the ledger."""
+    changed = msgspec.structs.replace(place.configuration, **settings)
+    files.write_durably(place.folder / FILE, _text(changed))
+    return msgspec.structs.replace(place, configuration=changed)
+
+
+def _text(configuration: Configuration) -> bytes:
+    values = msgspec.to_builtins(configuration)
+    lines = [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+    text = "# A metaledger; see docs/format.md. It holds no secrets.\n[ledger]\n"
+    return (text + "\n".join(lines) + "\n").encode()
+
+
+def _exists(path: Path) -> LedgerExistsError:
+    return LedgerExistsError(
+        f"{path}: there is a ledger in this folder already; use it, or choose another folder"
+    )
+
+
+def _toml(value: str) -> str:
+    # A JSON string is a TOML basic string, except that TOML wants DEL escaped.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -1,0 +1,82 @@
+"""Where the ledger is: found as git finds a repository.
+
+1. `ln.connect(place)` says so, a folder or the URL of a schema on a server; else
+2. the variable `METALEDGER_URL` does, likewise; else
+3. it is the nearest folder, upward from the working directory, whose `.metaledger/` holds a
+   configuration file; else
+4. there is none, and the error names `metaledger init`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ledger.errors import ConfigurationError, InvalidValueError, LedgerNotFoundError
+from ledger.eventlog.database_url import is_database_url
+from ledger.places.config import FILE, FOLDER, Place, load
+
+VARIABLE = "METALEDGER_URL"
+
+
+def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = None) -> Place:
+    """Return the ledger that this process should use.
+
+    Args:
+        place: Folder of a ledger, its `file://` URL, or `postgresql://…?schema=…`; None to find it.
+        start: Where to begin looking upward; the working directory by default.
+
+    Raises:
+        LedgerNotFoundError: There is none.
+        InvalidValueError: `place` is neither path nor text.
+        ConfigurationError: Its configuration cannot be read, or a server's log does not tell all.
+        StorageError: The server cannot be reached.
+    """
+    if place is not None:
+        text: object = os.fspath(place) if isinstance(place, os.PathLike) else place
+        if not isinstance(text, str) or not text.strip() or "\0" in text:
+            raise InvalidValueError(f"connect: expected the folder of a ledger, got {place!r}")
+        return _named(text, origin="connect()")
+    named = os.environ.get(VARIABLE)
+    if named:
+        return _named(named, origin=f"variable {VARIABLE}")
+    start = Path.cwd() if start is None else start
+    for folder in (start, *start.parents):
+        if (folder / FOLDER / FILE).is_file():
+            return load(folder, origin=f"found from {start}")
+    raise LedgerNotFoundError(
+        f"{start}: not inside a ledger, nor is any folder above it; "
+        "make one with 'metaledger init --storage ./storage'",
+        start=str(start),
+    )
+
+
+def _named(place: str, *, origin: str) -> Place:
+    if place.startswith("file://"):
+        place = place.removeprefix("file://")
+    elif is_database_url(place):
+        from ledger.places.server_ledger import joined  # noqa: PLC0415 (only where there is a server)
+
+        return joined(place, origin=origin)
+    elif "://" in place:
+        raise ConfigurationError(
+            f"ledger {place.split('://')[0]}://…: expected a folder, a file:// URL, or "
+            "postgresql://…?schema=…"
+        )
+    try:
+        root = Path(place).expanduser().absolute()
+        if root.name == FOLDER:
+            root = root.parent
+        is_there = (root / FOLDER / FILE).is_file()
+    except (OSError, RuntimeError, ValueError) as error:
+        # A name that is too long, a folder that may not be looked into, the home of nobody.
+        raise LedgerNotFoundError(
+            f"{place}: there is no ledger in this folder ({origin}): {error}", start=place
+        ) from error
+    if not is_there:
+        raise LedgerNotFoundError(
+            f"{root}: there is no ledger in this folder ({origin}); "
+            "make one with 'metaledger init --storage ./storage'",
+            start=str(root),
+        )
+    return load(root, origin=origin)

@@ -1,0 +1,212 @@
+"""Making a ledger, and taking one away."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ledger import files
+from ledger.engine.database import FORMAT, Database
+from ledger.engine.sqlite_database import SqliteDatabase
+from ledger.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    LedgerExistsError,
+    LedgerNotFoundError,
+    PathTakenError,
+    StorageNotEmptyError,
+)
+from ledger.model.canonical import Json
+from ledger.model.events import Draft, LedgerInitialized
+from ledger.model.ids import command_id, stream_id
+from ledger.model.times import now_micros
+from ledger.places import config
+from ledger.places.actor import current_actor
+from ledger.places.config import DATABASE, Configuration, Place
+from ledger.places.databases import create_on_server, drop_from_server, is_on_server, requested
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def initialize(
+    storage: str | os.PathLike[str],
+    *,
+    database: str | None = None,
+    name: str | None = None,
+    publish: str | None = None,
+    root: str | os.PathLike[str] | None = None,
+) -> Place:
+    """Make a ledger in a folder and return its place.
+
+    Args:
+        storage: Where content is kept: a folder, made if need be, or a URL that fsspec knows.
+        database: `postgresql://…` for a schema on a server; a SQLite file below `.metaledger/` by
+            default. A password in it is used now and not kept.
+        name: What people call it; the last part of the storage by default.
+        publish: Where every checkpoint is published: a folder, or a URL that fsspec knows.
+        root: The folder; the working directory by default.
+
+    Raises:
+        LedgerExistsError: The folder holds a ledger already.
+        InvalidValueError: The name is not made of letters, digits, dots and hyphens.
+        ConfigurationError: The database is of a kind that this program does not know.
+        MissingDependencyError: The storage needs a package that is not installed.
+        StorageError: The server or the storage cannot be reached, or refused.
+    """
+    folder = Path.cwd() if root is None else Path(root).absolute()
+    if (folder / config.FOLDER / config.FILE).exists():
+        raise LedgerExistsError(
+            f"{folder}: there is a ledger in this folder already; use it ('metaledger info'), or "
+            "choose another folder"
+        )
+    where: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
+    if not isinstance(where, str) or not where.strip() or not where.isprintable():
+        raise InvalidValueError(f"ledger storage: expected a folder or a URL, got {storage!r}")
+    name = _name(where) if name is None else name
+    if not _is_name(name):
+        raise InvalidValueError(
+            f"ledger name {name!r}: expected 1 to 64 letters, digits, dots, hyphens, underscores"
+        )
+    require_publishable(publish)
+    ledger = secrets.token_hex(16)
+    url, named = requested(database, name=name, ledger=ledger)
+    configuration = Configuration(
+        id=ledger, name=name, storage=where, database=named, publish=publish
+    )
+    if "://" in where:
+        _reach(where)
+    else:
+        files.make_folders((folder / where).absolute())
+    files.make_folders(folder / config.FOLDER)
+    if url is not None:
+        _first_event(create_on_server(url), configuration)
+        return config.write(folder, configuration)
+    path = folder / config.FOLDER / DATABASE
+    if path.exists():
+        raise _database_alone(path)
+    # Made aside and named when it is whole; of several that make one at once, one comes first. The
+    # configuration is last: it is what makes the folder a ledger.
+    with TemporaryDirectory(dir=path.parent, prefix=".new-", ignore_cleanup_errors=True) as aside:
+        made = Path(aside, DATABASE)
+        _first_event(SqliteDatabase.create(made, now_micros), configuration)
+        try:
+            files.copy_file(made, path)
+        except PathTakenError as error:
+            raise _database_alone(path) from error
+    return config.write(folder, configuration)
+
+
+def _reach(storage: str) -> None:
+    """Look into a storage elsewhere once: a wrong name is told now, not at the first save."""
+    from ledger.content.backends import open_store  # noqa: PLC0415
+
+    next(iter(open_store(storage).list()), None)
+
+
+def require_publishable(where: str | None) -> None:
+    """Look once at where checkpoints shall be published.
+
+    Raises:
+        InvalidValueError: It is neither a folder nor a URL.
+        StorageError: It cannot be reached.
+    """
+    if where is None:
+        return
+    if not where.strip() or not where.isprintable():
+        raise InvalidValueError(f"publish: expected a folder or a URL, got {where!r}")
+    if "://" in where:
+        from ledger.content.backends import open_folder  # noqa: PLC0415
+
+        open_folder(where).names()
+
+
+def delete(place: Place, name: str, *, force: bool) -> None:
+    """Take a ledger away: its configuration and its database, never its content.
+
+    Args:
+        place: The ledger.
+        name: Its name, said again so that it is meant.
+        force: Whether to take it away although it has events.
+
+    Raises:
+        ConfigurationError: A URL names it, and its configuration is elsewhere.
+        LedgerNotFoundError: It has another name.
+        StorageNotEmptyError: Its storage holds content, or it has events and `force` is not set.
+    """
+    from ledger.content.backends import open_store  # noqa: PLC0415
+
+    configuration = place.configuration
+    if not (place.folder / config.FILE).exists():
+        # What its configuration calls its storage is not known here, and so not what that holds.
+        raise ConfigurationError(
+            f"ledger '{configuration.name}' ({place.origin}): its configuration is not here; "
+            "delete it from the folder that has it"
+        )
+    if name not in {configuration.name, configuration.storage}:
+        raise LedgerNotFoundError(
+            f"ledger '{name}': the ledger in {place.root} is called '{configuration.name}'"
+        )
+    # Where the folder of the ledger is also that of the storage, its own files are no content.
+    named = configuration.database
+    own = {config.FILE, named, f"{named}-wal", f"{named}-shm", "cache"}
+    is_shared = place.storage_root == str(place.root.resolve())
+    listed = open_store(place.storage_root).list()
+    held = sorted(item.name for item in listed if not (is_shared and item.name in own))
+    if held:
+        shown = "\n  ".join(held[:20])
+        more = f"\n  and {len(held) - 20:,} more" if len(held) > 20 else ""  # noqa: PLR2004 (rows shown)
+        raise StorageNotEmptyError(
+            f"ledger '{configuration.name}' is kept: its storage {place.storage_root} holds "
+            f"{len(held):,} items; delete the artifacts for good with their content, or move it "
+            f"away\n  {shown}{more}",
+            items=held,
+        )
+    if not force:
+        raise StorageNotEmptyError(
+            f"ledger '{configuration.name}' in {place.root}: deleting takes its whole history; "
+            "say --force if that is meant"
+        )
+    if is_on_server(place):
+        drop_from_server(configuration)
+    files.remove_durably(place.folder / config.FILE)
+    for ending in ("", "-wal", "-shm") if not is_on_server(place) else ():
+        files.remove_durably(place.folder / f"{named}{ending}")
+    files.remove_durably(place.folder / "cache")
+    if not any(place.folder.iterdir()):
+        place.folder.rmdir()
+
+
+def _database_alone(path: Path) -> LedgerExistsError:
+    return LedgerExistsError(
+        f"{path}: a ledger's database without its configuration; if nobody is making the ledger at "
+        f"this moment, restore {config.FOLDER}/{config.FILE}, or move the database away"
+    )
+
+
+def _first_event(database: Database, configuration: Configuration) -> None:
+    identity: list[Json] = ["initialize", configuration.id]
+    event = LedgerInitialized(
+        at=now_micros(),
+        actor=current_actor(),
+        command=identity,
+        ledger=configuration.id,
+        name=configuration.name,
+        format=FORMAT,
+        program="metaledger",
+    )
+    with database.write() as session:
+        session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
+    database.close()
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _NAME.fullmatch(value) is not None
+
+
+def _name(storage: str) -> str:
+    last = storage.rstrip("/").rsplit("/", 1)[-1]
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-._")
+    return cleaned[:64] or "ledger"

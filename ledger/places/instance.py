@@ -1,0 +1,192 @@
+"""One open ledger: its place, its database, its content stores, what it keeps in mind.
+
+`current()` is the ledger that the public classes work on: found from the working directory when
+it is first needed, or the one that `connect()` named.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger.engine.handler import Handler
+from ledger.model.events import BlobRecorded
+from ledger.model.ids import stream_id
+from ledger.model.times import now_micros
+from ledger.places.actor import current_actor
+from ledger.places.config import Place
+from ledger.places.databases import open_database
+from ledger.places.discovery import VARIABLE, locate
+
+if TYPE_CHECKING:
+    from ledger.content.download import ContentCache
+    from ledger.content.hash_cache import HashCache
+    from ledger.content.store import ContentStore
+    from ledger.engine.similar_names import NameSearch
+
+
+class Ledger:
+    """An open ledger."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.database = open_database(place)
+        self.handler = Handler(self.database, clock=now_micros, actor=current_actor())
+        self.verified: dict[str, Any] = {}
+        self._storage = place.storage_root
+        self._stores: dict[str | None, ContentStore] = {}
+        self._hash_cache: HashCache | None = None
+        self._content_cache: ContentCache | None = None
+        self._name_searches: dict[str, NameSearch] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Ledger '{self.place.configuration.name}' in {self.place.root}>"
+
+    @staticmethod
+    def now() -> int:
+        """Return the present in microseconds since 1970 UTC, by the clock that events get."""
+        return now_micros()
+
+    @property
+    def storage(self) -> str:
+        """Root of the default storage."""
+        return self._storage
+
+    def store(self, root: str | None = None) -> ContentStore:
+        """Return the content store of a storage, as events name it; the default one without."""
+        from ledger.content.backends import open_store  # noqa: PLC0415
+
+        with self._lock:
+            if root not in self._stores:
+                reached = self.storage if root is None else self.place.resolved(root)
+                self._stores[root] = open_store(reached)
+            return self._stores[root]
+
+    @property
+    def hash_cache(self) -> HashCache:
+        """Remembered hashes of unchanged files; disposable."""
+        from ledger.content.hash_cache import HashCache  # noqa: PLC0415
+
+        with self._lock:
+            if self._hash_cache is None:
+                self._hash_cache = HashCache(self.place.folder / "cache" / "hashes.sqlite3")
+            return self._hash_cache
+
+    @property
+    def content_cache(self) -> ContentCache:
+        """Content that was fetched from elsewhere; disposable."""
+        from ledger.content.download import ContentCache  # noqa: PLC0415
+
+        with self._lock:
+            if self._content_cache is None:
+                self._content_cache = ContentCache(self.place.folder / "cache" / "content")
+            return self._content_cache
+
+    def name_search(self, registry: str) -> NameSearch:
+        """Return the index of similar names of a registry."""
+        from ledger.engine.similar_names import NameSearch  # noqa: PLC0415
+
+        with self._lock:
+            if registry not in self._name_searches:
+                self._name_searches[registry] = NameSearch(self.handler, registry)
+            return self._name_searches[registry]
+
+    def blob(self, blob: str | None) -> str | None:
+        """Return a text that the log keeps, by its hash; None where none is named."""
+        if blob is None:
+            return None
+        with self.handler.reading() as session:
+            for recorded in session.log.stream(stream_id(["blob", blob])):
+                if isinstance(recorded.event, BlobRecorded):
+                    return recorded.event.text
+        return None
+
+    def close(self) -> None:
+        """Give every connection back; the ledger opens again when it is next used."""
+        with self._lock:
+            if self._hash_cache is not None:
+                self._hash_cache.close()
+                self._hash_cache = None
+            self._name_searches.clear()
+        self.database.close()
+
+
+_current: Ledger | None = None
+# One that answers in place of the ledger in use: what a plan runs against.
+_stand_in: Ledger | None = None
+_found_from: tuple[str, str | None] | None = None
+# Two threads that look for the ledger at once must not open it twice: each would have batches and
+# runs of its own, and wait for the other.
+_finding = threading.RLock()
+
+
+def current() -> Ledger:
+    """Return the ledger in use; find it where none was named.
+
+    Raises:
+        LedgerNotFoundError: There is none here; the message names `metaledger init`.
+    """
+    global _current, _found_from
+    with _finding:
+        if _stand_in is not None:
+            return _stand_in
+        here = (str(Path.cwd()), os.environ.get(VARIABLE))
+        if _current is not None and (_found_from is None or _found_from == here):
+            return _current
+        if _current is not None and _current.handler.tracked is not None:
+            # A script that changes its folder in the middle of a run stays with its ledger.
+            return _current
+        _found_from, _current = here, _used(locate())
+        return _current
+
+
+def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
+    """Use the ledger in this folder from now on, whatever the working directory is.
+
+    Raises:
+        LedgerNotFoundError: There is no ledger in it.
+    """
+    global _current, _found_from  # noqa: PLW0603 (as above)
+    with _finding:
+        found = locate(place)
+        if _stand_in is not None and _is_same(_stand_in.place, found):
+            return _stand_in
+        _current = _used(found)
+        _found_from = None if place is not None else (str(Path.cwd()), os.environ.get(VARIABLE))
+        return _current
+
+
+def _used(place: Place) -> Ledger:
+    if _current is not None and _is_same(_current.place, place):
+        return _current
+    # Records of the ledger before keep it; it opens again when one of them needs it.
+    close()
+    return Ledger(place)
+
+
+def _is_same(one: Place, other: Place) -> bool:
+    # The id too: a ledger may have been taken away and another made in the same folder.
+    return one.root == other.root and one.configuration.id == other.configuration.id
+
+
+@contextmanager
+def standing_in(ledger: Ledger) -> Iterator[None]:
+    """Have `ledger` be the one in use inside the block, wherever the code inside looks for one."""
+    global _current, _stand_in  # noqa: PLW0603 (as above)
+    before = _current, _stand_in
+    _current = _stand_in = ledger
+    try:
+        yield
+    finally:
+        _current, _stand_in = before
+
+
+def close() -> None:
+    """Give the connections of the ledger in use back; a tracked run stays in hand."""
+    if _current is not None:
+        _current.close()

@@ -1,0 +1,90 @@
+"""A ledger on a server that has no configuration here: what its URL, its log and a variable say.
+
+1. Id and name are those of the first event; the log has them, whoever made the ledger where.
+2. New content goes where `METALEDGER_STORAGE` says, else where the newest stored content lies. A
+   folder beside somebody's configuration cannot be told from here: it has to be named.
+3. What this computer keeps for itself, the caches, lies in the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ledger.engine.database import Session
+from ledger.errors import ConfigurationError, CorruptLogError
+from ledger.eventlog.database_url import DatabaseUrl, parse
+from ledger.model.events import LedgerInitialized
+from ledger.places.config import Configuration, Place
+from ledger.places.databases import database_at, remember
+from projections.select import Order, Select, Test
+
+STORAGE_VARIABLE = "METALEDGER_STORAGE"
+
+
+def joined(text: str, *, origin: str) -> Place:
+    """Return the ledger at a URL such as `postgresql://host/database?schema=name`.
+
+    Raises:
+        ConfigurationError: The URL names no schema, or nothing tells where content is kept.
+        CorruptLogError: The schema holds no ledger.
+        StorageError: The server cannot be reached, or refused.
+        MissingDependencyError: The driver is not installed.
+    """
+    url = parse(text)
+    remember(url)
+    database = database_at(url)
+    try:
+        with database.read() as session:
+            first = _first(session, url)
+            storage = os.environ.get(STORAGE_VARIABLE) or _storage(session, url)
+    finally:
+        database.close()
+    return Place(
+        root=_own_folder() / first.ledger,
+        configuration=Configuration(
+            id=first.ledger, name=first.name, storage=storage, database=str(url)
+        ),
+        origin=origin,
+    )
+
+
+def _first(session: Session, url: DatabaseUrl) -> LedgerInitialized:
+    events = session.log.read_batch(limit=1)
+    if not events or not isinstance(events[0].event, LedgerInitialized):
+        raise CorruptLogError(
+            f"ledger database {url}: expected a log that begins with who the ledger is, found "
+            f"{'another event' if events else 'an empty one'}; 'metaledger init' may have been "
+            "interrupted there"
+        )
+    return events[0].event
+
+
+def _storage(session: Session, url: DatabaseUrl) -> str:
+    rows = session.models.select(
+        Select(
+            registry="artifact",
+            where=Test(("in_place",), "exact", value=False),
+            order=(Order("created_at"),),
+            reverse=True,
+            limit=1,
+            trash="with",
+        )
+    )
+    if not rows:
+        raise ConfigurationError(
+            f"ledger {url}: nothing in it tells yet where content is kept; say so: "
+            f"{STORAGE_VARIABLE}=s3://bucket/prefix"
+        )
+    storage = str(rows[0]["storage"])
+    if "://" not in storage and not Path(storage).is_absolute():
+        raise ConfigurationError(
+            f"ledger {url}: its content is in '{storage}' beside a configuration that is not here; "
+            f"run from that folder, or name another storage: {STORAGE_VARIABLE}=s3://bucket/prefix"
+        )
+    return storage
+
+
+def _own_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "metaledger"

@@ -1,0 +1,209 @@
+"""Where private keys are: outside of every ledger, readable by their owner only.
+
+1. The folder is the one that `METALEDGER_KEY_DIR` names, else `metaledger/keys` below the user's
+   configuration folder.
+2. A private key that others can read is not used, nor is a folder of keys that others can write.
+3. A file is written once, whole and durable; only the last checkpoint's is replaced. docs/format.md
+   names the files.
+4. What was signed waits here until it is published.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from ledger import files
+from ledger.errors import InvalidValueError, KeyUnavailableError, PathTakenError, StorageError
+from ledger.proving.notes import PrivateKey, PublicKey, read_private_key, read_public_key
+
+VARIABLE = "METALEDGER_KEY_DIR"
+
+T = TypeVar("T")
+
+_OWNER_FILE = 0o600
+_OWNER_FOLDER = 0o700
+_OTHERS = 0o077
+_OTHER_WRITERS = 0o022
+
+
+def origin_of(ledger_id: str) -> str:
+    """Return the name of a ledger's keys, which is the origin of its checkpoints."""
+    return f"metaledger.local/{ledger_id}"
+
+
+def key_folder() -> Path:
+    """Return the folder that holds the keys of this user."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    if sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return base / "metaledger" / "keys"
+
+
+class KeyRing:
+    """The keys of one ledger that this user has."""
+
+    def __init__(self, ledger_id: str, *, folder: Path | None = None) -> None:
+        self.ledger_id = ledger_id
+        self.name = origin_of(ledger_id)
+        self.folder = key_folder() if folder is None else folder
+
+    def public_keys(self) -> list[PublicKey]:
+        """Return every key that this user ever had for the ledger, in no order.
+
+        Raises:
+            KeyUnavailableError: A file of this name holds something else.
+        """
+        found = [self._read(path) for path in sorted(self.folder.glob(f"{self.ledger_id}.*.pub"))]
+        return [_as(read_public_key, text, path) for path, text in found]
+
+    def private_keys(self) -> list[PrivateKey]:
+        """Return every private key for the ledger.
+
+        Raises:
+            KeyUnavailableError: A key can be read by others, or not at all.
+        """
+        return [self._private(path) for path in sorted(self.folder.glob(f"{self.ledger_id}.*.key"))]
+
+    def private_key(self, public: PublicKey) -> PrivateKey | None:
+        """Return the private key that goes with a public one; None where this user has it not.
+
+        Raises:
+            KeyUnavailableError: It can be read by others, or not at all.
+        """
+        path = self._path(public, "key")
+        if not path.exists():
+            return None
+        key = self._private(path)
+        if key.public() != public:
+            raise KeyUnavailableError(
+                f"key {path}: expected the one of {public}, found that of {key.public()}; restore "
+                "it from a backup",
+                path=str(path),
+            )
+        return key
+
+    def keep(self, key: PrivateKey) -> None:
+        """Write a new key and its public line, durably.
+
+        Raises:
+            StorageError: The disk refused.
+        """
+        self._make_folder()
+        public = key.public()
+        for ending, text, mode in (
+            ("key", key.text(), _OWNER_FILE),
+            ("pub", str(public), 0o644),
+        ):
+            path = self._path(public, ending)
+            try:
+                files.write_durably(path, f"{text}\n".encode(), mode=mode, replace=False)
+            except PathTakenError as error:
+                raise StorageError(f"key {path}: there is one already") from error
+
+    def forget(self, public: PublicKey) -> None:
+        """Remove a private key that signs no more; its public line stays."""
+        files.remove_durably(self._path(public, "key"))
+
+    def last_checkpoint(self) -> str | None:
+        """Return the last checkpoint that was signed here; None where there was none."""
+        path = self._last
+        return self._read(path)[1] if path.exists() else None
+
+    def remember(self, checkpoint: str) -> None:
+        """Keep the checkpoint that is being signed, so that the next one agrees with it."""
+        self._make_folder()
+        files.write_durably(self._last, checkpoint.encode(), mode=_OWNER_FILE)
+
+    def forget_checkpoint(self) -> None:
+        """Forget what was signed: the ledger starts anew, which everyone can see by its key."""
+        files.remove_durably(self._waiting)
+        if self._last.exists():
+            files.remove_durably(self._last)
+
+    def wait(self, way: str, name: str, checkpoint: str) -> None:
+        """Keep a checkpoint until it is published in a way; `name` says its place in the order."""
+        files.make_folders(self._waiting)
+        files.write_durably(self._waiting / f"{name}.{way}", checkpoint.encode(), mode=_OWNER_FILE)
+
+    def waiting(self, way: str) -> list[tuple[str, str]]:
+        """Return name and text of what waits to be published in a way, in the order of names."""
+        found = sorted(self._waiting.glob(f"*.{way}"))
+        return [(path.name.removesuffix(f".{way}"), self._read(path)[1]) for path in found]
+
+    def done(self, way: str, name: str) -> None:
+        """Let go of a checkpoint that was published in a way."""
+        files.remove_durably(self._waiting / f"{name}.{way}")
+
+    @property
+    def _waiting(self) -> Path:
+        return self.folder / f"{self.ledger_id}.unpublished"
+
+    @property
+    def _last(self) -> Path:
+        return self.folder / f"{self.ledger_id}.checkpoint"
+
+    def _path(self, public: PublicKey, ending: str) -> Path:
+        return self.folder / f"{self.ledger_id}.{public.id.hex()}.{ending}"
+
+    def _make_folder(self) -> None:
+        if not self.folder.exists():
+            files.make_folders(self.folder)
+            self.folder.chmod(_OWNER_FOLDER)
+
+    def _private(self, path: Path) -> PrivateKey:
+        self._require_own_folder()
+        return read_private_key_file(path)
+
+    def _require_own_folder(self) -> None:
+        mode = stat.S_IMODE(self.folder.stat().st_mode)
+        # Who can write the folder can put a key, or an older checkpoint, in the place of another.
+        if os.name == "posix" and mode & _OTHER_WRITERS:
+            raise KeyUnavailableError(
+                f"keys {self.folder}: expected a folder that only its owner can write, found mode "
+                f"{mode:o}; run 'chmod go-w {self.folder}', and rotate the key if somebody else "
+                "may have been there",
+                path=str(self.folder),
+            )
+
+    def _read(self, path: Path) -> tuple[Path, str]:
+        return path, _text(path)
+
+
+def read_private_key_file(path: Path) -> PrivateKey:
+    """Return the private key in a file.
+
+    Raises:
+        KeyUnavailableError: Others can read the file too, or it holds something else.
+    """
+    text = _text(path)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if os.name == "posix" and mode & _OTHERS:
+        raise KeyUnavailableError(
+            f"key {path}: expected a file that only its owner can read, found mode {mode:o}; run "
+            f"'chmod 600 {path}', and rotate the key if somebody may have read it",
+            path=str(path),
+        )
+    return _as(read_private_key, text, path)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyUnavailableError(f"key {path}: cannot be read: {error}") from error
+
+
+def _as(read: Callable[[str], T], text: str, path: Path) -> T:
+    try:
+        return read(text)
+    except InvalidValueError as error:
+        raise KeyUnavailableError(f"key {path}: {error}; restore it from a backup") from error

@@ -1,0 +1,231 @@
+"""From a path that a user names to content that an artifact can stand for."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from ledger.content.hashing import hash_path
+from ledger.content.store import ContentStore, StoredContents, name_in_store
+from ledger.content.tree import HashedContent
+from ledger.decisions.facts import Decision
+from ledger.display.progress import progress
+from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
+from ledger.model.canonical import nfc
+from ledger.model.commands import Content
+from ledger.model.events import ArtifactRegistered
+from ledger.model.schema import ARTIFACT, FieldSpec
+from ledger.registries.checks import check_text
+from ledger.user_settings import settings
+
+_COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4"}
+_SUFFIX = re.compile(r"(\.[A-Za-z0-9_+-]{1,16}){1,2}")
+
+
+class LocalContent:
+    """Content at a path of this computer or at a URL, hashed, and on its way into a storage."""
+
+    def __init__(
+        self,
+        ledger: Any,
+        path: Path | str,
+        hashed: HashedContent,
+        storage: str | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._put: set[str] = set()
+        self._storage = ledger.place.configuration.storage if storage is None else storage
+        self.path = path
+        self.hashed = hashed
+
+    @classmethod
+    def at(
+        cls,
+        ledger: Any,
+        place: str | os.PathLike[str],
+        *,
+        rehash: bool = False,
+        storage: str | os.PathLike[str] | None = None,
+    ) -> LocalContent:
+        """Return the content at a path or URL, hashed; what a web server holds is fetched first.
+
+        Raises:
+            MissingFileError: There is nothing.
+            UnreadableFileError: It cannot be read.
+            UnsupportedFileError: It is neither a file nor a folder of files.
+            FileChangedError: It keeps changing while it is read.
+        """
+        chosen = storage_named(ledger, settings.storage if storage is None else storage)
+        if isinstance(place, str) and "://" in place:
+            from ledger.content.content_at_url import is_streamed  # noqa: PLC0415 (only for URLs)
+
+            if is_streamed(place):
+                return cls(ledger, *_streamed(ledger, place, rehash=rehash), chosen)
+        path = local_path(place)
+        _refuse_own_folder(path, ledger.place.folder)
+        hashed = hash_path(path, cache=ledger.hash_cache, rehash=rehash)
+        return cls(ledger, path, hashed, chosen)
+
+    def described(self) -> Content:
+        """Return what a command says of the content."""
+        store = self._ledger.store(self._storage)
+        return Content(
+            hash=self.hashed.hash,
+            hash_type=self.hashed.hash_type,
+            digest=self.hashed.digest,
+            size=self.hashed.size,
+            n_files=self.hashed.n_files if self.hashed.is_folder else None,
+            suffix=suffix_of(Path(self.path)),
+            storage=self._storage,
+            in_place=store.holds(self.path),
+        )
+
+    def prepare(self, decision: Decision) -> None:
+        """Make the content durable where the decision's event will say it is."""
+        for event in decision.events:
+            if isinstance(event, ArtifactRegistered) and not event.in_place:
+                store: ContentStore = self._ledger.store(event.storage)
+                name = name_in_store(event.storage_key)
+                # Called before and inside the transaction: the second time only if it is gone.
+                if name not in self._put or not store.exists(name):
+                    self._store(store, name)
+                    self._put.add(name)
+
+    def _store(self, store: ContentStore, name: str) -> None:
+        source: Path | StoredContents
+        if isinstance(self.path, str):
+            from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only for URLs)
+
+            source = ContentAtUrl(self.path).contents()
+        else:
+            source = self.path
+        if threading.current_thread() is not threading.main_thread():
+            # Whoever saves many at once shows how far all of them are.
+            store.put(source, name, self.hashed)
+            return
+        with progress("storing", self.hashed.size, unit="bytes") as step:
+            store.put(source, name, self.hashed, progress=step)
+
+
+def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | None:
+    """Return a storage as events name it; None for the default one.
+
+    Raises:
+        InvalidValueError: It is neither a folder nor a URL.
+    """
+    if storage is None:
+        return None
+    text: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
+    if not isinstance(text, str) or not text.strip() or not text.isprintable():
+        raise InvalidValueError(f"storage: expected a folder or a URL, got {storage!r}")
+    text = text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+    is_default = text == ledger.place.storage_root.rstrip("/")
+    return None if is_default or storage == ledger.place.configuration.storage else text
+
+
+def _streamed(ledger: Any, url: str, *, rehash: bool) -> tuple[str, HashedContent]:
+    """Return a URL and what is there, hashed without keeping it; remembered while unchanged."""
+    from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only for URLs)
+    from ledger.content.hash_cache import HashCache  # noqa: PLC0415
+
+    elsewhere = ContentAtUrl(url)
+    cache = HashCache(ledger.place.folder / "cache" / "urls.sqlite3")
+    try:
+        with progress("hashing", elsewhere.size() or 0, unit="bytes") as step:
+            return elsewhere.url, elsewhere.hashed(cache=cache, rehash=rehash, progress=step)
+    finally:
+        cache.close()
+
+
+def _refuse_own_folder(path: Path, folder: Path) -> None:
+    """Refuse the ledger itself as content: it changes with every event.
+
+    Raises:
+        UnsupportedFileError: The path is the ledger's own folder, lies in it, or holds it.
+    """
+    # Not Path.resolve(): it ends in an error of its own where links lead in a circle.
+    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    if real == own or own in real.parents or real in own.parents:
+        raise UnsupportedFileError(
+            f"{path}: holds the ledger itself ({own}), which changes with every event; "
+            "register a folder beside it",
+            path=str(path),
+        )
+
+
+def local_path(place: str | os.PathLike[str]) -> Path:
+    """Return a path of this computer for a path or URL, fetching it where it is elsewhere."""
+    text = os.fspath(place) if isinstance(place, os.PathLike) else place
+    if not isinstance(text, str):
+        # Not the value itself: it may be the content that somebody wanted to register.
+        raise InvalidValueError(
+            f"artifact: expected a path or URL, got {type(place).__name__}; write the content to "
+            "a file and name that"
+        )
+    if not text.strip() or "\0" in text or not _is_path(text):
+        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
+    if text.startswith("file://"):
+        return _of_file_url(text)
+    if "://" in text:
+        from ledger.registries.loaders import fetch  # noqa: PLC0415 (loads fsspec)
+
+        return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise MissingFileError(f"{text}: there is no such home folder") from error
+
+
+def _of_file_url(text: str) -> Path:
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 (rarely used)
+
+    try:
+        path = unquote(urlsplit(text).path)
+    except ValueError as error:
+        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}") from error
+    if "\0" in path:
+        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
+    return Path(path)
+
+
+def _is_path(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def suffix_of(path: Path) -> str:
+    """Return the ending of a file name: `.csv`, `.fcs`, `.tar.gz`; "" where it has none."""
+    name = path.name
+    endings = path.suffixes
+    suffix = endings[-1] if endings else ""
+    if suffix.lower() in _COMPRESSED and len(endings) > 1:
+        suffix = "".join(endings[-2:])
+    return suffix if _SUFFIX.fullmatch(suffix) and not name.startswith(suffix) else ""
+
+
+def check_key(key: object) -> str | None:
+    """Return a key as it is recorded.
+
+    Raises:
+        InvalidValueError: It is no relative path without `..`, or no text of a key's length.
+    """
+    if key is None:
+        return None
+    if isinstance(key, os.PathLike):
+        key = os.fspath(key)
+    field = ARTIFACT.field("key")
+    assert isinstance(field, FieldSpec)  # noqa: S101 (for the type checker)
+    text = str(check_text("Artifact.key", key, field, required=True))
+    parts = text.split("/")
+    if text.startswith("/") or "\\" in text or any(part in {"", ".", ".."} for part in parts):
+        raise InvalidValueError(
+            f"Artifact.key: expected a relative path such as 'raw/sample.fcs', got {text!r}"
+        )
+    return nfc(text)

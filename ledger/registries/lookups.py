@@ -1,0 +1,159 @@
+"""Django's spelling of a question, made into a question to the read models.
+
+`filter(name__icontains="x", run__transform__key="a.py")`: names joined by two underscores lead
+over relations to a field; a last part that is no field says how to compare.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+
+from ledger.errors import InvalidValueError
+from ledger.model.canonical import nfc
+from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
+from ledger.model.times import to_micros
+from projections.select import OPERATORS, And, Not, Or, Test, Where
+
+_ALIASES = {"id": "uid", "pk": "uid"}
+# Paths keep the spelling of the file system; all other text is NFC, and so is what asks for it.
+_AS_RECORDED = {"storage", "storage_key"}
+_TEXT_ONLY = {op for op in OPERATORS if "contains" in op or "with" in op or op == "iexact"}
+
+
+class Q:
+    """A condition that can be joined: `Q(name="a") | Q(name="b")`, `~Q(key__startswith="x")`."""
+
+    def __init__(self, *conditions: Q, **lookups: object) -> None:
+        for condition in conditions:
+            _require_q(condition)
+        self._build: Callable[[str], Where] = lambda registry: And(
+            (*(q.where(registry) for q in conditions), *_tests(registry, lookups))
+        )
+
+    def where(self, registry: str) -> Where:
+        """Return the condition as a question to a registry."""
+        return self._build(registry)
+
+    def __and__(self, other: Q) -> Q:
+        _require_q(other)
+        return _joined(lambda registry: And((self.where(registry), other.where(registry))))
+
+    def __or__(self, other: Q) -> Q:
+        _require_q(other)
+        return _joined(lambda registry: Or((self.where(registry), other.where(registry))))
+
+    def __invert__(self) -> Q:
+        return _joined(lambda registry: Not(self.where(registry)))
+
+
+def _require_q(value: object) -> None:
+    if not isinstance(value, Q):
+        raise InvalidValueError(
+            f"condition: expected Q(...), got {type(value).__name__} {value!r}; "
+            "name a field, as in filter(name='x')"
+        )
+
+
+def _joined(build: Callable[[str], Where]) -> Q:
+    joined = Q()
+    joined._build = build
+    return joined
+
+
+def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) -> Where:
+    """Return what `filter(*queries, **lookups)` asks of a registry.
+
+    Raises:
+        UnknownFieldError: A lookup names no field, relation or comparison.
+        InvalidValueError: A value is not of its field's kind.
+    """
+    return Q(*queries, **lookups).where(registry)
+
+
+def _tests(registry: str, lookups: dict[str, object]) -> tuple[Where, ...]:
+    return tuple(_test(registry, name, value) for name, value in lookups.items())
+
+
+def _test(registry: str, lookup: str, value: object) -> Test:
+    spec = REGISTRIES[registry]
+    path: list[str] = []
+    operator = "exact"
+    end: FieldSpec | RelationSpec | None = None
+    parts = lookup.split("__")
+    for number, part in enumerate(parts):
+        name = _ALIASES.get(part, part)
+        if isinstance(end, FieldSpec) or (end is not None and name in OPERATORS):
+            if name not in OPERATORS or number != len(parts) - 1:
+                raise InvalidValueError(
+                    f"{spec.title} lookup '{lookup}': '{part}' is no comparison; "
+                    f"there are {', '.join(OPERATORS)}",
+                    lookup=lookup,
+                )
+            operator = name
+            break
+        end = spec.require(name)
+        path.append(name)
+        if isinstance(end, RelationSpec):
+            spec = REGISTRIES[end.target]
+    if end is None:
+        raise InvalidValueError(f"{spec.title} lookup '{lookup}': expected a field name")
+    return Test(tuple(path), operator, _value(end, operator, value, lookup))  # type: ignore[arg-type]
+
+
+def _value(end: FieldSpec | RelationSpec, operator: str, value: object, lookup: str) -> object:
+    if operator == "isnull":
+        if not isinstance(value, bool):
+            raise InvalidValueError(f"lookup '{lookup}': expected True or False, got {value!r}")
+        return value
+    if operator in {"in", "range"}:
+        if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+            raise InvalidValueError(f"lookup '{lookup}': expected a list of values, got {value!r}")
+        items = tuple(_single(end, item, lookup) for item in value)
+        if operator == "range" and len(items) != 2:  # noqa: PLR2004 (two ends)
+            raise InvalidValueError(f"lookup '{lookup}': expected two values, got {len(items)}")
+        return items
+    if operator in _TEXT_ONLY and not (isinstance(end, FieldSpec) and end.kind in {"text", "json"}):
+        raise InvalidValueError(f"lookup '{lookup}': '{operator}' compares text only")
+    if value is None:
+        raise InvalidValueError(
+            f"lookup '{lookup}': None compares with nothing; use '{lookup}__isnull=True'"
+        )
+    return _single(end, value, lookup)
+
+
+_EXPECTED = {
+    "text": "text",
+    "json": "text",
+    "integer": "a whole number",
+    "boolean": "True or False",
+    "time": "a datetime with a time zone",
+}
+
+
+def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object:
+    if isinstance(end, RelationSpec):
+        uid = getattr(value, "uid", value)
+        if not isinstance(uid, str):
+            raise InvalidValueError(
+                f"lookup '{lookup}': expected a saved {end.target} or its uid, got {value!r}"
+            )
+        return uid
+    match end.kind, value:
+        case "text" | "json", str():
+            return value if end.name in _AS_RECORDED else nfc(value)
+        case "boolean", bool():
+            return value
+        case "integer", int() if not isinstance(value, bool):
+            return value
+        case "time", dt.datetime():
+            return to_micros(value)
+        case _:
+            pass
+    if end.name == "uid" and isinstance(getattr(value, "uid", None), str):
+        return value.uid  # type: ignore[attr-defined]
+    expected = _EXPECTED[end.kind]
+    raise InvalidValueError(
+        f"lookup '{lookup}': expected {expected}, got {type(value).__name__} {value!r}",
+        lookup=lookup,
+    )

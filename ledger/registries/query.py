@@ -1,0 +1,345 @@
+"""Questions and their answers: `filter(...)` makes a `QuerySet`, asking it runs one statement.
+
+A query set is lazy and immutable: every method that narrows or orders returns another one. It
+asks the database each time it is iterated, counted or indexed; it never loads a registry to
+filter it here. Bound to a position it answers as of that position.
+"""
+
+from __future__ import annotations
+
+import keyword
+import unicodedata
+from typing import TYPE_CHECKING, Any, overload
+
+import msgspec
+
+from ledger.decisions.facts import erased_error
+from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
+from ledger.model.canonical import nfc
+from ledger.model.schema import ERASED, REGISTRIES, FieldSpec
+from ledger.places.source import Source
+from ledger.registries.lookups import Q, conditions
+from ledger.registries.results import R, RecordList, Results
+from projections.select import And, Order, Select
+
+if TYPE_CHECKING:
+    pass
+
+
+class QuerySet(Results[R]):
+    """Records of a registry that pass a condition, in an order."""
+
+    def __init__(self, kind: type[R], source: Source, select: Select) -> None:
+        self._kind = kind
+        self._source = source
+        self._select = select
+        self.registry = select.registry
+
+    # --- narrowing ------------------------------------------------------------------------------
+
+    def filter(self, *queries: Q, **lookups: object) -> QuerySet[R]:
+        """Return those records that pass every condition, in Django's spelling.
+
+        Raises:
+            UnknownFieldError: A lookup names no field or relation.
+            InvalidValueError: A value is not of its field's kind.
+        """
+        if "is_trashed" in lookups and self._select.trash == "without":
+            return self.with_trash().filter(*queries, **lookups)
+        self._refuse_sliced("filter")
+        return self._narrowed(conditions(self.registry, queries, lookups))
+
+    def exclude(self, *queries: Q, **lookups: object) -> QuerySet[R]:
+        """Return those records that do not pass all of the conditions."""
+        self._refuse_sliced("exclude")
+        return self._narrowed((~Q(*queries, **lookups)).where(self.registry))
+
+    def with_trash(self) -> QuerySet[R]:
+        """Return the same query over the records in the trash too."""
+        return self._with(trash="with")
+
+    def order_by(self, *fields: str) -> QuerySet[R]:
+        """Return the records ordered by fields; `-name` for descending order.
+
+        Records that are equal in all of them stay in the order of their creation.
+        """
+        self._refuse_sliced("order_by")
+        spec = REGISTRIES[self.registry]
+        order = []
+        for field in fields:
+            if not isinstance(field, str):
+                raise InvalidValueError(f"order_by: expected names of fields, got {field!r}")
+            name = field.removeprefix("-")
+            found = spec.require(name)
+            if not isinstance(found, FieldSpec) or found.is_virtual:
+                names = ", ".join(it.name for it in spec.fields if not it.is_virtual)
+                raise InvalidValueError(
+                    f"{spec.title}: cannot order by '{name}', which no column holds; "
+                    f"there are {names}, created_at, updated_at"
+                )
+            order.append(Order(name, descending=field.startswith("-")))
+        return self._with(order=tuple(order), reverse=False)
+
+    def reverse(self) -> QuerySet[R]:
+        """Return the records in the opposite order."""
+        self._refuse_sliced("reverse")
+        return self._with(reverse=not self._select.reverse)
+
+    @overload
+    def distinct(self) -> QuerySet[R]: ...
+    @overload
+    def distinct(self, field: str) -> list[Any]: ...
+    def distinct(self, field: str | None = None) -> QuerySet[R] | list[Any]:
+        """Return the query itself, which is distinct; with a field, its distinct values."""
+        if field is None:
+            return self
+        self._refuse_sliced("distinct")
+        found = REGISTRIES[self.registry].require(field)
+        if not isinstance(found, FieldSpec) or found.is_virtual:
+            raise InvalidValueError(f"distinct: '{field}' is no plain field")
+        values: list[Any] = self._source.ask(lambda models: models.distinct(self._asked(), field))
+        return [self._kind._shown(found, value) for value in values]
+
+    def search(self, text: str, *, limit: int = 20) -> RecordList[R]:
+        """Return the records that match a text best, best first, narrowed by this query."""
+        from ledger.registries.text_search import search  # noqa: PLC0415
+
+        self._refuse_sliced("search")
+        if not isinstance(text, str):
+            raise InvalidValueError(f"search: expected text, got {type(text).__name__} {text!r}")
+        if not _is_number(limit) or limit < 0:
+            raise InvalidValueError(f"search(limit=): expected 0 or more, got {limit!r}")
+        return RecordList(self.registry, search(self, text, limit=limit))
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    def count(self) -> int:
+        """Return how many records pass."""
+        total: int = self._source.ask(lambda models: models.count(self._asked()))
+        if not self._is_sliced:
+            return total
+        left = max(0, total - self._select.offset)
+        return left if self._select.limit is None else min(left, self._select.limit)
+
+    def last(self) -> R | None:
+        """Return the last record; None where there is none."""
+        if self._is_sliced:
+            return super().last()
+        return self.reverse().first()
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+    @overload
+    def __getitem__(self, index: slice) -> QuerySet[R]: ...
+    def __getitem__(self, index: int | slice) -> R | QuerySet[R]:
+        if isinstance(index, slice):
+            return self._sliced(index)
+        if not _is_number(index):
+            raise InvalidValueError(f"index of a query: expected a whole number, got {index!r}")
+        if index < 0:
+            return self.all()[index]
+        found = self._sliced(slice(index, index + 1))._fetch()
+        if not found:
+            raise IndexError(f"{self.registry} query has {self.count()} records, none at {index}")
+        return found[0]
+
+    def get(self, uid: str | None = None, **lookups: object) -> R:
+        """Return the one record with this uid, or unique beginning of a uid, or these fields.
+
+        Raises:
+            NotFoundError: There is none; the message names the nearest.
+            MultipleResultsError: The beginning of a uid, or the fields, mean several.
+        """
+        if uid is not None:
+            if lookups:
+                raise InvalidValueError(
+                    f"get: expected a uid or fields, got both: {uid!r} and {', '.join(lookups)}"
+                )
+            given: object = uid
+            if not isinstance(given, str) or not given:
+                raise InvalidValueError(
+                    f"get: expected a uid or its beginning as text, got {given!r}"
+                )
+            return self._by_uid(uid)
+        if not lookups:
+            raise InvalidValueError("get: expected a uid or a field, got neither")
+        if "key" in lookups and self.registry == "artifact":
+            return self._by_key(lookups)
+        found = self.filter(**lookups)._fetch(2)
+        if len(found) == 1:
+            return found[0]
+        title = REGISTRIES[self.registry].title
+        shown = ", ".join(f"{name}={value!r}" for name, value in lookups.items())
+        if not found:
+            if lookups.keys() == {"name"} and (other := self._merged("name", lookups["name"])):
+                return other
+            raise NotFoundError(f"{title} with {shown}: not in this ledger", **lookups)
+        raise MultipleResultsError(
+            f"{title} with {shown}: {self.filter(**lookups).count()} records; "
+            "use filter() for all of them"
+        )
+
+    def _by_uid(self, uid: str) -> R:
+        # Whoever names a uid means that record, in the trash or not.
+        everywhere = self.with_trash()
+        exact = everywhere.filter(uid=uid)._fetch(1)
+        if exact:
+            return exact[0]
+        title = REGISTRIES[self.registry].title
+        found = everywhere.filter(uid__startswith=uid)._fetch(4)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            # One family counts as one: its beginning means the latest version.
+            stems = {record.uid[: REGISTRIES[self.registry].uid_length] for record in found}
+            if (
+                REGISTRIES[self.registry].is_versioned
+                and len(stems) == 1
+                and len(uid) >= len(next(iter(stems)))
+            ):
+                return everywhere.filter(uid__startswith=uid).reverse()[0]
+            raise MultipleResultsError(
+                f"{title} '{uid}': several uids begin so: "
+                f"{', '.join(record.uid for record in found[:3])}…; give more digits"
+            )
+        if other := self._merged("uid", uid):
+            return other
+        for row in self._source.ask(lambda it: it.find(self.registry, uid=uid, state=ERASED)):
+            raise erased_error(self.registry, row)
+        near = everywhere.filter(uid__startswith=uid[:3])._fetch(3) if len(uid) >= 3 else []  # noqa: PLR2004 (enough to be telling)
+        hint = f"; nearest: {', '.join(record.uid for record in near)}" if near else ""
+        raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)
+
+    def _merged(self, field: str, value: object) -> R | None:
+        """Return what a record with this uid or name was merged into; None where none was."""
+        if not REGISTRIES[self.registry].is_named or not isinstance(value, str):
+            return None
+        from ledger.past.merged_labels import survivor_uid  # noqa: PLC0415 (few records were merged)
+
+        uid = survivor_uid(self._source, self.registry, field=field, value=value)
+        return None if uid is None else self.with_trash().filter(uid=uid).first()
+
+    def _by_key(self, lookups: dict[str, object]) -> R:
+        key = lookups["key"]
+        if not isinstance(key, str):
+            raise InvalidValueError(f"get(key=): expected text, got {type(key).__name__} {key!r}")
+        key = nfc(key)
+        pointers = self._source.ask(
+            lambda models: models.find("artifact_key", at=self._source.at, key=key)
+        )
+        others = {name: value for name, value in lookups.items() if name != "key"}
+        found = [
+            record
+            for pointer in pointers
+            for record in self.filter(uid=pointer["uid"], **others)._fetch(1)
+        ]
+        if not found:
+            raise NotFoundError(f"Artifact with key {key!r}: no key of this name points at one")
+        return found[0]
+
+    def lookup(self, field: str | None = None) -> Lookup:
+        """Return an object with one attribute a record, for tab completion."""
+        name = field or ("key" if self.registry == "artifact" else "name")
+        return Lookup(self, name)
+
+    def as_of(self, point: Any) -> QuerySet[R]:
+        """Return the same query as of a point: a position, a datetime, a run or a tag; inclusive.
+
+        Raises:
+            InvalidValueError: The point is in the future, or a datetime without a time zone.
+            NotFoundError: No tag and no run has this name.
+        """
+        from ledger.past.points import resolve  # noqa: PLC0415 (few queries look back)
+
+        ledger = self._source.ledger
+        source = Source(ledger, resolve(ledger, point).position)
+        return QuerySet(self._kind, source, self._select)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _fetch(self, limit: int | None = None) -> list[R]:
+        select = self._asked()
+        if limit is not None and (select.limit is None or select.limit > limit):
+            select = msgspec.structs.replace(select, limit=limit)
+        rows = self._source.ask(lambda models: models.select(select))
+        return [self._kind._from_row(row, self._source) for row in rows]
+
+    def _asked(self) -> Select:
+        return msgspec.structs.replace(self._select, at=self._source.at)
+
+    def _with(self, **changes: object) -> QuerySet[R]:
+        return QuerySet(self._kind, self._source, msgspec.structs.replace(self._select, **changes))
+
+    def _narrowed(self, where: Any) -> QuerySet[R]:
+        return self._with(where=And((self._select.where, where)))
+
+    def _sliced(self, part: slice) -> QuerySet[R]:
+        start, stop, step = part.start or 0, part.stop, part.step
+        fits = all(end is None or (_is_number(end) and end >= 0) for end in (start, stop))
+        if not fits or step not in (None, 1):
+            raise InvalidValueError(
+                f"slice of a query: expected [a:b] without step, counted from the front, got "
+                f"[{part.start}:{part.stop}:{part.step}]; reverse() counts from the end"
+            )
+        room = self._select.limit
+        length = None if stop is None else max(0, stop - start)
+        if room is not None:
+            left = max(0, room - start)
+            length = left if length is None else min(left, length)
+        return self._with(offset=self._select.offset + start, limit=length)
+
+    @property
+    def _is_sliced(self) -> bool:
+        return self._select.limit is not None or self._select.offset > 0
+
+    def _refuse_sliced(self, verb: str) -> None:
+        if self._is_sliced:
+            raise InvalidValueError(f"{verb}: a slice was taken already; {verb} first, then slice")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+class Lookup:
+    """Records as attributes, for tab completion: `ULabel.lookup().my_project_1`."""
+
+    def __init__(self, query: QuerySet[Any], field: str) -> None:
+        self._records: dict[str, Any] = {}
+        REGISTRIES[query.registry].require(field)
+        for record in query:
+            value = getattr(record, field)
+            if value is None:
+                continue
+            name = _identifier(str(value))
+            # Two names that look alike as attributes: the later one is told apart by its uid.
+            self._records[name if name not in self._records else f"{name}_{record.uid}"] = record
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self._records[name]
+        except KeyError:
+            raise NotFoundAttributeError(f"lookup has no '{name}'") from None
+
+    def __dir__(self) -> list[str]:
+        return sorted(self._records)
+
+    def __repr__(self) -> str:
+        return f"<Lookup of {len(self._records):,} records: press tab>"
+
+
+class NotFoundAttributeError(NotFoundError, AttributeError):
+    """A lookup has no record of this name."""
+
+    code = "not-found-attribute"
+
+
+def _identifier(text: str) -> str:
+    # Python reads names as NFKC; what changes under it could be completed but not typed.
+    plain = unicodedata.normalize("NFKC", text.casefold())
+    name = "".join(c if f"_{c}".isidentifier() else "_" for c in plain).strip("_")
+    if not name.isidentifier():
+        name = f"n{name}"
+    return f"{name}_" if keyword.iskeyword(name) else name

@@ -1,0 +1,136 @@
+"""What every record can tell of the past, and how it is withdrawn from use.
+
+Where it came from and what it went into, who changed what, what depends on it; and retraction:
+the record stays, and whoever reads it is told why it is not to be relied on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from ledger.display.messages import in_notebook
+from ledger.errors import InvalidValueError
+from ledger.model.commands import Command, RetractRecord
+from ledger.past.changes import History, history
+from ledger.places.kinds import AnyRecord
+
+if TYPE_CHECKING:
+    from ledger.past.impact import Impact
+    from ledger.past.lineage import Lineage
+    from ledger.past.lineage_diff import LineageDiff
+    from ledger.places.source import Source
+
+_REASON = 4096  # characters of a reason
+
+
+class RecordHistory(AnyRecord):
+    """The part of a record that looks back; `Record` is the other one."""
+
+    _source: Source
+    _row: dict[str, Any]
+    registry: ClassVar[str]
+    uid: Any
+
+    def history(self) -> History:
+        """Return every change of the record, oldest first: when, by whom, before and after.
+
+        Links that it holds are told with it, such as an artifact's labels: uids before and after.
+        """
+        return history(self._source.ledger, self._saved_row(), at=self._source.at)
+
+    def lineage(self, **options: Any) -> Lineage:
+        """Return where the record came from, or what it went into (`ledger.past.lineage`).
+
+        Args:
+            options: `direction` ("ancestors", "descendants", "both"), `depth` (artifacts far at
+                most), `as_of` (a point), `follow_revisions`, `limit` (edges at most).
+        """
+        from ledger.past.lineage import lineage  # noqa: PLC0415 (few sessions ask)
+
+        self._saved_row()
+        return lineage(self, **options)
+
+    def view_lineage(self, **options: Any) -> Any:
+        """Show the lineage: as a picture in a notebook, else return it."""
+        found = self.lineage(**{"direction": "both", **options})
+        if in_notebook():
+            from IPython.display import display  # noqa: PLC0415
+
+            display(found)  # type: ignore[no-untyped-call]
+            return None
+        return found
+
+    def lineage_diff(self, a: Any, b: Any = None) -> LineageDiff:
+        """Return what changed upstream of this result between two points.
+
+        Compared are the ancestors of the latest version of its family as of either point: runs,
+        parameters, source, environment, inputs.
+
+        Args:
+            a: The earlier point.
+            b: The later point; now without.
+
+        Raises:
+            InvalidValueError: The first point is after the second, or the registry has no lineage.
+            NotFoundError: There was no version of it yet at the later point.
+        """
+        from ledger.past.lineage_diff import lineage_diff  # noqa: PLC0415 (few sessions ask)
+
+        self._saved_row()
+        return lineage_diff(self, a, b)
+
+    def impact(self) -> Impact:
+        """Return everything that depends on the record, with the runs and people that read it."""
+        from ledger.past.impact import impact  # noqa: PLC0415 (few sessions ask)
+
+        self._saved_row()
+        return impact(self)
+
+    @property
+    def is_retracted(self) -> bool:
+        """Whether it was retracted; `retraction` tells why."""
+        return self._row.get("retraction") is not None
+
+    def retract(self, reason: str) -> Self:
+        """Record that the record is not to be relied on, and return it.
+
+        It stays where it is. From now on reading it, or what was made of it, warns with the
+        reason. `lift_retraction()` takes it back.
+
+        Raises:
+            CommandRejectedError: Nothing is made of records of this registry.
+            InvalidValueError: There is no reason.
+        """
+        return self._retract(_checked_reason(reason, "retract"), is_lifted=False)
+
+    def lift_retraction(self, reason: str | None = None) -> Self:
+        """Record that a retraction holds no more, and return the record."""
+        checked = None if reason is None else _checked_reason(reason, "lift_retraction")
+        return self._retract(checked, is_lifted=True)
+
+    def _retract(self, reason: str | None, *, is_lifted: bool) -> Self:
+        self._refuse_view("lift_retraction()" if is_lifted else "retract()")
+        self._perform(
+            RetractRecord(registry=self.registry, uid=self.uid, reason=reason, is_lifted=is_lifted)
+        )
+        return self
+
+    def _saved_row(self) -> dict[str, Any]:
+        self.uid  # noqa: B018 (raises where the record was not saved)
+        return self._row
+
+    if TYPE_CHECKING:  # what a record brings along
+
+        def _refuse_view(self, verb: str) -> None: ...
+
+        def _perform(self, command: Command) -> Any: ...
+
+
+def _checked_reason(reason: object, verb: str) -> str:
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > _REASON:
+        raise InvalidValueError(
+            f"{verb}: expected a reason of 1 to {_REASON:,} characters, got {reason!r:.60}"
+        )
+    from ledger.model.canonical import nfc  # noqa: PLC0415
+
+    return nfc(reason.strip())

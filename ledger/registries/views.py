@@ -1,0 +1,238 @@
+"""The read-only past: every registry and every query of the present, as of a point.
+
+A view resolves its point once and dates itself; it stays the same while others write. Nothing can
+be written through it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger.errors import InvalidValueError, NotFoundError
+from ledger.model.canonical import nfc
+from ledger.model.commands import TagPosition
+from ledger.model.schema import REGISTRIES
+from ledger.model.times import to_datetime
+from ledger.past.changes import Diff, diff
+from ledger.past.points import Point, reads_as_other, resolve
+from ledger.past.readable_events import Happening, Which, happenings
+from ledger.past.readable_events import newest_first as backwards
+from ledger.places import instance
+from ledger.places.kinds import record_class
+from ledger.places.source import Source
+from ledger.registries.base import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ledger.places.instance import Ledger
+    from ledger.registries.base import Record
+
+_NAME = 255  # characters of a tag
+_BY_TITLE = {spec.title: name for name, spec in REGISTRIES.items()}
+
+
+class View:
+    """The ledger as of a point, for reading: `view.Artifact.filter(...)`, `view.ULabel.get(...)`.
+
+    Attributes:
+        position: The position that the point resolved to; inclusive.
+        recorded_at: When the event at that position was recorded; None for position 0.
+    """
+
+    def __init__(self, ledger: Ledger, point: Point) -> None:
+        self._source = Source(ledger, point.position)
+        self.position: int = point.position
+        self.recorded_at: dt.datetime | None = point.recorded_at
+
+    def __getattr__(self, name: str) -> Registry:
+        registry = _BY_TITLE.get(name)
+        if registry is None:
+            raise AttributeError(f"a view has no '{name}'; it has {', '.join(_BY_TITLE)}")
+        return Registry(record_class(registry), self._source)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *_BY_TITLE})
+
+    def lineage(self, record: Record, **options: Any) -> Any:
+        """Return the lineage of a record as it was at this point; see `Record.lineage`."""
+        return record.lineage(as_of=self.position, **options)
+
+    def __repr__(self) -> str:
+        when = "the beginning" if self.recorded_at is None else self.recorded_at.isoformat()
+        return f"<View as of position {self.position} ({when})>"
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A named position."""
+
+    name: str
+    position: int
+    tagged_at: dt.datetime
+    actor: str
+
+
+def as_of(point: Any) -> View:
+    """Return the ledger as of a point, for reading.
+
+    Args:
+        point: A position, a datetime with a time zone, a run (its last event), the name of a tag,
+            or the text of a checkpoint. Inclusive.
+
+    Raises:
+        InvalidValueError: The point is in the future, or a datetime without a time zone.
+        NotFoundError: No tag and no run has this name.
+    """
+    ledger = instance.current()
+    return View(ledger, resolve(ledger, point))
+
+
+def tag(name: str, at: Any = None) -> Tag:
+    """Name a position, and return the tag; the present one by default.
+
+    A tag points before its own event, and never moves: naming the same position again is nothing
+    new, naming another one is refused.
+
+    Raises:
+        NameTakenError: The tag is at another position.
+        InvalidValueError: The name reads as a position or a time.
+    """
+    _require_tag_name(name)
+    ledger = instance.current()
+    name = nfc(name)
+    with ledger.handler.reading() as session:
+        if session.models.find("run", uid=name):
+            raise InvalidValueError(f"tag '{name}': it is the uid of a run; choose another name")
+    position = ledger.handler.head() if at is None else resolve(ledger, at).position
+    ledger.handler.perform(TagPosition(name=name, position=position, is_given=at is not None))
+    return next(found for found in tags() if found.name == name)
+
+
+def _require_tag_name(name: object) -> None:
+    """See to it that a tag can never be taken for another kind of point."""
+    if not isinstance(name, str) or not name.strip() or len(name) > _NAME:
+        raise InvalidValueError(f"tag: expected a name of 1 to {_NAME} characters, got {name!r}")
+    if not name.isprintable() or name != name.strip():
+        raise InvalidValueError(f"tag {name!r}: expected a name on one line, without spaces around")
+    other = reads_as_other(name)
+    if other is not None:
+        raise InvalidValueError(f"tag '{name}': it reads as {other}; put a letter before it")
+
+
+def tags() -> list[Tag]:
+    """Return every tag, oldest first."""
+    ledger = instance.current()
+    with ledger.handler.reading() as session:
+        rows = session.models.find("tag")
+    return [
+        Tag(
+            name=row["name"],
+            position=row["position"],
+            tagged_at=to_datetime(row["tagged_at"]),
+            actor=row["actor"],
+        )
+        for row in rows
+    ]
+
+
+def events_since(point: Any) -> Iterator[Happening]:
+    """Yield every event after a point, oldest first; the point itself is left out."""
+    ledger = instance.current()
+    return happenings(ledger, Which(after=resolve(ledger, point).position))
+
+
+def log(  # noqa: PLR0913 (each narrows the log in its own way)
+    *,
+    registry: str | None = None,
+    record: Any = None,
+    run: Any = None,
+    actor: str | None = None,
+    since: Any = None,
+    until: Any = None,
+    newest_first: bool = False,
+    limit: Any = None,
+) -> list[Happening]:
+    """Return the events that match, oldest first unless asked otherwise.
+
+    Args:
+        registry: Only events about records of this registry.
+        record: Only events in the stream of this record, or of this uid: those about it.
+        run: Only events of this run, or of this uid of a run.
+        actor: Only events that this user caused.
+        since: Only events after this point; exclusive.
+        until: Only events up to this point; inclusive.
+        newest_first: Whether to turn the order round.
+        limit: At most so many.
+
+    Raises:
+        NotFoundError: There is no such registry or record, or a point means nothing.
+        InvalidValueError: `since` is after `until`, or the limit is negative.
+    """
+    ledger = instance.current()
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 0):
+        raise InvalidValueError(f"log(limit=): expected 0 or more, got {limit!r}")
+    which = narrowed(
+        ledger, registry=registry, record=record, run=run, actor=actor, since=since, until=until
+    )
+    found = backwards(ledger, which) if newest_first else happenings(ledger, which)
+    return list(islice(found, limit))
+
+
+def narrowed(  # noqa: PLR0913 (as above)
+    ledger: Ledger,
+    *,
+    registry: str | None = None,
+    record: Any = None,
+    run: Any = None,
+    actor: str | None = None,
+    since: Any = None,
+    until: Any = None,
+) -> Which:
+    """Return which events are meant; uids may be cut short, as everywhere.
+
+    Raises:
+        NotFoundError: There is no such registry or record, or a point means nothing.
+        InvalidValueError: `since` is after `until`.
+    """
+    if registry is not None and registry not in REGISTRIES:
+        raise NotFoundError(f"registry '{registry}': there are {', '.join(REGISTRIES)}")
+    after = 0 if since is None else resolve(ledger, since).position
+    end = None if until is None else resolve(ledger, until).position
+    if end is not None and after > end:
+        raise InvalidValueError(
+            f"log: expected the earlier point first, got since {after} until {end}; exchange them"
+        )
+    stream = uid = None
+    if record is not None:
+        stream = _found(ledger, record)._row["stream"]
+    if run is not None:
+        found = _found(ledger, run, registry="run")
+        uid = found.uid
+        after = max(after, found._row["created_position"] - 1)
+    return Which(after=after, until=end, stream=stream, registry=registry, run=uid, actor=actor)
+
+
+def _found(ledger: Ledger, record: Any, *, registry: str | None = None) -> Record:
+    from ledger.registries import all_registries  # noqa: PLC0415 (few ask by uid)
+
+    uid = getattr(record, "uid", record)
+    if not isinstance(uid, str):
+        raise InvalidValueError(f"log: expected a record or its uid, got {record!r}")
+    source = Source(ledger)
+    if registry is None:
+        return all_registries.get_ever(source, uid)
+    found: Record = Registry(record_class(registry), source).get(uid)
+    return found
+
+
+def difference(a: Any, b: Any) -> Diff:
+    """Return which records were added, changed or removed between two points.
+
+    Raises:
+        InvalidValueError: The first point is after the second.
+    """
+    return diff(instance.current(), a, b)

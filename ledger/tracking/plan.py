@@ -1,0 +1,321 @@
+"""What a script would record, before it records it.
+
+The code runs against a copy of the ledger's database, in a temporary folder: everything answers as
+if it were saved, and nothing of it stays. Content is not copied; what would be is listed with its
+size. The script's own side effects, such as files it writes, do happen.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import msgspec
+
+from ledger.content.store import ContentStore, StoredContents, StoredItem
+from ledger.content.tree import HashedContent
+from ledger.display.tabular import Listing
+from ledger.errors import InvalidValueError, MissingFileError
+from ledger.past.readable_events import Happening, Which, happenings
+from ledger.places import instance
+from ledger.places.discovery import VARIABLE
+from ledger.places.instance import Ledger
+from ledger.tracking.context import context
+
+
+class PlannedContent(msgspec.Struct, frozen=True, kw_only=True):
+    """Content that would be copied into the storage: its name there, its source, its bytes."""
+
+    name: str
+    source: str
+    size: int
+
+
+class SimilarName(msgspec.Struct, frozen=True, kw_only=True):
+    """A new name that resembles one that exists."""
+
+    registry: str
+    name: str
+    similar: tuple[str, ...]
+
+
+class Plan(Listing[Happening]):
+    """The events that would be appended, in order; empty where there is nothing to do.
+
+    Attributes:
+        contents: What would be copied into the storage.
+        similar_names: New names that resemble ones that exist: perhaps typos.
+        error: Why a script that was planned ended early; None where it did not.
+    """
+
+    _title = "Plan"
+
+    def __init__(self) -> None:
+        super().__init__([])
+        self.contents: list[PlannedContent] = []
+        self.similar_names: list[SimilarName] = []
+        self.error: str | None = None
+
+    @property
+    def events(self) -> list[Happening]:
+        """The events that would be appended, in order."""
+        return list(self)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to record."""
+        return not len(self)
+
+    def columns(self) -> list[str]:
+        """Return the names of the table's columns."""
+        return ["position", "type", "registry", "uid", "what"]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return one row an event."""
+        return [
+            {
+                "position": event.position,
+                "type": event.type,
+                "registry": event.registry,
+                "uid": event.uid,
+                "what": event.summary,
+            }
+            for event in self
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "new_events": len(self),
+            "events": [event.as_json() for event in self],
+            "contents": [msgspec.to_builtins(content) for content in self.contents],
+            "similar_names": [msgspec.to_builtins(similar) for similar in self.similar_names],
+            "error": self.error,
+        }
+
+    def _fill(self, ledger: PlanLedger) -> None:
+        self._items = list(happenings(ledger, Which(after=ledger.begun_at)))
+        self.contents = [planned for store in ledger.planned for planned in store.planned.values()]
+        self.similar_names = [
+            SimilarName(
+                registry=event.registry,
+                name=name,
+                similar=tuple(hit.name for hit in similar.hits),
+            )
+            for event in self
+            if (name := event.event.get("fields", {}).get("name"))
+            and event.type == "record-created.v1"
+            and (similar := ledger.name_search(event.registry).similar(name, limit=3)).hits
+        ]
+
+
+class PlanLedger(Ledger):
+    """A ledger in front of another one: answers as if saved, records nothing."""
+
+    def __init__(self, real: Ledger, folder: Path) -> None:
+        super().__init__(real.place)
+        self.database.close()
+        self.database = real.database.copy_to(folder / "plan.db")
+        self.handler.database = self.database
+        self.planned: list[PlanStore] = []
+        self.begun_at = self.handler.head()
+
+    def store(self, root: str | None = None) -> ContentStore:
+        """Return a store that only notes what would be stored."""
+        root = self.storage if root is None else self.place.resolved(root)
+        for store in self.planned:
+            if store.asked == root:
+                return store
+        made = PlanStore(super().store(root), root)
+        self.planned.append(made)
+        return made
+
+
+class PlanStore(ContentStore):
+    """A content store that reads another one and notes what would be put there."""
+
+    def __init__(self, real: ContentStore, asked: str) -> None:
+        self._real = real
+        self.asked = asked
+        self.root = real.root
+        self.planned: dict[str, PlannedContent] = {}
+
+    def put(
+        self,
+        source: Path | StoredContents,
+        name: str,
+        expected: HashedContent,
+        *,
+        progress: Any = None,
+    ) -> None:
+        """Note what would be put, unless it is there."""
+        del progress  # nothing is copied
+        if not self._real.exists(name):
+            shown = source.url if isinstance(source, StoredContents) else str(source)
+            self.planned[name] = PlannedContent(name=name, source=shown, size=expected.size)
+
+    def url(self, name: str) -> str:
+        """See `ContentStore.url`."""
+        return self._real.url(name)
+
+    def local_path(self, name: str) -> Path | None:
+        """Return where the content is now: what is only planned is at its source."""
+        planned = self.planned.get(name)
+        if planned is None or "://" in planned.source:
+            return self._real.local_path(name)
+        return Path(planned.source)
+
+    def open(self, name: str, member: str | None = None) -> BinaryIO:
+        """See `ContentStore.open`."""
+        planned = self.planned.get(name)
+        if planned is None:
+            return self._real.open(name, member)
+        path = Path(planned.source)
+        return (path if member is None else path / member).open("rb")
+
+    def exists(self, name: str) -> bool:
+        """See `ContentStore.exists`."""
+        return name in self.planned or self._real.exists(name)
+
+    def stat(self, name: str) -> Any:
+        """See `ContentStore.stat`."""
+        return () if name in self.planned else self._real.stat(name)
+
+    def verify(self, name: str, digest: str, is_folder: bool) -> None:  # noqa: FBT001 (the seam's)
+        """See `ContentStore.verify`; what is only planned was hashed a moment ago."""
+        if name not in self.planned:
+            self._real.verify(name, digest, is_folder)
+
+    def list(self) -> Iterator[StoredItem]:
+        """See `ContentStore.list`."""
+        return self._real.list()
+
+    def remove(self, name: str) -> None:
+        """Remove nothing."""
+
+    def holds(self, path: Path | str) -> str | None:
+        """See `ContentStore.holds`."""
+        return self._real.holds(path)
+
+    def _contents(self, name: str) -> StoredContents | None:
+        return self._real._contents(name)  # noqa: SLF001 (the same seam)
+
+
+@contextmanager
+def plan() -> Iterator[Plan]:
+    """Run the block with the ledger answering as if it saved, and record nothing.
+
+    What is yielded holds, after the block, the events that would be appended. Files that the block
+    writes are written all the same.
+
+    Raises:
+        InvalidValueError: A run is tracked, or a batch is open.
+    """
+    real = instance.current()
+    if context.is_tracking or real.handler.is_batching:
+        raise InvalidValueError("plan(): finish() the tracked run, or the batch, first")
+    result = Plan()
+    folder = Path(tempfile.mkdtemp(prefix="metaledger-plan-"))
+    planning = PlanLedger(real, folder)
+    try:
+        with instance.standing_in(planning), _hidden_from_programs(folder):
+            try:
+                yield result
+            finally:
+                context.leave()
+        result._fill(planning)  # noqa: SLF001 (its own module)
+    finally:
+        planning.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _hidden_from_programs(folder: Path) -> Iterator[None]:
+    """Have programs that the block starts find no ledger: they would record for real."""
+    before = os.environ.get(VARIABLE)
+    os.environ[VARIABLE] = str(folder / "a plan records nothing")
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(VARIABLE, None)
+        else:
+            os.environ[VARIABLE] = before
+
+
+def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> Plan:
+    """Run a script as `python path arguments` would, and return what it would record.
+
+    Its side effects do happen; what it prints, and what programs that it starts print, goes to
+    standard error. Those programs find no ledger, so that they record nothing either. Where the
+    script fails, the plan ends there and `error` tells why.
+
+    Raises:
+        MissingFileError: There is no such script.
+        InvalidValueError: It is a notebook.
+    """
+    script = Path(path)
+    if not script.is_file():
+        raise MissingFileError(f"plan {script}: there is no such script")
+    if script.suffix == ".ipynb":
+        raise InvalidValueError(
+            f"plan {script}: expected a script, got a notebook; use 'with ln.plan():' in its cells"
+        )
+    argv, folder = sys.argv, sys.path[:]
+    sys.argv = [os.fspath(path), *arguments]
+    sys.path.insert(0, str(script.resolve().parent))
+    error = None
+    try:
+        with plan() as result, _unheard_by_standard_output():
+            try:
+                runpy.run_path(os.fspath(path), run_name="__main__")
+            except SystemExit as end:
+                if end.code not in (None, 0):
+                    error = f"the script ended with exit status {end.code}"
+            except Exception as raised:  # noqa: BLE001 (whatever a script raises)
+                # As if it ended the process: it is told, and the run in hand has failed.
+                trace = _from(os.fspath(path), raised)
+                sys.excepthook(type(raised), raised.with_traceback(trace), trace)
+                error = f"the script raised {type(raised).__name__}: {raised}"
+    finally:
+        sys.argv, sys.path = argv, folder
+    result.error = error
+    return result
+
+
+def _from(path: str, raised: BaseException) -> TracebackType | None:
+    """Return the traceback of what a script raised, from its own first line on.
+
+    None where it never came so far, as with a mistake in its syntax.
+    """
+    trace = raised.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != path:
+        trace = trace.tb_next
+    return trace
+
+
+@contextmanager
+def _unheard_by_standard_output() -> Iterator[None]:
+    """Send what the block prints, and what programs that it starts print, to standard error."""
+    sys.stdout.flush()
+    try:
+        kept = os.dup(1)
+        os.dup2(2, 1)
+    except OSError:  # one of them is closed: nothing can be printed there
+        kept = None
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.stderr.flush()
+        if kept is not None:
+            os.dup2(kept, 1)
+            os.close(kept)

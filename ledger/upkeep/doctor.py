@@ -1,0 +1,345 @@
+"""What is not as it should be around a ledger: findings as values, and the removal of orphans.
+
+1. Looking changes nothing, and one check that cannot be carried out does not stop the others.
+2. An orphan is content that no event names, or what an interrupted step left behind: a temporary,
+   an upload in parts, a database that `init` did not finish. Content is told by its name alone:
+   where a ledger was moved, its storage is called otherwise and its content is still its own.
+   Nothing else in the folder of a storage is ever removed.
+3. Young orphans are left alone: a writer puts content down before its event is recorded.
+4. Orphans are removed under the append lock, after looking again. A writer that found an orphan
+   to be just the content it was about to store stores it anew when its turn comes.
+5. A storage that two ledgers share holds content that one of them does not know: it looks like
+   an orphan to the other. Look at the list before removing.
+
+Whether the log contradicts itself is the question of the audit, not of this module.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from ledger import files
+from ledger.content.filesystem import network_filesystem
+from ledger.content.store import FOLDER, StoredItem, name_in_store
+from ledger.engine.database import Session, WriteSession
+from ledger.errors import LedgerError
+from ledger.eventlog.sqlite_log import SqliteReader
+from ledger.model.events import RecordWithdrawn
+from ledger.model.ids import StreamId
+from ledger.model.schema import ARTIFACT, WITHDRAWN
+from ledger.places import config
+from ledger.places.databases import is_on_server, schema_of
+from ledger.places.instance import Ledger
+from ledger.upkeep.doctor_content import DoctorFinding, Row, artifacts, contents, storages
+from ledger.upkeep.doctor_server import examine_server
+from ledger.upkeep.lag import lag
+
+ORPHAN_AGE = 3_600.0  # seconds: an upload that is on its way may own what is younger
+
+_ASIDE = ".new-"  # how the folder begins in which `init` makes a database
+_CONTENT_NAME = re.compile(rf"[0-9A-Za-z]{{{ARTIFACT.uid_length + 4}}}(\..*)?", re.DOTALL)
+
+
+class Orphan(msgspec.Struct, frozen=True, kw_only=True):
+    """Something in a storage that belongs to no artifact."""
+
+    storage: str
+    name: str
+    size: int
+    age: float | None
+    is_temporary: bool
+
+    @property
+    def is_old(self) -> bool:
+        """Whether no running writer can own it."""
+        return self.age is not None and self.age >= ORPHAN_AGE
+
+
+def examine(
+    ledger: Ledger, *, content: bool = False, now: float | None = None
+) -> list[DoctorFinding]:
+    """Return everything that is not as it should be; an empty list is good news.
+
+    Args:
+        ledger: The ledger.
+        content: Whether to read every stored byte and compare it with its digest.
+        now: Seconds since the epoch to measure ages by; the present by default.
+    """
+    moment = time.time() if now is None else now
+    checks: list[tuple[str, Callable[[], Iterator[DoctorFinding]]]] = [
+        ("file system", lambda: _file_systems(ledger)),
+        ("database", lambda: _database(ledger)),
+        ("read models", lambda: _read_models(ledger)),
+        ("content", lambda: contents(ledger, read_all=content)),
+        ("orphans", lambda: _orphan_findings(ledger, moment)),
+        ("hash cache", lambda: _hash_cache(ledger)),
+    ]
+    found: list[DoctorFinding] = []
+    for subject, check in checks:
+        try:
+            found += check()
+        except LedgerError as error:
+            found.append(
+                DoctorFinding(
+                    kind="unreadable",
+                    severity="error",
+                    subject=subject,
+                    message=f"{subject}: could not be looked at: {error}",
+                    details={"code": error.code},
+                )
+            )
+    return found
+
+
+def orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
+    """Return what no event names, young or old.
+
+    Raises:
+        StorageError: A storage or the database cannot be read.
+    """
+    moment = time.time() if now is None else now
+    with ledger.handler.reading() as session:
+        known = storages(ledger, session)
+    # The storages first: what is named in between is then no orphan.
+    listed = _listed(ledger, known)
+    with ledger.handler.reading() as session:
+        return _orphans_among(ledger, session, listed, moment)
+
+
+def remove_orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
+    """Remove what no event names and no running writer can own, and return what was removed.
+
+    Other writers wait while this holds the append lock.
+
+    Raises:
+        StorageError: A storage or the database refused; what was removed before stays removed.
+    """
+    moment = time.time() if now is None else now
+    removed = []
+    with ledger.handler.writing() as session:
+        listed = _listed(ledger, storages(ledger, session))
+        for orphan in _orphans_among(ledger, session, listed, moment):
+            if orphan.is_old:
+                _remove(ledger, orphan)
+                removed.append(orphan)
+    return removed
+
+
+# --- orphans ------------------------------------------------------------------------------------
+
+
+def _listed(ledger: Ledger, known: list[str]) -> list[tuple[str, StoredItem]]:
+    """Return every item of the known storages, and temporaries of the ledger's own folder."""
+    listed = [(root, item) for root in known for item in ledger.store(root).list()]
+    own = ledger.place.folder
+    # A store lists its own temporaries, and none of those in which a ledger is made.
+    prefixes = [_ASIDE] if _is_own_storage(ledger) else [files.TEMPORARY_PREFIX, _ASIDE]
+    return listed + [
+        (str(own), StoredItem(name=path.name, size=0, is_temporary=True, modified=_newest(path)))
+        for prefix in prefixes
+        for path in own.glob(f"{prefix}*")
+    ]
+
+
+def _orphans_among(
+    ledger: Ledger,
+    session: Session | WriteSession,
+    listed: list[tuple[str, StoredItem]],
+    now: float,
+) -> list[Orphan]:
+    candidates = [
+        (storage, item)
+        for storage, item in listed
+        if item.is_temporary or _CONTENT_NAME.fullmatch(item.name)
+    ]
+    if not candidates:
+        return []
+    wanted = {item.name for _, item in candidates}
+    named: set[str] = set()
+    for row in artifacts(session):
+        name = name_in_store(str(row["storage_key"]))
+        if name in wanted and not row["in_place"]:
+            named.add(name)
+    for row in session.models.find("artifact", state=WITHDRAWN):
+        name = name_in_store(str(row["storage_key"]))
+        if name in wanted and name not in named and not _is_content_removed(session, row):
+            named.add(name)
+    return [
+        Orphan(
+            storage=storage,
+            name=item.name,
+            size=item.size,
+            age=_age(ledger, storage, item, now),
+            is_temporary=item.is_temporary,
+        )
+        for storage, item in sorted(candidates, key=lambda pair: pair[1].name)
+        if item.is_temporary or item.name not in named
+    ]
+
+
+def _is_content_removed(session: Session | WriteSession, row: Row) -> bool:
+    """Return whether a withdrawn artifact's content was to be removed with it."""
+    return any(
+        isinstance(recorded.event, RecordWithdrawn) and recorded.event.content_removed
+        for recorded in session.log.stream(StreamId(row["stream"]))
+    )
+
+
+def _age(ledger: Ledger, storage: str, item: StoredItem, now: float) -> float | None:
+    modified = item.modified
+    if item.is_temporary and "://" not in storage:
+        # A folder's own time stands still while a large file in it is written.
+        folder = ledger.place.folder if storage == str(ledger.place.folder) else None
+        modified = _newest((folder or Path(storage) / FOLDER) / item.name)
+    return None if modified is None else now - modified
+
+
+def _newest(path: Path) -> float | None:
+    """Return the latest time of change at or below a path; None where it is gone."""
+    try:
+        return max(
+            [path.lstat().st_mtime]
+            + ([below.lstat().st_mtime for below in path.rglob("*")] if path.is_dir() else [])
+        )
+    except OSError:
+        return None
+
+
+def _remove(ledger: Ledger, orphan: Orphan) -> None:
+    if orphan.storage == str(ledger.place.folder):
+        files.remove_durably(ledger.place.folder / orphan.name)
+    else:
+        ledger.store(orphan.storage).remove(orphan.name)
+
+
+def _is_own_storage(ledger: Ledger) -> bool:
+    """Return whether content lies in the folder of the ledger itself."""
+    if "://" in ledger.storage:
+        return False
+    return ledger.place.folder.resolve() == (Path(ledger.storage) / FOLDER).resolve()
+
+
+def _orphan_findings(ledger: Ledger, now: float) -> Iterator[DoctorFinding]:
+    for orphan in orphans(ledger, now=now):
+        what = "left behind by an interrupted step" if orphan.is_temporary else "no event names it"
+        way_out = (
+            "'metaledger doctor --remove-orphans' removes it"
+            if orphan.is_old
+            else "it is young, a running writer may own it: look again in an hour"
+        )
+        yield DoctorFinding(
+            kind="orphan",
+            severity="warning" if orphan.is_old else "info",
+            subject=orphan.name,
+            message=f"{orphan.storage}: {orphan.name} ({orphan.size:,} bytes): {what}; {way_out}",
+            details={
+                "storage": orphan.storage,
+                "size": orphan.size,
+                "age": orphan.age,
+                "is_old": orphan.is_old,
+            },
+        )
+    own = {config.FILE, ledger.place.configuration.database, "cache"}
+    for item in ledger.store().list():
+        is_own = _is_own_storage(ledger) and (
+            item.name.removesuffix("-wal").removesuffix("-shm") in own
+            or item.name.startswith(_ASIDE)
+        )
+        if not (is_own or item.is_temporary or _CONTENT_NAME.fullmatch(item.name)):
+            yield DoctorFinding(
+                kind="stranger",
+                severity="info",
+                subject=item.name,
+                message=f"{ledger.storage}: {item.name} is no content of a ledger and left alone",
+                details={"storage": ledger.storage, "size": item.size},
+            )
+
+
+# --- database, caches, file systems -------------------------------------------------------------
+
+
+def _file_systems(ledger: Ledger) -> Iterator[DoctorFinding]:
+    places = [] if is_on_server(ledger.place) else [("database", str(ledger.place.folder))]
+    if "://" not in ledger.storage:
+        places.append(("storage", ledger.storage))
+    for what, path in places:
+        kind = network_filesystem(path)
+        if kind is None:
+            continue
+        risk = (
+            "locks cannot be relied on there: use the ledger from one computer at a time, or move "
+            "its database to a local disk"
+            if what == "database"
+            else "what was written may not be durable when it is acknowledged"
+        )
+        yield DoctorFinding(
+            kind="network-file-system",
+            severity="warning",
+            subject=path,
+            message=f"{what} {path} lies on a network file system ({kind}): {risk}",
+            details={"type": kind},
+        )
+
+
+def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
+    """Have the file look over its own pages and indexes, or ask the server how it is."""
+    with ledger.handler.reading() as session:
+        schema = schema_of(ledger.place)
+        if schema is not None:
+            yield from examine_server(session, schema)
+        if not isinstance(session.log, SqliteReader):
+            return
+        said = [str(row[0]) for row in session.log.connection.execute("PRAGMA quick_check(20)")]
+    for line in said:
+        if line != "ok":
+            yield DoctorFinding(
+                kind="damaged-database",
+                severity="error",
+                subject=str(ledger.place.database_path),
+                message=(
+                    f"{ledger.place.database_path}: {line}; stop writing, and restore it from a "
+                    "backup"
+                ),
+            )
+
+
+def _read_models(ledger: Ledger) -> Iterator[DoctorFinding]:
+    """Compare the read models with the last events that they must show."""
+    with ledger.handler.reading() as session:
+        found = lag(session)
+    wrong = (("lack", found.behind), ("know of", found.ahead))
+    for verb, position in wrong:
+        if position is not None:
+            yield DoctorFinding(
+                kind="read-models",
+                severity="error",
+                subject=f"position {position}",
+                message=(
+                    f"read models do not stand at position {found.head}, where the log ends: they "
+                    f"{verb} position {position}; rebuild them from the log ('metaledger rebuild')"
+                ),
+                details={"head": found.head, "position": position, "lag": found.events},
+            )
+
+
+def _hash_cache(ledger: Ledger) -> Iterator[DoctorFinding]:
+    path = ledger.place.folder / "cache" / "hashes.sqlite3"
+    if not path.exists():
+        return
+    stale = ledger.hash_cache.stale_count()
+    if stale:
+        yield DoctorFinding(
+            kind="stale-hash-cache",
+            severity="info",
+            subject=str(path),
+            message=(
+                f"{path}: {stale:,} remembered hashes are of files that are gone or changed; "
+                "they cost space only, and the file may be deleted"
+            ),
+            details={"entries": stale},
+        )

@@ -1,0 +1,299 @@
+"""Erasure: what the log says of a record is removed for good, and provably nothing else.
+
+1. An event says who erased what, and why. It names each entry that was erased and the hash of the
+   residue that took its place; leaf hashes stay, so that every proof and checkpoint stays valid.
+2. Log and read models change in one transaction; content is removed inside it, before its end, so
+   that an erasure that was cut short is only repeated.
+3. Then caches are emptied, and the database is written anew without what it had overwritten.
+4. A record that was erased keeps its uid and the hash of its natural key: what is saved again
+   under that key is refused, and a replay of the run that saved it passes it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ledger.content.hash_cache import HashCache
+from ledger.content.store import name_in_store
+from ledger.decisions.facts import Decision, Row
+from ledger.display.messages import say
+from ledger.display.progress import progress
+from ledger.errors import CommandRejectedError, InvalidValueError, NotFoundError
+from ledger.eventlog.base import decode
+from ledger.eventlog.entry import Entry, erased
+from ledger.model.canonical import Json, encode
+from ledger.model.events import (
+    ArtifactKeyed,
+    ArtifactRegistered,
+    EntriesErased,
+    RecordedEvent,
+    to_payload,
+)
+from ledger.model.ids import StreamId, command_id, stream_id
+from ledger.model.schema import REGISTRIES, WITHDRAWN, FieldSpec, erased_text
+from ledger.places import instance
+from ledger.registries.base import Record
+from ledger.registries.checks import check_flag, check_text
+from ledger.upkeep.residue import residue_of
+
+if TYPE_CHECKING:
+    from ledger.decisions.facts import Stamp
+    from ledger.engine.database import Session, WriteSession
+    from ledger.places.instance import Ledger
+
+_REASON = FieldSpec(name="reason", max_length=4096)
+_STEP = 1_000
+_TELLING = ("name", "key", "description")
+_SHORTEST = 4  # characters of a text that is worth looking for elsewhere
+_MOST_MENTIONS = 1_000
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """What an erasure did, or would do.
+
+    Attributes:
+        registry: Registry of the record.
+        uid: Its uid.
+        position: Position of the event that says so; None where there was nothing left to erase.
+        entries: Positions of the entries that were erased.
+        content_removed: Whether stored content was removed.
+        mentions: Positions of other entries that hold a text which the record bore: erase those
+            records too if they are about the same person or thing.
+        is_scrubbed: Whether the database was written anew without what was overwritten.
+    """
+
+    registry: str
+    uid: str
+    position: int | None
+    entries: tuple[int, ...]
+    content_removed: bool
+    mentions: tuple[int, ...]
+    is_scrubbed: bool
+
+
+def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased:
+    """Remove for good what the log, the read models, caches and storages hold of a record.
+
+    Its name, key, description, parameters, source and content go; that there was a record of this
+    uid, when it changed, by whom, in which run and with which others it was linked stays.
+    This cannot be undone, and backups are not reached.
+
+    Args:
+        record: The record, or its uid; one that was withdrawn too.
+        reason: Why. It stays for good: name the request, not the person.
+        dry_run: Only tell what would be erased, and where else its texts occur.
+
+    Raises:
+        NotFoundError: No record has this uid.
+        InvalidValueError: The reason is missing.
+        CommandRejectedError: It is the run in hand, or a batch is open.
+        StorageError: The database refused, or the user may not erase; nothing was erased.
+    """
+    reason = check_text("erase: reason", reason, _REASON, required=True)
+    check_flag("erase(dry_run=)", dry_run)
+    ledger = instance.current()
+    handler = ledger.handler
+    given: object = record.uid if isinstance(record, Record) else record
+    if not isinstance(given, str) or not given:
+        raise InvalidValueError(f"erase: expected a record or its uid, got {record!r}")
+    uid = given
+    if handler.is_batching:
+        raise CommandRejectedError("erase: it cannot be undone, so not in a batch; end that first")
+    if handler.tracked is not None and handler.tracked.passage.run == uid:
+        raise CommandRejectedError(f"Run {uid}: it is the run in hand; finish() it, then erase it")
+    with handler.reading() as session:
+        found = Erasure(ledger, session, uid)
+        texts = found.texts()
+        plan = found.entries()
+    own = {int(entry.envelope.position) for entry, _ in plan}
+    mentions = tuple(_mentions(ledger, texts, own))
+    if dry_run:
+        return Erased(
+            registry=found.registry,
+            uid=uid,
+            position=None,
+            entries=tuple(sorted(own)),
+            content_removed=found.removable() is not None,
+            mentions=mentions,
+            is_scrubbed=False,
+        )
+    with handler.turn(), handler.writing() as writing:
+        found = Erasure(ledger, writing, uid)
+        done = found.carry_out(writing, reason, handler.stamp())
+    is_scrubbed = ledger.database.scrub()
+    _forget(ledger, found.rows)
+    if found.in_place:
+        say(
+            "warning",
+            f"{found.in_place}: content that was registered in place is left there; remove it "
+            "yourself if it is to go too",
+        )
+    return msgspec.structs.replace(done, mentions=mentions, is_scrubbed=is_scrubbed)
+
+
+class Erasure:
+    """A record as it is, and what erasing it comes to."""
+
+    def __init__(self, ledger: Ledger, session: Session | WriteSession, uid: str) -> None:
+        self._ledger = ledger
+        self._models = session.models
+        self._log = session.log
+        self.uid = uid
+        self.registry, self.rows = self._found()
+        self.row = self.rows[-1]
+        self.in_place = ""
+
+    def _found(self) -> tuple[str, list[Row]]:
+        for registry in REGISTRIES:
+            rows = self._models.find(registry, ever=True, uid=self.uid)
+            if rows:
+                return registry, rows
+        raise NotFoundError(f"uid '{self.uid}': no record of any registry has it", uid=self.uid)
+
+    def entries(self) -> list[tuple[Entry, bytes]]:
+        """Return the entries to erase, in order, and the residue of each."""
+        found = list(self._residues(self._log.stream_entries(StreamId(self.row["stream"]))))
+        for blob in self._own_blobs():
+            found += self._residues(self._log.stream_entries(stream_id(["blob", blob])))
+        return sorted(found, key=lambda pair: pair[0].envelope.position)
+
+    def _residues(self, entries: list[Entry]) -> Iterator[tuple[Entry, bytes]]:
+        for entry in entries:
+            recorded = decode(entry)
+            if recorded.is_erased or isinstance(recorded.event, EntriesErased):
+                continue
+            residue = residue_of(recorded, self.uid, displaced=self._displaced(recorded))
+            if residue is not recorded.event:
+                yield entry, to_payload(residue)
+
+    def _displaced(self, recorded: RecordedEvent) -> int | None:
+        event = recorded.event
+        if not isinstance(event, ArtifactRegistered | ArtifactKeyed) or event.key is None:
+            return None
+        for row in self._models.find("artifact_key", ever=True, key=event.key):
+            if row["to_position"] == recorded.position and row["uid"] != self.uid:
+                return int(row["from_position"])
+        return None
+
+    def _own_blobs(self) -> list[str]:
+        """Return the sources that no other transform ever named."""
+        if self.registry != "transform":
+            return []
+        own = {row["source"] for row in self.rows} - {None, erased_text(self.uid)}
+        return sorted(
+            blob
+            for blob in own
+            if all(
+                row["uid"] == self.uid
+                for row in self._models.find("transform", ever=True, source=blob)
+            )
+        )
+
+    def removable(self) -> tuple[str, str] | None:
+        """Return storage and name of the content that goes; None where none does."""
+        row = self.row
+        if self.registry != "artifact" or row["storage_key"] == erased_text(self.uid):
+            return None
+        if row["in_place"]:
+            return None
+        sharing = [
+            other
+            for other in self._models.find("artifact", storage_key=row["storage_key"])
+            if other["storage"] == row["storage"] and other["state"] < WITHDRAWN
+        ]
+        if any(other["uid"] != self.uid for other in sharing):
+            return None
+        return str(row["storage"]), name_in_store(str(row["storage_key"]))
+
+    def texts(self) -> set[str]:
+        """Return the texts that the record bore and that could occur elsewhere."""
+        found = {row.get(name) for row in self.rows for name in _TELLING}
+        if self.registry == "artifact":
+            found |= {
+                row["key"] for row in self._models.find("artifact_key", ever=True, uid=self.uid)
+            }
+        found -= {None, erased_text(self.uid)}
+        return {str(text) for text in found if len(str(text)) >= _SHORTEST}
+
+    def carry_out(self, session: WriteSession, reason: str, stamp: Stamp) -> Erased:
+        """Record the erasure and do it; durable when the transaction around it has ended."""
+        chosen = self.entries()
+        removable = self.removable()
+        nothing = Erased(
+            registry=self.registry,
+            uid=self.uid,
+            position=None,
+            entries=(),
+            content_removed=False,
+            mentions=(),
+            is_scrubbed=False,
+        )
+        if not chosen:
+            return nothing
+        if self.registry == "artifact" and self.row["in_place"]:
+            self.in_place = f"{self.row['storage']}/{self.row['storage_key']}"
+        stream = StreamId(self.row["stream"])
+        version = session.log.stream_version(stream)
+        identity: list[Json] = ["erase", self.uid, {"reason": reason}, version]
+        event = EntriesErased(
+            **{**stamp.fields(), "run": None},
+            registry=self.registry,
+            uid=self.uid,
+            reason=reason,
+            entries=tuple(
+                (entry.envelope.position, sha256(residue).hexdigest()) for entry, residue in chosen
+            ),
+            content_removed=removable is not None,
+        )
+        decision = Decision(events=(event,), outcome=self.uid, stream=stream)
+        (recorded,) = session.append(command_id(identity), decision.drafts(identity))
+        session.log.erase([erased(entry, residue) for entry, residue in chosen])
+        session.models.redact(self.registry, self.uid, erased_text(self.uid))
+        if removable is not None:
+            storage, name = removable
+            self._ledger.store(storage).remove(name)
+        return msgspec.structs.replace(
+            nothing,
+            position=recorded.position,
+            entries=tuple(entry.envelope.position for entry, _ in chosen),
+            content_removed=removable is not None,
+        )
+
+
+def _mentions(ledger: Ledger, texts: set[str], own: set[int]) -> Iterator[int]:
+    """Yield the positions of other entries whose payload holds one of the texts."""
+    if not texts:
+        return
+    wanted = [encode(text)[1:-1] for text in texts]
+    after, count = 0, 0
+    with progress("looking for mentions", ledger.handler.head()) as step:
+        while True:
+            with ledger.handler.reading() as session:
+                batch = session.log.entries(after=after, limit=_STEP)
+            for entry in batch:
+                position = entry.envelope.position
+                if position not in own and any(text in entry.payload for text in wanted):
+                    yield position
+                    count += 1
+                    if count == _MOST_MENTIONS:
+                        return
+            step(len(batch))
+            if len(batch) < _STEP:
+                return
+            after = batch[-1].envelope.position
+
+
+def _forget(ledger: Ledger, rows: list[Row]) -> None:
+    """Empty what this computer remembers of the record beside the database."""
+    # Hashes of files are remembered by their paths.
+    ledger.hash_cache.clear()
+    HashCache(ledger.place.folder / "cache" / "urls.sqlite3").clear()
+    for digest in {row["digest"] for row in rows if row.get("digest")}:
+        ledger.content_cache.forget(str(digest))
+
+
+__all__ = ["Erased", "erase"]

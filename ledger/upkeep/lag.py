@@ -1,0 +1,89 @@
+"""Whether the read models show what the log holds: nothing less, nothing more.
+
+They are written in the transaction that appends, so the answer is always yes, unless somebody wrote
+past the program or damaged the database. Looking takes no lock: what is committed together is seen
+together, whoever writes meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from ledger.engine.database import Session, WriteSession
+from ledger.model.events import RecordedEvent
+from ledger.model.schema import REGISTRIES
+from projections.fold import Amended, Closed, fold
+from projections.tables import TABLES
+
+MOST = 2_000  # events that are looked back at, at most
+
+_FIRST_LOOK = 16
+
+
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How the read models stand to the log.
+
+    Attributes:
+        head: Position at which the log ended.
+        events: How many of the last events the read models do not show; `MOST` where it is more.
+        behind: Position of the last of them; None where nothing lacks.
+        ahead: A position past the log's end that the read models know of; None where there is none.
+    """
+
+    head: int
+    events: int
+    behind: int | None
+    ahead: int | None
+
+
+def lag(session: Session | WriteSession) -> Lag:
+    """Return how the read models stand to the log, as far as its last events tell.
+
+    Raises:
+        StorageError: The database cannot be read.
+    """
+    head = session.log.head()
+    events, behind = 0, None
+    for recorded, is_shown in _newest_first(session, head):
+        if is_shown:
+            break
+        events += 1
+        behind = behind or recorded.position
+    known = [
+        row["position"]
+        for registry, spec in REGISTRIES.items()
+        if spec.field("name") is not None
+        for row in session.models.changed_names(registry, after=head)
+    ]
+    # What was recorded since the first question is not ahead of anything.
+    now = session.log.head() if known else head
+    ahead = next((position for position in known if position > now), None)
+    return Lag(head=head, events=events, behind=behind, ahead=ahead)
+
+
+def _newest_first(
+    session: Session | WriteSession, head: int
+) -> Iterator[tuple[RecordedEvent, bool]]:
+    """Yield the last events that change rows, each with whether its rows are there."""
+    until, size = head, _FIRST_LOOK
+    while until > max(0, head - MOST):
+        after = max(0, head - MOST, until - size)
+        for recorded in reversed(list(session.log.read(after=after, until=until))):
+            is_shown = _is_shown(session, recorded)
+            if is_shown is not None:
+                yield recorded, is_shown
+        until, size = after, size * 4
+
+
+def _is_shown(session: Session | WriteSession, recorded: RecordedEvent) -> bool | None:
+    """Return whether the last row of an event is there; None where it leaves no row behind."""
+    for change in reversed(fold(recorded)):
+        if isinstance(change, Closed):
+            continue
+        known = change.key if isinstance(change, Amended) else change.values
+        key = {name: known[name] for name in TABLES[change.table].key}
+        rows = session.models.find(change.table, ever=True, **key)
+        return any(row["from_position"] == recorded.position for row in rows)
+    return None

@@ -1,0 +1,97 @@
+"""What a ledger is and holds, at a glance; told without opening more than that needs."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+
+from ledger.engine.database import FORMAT
+from ledger.eventlog.postgres_health import ServerState
+from ledger.model.schema import REGISTRIES
+from ledger.model.times import to_datetime
+from ledger.places.config import Place
+from ledger.places.databases import name_of, open_database, schema_of, size_of
+from ledger.upkeep.doctor_server import Clock, clock, state
+from ledger.upkeep.lag import lag
+from ledger.version import program_version
+from projections.select import Select
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger at a glance.
+
+    Attributes:
+        name: What people call it.
+        id: Random name of it, given once.
+        root: Folder that holds `.metaledger/`.
+        origin: Why it is this ledger that is used.
+        storage: Where content is kept.
+        database: Path of its database.
+        database_size: Bytes of the database, with what is not yet moved into its main file.
+        head: Position of the last recorded event.
+        lag: How many of the last events the read models do not show: 0, unless damaged.
+        recorded_at: When that was recorded; None for an empty log.
+        counts: Records of each registry that are not in the trash.
+        program: Version of this program.
+        format: Format of the log.
+        server: The server that holds the database, and the schema on it; None for a file.
+        clock: How the server's clock stands to that of this computer; None for a file.
+    """
+
+    name: str
+    id: str
+    root: str
+    origin: str
+    storage: str
+    database: str
+    database_size: int
+    head: int
+    lag: int
+    recorded_at: dt.datetime | None
+    counts: dict[str, int]
+    program: str
+    format: int
+    server: ServerState | None
+    clock: Clock | None
+
+
+def about(place: Place) -> About:
+    """Return a ledger at a glance, all of it as of one position.
+
+    Raises:
+        StorageError: Its database cannot be read.
+    """
+    configuration = place.configuration
+    database = open_database(place)
+    try:
+        with database.read() as session:
+            head, recorded_at = session.log.last()
+            counts = {
+                registry: session.models.count(Select(registry=registry, at=head))
+                for registry in REGISTRIES
+            }
+            behind = lag(session).events
+            schema = schema_of(place)
+            server = None if schema is None else state(session, schema)
+            difference = None if schema is None else clock(session)
+        size = size_of(place, database)
+    finally:
+        database.close()
+    return About(
+        name=configuration.name,
+        id=configuration.id,
+        root=str(place.root),
+        origin=place.origin,
+        storage=place.storage_root,
+        database=name_of(place),
+        database_size=size,
+        head=head,
+        lag=behind,
+        recorded_at=to_datetime(recorded_at) if head else None,
+        counts=counts,
+        program=program_version(),
+        format=FORMAT,
+        server=server,
+        clock=difference,
+    )

@@ -1,0 +1,170 @@
+"""Read models made anew from the log, compared with those that are, and put in their place.
+
+1. They are folded into a shadow first, while others read and write.
+2. Then, under the append lock, the shadow catches up, is compared, and replaces the read models, in
+   one transaction: readers see the old ones until it ends, and the new ones after. If the process
+   dies, the old ones stay.
+3. If something was erased meanwhile, all is folded again: what is gone must not come back.
+4. The log is only read.
+5. On a server the new tables belong to whom the schema does, and its roles have their rights again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ledger.display.progress import progress
+from ledger.engine.database import Session, WriteSession
+from ledger.errors import CommandRejectedError
+from ledger.eventlog.base import LogReader
+from ledger.model.events import EntriesErased
+from ledger.model.ids import Position
+from ledger.places import instance
+from ledger.places.databases import schema_of
+from projections.compare import RowDifference, Rows, compare
+from projections.fold import fold
+from projections.shadow import Shadow
+from projections.tables import TABLES
+
+if TYPE_CHECKING:
+    from projections.sql.models import SqlModels
+
+_BATCH = 5_000
+_STEP = 1_000
+
+
+class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rebuild did.
+
+    Attributes:
+        events: How many were folded.
+        rows: How many rows the read models have now.
+        differences: What was not as the log says, before; all of it is mended.
+        unreadable: Tables that could not be read to be compared; they were replaced whole.
+        seconds: How long it took.
+    """
+
+    events: int
+    rows: int
+    differences: tuple[RowDifference, ...]
+    unreadable: tuple[str, ...]
+    seconds: float
+
+
+def rebuild() -> Rebuilt:
+    """Make the read models of the ledger in use anew, and return what was different.
+
+    Raises:
+        CorruptLogError: The log cannot be folded; the read models are as they were. Audit it.
+        StorageError: The database refused; the read models are as they were.
+    """
+    ledger = instance.current()
+    handler = ledger.handler
+    if handler.is_batching:
+        raise CommandRejectedError("rebuild: end the open batch first")
+    began = time.monotonic()
+    with Shadow() as shadow:
+        with handler.reading() as session:
+            head = session.log.head()
+            with progress("folding", head) as step:
+                for position in _folded(session.log, shadow, after=0, until=head):
+                    if position % _STEP == 0:
+                        step(_STEP)
+        with handler.writing() as writing:
+            if _is_erased(writing.log, after=head):
+                # What was folded holds what is gone from the log by now.
+                shadow.forget()
+                head = Position(0)
+            for position in _folded(writing.log, shadow, after=head, until=None):
+                head = position
+            models: SqlModels = writing.models  # type: ignore[assignment]
+            with _as_owner(writing, schema_of(ledger.place)):
+                outcome = _renewed(shadow, models)
+    return Rebuilt(
+        events=int(head),
+        rows=outcome.rows,
+        differences=tuple(outcome.differences),
+        unreadable=tuple(outcome.unreadable),
+        seconds=round(time.monotonic() - began, 3),
+    )
+
+
+@contextmanager
+def _as_owner(session: Session | WriteSession, schema: str | None) -> Iterator[None]:
+    """Have what is made inside the block belong to whom the schema does, for its roles to use.
+
+    Raises:
+        StorageError: The user is not a member of the schema's owner.
+    """
+    if schema is None:
+        yield
+        return
+    from ledger.eventlog.postgres_schema import (  # noqa: PLC0415 (loads the driver)
+        become_owner,
+        grant,
+    )
+
+    connection = session.log.connection  # type: ignore[attr-defined]
+    become_owner(connection, schema)
+    yield
+    grant(connection, schema)
+
+
+def _is_erased(log: LogReader, *, after: int) -> bool:
+    return any(isinstance(it.event, EntriesErased) for it in log.read(after=after))
+
+
+def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) -> Iterator[Any]:
+    for recorded in log.read(after=after, until=until):
+        shadow.apply(recorded.position, fold(recorded))
+        yield recorded.position
+
+
+class _Outcome:
+    """What putting the shadow in the place of the read models brings to light."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.differences: list[RowDifference] = []
+        self.unreadable: list[str] = []
+        self.failure: Exception | None = None  # of making or loading rows, not of comparing them
+
+
+def _renewed(shadow: Shadow, models: SqlModels) -> _Outcome:
+    """Put the shadow in the place of the read models, comparing both on the way.
+
+    Raises:
+        CorruptLogError, NameTakenError: The log cannot be folded.
+    """
+    outcome = _Outcome()
+    models.begin_anew()
+    for table in TABLES:
+        rows = _loaded(table, shadow.rows(table), models, outcome)
+        try:
+            outcome.differences += compare(table, rows, models.rows(table))
+        except Exception:  # noqa: BLE001 (a damaged table is one more reason to replace it)
+            outcome.unreadable.append(table)
+        for _ in rows:
+            pass
+        if outcome.failure is not None:
+            raise outcome.failure
+    models.end_anew()
+    return outcome
+
+
+def _loaded(table: str, rows: Rows, models: SqlModels, outcome: _Outcome) -> Rows:
+    """Load rows into the new table, and pass them on, also to someone who cannot compare them."""
+    try:
+        while batch := list(islice(rows, _BATCH)):
+            models.load(table, batch, is_new=True)
+            outcome.rows += len(batch)
+            yield from batch
+    except Exception as error:
+        outcome.failure = error
+        raise

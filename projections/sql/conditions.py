@@ -1,0 +1,316 @@
+"""Questions compiled to conditions of SQL, the same for every database.
+
+1. Each path is one `IN (SELECT …)` over a flat join: it can be read from either end, so that a rare
+   label finds its artifacts by index; a record that is not there is not in the list; and a long
+   path nests no deeper than a short one, as parsers bound how deep they go. Whether a relation
+   leads anywhere at all is asked of each record by itself, with `EXISTS`.
+2. Every table met on the way is bounded to what is valid, and every record to what is not
+   withdrawn.
+3. `Not` asks whether its item is not true, so that missing values count as "does not hold".
+"""
+
+# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from enum import Enum
+from itertools import count
+from typing import Any, NamedTuple, TypeAlias
+
+from ledger.model.schema import (
+    ARTIFACT,
+    LIVE,
+    REGISTRIES,
+    TRASHED,
+    WITHDRAWN,
+    RegistrySpec,
+    RelationSpec,
+)
+from projections.select import And, Not, Operator, Or, Select, Test, Where
+from projections.sql.dialect import (
+    ALWAYS,
+    NEVER,
+    Dialect,
+    Fragment,
+    column,
+    either,
+    ever,
+    every,
+    quoted,
+    untrue,
+    valid,
+)
+
+_FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
+
+
+class _Keys(Enum):
+    """The step from an artifact to the keys that ever pointed at it."""
+
+    ALL = 1
+
+
+_KEYS = _Keys.ALL
+_Step: TypeAlias = RelationSpec | _Keys
+
+
+class _Path(NamedTuple):
+    """Tables in the order of the way; the record's column and the first table's that meet."""
+
+    tables: list[str]
+    left: str
+    selected: str
+    where: Fragment
+
+
+class Conditions:
+    """Compiles conditions of one statement: one dialect, one position, aliases used once."""
+
+    def __init__(self, dialect: Dialect, at: int | None) -> None:
+        self._dialect = dialect
+        self._at = at
+        self._aliases: Iterator[int] = count(1)
+
+    def answers(self, spec: RegistrySpec, alias: str, select: Select) -> Fragment:
+        """Return the test whether a row of the registry's table, under `alias`, answers."""
+        states = {
+            "without": f"= {LIVE}",
+            "with": f"< {WITHDRAWN}",
+            "only": f"= {TRASHED}",
+        }
+        return every(
+            [
+                valid(self._dialect, alias, self._at),
+                Fragment(f"{alias}.state {states[select.trash]}"),
+                self._where(spec, alias, select.where),
+            ]
+        )
+
+    def value(self, spec: RegistrySpec, alias: str, name: str) -> Fragment:
+        """Return what a record under `alias` shows: its column, or a virtual field computed."""
+        if name == "is_trashed":
+            return Fragment(f"({alias}.state = {TRASHED})")
+        if name == "is_latest":
+            return self._is_latest(spec, alias)
+        return Fragment(column(alias, name))
+
+    def _where(self, spec: RegistrySpec, alias: str, where: Where) -> Fragment:
+        match where:
+            case Test():
+                return self._test(spec, alias, where)
+            case And():
+                return every(self._where(spec, alias, item) for item in where.items)
+            case Or():
+                return either(self._where(spec, alias, item) for item in where.items)
+            case Not():
+                return untrue(self._where(spec, alias, where.item))
+
+    def _test(self, spec: RegistrySpec, alias: str, test: Test) -> Fragment:
+        steps, end, field = _taken_apart(spec, test.path)
+        if field is not None:
+            return self._along(
+                steps,
+                alias,
+                lambda other: self._compared(
+                    self.value(end, other, field), test.operator, test.value
+                ),
+            )
+        # The path ends in a set: of records, or of keys. Missing means that the set is empty.
+        *before, last = steps
+        if test.operator == "isnull":
+            return self._along(before, alias, lambda other: self._leads_on(last, other, test))
+        name = "key" if last is _KEYS else "uid"
+        return self._along(
+            steps,
+            alias,
+            lambda other: self._compared(Fragment(column(other, name)), test.operator, test.value),
+        )
+
+    def _leads_on(self, step: _Step, alias: str, test: Test) -> Fragment:
+        # Asked of each record by itself: the list of all that lead on would be nearly everything.
+        path = self._path([step], alias, lambda _: ALWAYS)
+        where = every([Fragment(f"{path.left} = {path.selected}"), path.where])
+        tables = self._dialect.join_in_order.join(path.tables)
+        leads_on = Fragment(f"EXISTS (SELECT 1 FROM {tables} WHERE {where.text})", where.params)
+        return untrue(leads_on) if test.value else leads_on
+
+    def _along(self, steps: list[_Step], alias: str, passes: Callable[[str], Fragment]) -> Fragment:
+        """Return the test whether any row at the end of `steps` from a record passes."""
+        if not steps:
+            return passes(alias)
+        path = self._path(steps, alias, passes)
+        # From the end of the path backwards: what is compared there is what narrows it down.
+        tables = self._dialect.join_in_order.join(reversed(path.tables))
+        return Fragment(
+            f"{path.left} IN (SELECT {path.selected} FROM {tables} WHERE {path.where.text})",
+            path.where.params,
+        )
+
+    def _path(self, steps: list[_Step], alias: str, passes: Callable[[str], Fragment]) -> _Path:
+        """Return the tables along `steps` from a record, joined and bounded."""
+        tables: list[str] = []
+        conditions: list[Fragment] = []
+        left, selected, here = "", "", alias
+        for step in steps:
+            for table, there, from_here in _joins(step):
+                other = self._alias()
+                tables.append(f"{quoted(table)} AS {other}")
+                if left:
+                    join = f"{column(other, there)} = {column(here, from_here)}"
+                    conditions.append(Fragment(join))
+                else:
+                    left, selected = column(here, from_here), column(other, there)
+                conditions += self._bounds(step, table, other)
+                here = other
+        return _Path(tables, left, selected, every([*conditions, passes(here)]))
+
+    def _bounds(self, step: _Step, table: str, alias: str) -> list[Fragment]:
+        """Return which rows of a table on the way count."""
+        if isinstance(step, _Keys):
+            return [ever(self._dialect, alias, self._at)]
+        if table == "link":
+            field = Fragment(f"{column(alias, 'field')} = '{step.link}'")
+            return [field, valid(self._dialect, alias, self._at)]
+        return [
+            valid(self._dialect, alias, self._at),
+            Fragment(f"{alias}.state < {WITHDRAWN}"),
+        ]
+
+    def _is_latest(self, spec: RegistrySpec, alias: str) -> Fragment:
+        later = self._alias()
+        superseded = _exists(
+            spec.name,
+            later,
+            [
+                Fragment(f"{column(later, 'revises')} = {alias}.uid"),
+                valid(self._dialect, later, self._at),
+                Fragment(f"{later}.state < {WITHDRAWN}"),
+            ],
+        )
+        if spec.name != "artifact":
+            return Fragment(f"(NOT {superseded.text})", superseded.params)
+        now, past = self._alias(), self._alias()
+        bears = _exists(
+            "artifact_key",
+            now,
+            [Fragment(f"{now}.uid = {alias}.uid"), valid(self._dialect, now, self._at)],
+        )
+        bore = _exists(
+            "artifact_key",
+            past,
+            [Fragment(f"{past}.uid = {alias}.uid"), ever(self._dialect, past, self._at)],
+        )
+        return Fragment(
+            f"({bears.text} OR NOT ({bore.text} OR {superseded.text}))",
+            bears.params + bore.params + superseded.params,
+        )
+
+    def _compared(self, left: Fragment, operator: Operator, value: Any) -> Fragment:
+        if value is None or (operator == "range" and None in value):
+            return NEVER
+        compared = self._texts_compared(left.text, operator, value)
+        # Only virtual fields have parameters, and what compares those names them once.
+        return (
+            NEVER if compared is NEVER else compared._replace(params=left.params + compared.params)
+        )
+
+    def _texts_compared(  # noqa: C901, PLR0911, PLR0912 (a case and a return an operator)
+        self, left: str, operator: Operator, value: Any
+    ) -> Fragment:
+        dialect, mark = self._dialect, self._dialect.placeholder
+        match operator:
+            case "exact":
+                return Fragment(f"{left} = {mark}", (value,))
+            case "gt":
+                return Fragment(f"{left} > {mark}", (value,))
+            case "gte":
+                return Fragment(f"{left} >= {mark}", (value,))
+            case "lt":
+                return Fragment(f"{left} < {mark}", (value,))
+            case "lte":
+                return Fragment(f"{left} <= {mark}", (value,))
+            case "range":
+                return Fragment(f"{left} BETWEEN {mark} AND {mark}", tuple(value))
+            case "in":
+                values = [item for item in value if item is not None]
+                return dialect.is_in(left, values) if values else NEVER
+            case "isnull":
+                return Fragment(f"{left} IS {'' if value else 'NOT '}NULL")
+            case "contains":
+                return dialect.contains(left, value)
+            case "startswith":
+                return self._startswith(left, value)
+            case "endswith":
+                return dialect.endswith(left, value)
+            case "iexact":
+                return Fragment(f"{dialect.casefold(left)} = {mark}", (value.casefold(),))
+            case "icontains":
+                return dialect.contains(dialect.casefold(left), value.casefold())
+            case "istartswith":
+                return self._startswith(dialect.casefold(left), value.casefold())
+            case "iendswith":
+                return dialect.endswith(dialect.casefold(left), value.casefold())
+
+    def _startswith(self, left: str, prefix: str) -> Fragment:
+        """Return the test for a prefix as a range of texts, which an index can serve."""
+        mark = self._dialect.placeholder
+        end = after_prefix(prefix)
+        if end is None:
+            return Fragment(f"{left} >= {mark}", (prefix,))
+        return Fragment(f"({left} >= {mark} AND {left} < {mark})", (prefix, end))
+
+    def _alias(self) -> str:
+        return f"t{next(self._aliases)}"
+
+
+def after_prefix(prefix: str) -> str | None:
+    """Return the least text, by code point, after all texts that begin with `prefix`.
+
+    None where no text comes after them: the prefix is empty, or nothing but the last code point.
+    """
+    head = prefix.rstrip(chr(sys.maxunicode))
+    if not head:
+        return None
+    last = ord(head[-1]) + 1
+    return head[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
+
+
+def _taken_apart(
+    spec: RegistrySpec, path: tuple[str, ...]
+) -> tuple[list[_Step], RegistrySpec, str | None]:
+    """Return the steps of a path, the registry they lead to, and the field compared there.
+
+    None for the field where the path ends in its last step.
+    """
+    steps: list[_Step] = []
+    for name in path:
+        found = spec.require(name)
+        if isinstance(found, RelationSpec):
+            steps.append(found)
+            spec = REGISTRIES[found.target]
+        elif spec is ARTIFACT and name == "key":
+            steps.append(_KEYS)
+        else:
+            return steps, spec, name
+    return steps, spec, None
+
+
+def _joins(step: _Step) -> list[tuple[str, str, str]]:
+    """Return the tables that a step leads through: each with its column and the one before's."""
+    if isinstance(step, _Keys):
+        return [("artifact_key", "uid", "uid")]
+    if step.link is not None:
+        here, there = ("target", "source") if step.is_reverse else ("source", "target")
+        return [("link", here, "uid"), (step.target, "uid", there)]
+    assert step.column is not None  # noqa: S101 (a relation has a link or a column)
+    here, there = (step.column, "uid") if step.is_reverse else ("uid", step.column)
+    return [(step.target, here, there)]
+
+
+def _exists(table: str, alias: str, conditions: list[Fragment]) -> Fragment:
+    test = every(conditions)
+    return Fragment(
+        f"EXISTS (SELECT 1 FROM {quoted(table)} AS {alias} WHERE {test.text})", test.params
+    )

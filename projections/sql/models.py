@@ -1,0 +1,445 @@
+"""The read models in a database: questions to SQL, rows back to plain data.
+
+1. A store is bound to a connection that others open, commit and roll back.
+2. Every statement is built here or in the modules beside it from data, once for all databases;
+   a `Dialect` says what differs.
+3. Rows come back as dictionaries in the order of the table's columns, with booleans as `bool`.
+4. After an error inside `apply` the transaction has to be rolled back: half an event may be there.
+"""
+
+# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import msgspec
+
+from ledger.errors import InvalidValueError, NameTakenError
+from ledger.model.schema import LIVE
+from projections.fold import Amended, Change, Closed, Opened
+from projections.redaction import redactions
+from projections.resolve import check, readable, require_columns, spec_of
+from projections.select import Select, Test
+from projections.sql import tables as sql_tables
+from projections.sql.conditions import Conditions
+from projections.sql.dialect import Dialect, Fragment, column, ever, every, quoted, valid
+from projections.sql.tables import rows_statement
+from projections.sql.walks import as_links, links_statement, reach_statement
+from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
+from projections.tables import TABLES
+
+GUARDED = sql_tables.guarded_names()
+
+
+class Cursor(Protocol):
+    """What a statement leaves behind."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows it changed."""
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows, each iterable over its values."""
+
+
+class Executor(Protocol):
+    """A connection or cursor of a database."""
+
+    def execute(self, sql: str, parameters: Sequence[Any], /) -> Cursor:
+        """Carry out a statement."""
+
+    def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> Cursor:
+        """Carry out a statement once for each set of parameters."""
+
+
+class SqlModels(WritableModels):
+    """The store of the interval tables in any database that has a dialect."""
+
+    dialect: ClassVar[Dialect]
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    def create(self, *, indexes: bool = True) -> None:
+        """Make every table, and every index unless those come later (`create_indexes`)."""
+        for statement in sql_tables.create_tables(self.dialect):
+            self._executor.execute(statement, ())
+        if indexes:
+            self.create_indexes()
+
+    def create_indexes(self) -> None:
+        """Make every index; faster after bulk loading than before it."""
+        for statement in sql_tables.create_indexes(self.dialect):
+            self._executor.execute(statement, ())
+
+    def drop(self) -> None:
+        """Remove every table that exists, with its indexes."""
+        for statement in sql_tables.drop_tables():
+            self._executor.execute(statement, ())
+
+    def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
+        """Return all rows of a table, of all times, in the order of their key.
+
+        Values are as the database gives them, except that what can be a boolean is one.
+        """
+        columns = TABLES[table].columns
+        booleans = [place for place, it in enumerate(columns) if it.kind == "boolean"]
+        rows = self._all_rows(rows_statement(table))
+        return (_with_booleans(row, booleans) for row in rows) if booleans else iter(rows)
+
+    def _all_rows(self, statement: str) -> Iterable[Any]:
+        return self._ask(Fragment(statement))
+
+    def find(
+        self, table: str, *, at: int | None = None, ever: bool = False, **equals: object
+    ) -> list[Row]:
+        """Return the rows of a table whose columns equal the given values, oldest first."""
+        statement = find_statement(self.dialect, table, at=at, ever=ever, **equals)
+        return as_rows(self._ask(statement), table)
+
+    def select(self, select: Select) -> list[Row]:
+        """Return the rows of the registry that answer, in order, with virtual fields computed."""
+        statement = select_statement(self.dialect, select)
+        return _as_rows(self._ask(statement), *_shown_by(select.registry))
+
+    def count(self, select: Select) -> int:
+        """Return how many rows answer; `order`, `offset` and `limit` play no part."""
+        ((number,),) = self._ask(count_statement(self.dialect, select))
+        return int(number)
+
+    def distinct(self, select: Select, field: str) -> list[Any]:
+        """Return the distinct values of one field over all rows that answer, sorted."""
+        found = [value for (value,) in self._ask(distinct_statement(self.dialect, select, field))]
+        if readable(spec_of(select.registry), field).kind == "boolean":
+            return [None if value is None else bool(value) for value in found]
+        return found
+
+    def changed_names(self, registry: str, *, after: int) -> list[Row]:
+        """Return `uid`, `name`, `is_live`, `position` of each record that changed since."""
+        found = self._ask(changed_names_statement(self.dialect, registry, after=after))
+        return [
+            {"uid": uid, "name": name, "is_live": state == LIVE, "position": position}
+            for uid, name, state, position in found
+        ]
+
+    def links(
+        self, fields: Sequence[str], uids: Sequence[str], *, onward: bool, at: int | None = None
+    ) -> list[Row]:
+        """Return the valid links of some fields at some records, in no order."""
+        if not uids or not fields:
+            return []
+        return as_links(
+            self._ask(links_statement(self.dialect, fields, uids, onward=onward, at=at))
+        )
+
+    def reach(
+        self,
+        fields: Sequence[str],
+        starts: Sequence[str],
+        *,
+        onward: bool,
+        at: int | None = None,
+        limit: int,
+    ) -> list[Row]:
+        """Return up to `limit` links that can be reached from some records, each once."""
+        if not starts or not fields:
+            return []
+        statement = reach_statement(self.dialect, fields, starts, onward=onward, at=at, limit=limit)
+        return as_links(self._ask(statement))
+
+    def apply(self, position: int, changes: Iterable[Change]) -> None:
+        """Carry out the changes of one event at its position, in order."""
+        for change in changes:
+            try:
+                self._carry_out(position, change)
+            except self.dialect.conflicts as error:
+                table = change.table
+                if table in GUARDED and self.dialect.is_name_conflict(error, table):
+                    raise self._name_taken(change) from error
+                raise
+
+    def redact(self, registry: str, uid: str, mark: str) -> None:
+        """Empty the rows of a record, of all times, as `projections.redaction` says."""
+        for redaction in redactions(registry):
+            marks = sum(kind == "text" for _, kind in redaction.columns)
+            self._executor.execute(
+                sql_tables.redact(self.dialect, redaction), (*[mark] * marks, uid)
+            )
+
+    def load(self, table: str, rows: Iterable[Sequence[Any]], *, is_new: bool = False) -> None:
+        """Add finished rows to a table: values of all its columns, both bounds included.
+
+        Args:
+            table: One of `projections.tables.TABLES`.
+            rows: In the order of the key, if there is to be no searching for their place.
+            is_new: Whether they go into the table that `begin_anew` has made.
+        """
+        self._executor.executemany(sql_tables.load(self.dialect, table, is_new=is_new), rows)
+
+    def begin_anew(self) -> None:
+        """Make an empty table beside each that is; those are read on meanwhile."""
+        for table in TABLES.values():
+            self._executor.execute(sql_tables.create_table(self.dialect, table, is_new=True), ())
+
+    def end_anew(self) -> None:
+        """Put the new tables in the place of those that are."""
+        self.drop()
+        for table in TABLES:
+            self._executor.execute(sql_tables.take_place(table), ())
+        self.create_indexes()
+
+    def clear(self) -> None:
+        """Empty every table: for rebuilds."""
+        for statement in sql_tables.clear_tables():
+            self._executor.execute(statement, ())
+
+    def _carry_out(self, position: int, change: Change) -> None:
+        for it in carried_out(self.dialect, position, change):
+            done = self._executor.execute(it.text, it.params)
+            if it.sole is not None and done.rowcount != 1:
+                raise not_there(position, it.sole, done.rowcount)
+
+    def _name_taken(self, change: Change) -> NameTakenError:
+        # A record taken out of the trash brings its name along; the change does not tell it.
+        # Databases that refuse further statements after an error override this.
+        name = None if isinstance(change, Closed) else change.values.get("name")
+        if name is None and isinstance(change, Amended):
+            name = self.find(change.table, ever=True, **change.key)[-1]["name"]
+        return name_taken(change.table, name)
+
+    def _ask(self, statement: Fragment) -> list[Any]:
+        try:
+            return self._executor.execute(statement.text, statement.params).fetchall()
+        except UnicodeEncodeError as error:
+            # As in names of files that are no UTF-8: no ledger holds such a text.
+            raise InvalidValueError(
+                f"question: expected valid Unicode, got str {error.object!r}"
+            ) from error
+
+
+class ChangeStep(NamedTuple):
+    """A statement of a change; `sole` is the change where it has to find exactly one row."""
+
+    text: str
+    params: tuple[Any, ...]
+    sole: Amended | None = None
+
+
+def carried_out(dialect: Dialect, position: int, change: Change) -> tuple[ChangeStep, ...]:
+    """Return the statements that carry a change out at its position, in order."""
+    table = change.table
+    match change:
+        case Opened(values=values):
+            text = sql_tables.insert(dialect, table, tuple(values))
+            return (ChangeStep(text, (*values.values(), position)),)
+        case Amended(key=key, values=values):
+            where, of_key = tuple(key), tuple(key.values())
+            return (
+                ChangeStep(
+                    sql_tables.close(dialect, table, where), (position, *of_key), sole=change
+                ),
+                ChangeStep(
+                    sql_tables.reopen(dialect, table, where, tuple(values)),
+                    (*values.values(), position, *of_key, position),
+                ),
+            )
+        case Closed(matching=matching):
+            text = sql_tables.close(dialect, table, tuple(matching))
+            return (ChangeStep(text, (position, *matching.values())),)
+
+
+def _with_booleans(row: Iterable[Any], places: Sequence[int]) -> tuple[Any, ...]:
+    values = list(row)
+    for place in places:
+        if values[place] in {0, 1}:
+            values[place] = bool(values[place])
+    return tuple(values)
+
+
+def find_statement(
+    dialect: Dialect, table: str, *, at: int | None = None, ever: bool = False, **equals: object
+) -> Fragment:
+    """Return the question for rows of a table that equal given values."""
+    text = _find_text(
+        dialect,
+        table,
+        at is not None,
+        ever,
+        tuple((name, _in_text(name, value)) for name, value in equals.items()),
+    )
+    given = tuple(value for name, value in equals.items() if _in_text(name, value) is None)
+    bounds = () if at is None else (at,) if ever else (at, at)
+    return Fragment(text, given + bounds)
+
+
+def _in_text(name: str, value: object) -> str | None:
+    """Return a test that stands in the text itself; None where the value is a parameter.
+
+    A state does, for the planner to prove that a partial index serves: as a parameter it would
+    make SQLite plan the statement anew each time.
+    """
+    if value is None:
+        return "IS NULL"
+    return f"= {value:d}" if name == "state" and isinstance(value, int) else None
+
+
+@lru_cache(maxsize=1024)
+def _find_text(
+    dialect: Dialect,
+    table: str,
+    is_bounded: bool,  # noqa: FBT001 (a cache takes its arguments by place)
+    is_ever: bool,  # noqa: FBT001
+    equals: tuple[tuple[str, str | None], ...],
+) -> str:
+    require_columns(table, [name for name, _ in equals])
+    # The bound's value is not part of the text; any number stands for it here.
+    at = 0 if is_bounded else None
+    tests = [
+        Fragment(f"{column('t', name)} {test or f'= {dialect.placeholder}'}")
+        for name, test in equals
+    ]
+    tests.append(ever(dialect, "t", at) if is_ever else valid(dialect, "t", at))
+    described = TABLES[table]
+    order = ("from_position", *oldest_first(table))
+    return (
+        f"SELECT {', '.join(column('t', name) for name in described.column_names)} "
+        f"FROM {quoted(table)} AS t WHERE {every(tests).text} "
+        f"ORDER BY {', '.join(column('t', name) + dialect.ascending for name in order)}"
+    )
+
+
+def select_statement(dialect: Dialect, select: Select) -> Fragment:
+    """Return the question for the rows of a registry that answer."""
+    where = select.where
+    if (
+        isinstance(where, Test)
+        and where.path == ("uid",)
+        and where.operator == "exact"
+        and isinstance(where.value, str)
+    ):
+        # Every save asks so, and building the text takes longer than the answer.
+        known = _selected_by_uid(dialect, msgspec.structs.replace(select, where=_ONE_RECORD))
+        return known._replace(
+            params=tuple(where.value if it is _ONE_RECORD.value else it for it in known.params)
+        )
+    return _built(dialect, select)
+
+
+_ONE_RECORD = Test(("uid",), "exact", "the uid of a record")
+
+
+@lru_cache(maxsize=256)
+def _selected_by_uid(dialect: Dialect, select: Select) -> Fragment:
+    return _built(dialect, select)
+
+
+def _built(dialect: Dialect, select: Select) -> Fragment:
+    spec = check(select)
+    conditions = Conditions(dialect, select.at)
+    names, _ = _shown_by(spec.name)
+    shown = [conditions.value(spec, "t", name) for name in names]
+    where = conditions.answers(spec, "t", select)
+    keys = [
+        (conditions.value(spec, "t", readable(spec, order.field).name), order.descending)
+        for order in select.order
+    ]
+    keys.append((Fragment(column("t", "created_position")), False))
+    order_by = ", ".join(
+        key.text + (dialect.descending if descending != select.reverse else dialect.ascending)
+        for key, descending in keys
+    )
+    text = (
+        f"SELECT {', '.join(it.text for it in shown)} FROM {quoted(spec.name)} AS t "
+        f"WHERE {where.text} ORDER BY {order_by}"
+    )
+    params = [*_params(shown), *where.params, *_params(key for key, _ in keys)]
+    if select.limit is not None or select.offset:
+        text += f" LIMIT {dialect.placeholder} OFFSET {dialect.placeholder}"
+        params += [dialect.no_limit if select.limit is None else select.limit, select.offset]
+    return Fragment(text, tuple(params))
+
+
+def count_statement(dialect: Dialect, select: Select) -> Fragment:
+    """Return the question how many rows answer."""
+    spec = check(select)
+    where = Conditions(dialect, select.at).answers(spec, "t", select)
+    return Fragment(
+        f"SELECT count(*) FROM {quoted(spec.name)} AS t WHERE {where.text}", where.params
+    )
+
+
+def distinct_statement(dialect: Dialect, select: Select, field: str) -> Fragment:
+    """Return the question for the distinct values of a field."""
+    spec = check(select)
+    conditions = Conditions(dialect, select.at)
+    value = conditions.value(spec, "t", readable(spec, field).name)
+    where = conditions.answers(spec, "t", select)
+    return Fragment(
+        f"SELECT DISTINCT {value.text} FROM {quoted(spec.name)} AS t WHERE {where.text} "
+        f"ORDER BY 1{dialect.ascending}",
+        value.params + where.params,
+    )
+
+
+def changed_names_statement(dialect: Dialect, registry: str, *, after: int) -> Fragment:
+    """Return the question which records changed after a position, and their names.
+
+    Raises:
+        UnknownFieldError: Records of this registry have no name.
+    """
+    spec = spec_of(registry)
+    spec.require("name")
+    now = valid(dialect, "t", None)
+    return Fragment(
+        f"SELECT t.uid, {column('t', 'name')}, t.state, t.from_position "
+        f"FROM {quoted(registry)} AS t "
+        f"WHERE t.from_position > {dialect.placeholder} AND {now.text} ORDER BY t.from_position",
+        (after,),
+    )
+
+
+def _params(fragments: Iterable[Fragment]) -> tuple[Any, ...]:
+    return tuple(value for fragment in fragments for value in fragment.params)
+
+
+@lru_cache(maxsize=64)
+def _columns_of(table: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns of a table, bounds included, and which of them are booleans."""
+    described = TABLES[table]
+    return (
+        described.column_names,
+        tuple(it.name for it in described.columns if it.kind == "boolean"),
+    )
+
+
+@lru_cache(maxsize=64)
+def _shown_by(registry: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a selected row holds, and which of it are booleans."""
+    spec = spec_of(registry)
+    virtual = tuple(
+        name
+        for name in ("is_trashed", "is_latest")
+        if (field := spec.field(name)) is not None and field.is_virtual
+    )
+    columns = tuple(it.name for it in TABLES[registry].columns)
+    booleans = tuple(it.name for it in TABLES[registry].columns if it.kind == "boolean")
+    return (*columns, "from_position", *virtual), (*booleans, *virtual)
+
+
+def as_rows(found: Iterable[Iterable[Any]], table: str) -> list[Row]:
+    """Return rows of a table, as `find_statement` asks for them, as dictionaries."""
+    return _as_rows(found, *_columns_of(table))
+
+
+def _as_rows(
+    found: Iterable[Iterable[Any]], names: tuple[str, ...], booleans: tuple[str, ...]
+) -> list[Row]:
+    rows = [dict(zip(names, values, strict=True)) for values in found]
+    for name in booleans:
+        for row in rows:
+            if row[name] is not None:
+                row[name] = bool(row[name])
+    return rows

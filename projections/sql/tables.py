@@ -1,0 +1,176 @@
+"""Statements that make and change the interval tables, the same for every database.
+
+1. A row begins with an INSERT. It is amended by ending it and inserting, from the row just ended,
+   one that differs in the changed columns; so the log's event need not know the others.
+2. A unique index is partial: it holds the rows that are valid and live, and no history.
+3. Each text depends on table and columns only, and is built once.
+"""
+
+# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ledger.model.schema import LIVE
+from projections.redaction import Redaction
+from projections.resolve import require_columns
+from projections.sql.dialect import Dialect, quoted
+from projections.tables import FOREVER, TABLES, Index, Table
+
+_BOUNDS = ("from_position", "to_position")
+NEW = "new_"  # begins the names of tables that are to take the place of others
+
+
+def create_tables(dialect: Dialect) -> list[str]:
+    """Return the statements that make every table, without its indexes."""
+    return [create_table(dialect, table) for table in TABLES.values()]
+
+
+def create_indexes(dialect: Dialect) -> list[str]:
+    """Return the statements that make every index: after bulk loading, or before."""
+    return [
+        create_index(dialect, table, index) for table in TABLES.values() for index in table.indexes
+    ]
+
+
+def drop_tables() -> list[str]:
+    """Return the statements that remove every table with its indexes, those that exist."""
+    return [f"DROP TABLE IF EXISTS {quoted(name)}" for name in TABLES]
+
+
+def clear_tables() -> list[str]:
+    """Return the statements that empty every table."""
+    return [f"DELETE FROM {quoted(name)}" for name in TABLES]
+
+
+@lru_cache(maxsize=1024)
+def insert(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """Return the INSERT of a row that begins: values of `columns`, then its position.
+
+    Raises:
+        UnknownFieldError: The table has no such column.
+    """
+    require_columns(table, columns)
+    names = ", ".join(map(quoted, (*columns, *_BOUNDS)))
+    marks = ", ".join([dialect.placeholder] * (len(columns) + 1))
+    return f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks}, {FOREVER})"
+
+
+@lru_cache(maxsize=1024)
+def close(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
+    """Return the UPDATE that ends valid rows: a position, then the values of `columns` they have.
+
+    Raises:
+        UnknownFieldError: The table has no such column.
+    """
+    require_columns(table, columns)
+    tests = " AND ".join(f"{quoted(name)} = {dialect.placeholder}" for name in columns)
+    return (
+        f"UPDATE {quoted(table)} SET to_position = {dialect.placeholder} "
+        f"WHERE {tests} AND to_position = {FOREVER}"
+    )
+
+
+@lru_cache(maxsize=1024)
+def reopen(dialect: Dialect, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    """Return the INSERT of the row that follows one just ended.
+
+    Its parameters are the new values of `columns`, the position at which it begins, the values of
+    `key`, and that position again.
+
+    Raises:
+        UnknownFieldError: The table has no such column.
+    """
+    require_columns(table, (*key, *columns))
+    mark = dialect.placeholder
+    kept = [it.name for it in TABLES[table].columns if it.name not in columns]
+    names = ", ".join(map(quoted, (*columns, *_BOUNDS, *kept)))
+    values = ", ".join((*[mark] * (len(columns) + 1), str(FOREVER), *map(quoted, kept)))
+    tests = " AND ".join(f"{quoted(name)} = {mark}" for name in key)
+    return (
+        f"INSERT INTO {quoted(table)} ({names}) SELECT {values} "
+        f"FROM {quoted(table)} WHERE {tests} AND to_position = {mark}"
+    )
+
+
+def load(dialect: Dialect, table: str, *, is_new: bool = False) -> str:
+    """Return the INSERT of a finished row: values of all its columns, bounds included."""
+    names = TABLES[table].column_names
+    marks = ", ".join([dialect.placeholder] * len(names))
+    into = quoted(named(table, is_new=is_new))
+    return f"INSERT INTO {into} ({', '.join(map(quoted, names))}) VALUES ({marks})"
+
+
+def named(name: str, *, is_new: bool) -> str:
+    """Return the name of a table or index: its own, or while it is beside that of this name."""
+    return f"{NEW}{name}" if is_new else name
+
+
+def take_place(table: str) -> str:
+    """Return the statement that gives a new table its own name."""
+    return f"ALTER TABLE {quoted(named(table, is_new=True))} RENAME TO {quoted(table)}"
+
+
+def redact(dialect: Dialect, redaction: Redaction) -> str:
+    """Return the statement that empties rows: the mark once for each text, then the uid."""
+    table = quoted(redaction.table)
+    if redaction.removes:
+        return f"DELETE FROM {table} WHERE uid = {dialect.placeholder}"
+    values = ", ".join(
+        f"{quoted(name)} = {_redacted(dialect, quoted(name), kind)}"
+        for name, kind in redaction.columns
+    )
+    return f"UPDATE {table} SET {values} WHERE uid = {dialect.placeholder}"
+
+
+def _redacted(dialect: Dialect, name: str, kind: str) -> str:
+    match kind:
+        case "text":
+            return f"CASE WHEN {name} IS NOT NULL THEN {dialect.placeholder} END"
+        case "integer":
+            return f"CASE WHEN {name} IS NOT NULL THEN 0 END"
+        case _:
+            structure = f"CASE WHEN substr({name}, 1, 1) = '[' THEN '[]' ELSE '{{}}' END"
+            return f"CASE WHEN {name} IS NOT NULL THEN {structure} END"
+
+
+def guarded_names() -> frozenset[str]:
+    """Return the tables in which a unique index guards the live names."""
+    return frozenset(
+        table.name
+        for table in TABLES.values()
+        if any(index.is_unique and index.columns == ("name",) for index in table.indexes)
+    )
+
+
+def create_table(dialect: Dialect, table: Table, *, is_new: bool = False) -> str:
+    """Return the statement that makes a table."""
+    columns = [f"{quoted(it.name)} {dialect.types[it.kind]}" for it in table.columns]
+    bounds = [f"{name} {dialect.types['integer']} NOT NULL" for name in _BOUNDS]
+    key = dialect.primary_key(table)
+    body = ", ".join((*columns, *bounds, *([] if key is None else [f"PRIMARY KEY ({key})"])))
+    name = quoted(named(table.name, is_new=is_new))
+    return f"CREATE TABLE {name} ({body}){dialect.table_suffix}"
+
+
+def create_index(dialect: Dialect, table: Table, index: Index, *, is_new: bool = False) -> str:
+    """Return the statement that makes an index."""
+    columns = dialect.index_columns(index)
+    on = quoted(named(table.name, is_new=is_new))
+    if index.is_unique:
+        name = f"{table.name}_live_{'_'.join(index.columns)}"
+        return (
+            f"CREATE UNIQUE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns} "
+            f"WHERE to_position = {FOREVER} AND state = {LIVE}"
+        )
+    name = f"{table.name}_by_{'_'.join(index.columns)}"
+    return f"CREATE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns}"
+
+
+def rows_statement(table: str) -> str:
+    """Return the question for all rows of a table, of all times, in the order of their key."""
+    described = TABLES[table]
+    columns = ", ".join(map(quoted, described.column_names))
+    order = ", ".join(map(quoted, (*described.key, "from_position")))
+    return f"SELECT {columns} FROM {quoted(table)} ORDER BY {order}"

@@ -1,0 +1,51 @@
+"""One history in which everything happens, for tests that want a ledger with a past.
+
+Links come and go, a key moves and comes back, one record lies in the trash and another is
+withdrawn at the end of a relation; there are revisions, a fork and a reproduction.
+"""
+
+from __future__ import annotations
+
+from tests.support import builders as b
+
+TABBY, TORTIE = b.label_uid("tabby"), b.label_uid("tortie")
+A, B, C = b.artifact_uid("a"), b.artifact_uid("b"), b.artifact_uid("c")
+PLOT = b.transform_uid("plot.py")
+RUN_1, RUN_2 = b.run_uid(1), b.run_uid(2)
+
+STORY = b.log(
+    b.ledger_initialized(),
+    b.transform_registered("plot.py", key="plot.py", version="1"),
+    b.run_started(1, transform=PLOT, name="first", params={"n": 1}),
+    b.label_created("tabby", run=RUN_1, fields={"description": "striped"}),
+    b.label_created("tortie"),
+    b.label_created("tom"),
+    b.artifact_registered("a", key="data/a.csv", run=RUN_1),
+    b.artifact_registered("b", key="data/a.csv", revises=A, description="second", run=RUN_1),
+    b.artifact_registered("c", n_files=3),
+    b.link_added("artifact", A, "labels", TABBY, run=RUN_1),
+    b.link_added("artifact", B, "labels", TORTIE),
+    b.link_added("artifact", A, "labels", TORTIE),
+    b.collection_created("study", [B, A], run=RUN_1, is_ordered=True),
+    b.run_finished(RUN_1, at=b.EPOCH + b.SECOND, is_consecutive=True),
+    b.transform_registered("plot v2", key="plot.py", version="2", revises=PLOT),
+    b.run_started(2, transform=b.transform_uid("plot v2"), forked_from=RUN_1),
+    b.input_recorded(RUN_2, A, run=RUN_2),
+    b.artifact_reproduced(C, run=RUN_2),
+    b.artifact_keyed(A, "data/a.csv", run=RUN_2),
+    b.artifact_keyed(C, "other.csv"),
+    b.link_removed("artifact", A, "labels", TABBY),
+    b.trashed("ulabel", TORTIE),
+    b.changed("ulabel", TABBY, name="mackerel"),
+    b.label_created("tabby", n=2),
+    b.run_finished(RUN_2, "failed", error="boom"),
+    b.collection_created("study 2", [C], revises=b.collection_uid("study")),
+    b.link_added("collection", b.collection_uid("study 2"), "labels", TABBY),
+    b.withdrawn("artifact", B),
+    b.withdrawn("collection", b.collection_uid("study 2")),
+    b.retracted("artifact", A),
+    b.merged(b.label_uid("tom"), b.label_uid("tabby", 2)),
+    b.merge_undone(b.label_uid("tom"), b.label_uid("tabby", 2)),
+    b.retraction_lifted("artifact", A),
+    b.entries_erased("collection", b.collection_uid("study 2")),
+)  # fmt: skip

@@ -1,5 +1,5 @@
 """The audit: everything is read again, and what does not add up is told.
 
-Imported by: cli, the door, transfer.
+Imported by: cli, transfer.
 Imports: content, display, engine, errors, eventlog, model, places, projections, proving.
 """

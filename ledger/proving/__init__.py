@@ -1,5 +1,5 @@
 """What an outsider can verify: checkpoints, proofs, keys, and where checkpoints are published.
 
-Imported by: auditing, cli, the door, transfer.
+Imported by: auditing, cli, transfer.
 Imports: content, display, errors, eventlog, files, model, places.
 """

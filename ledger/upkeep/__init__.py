@@ -1,6 +1,6 @@
 """What an operator does: doctor, rebuild, erasure, and a ledger at a glance.
 
-Imported by: cli, the door.
+Imported by: cli.
 Imports: content, decisions, display, engine, errors, eventlog, files, model, places,
   projections, registries, version.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -42,6 +42,12 @@ _FAILED = 2
     metavar="FOLDER|URL",
     help="Audit an export instead; there need be no ledger.",
 )
+@click.option(
+    "--erasures",
+    type=click.Choice(["list", "refuse"]),
+    default="list",
+    help="Tell of erasures since the checkpoint, or take each for a finding.",
+)
 @click.option("--html", type=click.Path(path_type=Path), help="Write a report to this file too.")
 @json_option
 def audit_verb(  # noqa: PLR0913 (its options)
@@ -52,6 +58,7 @@ def audit_verb(  # noqa: PLR0913 (its options)
     content: bool,
     sample: float | None,
     archive: str | None,
+    erasures: Literal["list", "refuse"],
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -76,6 +83,7 @@ def audit_verb(  # noqa: PLR0913 (its options)
             content=content,
             sample=1.0 if sample is None else sample,
             archive=archive,
+            erasures=erasures,
         )
         if html is not None:
             _write_page(report, html)
@@ -104,7 +112,7 @@ def _position(since: str | None) -> int:
 def _tell(report: Report) -> None:
     import sys
 
-    from ledger.cli.output import has_colours, print_pairs, shown
+    from ledger.cli.output import has_colours, listed, print_pairs, shown
     from ledger.display.messages import say
 
     print_pairs(
@@ -125,6 +133,14 @@ def _tell(report: Report) -> None:
             ),
         ]
     )
+    for erasure in report.erasures:
+        click.echo(f"erasure  {shown(erasure)}")
+    if report.unverifiable:
+        say(
+            "warning",
+            f"{len(report.unverifiable):,} entries of format 1 were erased (at positions "
+            f"{listed(report.unverifiable)}): no hash vouches for what is left of them",
+        )
     is_colourful = has_colours(sys.stdout)
     for finding in report.findings:
         sign = click.style("finding", fg="red") if is_colourful else "finding"

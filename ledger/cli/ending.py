@@ -7,6 +7,8 @@ import sys
 
 MISUNDERSTOOD = 2
 
+NOT_SHOWN = 3  # a proof holds, and does not show what it is about
+
 
 INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _GAP = "  "
 _WHOLE = {"uid", "created_at", "started_at", "finished_at"}  # of no use in part
+_MOST_LISTED = 20  # positions
 _READABLE = 12  # characters that a cut column keeps at least
 
 
@@ -239,3 +240,10 @@ def print_json_lines(objects: Iterable[Any]) -> None:
 def _plain(value: object) -> str:
     # Paths, mostly; what is not UTF-8 in them is escaped.
     return shown(value)
+
+
+def listed(positions: Sequence[int]) -> str:
+    """Return positions as text, the first of them where there are many."""
+    shown = ", ".join(map(str, positions[:_MOST_LISTED]))
+    more = len(positions) - _MOST_LISTED
+    return shown if more <= 0 else f"{shown} and {more:,} more"

@@ -24,7 +24,7 @@ from projections.store import ReadModels, Row, WritableModels
 if TYPE_CHECKING:
     from ledger.eventlog.memory_log import MemoryLog
 
-FORMAT = 1  # of the log; raised only when today's program could not read tomorrow's log
+FORMAT = 2  # of the log; raised only when today's program could not read tomorrow's log
 
 
 class Session:

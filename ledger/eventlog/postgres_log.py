@@ -33,6 +33,7 @@ from ledger.eventlog.postgres_connections import Datastore, Transaction
 from ledger.eventlog.postgres_errors import explain, said, translated
 from ledger.eventlog.postgres_schema import TABLES, create_guards, create_schema, role
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.payloads import format_of
 from projections.sql.trips import Answer, Statement, Trips
 
 PORTION_ROWS, PORTION_BYTES = 1_000, 256 * 1024
@@ -336,6 +337,7 @@ def _entry_from(row: Sequence[Any]) -> Entry:
         tag=tag,
         command_id=CommandId(command.hex),
         number=number,
+        format=format_of(payload),
     )
     return Entry(envelope=envelope, payload=payload, salt=salt, leaf=leaf)
 

@@ -31,6 +31,7 @@ from ledger.eventlog.entry import Entry, Envelope, leaf_of
 from ledger.eventlog.evidence import RawRow
 from ledger.model.ids import CommandId, Position, StreamId
 from ledger.model.merkle import Frontier
+from ledger.model.payloads import format_of
 from ledger.model.times import now_micros
 from ledger.places import config
 from ledger.places.config import DATABASE, Configuration, Place
@@ -194,6 +195,7 @@ def _entry(row: RawRow) -> Entry:
         tag=row.topic.decode(),
         command_id=CommandId(row.command_id.hex()),
         number=row.number,
+        format=format_of(row.state),
     )
     if leaf_of(envelope, row.state, row.salt) != row.leaf:
         raise CorruptLogError(

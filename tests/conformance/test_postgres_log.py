@@ -34,8 +34,9 @@ from ledger.eventlog.entry import erased
 from ledger.eventlog.postgres_connections import Datastore, set_meta
 from ledger.eventlog.postgres_log import Recorder
 from ledger.eventlog.postgres_schema import role
-from ledger.model.events import BlobRecorded, Draft, EntriesErased, to_payload
+from ledger.model.events import BlobRecorded, Draft, EntriesErased
 from ledger.model.ids import command_id, stream_id
+from ledger.model.payloads import to_payload
 from ledger.model.times import now_micros
 from ledger.upkeep.residue import residue_of
 from projections.fold import fold

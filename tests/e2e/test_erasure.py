@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ import ledger as ln
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import (
     CommandRejectedError,
+    InvalidProofError,
     InvalidValueError,
     LedgerError,
     NotFoundError,
@@ -24,6 +24,7 @@ from ledger.errors import (
 )
 from ledger.eventlog.base import Appender
 from ledger.eventlog.entry import Entry
+from ledger.model.payloads import erased
 from ledger.places import instance
 from ledger.proving import checkpoints
 from ledger.proving.verification import verify
@@ -98,7 +99,7 @@ def test_what_is_left_says_that_there_was_one_and_who_erased_it_and_why(patient)
     assert [it.name for it in ln.as_of(before).Artifact.get(values.uid).labels] == [mark]
     last = ln.log(newest_first=True, limit=1)[0]
     assert (last.type, last.event["reason"], last.uid) == (
-        "entries-erased.v1",
+        "entries-erased.v2",
         "request 17",
         one.uid,
     )
@@ -113,7 +114,8 @@ def test_the_past_of_an_erased_artifact_knows_no_key_and_has_no_content(patient)
     before = ln.head()
     erase(values, reason="request 17")
     past = ln.as_of(before).Artifact.get(values.uid)
-    assert past.key == f"[erased {values.uid}]"
+    assert past.key is None
+    assert past.hash == f"[erased {values.uid}]"
     for use in (past.cache, past.load, past.open, lambda: past.path):
         with pytest.raises(RecordErasedError, match="erased, and its content with it"):
             use()
@@ -162,7 +164,14 @@ def test_checkpoints_and_proofs_from_before_stay_valid(patient):
         erase(record, reason="request 17")
     assert verify(ln.prove(kept), key=key, old=kept).kind == "consistency"
     after = verify(ln.prove(one.uid, checkpoint=kept), key=key)
-    assert (after.event, after.type) == (None, "record-created.v1")
+    assert (after.status, after.type) == ("not shown", "record-created.v1")
+    assert set(after.event) == {"actor", "at", "natural_id", "registry", "type", "uid"}
+    erasure = ln.prove(ln.head() - 1)
+    assert verify(ln.prove(one.uid), key=key, erasure=erasure).status == "erased"
+    with pytest.raises(InvalidProofError, match="that the erasure"):
+        verify(before, key=key, erasure=erasure)
+    with pytest.raises(InvalidProofError, match="expected beside it that of an erasure"):
+        verify(ln.prove(one.uid), key=key, erasure=ln.prove(1))
     assert verify(before, key=key).position == after.position
     assert values.uid != one.uid
 
@@ -179,7 +188,7 @@ def test_an_audit_accepts_what_an_erasure_covers(patient):
 @pytest.mark.parametrize("is_named", [True, False], ids=["named", "not named"])
 @pytest.mark.parametrize("here", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("here")
-def test_an_audit_tells_of_a_residue_that_no_erasure_covers(is_named):
+def test_an_audit_tells_of_an_erased_entry_that_was_changed_or_that_nobody_erased(is_named):
     one, two = label(NAME), label("control")
     done = erase(one, reason="request 17")
     ledger = instance.current()
@@ -198,17 +207,17 @@ def test_an_audit_tells_of_a_residue_that_no_erasure_covers(is_named):
         ).fetchone()
         if not is_named:
             # As an erasure does it, without the event that says so.
-            kept = b"\x00" + hashlib.sha256(salt + state).digest()
-            connection.execute("UPDATE entries SET salt = ? WHERE position = ?", (kept, position))
+            state, salt = erased(state, salt)
+            connection.execute("UPDATE entries SET salt = ? WHERE position = ?", (salt, position))
+        else:
+            state = state.replace(b'"at":1', b'"at":2')
         connection.execute(
-            "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), '\"at\":1',"
-            " '\"at\":2') AS BLOB) WHERE originator_id = ? AND originator_version = ?",
-            (stream, version),
+            "UPDATE stored_events SET state = ? WHERE originator_id = ? AND originator_version = ?",
+            (state, stream, version),
         )
         connection.commit()
-    found = [it for it in ln.audit().findings if it.kind == "erasure"]
-    assert found, "nothing told"
-    assert found[0].position == (done.position if is_named else position)
+    wanted = "leaf-hash" if is_named else "erasure"
+    assert [it.position for it in ln.audit().findings if it.kind == wanted] == [position]
 
 
 def test_what_was_erased_is_not_recorded_again(patient):
@@ -373,7 +382,7 @@ def refused(statement: str) -> None:
 def test_nothing_is_changed_but_what_the_last_event_erases(patient):
     one, _ = patient
     is_on_server = isinstance(instance.current().database, PostgresDatabase)
-    salt = "decode(repeat('00', 33), 'hex')" if is_on_server else "zeroblob(33)"
+    salt = "decode(repeat('00', 64), 'hex')" if is_on_server else "zeroblob(64)"
     state = "'\\x7b7d'" if is_on_server else "x'7b7d'"
     change_salt = f"UPDATE entries SET salt = {salt} WHERE position = "
     change_state = f"UPDATE stored_events SET state = {state} WHERE originator_version = 1"
@@ -384,7 +393,7 @@ def test_nothing_is_changed_but_what_the_last_event_erases(patient):
     with instance.current().handler.reading() as session:
         (*_, erasure) = session.log.read()
     # Now the last event is an erasure. What it names was erased, and is not once more.
-    refused(change_salt + str(erasure.event.entries[0][0]))
+    refused(change_salt + str(erasure.event.entries[0]))
     refused(change_salt + "1")
     refused(change_state)
     refused("DELETE FROM entries WHERE position = 1")

@@ -160,7 +160,7 @@ class Places:
             yield folder
         finally:
             if url is not None:
-                run(folder, "from ledger import instance; instance.current().database.drop()")
+                run(folder, "from ledger.places import instance; instance.current().database.drop()")
             shutil.rmtree(folder)
 
 

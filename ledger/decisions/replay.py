@@ -14,6 +14,8 @@ never reads or writes; whoever drives it supplies what a run knows and records w
 5. Intents passed before a fork are the fork's own, without effect; what was read and made again
    before it are the fork's inputs and reproductions.
 6. Equal intents are numbered in the order in which they come, refused ones too: the script did ask.
+   A batch that fails gives its numbers back, those of known intents too: the next pass, in which
+   the same batch fails, then numbers what follows it alike.
    Which thread of a process gets which number is left to the threads; what a run knows does not
    depend on the order of different intents. Whoever drives a passage lets one thread in at a time.
 """
@@ -115,6 +117,7 @@ class Passage:
         self.passed: list[Passed] = []
         self._counts: Counter[str] = Counter()
         self._subject_counts: Counter[str] = Counter()
+        self._counted: list[tuple[str, str]] = []
         self._pending: list[Noted] = []
         self._known: dict[str, str] = {}
         self._by_subject: dict[str, list[str]] = {}
@@ -129,7 +132,7 @@ class Passage:
     @property
     def n_intents(self) -> int:
         """How many intents the pass had."""
-        return self._counts.total()
+        return len(self._counted)
 
     @property
     def unpassed(self) -> int:
@@ -143,6 +146,7 @@ class Passage:
         occurrence = self._counts[unnumbered]
         about = subject_key(kind, subject)
         self._subject_counts[about] += 1
+        self._counted.append((unnumbered, about))
         return Intent(
             kind=kind,
             subject=subject,
@@ -151,6 +155,13 @@ class Passage:
             key=intent_key(kind, subject, fields, occurrence),
             subject_key=about,
         )
+
+    def give_back(self, n_intents: int) -> None:
+        """Have only the first `n_intents` intents counted: the numbers of the others are free."""
+        for unnumbered, about in self._counted[n_intents:]:
+            self._counts[unnumbered] -= 1
+            self._subject_counts[about] -= 1
+        del self._counted[n_intents:]
 
     def recall(self, intent: Intent) -> str | None:
         """Return the recorded outcome of an intent; None where the run does not know it."""
@@ -281,7 +292,7 @@ class Passage:
         )
 
     def return_to(self, mark: Mark) -> None:
-        """Stand where the passage stood; occurrences stay counted, as the script did ask."""
+        """Stand where the passage stood; only `give_back` frees the numbers of intents."""
         self.case, self.run = mark.case, mark.run
         self._known, self._by_subject = mark.known, mark.by_subject
         self._remaining = mark.remaining

@@ -3,12 +3,16 @@
 1. What must come before an effect (a fork, a resumption) is recorded in the same transaction.
 2. A run that several passes record into holds what each of them asks for, or is left by those that
    ask for something else.
-3. A transaction that fails leaves neither the database nor the passage changed.
+3. A transaction that fails leaves neither the database nor the passage changed. A batch that fails
+   gives the numbers of its intents back. A commit that threads share does not: one of them may have
+   counted an intent already that it has yet to carry out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -54,6 +58,15 @@ class RunTracker(Sessions):
                 tracked.passage.return_to(mark)
 
         return go_back
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Group everything in the block into one transaction; see `Sessions.batch`."""
+        with super().batch():
+            if self.tracked is not None:
+                passage = self.tracked.passage
+                self.on_undo(partial(passage.give_back, passage.n_intents))
+            yield
 
     # --- runs -----------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import HealthCheck, assume, event, example, given, settings
 from hypothesis import strategies as st
 
 from ledger.decisions.artifacts import exists_error, find_content
@@ -364,8 +364,16 @@ def test_a_database_ends_where_memory_does(new_database, script, history, day):
             assert find(database, table, ever=True) == find(memory, table, ever=True)
 
 
+# By the next pass b is a, so that the batch that fails asks for what the last line did.
+RENAMES = [("label", "a"), ("batch", [("rename", "b", "b")], True), ("rename", "a", "b")]
+
+
 @MANY_STEPS
 @given(SCRIPTS, st.lists(st.integers(0, 8), min_size=1, max_size=4))
+@example(RENAMES, [3])
+@example([RENAMES[0], ("batch", [RENAMES[1], ("label", "c")], False), RENAMES[2]], [3])
+@example([RENAMES[0], ("batch", [RENAMES[1], ("label", "c")], True), RENAMES[2]], [3])
+@example([("batch", [("label", "a")], False), *RENAMES[1:]], [3])
 def test_killed_anywhere_and_resumed_ends_as_if_nothing_had_happened(script, kills):
     whole, broken = MemoryDatabase(lambda: 1), MemoryDatabase(lambda: 1)
     assume(not Pass(whole, script).run().refusals)

@@ -83,13 +83,13 @@ class Handler(RunTracker):
         of, intent = self.tracked, None
         # Who saves what there was not when it was constructed will hardly have no effect.
         has_effect = isinstance(command, SaveRecord) and command.target is None
-        if prepare is not None and not self.is_locking:
+        if prepare is not None and not self.sessions.is_locking:
             # Content may be large: nobody waits for it, and no transaction is open meanwhile.
-            with self._passing():
+            with self.sessions.passing():
                 of = self.tracked
                 intent = None if of is None else _intent(of, command)
             has_effect = self._prepare_ahead(of, intent, command, prepare)
-        with self.sharing():
+        with self.sessions.sharing(self._way_back):
             tracked = self.tracked
             if tracked is None:
                 return self._outside(request, has_effect=has_effect)
@@ -109,7 +109,7 @@ class Handler(RunTracker):
             run = of.passage.run
             if of.passage.recall(intent) is not None:
                 return False
-        with self.reading() as session:
+        with self.sessions.reading() as session:
             facts = _foreseen(session, command, of, intent)
             if of is not None and intent is not None and recorded_outcome(facts, of, intent):
                 return False
@@ -129,13 +129,13 @@ class Handler(RunTracker):
     def _outside(self, request: Request, *, has_effect: bool) -> Outcome:
         command, stamp = request.command, self._stamp(None)
         stream = None
-        if not self.is_locking and not has_effect:
-            with self.reading() as session:
+        if not self.sessions.is_locking and not has_effect:
+            with self.sessions.reading() as session:
                 first = decide(command, _foreseen(session, command), stamp)
             if not first.events:
                 return _idle(first)
             stream = first.stream
-        with self.writing() as session:
+        with self.sessions.writing() as session:
             _expect(session, command, stream)
             decision = decide(command, _foreseen(session, command), stamp)
             if not decision.events:
@@ -159,8 +159,8 @@ class Handler(RunTracker):
             passage.pass_known(intent, known)
             return Outcome(uid=known)
         stream = None
-        if not self.is_locking and not has_effect:
-            with self.reading() as session:
+        if not self.sessions.is_locking and not has_effect:
+            with self.sessions.reading() as session:
                 facts = _foreseen(session, command, tracked, intent)
                 known = self._told(facts, tracked, intent)
                 if known is not None:
@@ -173,7 +173,7 @@ class Handler(RunTracker):
             stream = first.stream
         mark = passage.mark()
         try:
-            with self.writing() as session:
+            with self.sessions.writing() as session:
                 _expect(session, command, stream)
                 return self._record(session, tracked, intent, request)
         except BaseException:
@@ -183,11 +183,11 @@ class Handler(RunTracker):
     def first_look(self, command: Command) -> Decision | None:
         """Return what would follow from a command; None inside a batch, or where it is known."""
         tracked = self.tracked
-        if self.is_locking or (
+        if self.sessions.is_locking or (
             tracked is not None and self.recall(command.kind, command.subject) is not None
         ):
             return None
-        with self.reading() as session:
+        with self.sessions.reading() as session:
             stamp = self._stamp(None if tracked is None else tracked.passage.run)
             return decide(command, _foreseen(session, command), stamp)
 

@@ -20,8 +20,8 @@ import msgspec
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Stamp
 from ledger.decisions.replay import Case, Intent, NextStep, Passage
-from ledger.engine.database import Database, WriteSession
-from ledger.engine.sessions import Sessions
+from ledger.engine.database import WriteSession
+from ledger.engine.sessions import Sessions, Undo
 from ledger.model.events import Draft, Noted
 from ledger.model.ids import command_id
 from projections.fold import Opened, fold
@@ -38,16 +38,16 @@ class Tracked(msgspec.Struct):
     read: set[str] = msgspec.field(default_factory=set)
 
 
-class RunTracker(Sessions):
+class RunTracker:
     """The run in hand, on one ledger."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], int], actor: str) -> None:
-        super().__init__(database)
+    def __init__(self, sessions: Sessions, *, clock: Callable[[], int], actor: str) -> None:
+        self.sessions = sessions
         self.actor = actor
         self.tracked: Tracked | None = None
         self._clock = clock
 
-    def _way_back(self) -> Callable[[], None]:
+    def _way_back(self) -> Undo:
         tracked = self.tracked
         mark = None if tracked is None else tracked.passage.mark()
 
@@ -62,10 +62,11 @@ class RunTracker(Sessions):
     @contextmanager
     def batch(self) -> Iterator[None]:
         """Group everything in the block into one transaction; see `Sessions.batch`."""
-        with super().batch():
+        with self.sessions.batch():
+            self.sessions.on_undo(self._way_back())
             if self.tracked is not None:
                 passage = self.tracked.passage
-                self.on_undo(partial(passage.give_back, passage.n_intents))
+                self.sessions.on_undo(partial(passage.give_back, passage.n_intents))
             yield
 
     # --- runs -----------------------------------------------------------------------------------
@@ -85,8 +86,8 @@ class RunTracker(Sessions):
             before: Records what a run will name (its transform, its environment), in the
                 transaction that starts the run, and returns the fields of the run that name it.
         """
-        with self.turn():
-            with self.reading() as session:
+        with self.sessions.turn():
+            with self.sessions.reading() as session:
                 latest = None if new_run else runs.latest_run(session.models, plan)
                 if latest is not None:
                     passage = Passage(
@@ -96,7 +97,7 @@ class RunTracker(Sessions):
                     )
                     self.tracked = Tracked(passage, plan, before)
                     return self.tracked
-            with self.writing() as session:
+            with self.sessions.writing() as session:
                 # Another process may have started the same run since we looked.
                 latest = None if new_run else runs.latest_run(session.models, plan)
                 if latest is None:
@@ -120,7 +121,7 @@ class RunTracker(Sessions):
 
         To finish a pass that came through all that an unfinished run knows continues that run.
         """
-        with self.turn():
+        with self.sessions.turn():
             tracked = self.tracked
             if tracked is None:
                 return None
@@ -129,7 +130,7 @@ class RunTracker(Sessions):
             if passage.is_own or goes_on:
                 mark = passage.mark()
                 try:
-                    with self.writing() as session:
+                    with self.sessions.writing() as session:
                         self._end(session, tracked, status, error, is_consecutive)
                 except BaseException:
                     passage.return_to(mark)

@@ -22,7 +22,8 @@ from ledger.engine.database import Database, Session, WriteSession
 from ledger.engine.turns import Turns
 from ledger.errors import LedgerError, StorageError
 from ledger.model.events import RecordedEvent
-from ledger.model.ids import Position
+
+Undo = Callable[[], None]
 
 PATIENCE = 60.0  # seconds a thread waits for another one of the process
 MOST_MEMBERS = 64  # threads that share a commit: bounds how long the first of them waits
@@ -35,13 +36,13 @@ class Batch(threading.local):
         transaction: Of the batch; None outside of one.
         session: What reading and writing goes through; a batch has one once it has had an effect.
         undo: What takes back what the batch changed in memory.
-        is_sharing: Whether what is written now may share a transaction with other threads.
+        way_back: As given to `sharing`; None where the thread shares no transaction.
     """
 
     transaction: ExitStack | None = None
     session: WriteSession | None = None
-    undo: list[Callable[[], None]] | None = None
-    is_sharing: bool = False
+    undo: list[Undo] | None = None
+    way_back: Callable[[], Undo] | None = None
 
 
 class SharedCommit:
@@ -54,9 +55,7 @@ class SharedCommit:
         n_members: How many threads have done their part and wait for the end.
     """
 
-    def __init__(
-        self, session: WriteSession, last: RecordedEvent, undo: Callable[[], None]
-    ) -> None:
+    def __init__(self, session: WriteSession, last: RecordedEvent, undo: Undo) -> None:
         self.session = session
         self.last = last
         self.transaction = ExitStack()
@@ -111,8 +110,8 @@ class Sessions:
     def writing(self) -> Iterator[WriteSession]:
         """Lend an append transaction; inside a batch, a part of it that can fail alone."""
         batch = self._batch
-        if batch.is_sharing:
-            with self._part() as session:
+        if batch.way_back is not None:
+            with self._part(batch.way_back) as session:
                 yield session
             return
         if batch.transaction is None:
@@ -139,7 +138,7 @@ class Sessions:
                 yield
             return
         with self.turn():
-            undo: list[Callable[[], None]] = [self._way_back()]
+            undo: list[Undo] = []
             try:
                 with ExitStack() as transaction:
                     batch.transaction, batch.undo = transaction, undo
@@ -153,10 +152,9 @@ class Sessions:
                 raise
 
     @contextmanager
-    def _inner(self, outer: ExitStack, undo: list[Callable[[], None]]) -> Iterator[None]:
+    def _inner(self, outer: ExitStack, undo: list[Undo]) -> Iterator[None]:
         batch = self._batch
         before = len(undo)
-        undo.append(self._way_back())
         try:
             if batch.session is not None:
                 with self.database.savepoint(batch.session):
@@ -179,7 +177,7 @@ class Sessions:
             del undo[before:]
             raise
 
-    def on_undo(self, step: Callable[[], None]) -> None:
+    def on_undo(self, step: Undo) -> None:
         """Have `step` called if the open batch of this thread fails; nothing without a batch."""
         if self._batch.undo is not None:
             self._batch.undo.append(step)
@@ -194,11 +192,6 @@ class Sessions:
         """Whether this thread has an open batch that holds the append lock."""
         return self._batch.session is not None
 
-    def head(self) -> Position:
-        """Return the position of the last recorded event; 0 for an empty log."""
-        with self.reading() as session:
-            return session.log.head()
-
     # --- turns ----------------------------------------------------------------------------------
 
     @contextmanager
@@ -211,17 +204,21 @@ class Sessions:
         if self._turns.is_mine():
             yield
             return
-        with self._passing():
+        with self.passing():
             if self._group is not None:
                 self._close(self._group)
             yield
 
     @contextmanager
-    def sharing(self) -> Iterator[None]:
+    def sharing(self, way_back: Callable[[], Undo]) -> Iterator[None]:
         """Keep the other threads out; what is written in the block may share their commit.
 
         Where it does the block ends when that is durable, whether it wrote or only read: it may
         have seen what the others wrote.
+
+        Args:
+            way_back: Returns what takes back what the threads keep in memory together to where it
+                stands now; called before the first of them writes.
 
         Raises:
             StorageError: As for `turn`; or the commit failed, and nothing was recorded.
@@ -232,13 +229,13 @@ class Sessions:
             return
         batch, group = self._batch, None
         try:
-            with self._passing():
-                batch.is_sharing = True
+            with self.passing():
+                batch.way_back = way_back
                 batch.session = None if self._group is None else self._group.session
                 try:
                     yield
                 finally:
-                    batch.is_sharing, batch.session = False, None
+                    batch.way_back = batch.session = None
                     group = self._group
                     if group is not None:
                         group.n_members += 1
@@ -251,7 +248,7 @@ class Sessions:
             group.wait()
 
     @contextmanager
-    def _passing(self) -> Iterator[None]:
+    def passing(self) -> Iterator[None]:
         """Have the turn, and then pass it on: to the next who waits, with what is shared."""
         if self._turns.is_mine():
             yield
@@ -283,11 +280,11 @@ class Sessions:
     # --- shared transactions --------------------------------------------------------------------
 
     @contextmanager
-    def _part(self) -> Iterator[WriteSession]:
+    def _part(self, way_back: Callable[[], Undo]) -> Iterator[WriteSession]:
         """Lend the shared transaction; without one, begin it."""
         group = self._group
         if group is None:
-            undo = self._way_back()
+            undo = way_back()
             with ExitStack() as transaction:
                 # Nobody else has written yet: where this fails, all of it is undone.
                 session = transaction.enter_context(self.database.write())
@@ -339,10 +336,6 @@ class Sessions:
                 "again, which records only what is missing"
             )
         return StorageError(f"{what}; nothing was recorded, try again")
-
-    def _way_back(self) -> Callable[[], None]:
-        """Return what takes this object back to where it stands now."""
-        return lambda: None
 
 
 def _ends_in(session: WriteSession, last: RecordedEvent) -> bool:

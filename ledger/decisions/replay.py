@@ -25,6 +25,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -78,21 +79,12 @@ class Passed(msgspec.Struct, frozen=True):
         return (self.intent.key, self.intent.subject_key, self.outcome)
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Mark(NamedTuple):
     """Where a passage stood: what a transaction that fails takes it back to."""
 
-    case: Case
-    run: str
-    known: dict[str, str]
-    by_subject: dict[str, list[str]]
-    remaining: set[str]
-    pending: list[Noted]
+    values: dict[str, Any]
     n_pending: int
     n_passed: int
-    n_events: int
-    n_known: int
-    n_idle: int
-    heard: int
 
 
 class Passage:
@@ -276,31 +268,15 @@ class Passage:
 
     def mark(self) -> Mark:
         """Return where the passage stands."""
-        return Mark(
-            self.case,
-            self.run,
-            self._known,
-            self._by_subject,
-            set(self._remaining),
-            self._pending,
-            len(self._pending),
-            len(self.passed),
-            self.n_events,
-            self.n_known,
-            self.n_idle,
-            self.heard,
-        )
+        # Other containers only grow, or are replaced.
+        values = vars(self) | {"_remaining": set(self._remaining)}
+        return Mark(values, len(self._pending), len(self.passed))
 
     def return_to(self, mark: Mark) -> None:
         """Stand where the passage stood; only `give_back` frees the numbers of intents."""
-        self.case, self.run = mark.case, mark.run
-        self._known, self._by_subject = mark.known, mark.by_subject
-        self._remaining = mark.remaining
-        self._pending = mark.pending
+        vars(self).update(mark.values)
         del self._pending[mark.n_pending :]
         del self.passed[mark.n_passed :]
-        self.n_events, self.n_known, self.n_idle = mark.n_events, mark.n_known, mark.n_idle
-        self.heard = mark.heard
 
     def _learn(self, known: Iterable[Noted]) -> None:
         for key, about, outcome in known:

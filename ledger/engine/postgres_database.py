@@ -141,7 +141,7 @@ class PostgresDatabase(Database):
         with self.read() as source, copy.write() as target:
             after, until = 0, source.log.head()
             while entries := source.log.entries(after=after, until=until, limit=1_000):
-                target.log._insert(entries)  # noqa: SLF001 (entries as they are, not new ones)
+                target.log.adopt(entries)
                 after = entries[-1].envelope.position
             refold(target.log, target.models)
         return copy

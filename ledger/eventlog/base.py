@@ -11,10 +11,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ledger.errors import CorruptLogError
+from ledger.errors import CorruptLogError, WrongExpectedVersionError
 from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
 from ledger.model.events import Draft, RecordedEvent, from_payload
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.merkle import leaf_hash
 
 READ_BATCH = 1_000
 
@@ -136,6 +137,45 @@ class Appender(LogReader):
         else:
             self._insert(entries)
         return events
+
+    def adopt(self, entries: Sequence[Entry]) -> None:
+        """Record entries that exist elsewhere already: byte for byte, at their own positions.
+
+        They continue this log, and all of them are checked before the first is stored: positions
+        follow the head without a gap, recorded times increase, versions follow those of their
+        streams, and each entry hashes to its leaf. Ids, times and salts stay as they are, so that
+        the tree grows by the same leaves.
+
+        It is not checked that this log is the beginning of the log that they come from, nor that
+        this program can read them: the caller compares root hashes, and folds the events.
+
+        Raises:
+            WrongExpectedVersionError: They do not follow what is here, or one of their commands is
+                recorded already; nothing was recorded.
+            CorruptLogError: An entry is not what its leaf hash says; nothing was recorded.
+        """
+        position, last_time = self.last()
+        versions = self.stream_versions(dict.fromkeys(it.envelope.stream for it in entries))
+        for entry in entries:
+            envelope = entry.envelope
+            position = Position(position + 1)
+            version = versions[envelope.stream] = versions[envelope.stream] + 1
+            expected = f"position {position}, version {version}, recorded after {last_time}"
+            if (envelope.position, envelope.version) != (position, version) or (
+                envelope.recorded_at <= last_time
+            ):
+                raise WrongExpectedVersionError(
+                    f"stream {envelope.stream}: expected an entry at {expected}, found position "
+                    f"{envelope.position}, version {envelope.version}, recorded at "
+                    f"{envelope.recorded_at}"
+                )
+            if leaf_hash(entry.hashed) != entry.leaf:
+                raise CorruptLogError(
+                    f"entry at position {position}: it is not what its leaf hash says",
+                    position=position,
+                )
+            last_time = envelope.recorded_at
+        self._insert(entries)
 
     def expect(self, streams: Iterable[StreamId]) -> None:
         """Learn the versions of streams that will be appended to, where asking costs a trip."""

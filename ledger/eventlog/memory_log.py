@@ -110,7 +110,7 @@ class MemoryLog(Appender):
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            if self._commands.get(entry.envelope.command_id):
+            if len(self._commands.get(entry.envelope.command_id, ())) >= entry.envelope.number:
                 raise WrongExpectedVersionError(
                     f"append refused: command {entry.envelope.command_id} is recorded already"
                 )

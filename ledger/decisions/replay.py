@@ -2,22 +2,23 @@
 
 A `Passage` is one execution of a script between `track()` and its end. It knows the intents of
 the run that it goes through, and tells for each new intent what must happen first. It is pure: it
-never reads or writes; whoever drives it supplies what a run knows and records what it asks for.
+never reads or writes. Its caller supplies the known intents of a run, and records the steps that
+the passage asks for.
 
-1. An intent that the run knows does nothing and has its recorded outcome, whatever the record
-   looks like today.
+1. An intent that the run knows does nothing and has its recorded outcome, even if the record looks
+   different today.
 2. Going through a finished run, the first unknown intent with an effect is a fork: a new run.
 3. Going through an unfinished run, the first unknown intent with an effect continues that run
    where every recorded intent was passed before it, and is a fork where one was not.
    The same holds for a pass with a run of its own that another pass has joined.
 4. An intent without effect is remembered, and travels with the next event of the run.
-5. Intents passed before a fork are the fork's own, without effect; what was read and made again
-   before it are the fork's inputs and reproductions.
+5. Intents passed before a fork are the fork's own, without effect; artifacts that were read or made
+   again before it are the fork's inputs and reproductions.
 6. Equal intents are numbered in the order in which they come, refused ones too: the script did ask.
-   A batch that fails gives its numbers back, those of known intents too: the next pass, in which
-   the same batch fails, then numbers what follows it alike.
-   Which thread of a process gets which number is left to the threads; what a run knows does not
-   depend on the order of different intents. Whoever drives a passage lets one thread in at a time.
+   A batch that fails gives its numbers back, also the numbers of known intents: the next pass, in
+   which the same batch fails, numbers the later intents alike.
+   Threads of a process take numbers as they come; the knowledge of a run does not depend on the
+   order of different intents. The caller lets one thread in at a time.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from ledger.model.ids import intent_key, subject_key
 
 
 class Case(enum.StrEnum):
-    """What a pass turned out to be."""
+    """The kinds of a pass."""
 
     NEW = "new run"
     REPLAY = "replay"
@@ -45,7 +46,7 @@ class Case(enum.StrEnum):
 
 
 class NextStep(enum.Enum):
-    """What must be recorded before an effect can be."""
+    """The event that must be recorded before an effect."""
 
     NOTHING = enum.auto()
     RESUME = enum.auto()
@@ -53,7 +54,7 @@ class NextStep(enum.Enum):
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """What one save asks for, as a run knows it."""
+    """The request of one save, as a run knows it."""
 
     kind: str
     subject: Json
@@ -80,7 +81,7 @@ class Passed(msgspec.Struct, frozen=True):
 
 
 class Mark(NamedTuple):
-    """Where a passage stood: what a transaction that fails takes it back to."""
+    """The state of a passage, to return to where a transaction fails."""
 
     values: dict[str, Any]
     n_pending: int
@@ -91,12 +92,12 @@ class Passage:
     """One pass through a run.
 
     Attributes:
-        case: What the pass is so far.
+        case: The kind of the pass so far.
         run: Uid of the run that it replays, continues or is.
         n_events: How many events it has recorded.
         n_known: How many of its intents were recorded already.
         n_idle: How many had no effect.
-        heard: Up to which position it has heard what other passes do to a run of its own.
+        heard: Position up to which it has heard of other passes through a run of its own.
     """
 
     def __init__(self, case: Case, run: str, known: Iterable[Noted] = ()) -> None:
@@ -160,13 +161,13 @@ class Passage:
         return self._known.get(intent.key)
 
     def recall_subject(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
-        """Return what the next save of this subject ended at when it was recorded, if it was.
+        """Return the recorded outcome of the next save of this subject; None where there is none.
 
-        This is what a constructor asks, before it is known which fields will be assigned.
+        Constructors ask this, before it is known which fields will be assigned.
 
         Args:
             kind: Kind of the save.
-            subject: What it is about.
+            subject: Its subject.
             exactly: Whether only that very save counts. Else, in a replay, the outcome of the last
                 one goes on answering: a script may construct more often than it saves.
         """
@@ -197,7 +198,7 @@ class Passage:
         self.passed.append(Passed(intent, outcome))
 
     def step(self) -> NextStep:
-        """Return what must be recorded before the effect of an unknown intent."""
+        """Return the step that must be recorded before the effect of an unknown intent."""
         if self.is_own:
             return NextStep.FORK if self._remaining else NextStep.NOTHING
         if self.case is Case.RESUMABLE and not self._remaining:
@@ -220,10 +221,10 @@ class Passage:
         ]
 
     def hear(self, known: Iterable[Noted]) -> None:
-        """Take in what another pass recorded into the run of this one.
+        """Take in the intents that another pass recorded into the run of this one.
 
-        Where this pass did not come past that before its own next effect, they are about
-        different things: it leaves the run to the other.
+        A pass that has not come past all of them before its own next effect is about something
+        else: it leaves the run to the other pass.
         """
         self._remaining.update(key for key, _, _ in known)
         if self._remaining:
@@ -241,7 +242,7 @@ class Passage:
         self.n_events += n_events
         self._pending = []
         self._remaining = set()
-        # What was passed has its number behind it and cannot come again.
+        # The number of a passed intent is taken: an equal intent gets the next one.
         self._known, self._by_subject = {}, {}
 
     def take_pending(self) -> tuple[Noted, ...]:

@@ -2,13 +2,13 @@
 
 1. A batch is one transaction, and begins it with its first effect: without any, nothing is locked.
 2. Within a batch each write can fail alone, and so can a batch within it.
-3. What a batch changed in memory is taken back, last first, where the batch fails.
+3. Where a batch fails, its changes in memory are taken back, the last one first.
 4. One thread at a time writes: the others wait, also for the end of an open batch.
-5. Threads that meet share a commit. Who has written hands the open transaction to the next who
-   waits, and so on; the one after whom nobody waits commits for all of them. Each works in its own
-   thread, can fail alone, and returns when what it wrote, and what it saw, is durable.
-6. While a transaction is shared, whoever has the turn is part of it, or ends it first: what
-   threads keep in memory together is taken back together where it fails.
+5. Threads that meet share a commit. A thread that has written hands the open transaction to the
+   next one that waits; a thread after which none waits commits for all of them. Each of them can
+   fail alone, and returns when everything that it wrote or saw is durable.
+6. While a transaction is shared, the thread that has the turn is part of it, or ends it first:
+   where it fails, the common memory of the threads is taken back for all of them.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Batch(threading.local):
 
     Attributes:
         transaction: Of the batch; None outside of one.
-        session: What reading and writing goes through; a batch has one once it has had an effect.
-        undo: What takes back what the batch changed in memory.
+        session: Reading and writing goes through it; None before the first effect of a batch.
+        undo: Steps that take back the changes of the batch in memory.
         way_back: As given to `sharing`; None where the thread shares no transaction.
     """
 
@@ -49,9 +49,9 @@ class SharedCommit:
     """An append transaction that threads fill one after another.
 
     Attributes:
-        session: What it is filled through.
-        last: The last event so far: it tells whether nothing of a failed part is left.
-        is_sound: Whether all that it holds is to be recorded.
+        session: It is filled through this session.
+        last: The last event so far. The log ends in it once a failed part is undone.
+        is_sound: Whether everything in it is to be recorded.
         n_members: How many threads have done their part and wait for the end.
     """
 
@@ -67,7 +67,7 @@ class SharedCommit:
         self._over = threading.Event()
 
     def end(self, error: Exception | None) -> None:
-        """Let the members know how it ended; where it failed, take back what they share."""
+        """Let the members know how it ended; where it failed, take back their common memory."""
         self._closer = threading.get_ident()
         self._error = error
         if error is not None:
@@ -99,7 +99,7 @@ class Sessions:
 
     @contextmanager
     def reading(self) -> Iterator[Session | WriteSession]:
-        """Lend log and read models; inside a batch, those that see what the batch appended."""
+        """Lend log and read models; inside a batch they show what the batch appended."""
         if self._batch.session is not None:
             yield self._batch.session
             return
@@ -196,7 +196,7 @@ class Sessions:
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Keep the other threads of the process out, and have what they share end first.
+        """Keep the other threads of the process out, and end the transaction that they share first.
 
         Raises:
             StorageError: Another thread has been in for too long: it may wait for this one.
@@ -211,14 +211,14 @@ class Sessions:
 
     @contextmanager
     def sharing(self, way_back: Callable[[], Undo]) -> Iterator[None]:
-        """Keep the other threads out; what is written in the block may share their commit.
+        """Keep the other threads out; writes of the block may share their commit.
 
-        Where it does the block ends when that is durable, whether it wrote or only read: it may
-        have seen what the others wrote.
+        A block that meets a shared transaction ends when that is durable, even if the block only
+        read: it may have seen the writes of other threads.
 
         Args:
-            way_back: Returns what takes back what the threads keep in memory together to where it
-                stands now; called before the first of them writes.
+            way_back: Called before the first thread writes; returns the step that takes the common
+                memory of the threads back to its present state.
 
         Raises:
             StorageError: As for `turn`; or the commit failed, and nothing was recorded.
@@ -240,7 +240,7 @@ class Sessions:
                     if group is not None:
                         group.n_members += 1
         except Exception:
-            # A refusal may rest on what was never recorded in the end: then that is the error.
+            # A refusal may rest on events that were not recorded: then this error is the cause.
             if group is not None:
                 group.wait()
             raise
@@ -249,7 +249,7 @@ class Sessions:
 
     @contextmanager
     def passing(self) -> Iterator[None]:
-        """Have the turn, and then pass it on: to the next who waits, with what is shared."""
+        """Have the turn; then pass it on, with the shared transaction, to the next that waits."""
         if self._turns.is_mine():
             yield
             return
@@ -306,7 +306,7 @@ class Sessions:
         group.is_sound = True
 
     def _close(self, group: SharedCommit) -> None:
-        """Commit what is shared, or undo all of it, and tell its members."""
+        """Commit the shared transaction, or undo all of it, and tell its members."""
         self._group = None
         outcome: Exception | None = StorageError(
             "save: the thread that committed was interrupted, and it is not known whether it did; "

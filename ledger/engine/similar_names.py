@@ -29,7 +29,7 @@ class NameSearch:
                     self._index.discard(row["uid"])
                 self._position = max(self._position, row["position"])
             if changed:
-                # A batch that fails takes back what the index has learnt, and its positions.
+                # A batch that fails takes its names and positions back: the index starts anew.
                 self._sessions.on_undo(self._forget)
             return self._index.similar(name, limit=limit)
 

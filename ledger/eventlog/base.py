@@ -3,7 +3,7 @@
 1. `position` is dense from 1, in commit order, never reused.
 2. `recorded_at` is given under the append lock and strictly increases, even if the clock does not.
 3. A stream has one event a version; a command has one event a number. The database says so.
-4. What `append` returned is durable when the transaction around it has ended.
+4. Events that `append` returned are durable when the transaction around it has ended.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ class Appender(LogReader):
         Args:
             command_id: Of the command.
             drafts: Its events, in order.
-            is_held: Whether something follows at once that they can travel with, where a statement
-                costs a round trip: they are recorded, or refused, with that.
+            is_held: Whether another statement follows at once. Where a statement costs a round
+                trip, the events travel with that one, and are recorded or refused with it.
 
         Raises:
-            WrongExpectedVersionError: A stream or the command was written meanwhile. Cannot happen
-                while the lock is held; says that somebody wrote past it.
+            WrongExpectedVersionError: A stream or the command was written meanwhile: another
+                program wrote without the append lock.
         """
         position, last_time = self.last()
         versions = self.stream_versions(dict.fromkeys(draft.stream for draft in drafts))
@@ -146,12 +146,12 @@ class Appender(LogReader):
         streams, and each entry hashes to its leaf. Ids, times and salts stay as they are, so that
         the tree grows by the same leaves.
 
-        It is not checked that this log is the beginning of the log that they come from, nor that
-        this program can read them: the caller compares root hashes, and folds the events.
+        Two things are left to the caller: to compare root hashes, so that this log is the beginning
+        of the other one, and to fold the events into read models.
 
         Raises:
-            WrongExpectedVersionError: They do not follow what is here, or one of their commands is
-                recorded already; nothing was recorded.
+            WrongExpectedVersionError: They do not follow the last entry here, or one of their
+                commands is recorded already; nothing was recorded.
             CorruptLogError: An entry is not what its leaf hash says; nothing was recorded.
         """
         position, last_time = self.last()

@@ -1,4 +1,4 @@
-"""What the log adds to an event: its place, its time, its command, and the hash that proves them.
+"""Entries of the log: an event with its place, time and command, and the hash that proves them.
 
 The bytes are stated in docs/format.md, section "Entries".
 """
@@ -16,7 +16,7 @@ from ledger.model.ids import CommandId, Position, StreamId, as_uuid_hex
 from ledger.model.merkle import leaf_hash, payload_hash
 
 SALT_BYTES = 32
-# In the place of the salt of an erased entry: this byte, then the hash of the payload that was.
+# An erased entry has this byte in the place of its salt, and then the hash of its former payload.
 _ERASED = b"\x00"
 
 
@@ -35,8 +35,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the log as it is stored: envelope, payload, salt and leaf hash.
 
-    Of an erased entry `payload` is the residue that an erasure left, and `salt` holds the hash of
-    the payload that was.
+    In an erased entry `payload` is the residue that the erasure left, and `salt` holds the hash of
+    the former payload.
     """
 
     envelope: Envelope
@@ -46,12 +46,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_erased(self) -> bool:
-        """Whether the payload that was hashed is gone."""
+        """Whether its original payload is gone."""
         return is_erased(self.salt)
 
     @property
     def hashed(self) -> bytes:
-        """The bytes that the leaf is a hash of: envelope, then payload hash."""
+        """The bytes under the leaf hash: envelope, then payload hash."""
         return encode(self.envelope) + hash_of_payload(self.payload, self.salt)
 
 
@@ -66,13 +66,13 @@ def hash_of_payload(payload: bytes, salt: bytes) -> bytes:
 
 
 def erased(entry: Entry, residue: bytes) -> Entry:
-    """Return what stays of an entry: the same leaf, without the payload that it was made of."""
+    """Return an entry without its payload, under the same leaf hash."""
     kept = hash_of_payload(entry.payload, entry.salt)
     return msgspec.structs.replace(entry, payload=residue, salt=_ERASED + kept)
 
 
 def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> Entry:
-    """Return the entry over an envelope and a payload, salted by chance unless told otherwise."""
+    """Return the entry over an envelope and a payload; the salt is random unless given."""
     salt = os.urandom(SALT_BYTES) if salt is None else salt
     return Entry(
         envelope=envelope, payload=payload, salt=salt, leaf=leaf_of(envelope, payload, salt)
@@ -110,10 +110,10 @@ def entry_for(pending: Pending, *, position: int, version: int, recorded_at: int
 def entry_without_command(  # noqa: PLR0913 (what such an event has)
     *, stream: str, version: int, tag: str, payload: bytes, position: int, recorded_at: int
 ) -> Entry:
-    """Return the sealed entry of an event that no command of ours left.
+    """Return the sealed entry of an event without a command of ours.
 
-    Such events come through the framework's own door. Their command id is made of their place in
-    their stream, so that it is unique as that is.
+    Such events come through the framework's own door. Their command id is made of stream and
+    version, and is as unique as these are.
     """
     command = hashlib.sha256(f"{stream}/{version}".encode()).digest()
     envelope = Envelope(

@@ -39,7 +39,7 @@ def told(database, history):
                 command_id=command_id(["told", recorded.position]),
                 number=recorded.number,
             )
-            session.log._insert([seal(envelope, to_payload(recorded.event))])
+            session.log.adopt([seal(envelope, to_payload(recorded.event))])
             session.models.apply(recorded.position, fold(recorded))
 
 

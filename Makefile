@@ -15,7 +15,7 @@ PARALLEL := -p no:benchmark -n $(WORKERS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all overnight lint format types unit property conformance crash fuzz \
-	golden e2e bench wheel pins setup clean
+	golden e2e bench changelog wheel pins setup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { n = split($$1, name, " "); \
@@ -54,6 +54,9 @@ unit property conformance crash fuzz golden e2e: .venv/.dev ## one folder of tes
 
 bench: .venv/.dev ## the workloads of benchmarks/, as a table
 	$(BIN)/python benchmarks/run.py $(ARGS)
+
+changelog: .venv/.pip ## at a release: move docs/changes/ into docs/changelog.md
+	@$(BIN)/python .ci/changelog.py $(ARGS)
 
 wheel: .venv/.demo ## build the wheel into dist/
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .

@@ -160,7 +160,8 @@ class Places:
             yield folder
         finally:
             if url is not None:
-                run(folder, "from ledger import instance; instance.current().database.drop()")
+                drop = "from ledger.places import instance; instance.current().database.drop()"
+                run(folder, drop)
             shutil.rmtree(folder)
 
 

@@ -133,7 +133,7 @@ def refold() -> Measured:
     from projections.memory import MemoryModels  # noqa: PLC0415
 
     folding, memory, models = Clock(), Clock(), MemoryModels()
-    with instance.current().handler.reading() as session:
+    with instance.current().reading() as session:
         events = session.log.read_batch(limit=IN_MEMORY)
     count = len(events)
     with folding.running():
@@ -178,7 +178,7 @@ def hashing_in_appends() -> Measured:
     folder = tempfile.mkdtemp(dir=Path.cwd())
     os.chdir(folder)
     ln.init(storage="./storage", database=os.environ.get(DATABASE) or None)
-    handler, honest = instance.current().handler, entry.seal
+    database, honest = instance.current().database, entry.seal
     source = commands()
     seconds: dict[bool, list[float]] = {True: [], False: []}
     processor: dict[bool, list[float]] = {True: [], False: []}
@@ -187,7 +187,7 @@ def hashing_in_appends() -> Measured:
         group = [next(source) for _ in range(GROUP)]
         entry.seal = honest if is_hashed else _unhashed
         clock = Clock()
-        with clock.running(), handler.database.write() as session:
+        with clock.running(), database.write() as session:
             for command, drafts in group:
                 session.append(command, drafts)
         seconds[is_hashed].append(clock.wall)
@@ -301,7 +301,7 @@ def build(folder: Path, events: int, database: str | None) -> dict[str, Any]:
     ln.init(storage="./storage", database=database)
     clock = Clock()
     with clock.running():
-        head = fill(instance.current().handler.database, events)
+        head = fill(instance.current().database, events)
     ln.close()
     file = folder / ".metaledger" / "ledger.db"
     about = {"events": f"{head:,}", "recorded with, events/s": f"{head / clock.wall:,.0f}"}

@@ -61,14 +61,15 @@ def shown(seconds: float) -> str:
 
 def build(count: int) -> int:
     """Record what is read from the log, fill the tables, and return the last position."""
-    handler = instance.current().handler
+    ledger = instance.current()
+    handler = ledger.handler
     with handler.batch():
         label = handler.perform(SaveRecord(registry="ulabel", name="often renamed")).uid
         for n in range(2_000):
             change = ChangeRecord(registry="ulabel", uid=label, fields={"description": f"{n}"})
             handler.perform(change if n < 20 else SaveRecord(registry="ulabel", name=f"label {n}"))
-    head = handler.head()
-    with handler.database.write() as session:
+    head = ledger.head()
+    with ledger.database.write() as session:
         load = session.models.load
         in_order(load, "ulabel", labels(count, head))
         in_order(load, "artifact", artifacts(count))
@@ -171,10 +172,10 @@ def questions(count: int, head: int):
     state = (head // 2 - 1) // step
     label_uid = uid(["bench label", middle], 12)
     artifact_uid = uid(["bench artifact", middle], 20)
-    models = instance.current()
+    ledger = instance.current()
 
     def find(table, **equals):
-        with models.handler.reading() as session:
+        with ledger.reading() as session:
             return session.models.find(table, at=head // 2, **equals)
 
     often = ln.ULabel.get(name="often renamed")

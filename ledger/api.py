@@ -89,14 +89,14 @@ def save(records: Iterable[T]) -> list[T]:
             raise InvalidValueError(
                 f"save: expected records, got {type(record).__name__} {record!r}"
             )
-    handler = instance.current().handler
+    ledger = instance.current()
     with progress("saving", len(everything)) as step:
         for first in range(0, len(everything), _CHUNK):
             chunk = everything[first : first + _CHUNK]
             artifacts = [record for record in chunk if isinstance(record, Artifact)]
-            if artifacts and not handler.is_batching:
+            if artifacts and not ledger.sessions.is_batching:
                 _in_threads(artifacts)
-            with handler.batch():
+            with ledger.handler.batch():
                 for record in chunk:
                     record.save()
                     step(1)
@@ -113,4 +113,4 @@ def _in_threads(artifacts: list[Any]) -> None:
 
 def head() -> Position:
     """Return the position of the last recorded event; 0 for an empty log."""
-    return instance.current().handler.head()
+    return instance.current().head()

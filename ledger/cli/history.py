@@ -102,7 +102,7 @@ def _follow(ledger: Ledger, which: Which, *, is_bounded: bool, as_json: bool) ->
 
     from ledger.past.readable_events import happenings, newest_first
 
-    head = ledger.handler.head()
+    head = ledger.head()
     shown: Iterator[Happening] = happenings(ledger, msgspec.structs.replace(which, until=head))
     if not is_bounded:
         last = msgspec.structs.replace(which, until=head)
@@ -112,7 +112,7 @@ def _follow(ledger: Ledger, which: Which, *, is_bounded: bool, as_json: bool) ->
             _print_event(event, as_json=as_json)
         sys.stdout.flush()
         after = max(head, which.after)
-        while (head := ledger.handler.head()) <= after:
+        while (head := ledger.head()) <= after:
             time.sleep(_PAUSE)
         shown = happenings(ledger, msgspec.structs.replace(which, after=after, until=head))
 
@@ -212,7 +212,7 @@ def diff_verb(a: str, b: str, *, upstream_of: str | None, as_json: bool) -> None
     from ledger.registries import all_registries
 
     ledger = instance.current()
-    end: Any = ledger.handler.head() if b == "now" else b
+    end: Any = ledger.head() if b == "now" else b
     found: Any
     if upstream_of is None:
         found = diff(ledger, a, end)

@@ -1,4 +1,4 @@
-"""What decisions see and say: the state they may read, the stamp of events, the decision itself."""
+"""Input and output of decisions: the facts, the stamp of events, the decision itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Facts(Protocol):
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
-    """What every event of a command carries; its command is filled in when the decision stands."""
+    """Fields of every event of a command; the command itself is filled in with the decision."""
 
     at: int
     actor: str
@@ -46,14 +46,14 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something the user should be told; `level` is "hint", "info" or "warning"."""
+    """A sentence for the user; `level` is "hint", "info" or "warning"."""
 
     level: Literal["hint", "info", "warning"]
     text: str
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from a command: events to record, and the record it ends at.
+    """The outcome of a command: events to record, and the record that it ends at.
 
     Attributes:
         events: Empty where the command has no effect.
@@ -61,7 +61,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         is_new: Whether the record is created by these events.
         natural: Creation identity of a new record; its hash is the command id outside a run.
         stream: Stream of the record.
-        notices: What to tell the user.
+        notices: Sentences to tell the user.
     """
 
     events: tuple[LedgerEvent, ...] = ()
@@ -101,7 +101,7 @@ class Birth(msgspec.Struct, frozen=True):
 
 
 def survivor(facts: Facts, uid: str) -> str:
-    """Return the record that a record is now: itself, or what it was merged into."""
+    """Return the uid of a record now: its own, or the uid of the record it was merged into."""
     # A record is merged into a live one only, so that this ends.
     while mergers := facts.find("merger", uid=uid):
         uid = mergers[0]["into"]
@@ -135,7 +135,7 @@ def require(facts: Facts, registry: str, wanted: str) -> Row:
 
 
 def erased_error(registry: str, row: Row) -> RecordErasedError:
-    """Return the error for a record that was erased; who and when are those of the erasure."""
+    """Return the error for a record that was erased; it names the actor and time of the erasure."""
     when = f"{to_datetime(row['updated_at']):%Y-%m-%d %H:%M:%S} UTC"
     return RecordErasedError(
         f"{REGISTRIES[registry].title} {row['uid']}: erased by {row['changed_by']} at {when}, and "

@@ -1,10 +1,10 @@
 """Rules for merging records of a named registry: two names that turned out to mean one thing.
 
-1. The survivor is live; what is merged into it is live too, and another record.
+1. The survivor is live; the record that is merged into it is another live record.
 2. Links that led to the merged record lead to the survivor; one event names them all.
 3. Undone, they lead back, unless the survivor has lost them meanwhile; links that the survivor got
    otherwise stay with it.
-4. A merger into what is itself merged is undone only after that one.
+4. Where the survivor was merged further, that merger is undone first.
 """
 
 from __future__ import annotations

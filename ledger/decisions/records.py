@@ -3,7 +3,7 @@
 1. A live record of exactly this name is the record.
 2. Else the record that was created under this name, though it was renamed or trashed since, is.
 3. Else a new one is created; where all of that name were withdrawn, it is the next `n`.
-4. What exists is changed only in fields that were assigned and differ.
+4. A record that exists is changed only in fields that were assigned and differ.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def find_named(facts: Facts, registry: str, name: str) -> Row | None:
 
 
 def find_merged(facts: Facts, registry: str, rows: list[Row]) -> Row | None:
-    """Return what the last of these records that was merged is now; None if none was merged."""
+    """Return the survivor of the last of these records that was merged; None if none was."""
     for row in reversed(rows):
         if row["state"] < WITHDRAWN:
             continue
@@ -66,7 +66,7 @@ def find_merged(facts: Facts, registry: str, rows: list[Row]) -> Row | None:
         if other != row["uid"]:
             (found,) = facts.find(registry, uid=other)
             if found["state"] < WITHDRAWN:
-                # Told to whoever asked for the name.
+                # The user is told of it.
                 return {**found, "merged": facts.find("merger", uid=row["uid"])[0]}
     return None
 
@@ -74,7 +74,7 @@ def find_merged(facts: Facts, registry: str, rows: list[Row]) -> Row | None:
 def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
     """Return the hint that a record found by its first name has moved on; None if it has not.
 
-    Who and when are those of its last change.
+    The hint names the actor and time of its last change.
     """
     merger = row.get("merged")
     if merger is not None:

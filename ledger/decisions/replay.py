@@ -2,20 +2,23 @@
 
 A `Passage` is one execution of a script between `track()` and its end. It knows the intents of
 the run that it goes through, and tells for each new intent what must happen first. It is pure: it
-never reads or writes; whoever drives it supplies what a run knows and records what it asks for.
+never reads or writes. Its caller supplies the known intents of a run, and records the steps that
+the passage asks for.
 
-1. An intent that the run knows does nothing and has its recorded outcome, whatever the record
-   looks like today.
+1. An intent that the run knows does nothing and has its recorded outcome, even if the record looks
+   different today.
 2. Going through a finished run, the first unknown intent with an effect is a fork: a new run.
 3. Going through an unfinished run, the first unknown intent with an effect continues that run
    where every recorded intent was passed before it, and is a fork where one was not.
    The same holds for a pass with a run of its own that another pass has joined.
 4. An intent without effect is remembered, and travels with the next event of the run.
-5. Intents passed before a fork are the fork's own, without effect; what was read and made again
-   before it are the fork's inputs and reproductions.
+5. Intents passed before a fork are the fork's own, without effect; artifacts that were read or made
+   again before it are the fork's inputs and reproductions.
 6. Equal intents are numbered in the order in which they come, refused ones too: the script did ask.
-   Which thread of a process gets which number is left to the threads; what a run knows does not
-   depend on the order of different intents. Whoever drives a passage lets one thread in at a time.
+   A batch that fails gives its numbers back, also the numbers of known intents: the next pass, in
+   which the same batch fails, numbers the later intents alike.
+   Threads of a process take numbers as they come; the knowledge of a run does not depend on the
+   order of different intents. The caller lets one thread in at a time.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -32,7 +36,7 @@ from ledger.model.ids import intent_key, subject_key
 
 
 class Case(enum.StrEnum):
-    """What a pass turned out to be."""
+    """The kinds of a pass."""
 
     NEW = "new run"
     REPLAY = "replay"
@@ -42,7 +46,7 @@ class Case(enum.StrEnum):
 
 
 class NextStep(enum.Enum):
-    """What must be recorded before an effect can be."""
+    """The event that must be recorded before an effect."""
 
     NOTHING = enum.auto()
     RESUME = enum.auto()
@@ -50,7 +54,7 @@ class NextStep(enum.Enum):
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """What one save asks for, as a run knows it."""
+    """The request of one save, as a run knows it."""
 
     kind: str
     subject: Json
@@ -76,33 +80,24 @@ class Passed(msgspec.Struct, frozen=True):
         return (self.intent.key, self.intent.subject_key, self.outcome)
 
 
-class Mark(msgspec.Struct, frozen=True):
-    """Where a passage stood: what a transaction that fails takes it back to."""
+class Mark(NamedTuple):
+    """The state of a passage, to return to where a transaction fails."""
 
-    case: Case
-    run: str
-    known: dict[str, str]
-    by_subject: dict[str, list[str]]
-    remaining: set[str]
-    pending: list[Noted]
+    values: dict[str, Any]
     n_pending: int
     n_passed: int
-    n_events: int
-    n_known: int
-    n_idle: int
-    heard: int
 
 
 class Passage:
     """One pass through a run.
 
     Attributes:
-        case: What the pass is so far.
+        case: The kind of the pass so far.
         run: Uid of the run that it replays, continues or is.
         n_events: How many events it has recorded.
         n_known: How many of its intents were recorded already.
         n_idle: How many had no effect.
-        heard: Up to which position it has heard what other passes do to a run of its own.
+        heard: Position up to which it has heard of other passes through a run of its own.
     """
 
     def __init__(self, case: Case, run: str, known: Iterable[Noted] = ()) -> None:
@@ -115,6 +110,7 @@ class Passage:
         self.passed: list[Passed] = []
         self._counts: Counter[str] = Counter()
         self._subject_counts: Counter[str] = Counter()
+        self._counted: list[tuple[str, str]] = []
         self._pending: list[Noted] = []
         self._known: dict[str, str] = {}
         self._by_subject: dict[str, list[str]] = {}
@@ -129,7 +125,7 @@ class Passage:
     @property
     def n_intents(self) -> int:
         """How many intents the pass had."""
-        return self._counts.total()
+        return len(self._counted)
 
     @property
     def unpassed(self) -> int:
@@ -143,6 +139,7 @@ class Passage:
         occurrence = self._counts[unnumbered]
         about = subject_key(kind, subject)
         self._subject_counts[about] += 1
+        self._counted.append((unnumbered, about))
         return Intent(
             kind=kind,
             subject=subject,
@@ -152,18 +149,25 @@ class Passage:
             subject_key=about,
         )
 
+    def give_back(self, n_intents: int) -> None:
+        """Have only the first `n_intents` intents counted: the numbers of the others are free."""
+        for unnumbered, about in self._counted[n_intents:]:
+            self._counts[unnumbered] -= 1
+            self._subject_counts[about] -= 1
+        del self._counted[n_intents:]
+
     def recall(self, intent: Intent) -> str | None:
         """Return the recorded outcome of an intent; None where the run does not know it."""
         return self._known.get(intent.key)
 
     def recall_subject(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
-        """Return what the next save of this subject ended at when it was recorded, if it was.
+        """Return the recorded outcome of the next save of this subject; None where there is none.
 
-        This is what a constructor asks, before it is known which fields will be assigned.
+        Constructors ask this, before it is known which fields will be assigned.
 
         Args:
             kind: Kind of the save.
-            subject: What it is about.
+            subject: Its subject.
             exactly: Whether only that very save counts. Else, in a replay, the outcome of the last
                 one goes on answering: a script may construct more often than it saves.
         """
@@ -194,7 +198,7 @@ class Passage:
         self.passed.append(Passed(intent, outcome))
 
     def step(self) -> NextStep:
-        """Return what must be recorded before the effect of an unknown intent."""
+        """Return the step that must be recorded before the effect of an unknown intent."""
         if self.is_own:
             return NextStep.FORK if self._remaining else NextStep.NOTHING
         if self.case is Case.RESUMABLE and not self._remaining:
@@ -217,10 +221,10 @@ class Passage:
         ]
 
     def hear(self, known: Iterable[Noted]) -> None:
-        """Take in what another pass recorded into the run of this one.
+        """Take in the intents that another pass recorded into the run of this one.
 
-        Where this pass did not come past that before its own next effect, they are about
-        different things: it leaves the run to the other.
+        A pass that has not come past all of them before its own next effect is about something
+        else: it leaves the run to the other pass.
         """
         self._remaining.update(key for key, _, _ in known)
         if self._remaining:
@@ -238,7 +242,7 @@ class Passage:
         self.n_events += n_events
         self._pending = []
         self._remaining = set()
-        # What was passed has its number behind it and cannot come again.
+        # The number of a passed intent is taken: an equal intent gets the next one.
         self._known, self._by_subject = {}, {}
 
     def take_pending(self) -> tuple[Noted, ...]:
@@ -265,31 +269,15 @@ class Passage:
 
     def mark(self) -> Mark:
         """Return where the passage stands."""
-        return Mark(
-            self.case,
-            self.run,
-            self._known,
-            self._by_subject,
-            set(self._remaining),
-            self._pending,
-            len(self._pending),
-            len(self.passed),
-            self.n_events,
-            self.n_known,
-            self.n_idle,
-            self.heard,
-        )
+        # Other containers only grow, or are replaced.
+        values = vars(self) | {"_remaining": set(self._remaining)}
+        return Mark(values, len(self._pending), len(self.passed))
 
     def return_to(self, mark: Mark) -> None:
-        """Stand where the passage stood; occurrences stay counted, as the script did ask."""
-        self.case, self.run = mark.case, mark.run
-        self._known, self._by_subject = mark.known, mark.by_subject
-        self._remaining = mark.remaining
-        self._pending = mark.pending
+        """Stand where the passage stood; only `give_back` frees the numbers of intents."""
+        vars(self).update(mark.values)
         del self._pending[mark.n_pending :]
         del self.passed[mark.n_passed :]
-        self.n_events, self.n_known, self.n_idle = mark.n_events, mark.n_known, mark.n_idle
-        self.heard = mark.heard
 
     def _learn(self, known: Iterable[Noted]) -> None:
         for key, about, outcome in known:

@@ -1,8 +1,8 @@
-"""Rules for retractions: a record stays, and whoever reads it, or what came of it, is told why.
+"""Rules for retractions: a record stays; readers of it, and of its descendants, are told why.
 
-1. What has a lineage can be retracted; a label is renamed, merged or trashed instead.
+1. A record that has a lineage can be retracted; a label is renamed, merged or trashed instead.
 2. To retract for the same reason again is nothing new; another reason takes the place of the first.
-3. To lift what is not retracted is nothing new.
+3. To lift a retraction that is not there is nothing new.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Rules for runs: how one starts, forks, resumes and ends.
 
-1. A run is identified by what it is (transform, source, parameters, user, environment) and an
-   ordinal; a new one takes the next free ordinal.
-2. A fork abandons the run it came from where that one is still open, and takes over what the pass
-   has read and made again.
+1. A run is identified by transform, source, parameters, user, environment and an ordinal; a new run
+   takes the next free ordinal.
+2. A fork abandons the run it came from where that one is still open, and takes over the artifacts
+   that the pass has read or made again.
 3. Each resumption of a run counts, so that its start and its end happen once.
-4. Of several passes that record into one run at once the first to end ends it. A later one adds
-   only what is not said yet, as a resumption: that the run finished, and intents without effect.
-   What finished stays finished.
+4. Of several passes that record into one run at once the first to end ends it. A later one adds,
+   as a resumption, only what is new: that the run finished, and intents without effect. A run that
+   finished stays finished.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ENDS = frozenset({FINISHED, "ended", "failed"})
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run will say of itself when it starts.
+    """The identity and the fields of a run that is yet to start.
 
     Attributes:
         identity: Hash of transform, source, parameters, user and environment.
@@ -62,7 +62,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """What its runs bear in the column `natural`."""
+        """Value of the column `natural` of its runs."""
         return derive(self.natural)
 
     def naming(self, fields: dict[str, Any]) -> RunPlan:
@@ -91,7 +91,7 @@ def latest_run(facts: Facts, plan: RunPlan) -> Row | None:
 
 
 def known_intents(facts: Facts, run: str) -> list[Noted]:
-    """Return what a run knows, in the order it came to know it."""
+    """Return the intents that a run knows, in the order in which they were recorded."""
     rows = facts.find("intent", run=run)
     rows.sort(key=lambda row: (row["from_position"], row["ordinal"]))
     return [(row["intent"], row["subject"], row["outcome"]) for row in rows]
@@ -120,7 +120,7 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
 ) -> tuple[Birth, list[RunStep]]:
     """Decide on a new run that begins in the middle of a pass through the run `origin`.
 
-    The start of the run is what causes the rest.
+    The start of the run causes the rest.
 
     Raises:
         RecordErasedError: A run of its identity was erased.

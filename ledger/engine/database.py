@@ -1,8 +1,8 @@
-"""Log and read models as one thing: what is appended is folded in the same transaction.
+"""Log and read models as one thing: appended events are folded in the same transaction.
 
-The only place that knows both. A read session sees the present; a write session holds the append
-lock from its first statement to its commit, so that what a decision reads stays true until what
-it decided is recorded.
+No other module knows both. A read session sees the present. A write session holds the append lock
+from its first statement to its commit, so that the facts of a decision stay true until its events
+are recorded.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class WriteSession:
 
     Attributes:
         last: The last event that was appended through it; None before the first.
-        shown: What the last append was asked to show.
+        shown: The rows that the last append was asked to show.
     """
 
     def __init__(self, log: Appender, models: WritableModels) -> None:
@@ -57,7 +57,7 @@ class WriteSession:
         Args:
             command_id: Of the command.
             drafts: Its events, in order.
-            shown: What to ask then; the answer is left in the attribute of this name.
+            shown: A question to ask then; the answer is left in the attribute of this name.
 
         Raises:
             NameTakenError: Two live records would bear one name; nothing was recorded.
@@ -102,10 +102,10 @@ class Database(ABC):
 
     @abstractmethod
     def scrub(self) -> bool:
-        """Write the database anew without what was overwritten or removed in it.
+        """Write the database anew, without the bytes that were overwritten or removed in it.
 
         Returns:
-            Whether nothing of that is left; the user is told what else to do.
+            Whether all of those bytes are gone; the user is told what else to do.
         """
 
     @abstractmethod
@@ -173,7 +173,7 @@ class MemoryDatabase(Database):
         return database
 
     def scrub(self) -> bool:
-        """Do nothing: nothing is left of what was overwritten."""
+        """Do nothing: memory keeps no overwritten bytes."""
         return True
 
     def close(self) -> None:

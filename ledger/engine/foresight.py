@@ -1,11 +1,11 @@
-"""What a command will be decided on, asked at once where each question costs a round trip.
+"""The facts that a command needs, asked at once where each question costs a round trip.
 
 1. `Foresight` stands for the facts. Under the append lock it asks each question once: the answer
    stays true until something is recorded.
-2. Without the lock others record meanwhile, and the rules ask some questions again for that: an
-   answer is given once, and then looked up anew.
-3. What is expected is a guess: a question too many costs little, one that was not foreseen is asked
-   when it comes. Decisions do not depend on it.
+2. Without the lock others record meanwhile, so the rules ask some questions twice on purpose: an
+   answer that came ahead is given once, and the next time the question is asked anew.
+3. The expected questions are a guess. One too many costs little, and an unexpected one is asked
+   when it comes. Decisions do not depend on the guess.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Foresight:
             return self._facts.find(table, **equals) if known is None else known
         if key not in self._known:
             self._known[key] = self._facts.find(table, **equals)
-        # Who asks may sort what comes.
+        # A copy: the caller may sort the list.
         return list(self._known[key])
 
 

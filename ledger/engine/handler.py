@@ -3,13 +3,14 @@
 1. An intent that the run in hand knows ends at its recorded outcome; nothing is read or written.
    Where the pass has not heard of it, another pass of the same run may have recorded it since.
 2. Else the rules are asked against the present. Without effect, nothing is written.
-3. Else the append lock is taken and everything is asked again, so that what was decided on is
-   still true when it is recorded: another process may have recorded the same command, or the whole
-   run, in between.
-4. What must come first (see `ledger.engine.run_tracker`) is recorded in the same transaction.
+3. Else the append lock is taken and everything is asked again, so that the facts of the decision
+   are still true when it is recorded: another process may have recorded the same command, or the
+   whole run, in between.
+4. A fork or a resumption that must come first (see `ledger.engine.run_tracker`) is recorded in the
+   same transaction.
 5. A transaction that fails leaves neither the database nor the passage changed.
 6. Content is made durable before anything else, while other threads go on.
-7. Where a question costs a round trip, what will be asked is asked at once.
+7. Where a question costs a round trip, all expected questions are asked at once.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         uid: The record it ended at.
         n_events: How many events it appended; 0 where it had no effect.
         is_new: Whether it created the record.
-        notices: What to tell the user.
+        notices: Sentences to tell the user.
         row: The record as it is shown then, where that was asked for and there were events.
     """
 
@@ -53,7 +54,7 @@ Prepare = Callable[[Decision], None]
 
 
 class Request(NamedTuple):
-    """A command, and what its caller wants besides; see `Handler.perform`."""
+    """A command, and the other arguments of `Handler.perform`."""
 
     command: Command
     prepare: Prepare | None
@@ -69,9 +70,10 @@ class Handler(RunTracker):
         """Carry out a command and return how it ended; durable when this returns.
 
         Args:
-            command: What is asked for.
-            prepare: Called with the decision before it is recorded, to make durable what its
-                events will name; and again inside the transaction, with what stands then.
+            command: The command.
+            prepare: Called with the decision before it is recorded, to make durable the content
+                that its events will name; called again inside the transaction, with the decision
+                that is made there.
             shown: Registry whose record to show.
 
         Raises:
@@ -81,15 +83,16 @@ class Handler(RunTracker):
         """
         request = Request(command, prepare, shown)
         of, intent = self.tracked, None
-        # Who saves what there was not when it was constructed will hardly have no effect.
+        # A record that did not exist when it was constructed will almost certainly be created, so
+        # the look without a lock is skipped.
         has_effect = isinstance(command, SaveRecord) and command.target is None
-        if prepare is not None and not self.is_locking:
-            # Content may be large: nobody waits for it, and no transaction is open meanwhile.
-            with self._passing():
+        if prepare is not None and not self.sessions.is_locking:
+            # Content may be large: no thread waits for it, and no transaction is open meanwhile.
+            with self.sessions.passing():
                 of = self.tracked
                 intent = None if of is None else _intent(of, command)
             has_effect = self._prepare_ahead(of, intent, command, prepare)
-        with self.sharing():
+        with self.sessions.sharing(self._way_back):
             tracked = self.tracked
             if tracked is None:
                 return self._outside(request, has_effect=has_effect)
@@ -100,16 +103,17 @@ class Handler(RunTracker):
     def _prepare_ahead(
         self, of: Tracked | None, intent: Intent | None, command: Command, prepare: Prepare
     ) -> bool:
-        """Make durable what the events of a command would name now, and return whether any would.
+        """Make durable the content that the events of a command would name now.
 
-        The rules are asked again under the lock, so that this need not be true any more then.
+        Returns whether there would be any event. The answer may be out of date under the lock,
+        where the rules are asked again.
         """
         run = None
         if of is not None and intent is not None:
             run = of.passage.run
             if of.passage.recall(intent) is not None:
                 return False
-        with self.reading() as session:
+        with self.sessions.reading() as session:
             facts = _foreseen(session, command, of, intent)
             if of is not None and intent is not None and recorded_outcome(facts, of, intent):
                 return False
@@ -118,9 +122,9 @@ class Handler(RunTracker):
         return bool(first.events)
 
     def recall(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
-        """Return what the next save of this subject ends at where the run in hand knows it.
+        """Return the record that the next save of a subject ends at, if the run in hand knows it.
 
-        With `exactly`, only where it knows that very save; see `Passage.recall_subject`.
+        With `exactly`, only if the run knows that very save; see `Passage.recall_subject`.
         """
         if self.tracked is None:
             return None
@@ -129,13 +133,13 @@ class Handler(RunTracker):
     def _outside(self, request: Request, *, has_effect: bool) -> Outcome:
         command, stamp = request.command, self._stamp(None)
         stream = None
-        if not self.is_locking and not has_effect:
-            with self.reading() as session:
+        if not self.sessions.is_locking and not has_effect:
+            with self.sessions.reading() as session:
                 first = decide(command, _foreseen(session, command), stamp)
             if not first.events:
                 return _idle(first)
             stream = first.stream
-        with self.writing() as session:
+        with self.sessions.writing() as session:
             _expect(session, command, stream)
             decision = decide(command, _foreseen(session, command), stamp)
             if not decision.events:
@@ -159,8 +163,8 @@ class Handler(RunTracker):
             passage.pass_known(intent, known)
             return Outcome(uid=known)
         stream = None
-        if not self.is_locking and not has_effect:
-            with self.reading() as session:
+        if not self.sessions.is_locking and not has_effect:
+            with self.sessions.reading() as session:
                 facts = _foreseen(session, command, tracked, intent)
                 known = self._told(facts, tracked, intent)
                 if known is not None:
@@ -173,7 +177,7 @@ class Handler(RunTracker):
             stream = first.stream
         mark = passage.mark()
         try:
-            with self.writing() as session:
+            with self.sessions.writing() as session:
                 _expect(session, command, stream)
                 return self._record(session, tracked, intent, request)
         except BaseException:
@@ -181,13 +185,13 @@ class Handler(RunTracker):
             raise
 
     def first_look(self, command: Command) -> Decision | None:
-        """Return what would follow from a command; None inside a batch, or where it is known."""
+        """Return the decision on a command; None inside a batch, or where the run knows it."""
         tracked = self.tracked
-        if self.is_locking or (
+        if self.sessions.is_locking or (
             tracked is not None and self.recall(command.kind, command.subject) is not None
         ):
             return None
-        with self.reading() as session:
+        with self.sessions.reading() as session:
             stamp = self._stamp(None if tracked is None else tracked.passage.run)
             return decide(command, _foreseen(session, command), stamp)
 
@@ -201,7 +205,7 @@ class Handler(RunTracker):
             passage.pass_known(intent, known)
             return Outcome(uid=known)
         self._hear(session, facts, tracked)
-        # What was an effect at the first look may be none now, and must not begin a run then.
+        # An effect at the first look may be none now, and then begins no run.
         decision = decide(command, facts, self._stamp(passage.run))
         if not decision.events:
             passage.pass_idle(intent, decision.outcome)
@@ -233,7 +237,7 @@ def _foreseen(
     tracked: Tracked | None = None,
     intent: Intent | None = None,
 ) -> Foresight:
-    """Return the facts that a command is decided on, with what will be asked asked at once."""
+    """Return the facts that a command is decided on, with the expected questions asked at once."""
     is_locked = isinstance(session, WriteSession)
     if not session.models.is_far:
         return Foresight(session.models, is_locked=is_locked)

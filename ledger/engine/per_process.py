@@ -1,9 +1,9 @@
-"""What is opened when it is first needed, once in each process.
+"""Something that is opened when it is first needed, once in each process: connections.
 
 1. Threads that need it at the same moment open it once.
-2. A forked child opens its own. It never uses that of its parent, and never closes it either:
-   SQLite forbids both, and a server would take the end of one for the end of the other.
-3. What was closed is opened again when it is next needed.
+2. A forked child opens its own. The child leaves its parent's alone, and leaves it open too: SQLite
+   forbids to use or close it, and a server would take the end of one for the end of the other.
+3. It can be closed, and is opened again when it is next needed.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ T = TypeVar("T")
 
 
 class PerProcess(Generic[T]):
-    """Holds what `begin` opens and `end` closes."""
+    """Holds a thing that `begin` opens and `end` closes."""
 
     def __init__(self, begin: Callable[[], T], end: Callable[[T], None]) -> None:
         self._begin = begin
         self._end = end
         self._opened: tuple[int, T] | None = None
-        # Those of parent processes: while they are held nothing closes them.
+        # The things of parent processes: a reference keeps them from being closed.
         self._inherited: list[T] = []
         self._lock = threading.Lock()
 
@@ -41,7 +41,7 @@ class PerProcess(Generic[T]):
             return self._opened[1]
 
     def holds(self, thing: T) -> bool:
-        """Return whether it is this very thing that is open, and no later one."""
+        """Return whether this very thing is open, rather than a later one."""
         return self._opened is not None and self._opened[1] is thing
 
     def close(self) -> None:

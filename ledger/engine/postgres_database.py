@@ -1,10 +1,10 @@
 """A ledger in a schema of a PostgreSQL database: log and read models as one thing.
 
 1. Reads commit each statement by itself; an append is one transaction under the append lock.
-2. Every append looks, under the lock, whether the read models are still those of this program: a
-   newer one may have rebuilt them while this one was at work.
+2. Every append checks, under the lock, that the read models are still of this program's version: a
+   newer program may have rebuilt them meanwhile.
 3. Only the schema's owner may replace the read models' tables; every writer may refold them.
-4. A forked child opens connections of its own, and never touches those of its parent.
+4. A forked child opens connections of its own, and never touches its parent's.
 """
 
 from __future__ import annotations
@@ -141,13 +141,13 @@ class PostgresDatabase(Database):
         with self.read() as source, copy.write() as target:
             after, until = 0, source.log.head()
             while entries := source.log.entries(after=after, until=until, limit=1_000):
-                target.log._insert(entries)  # noqa: SLF001 (entries as they are, not new ones)
+                target.log.adopt(entries)
                 after = entries[-1].envelope.position
             refold(target.log, target.models)
         return copy
 
     def scrub(self) -> bool:
-        """Write the tables anew without what was overwritten, as far as the user may."""
+        """Write the tables anew, without overwritten bytes, as far as the user may."""
         from ledger.eventlog.postgres_errors import translated  # noqa: PLC0415
         from ledger.eventlog.postgres_schema import scrub  # noqa: PLC0415
 
@@ -156,7 +156,7 @@ class PostgresDatabase(Database):
             return scrub(connection, store.schema)
 
     def size(self) -> int:
-        """Return the bytes of all that the schema holds, indexes included."""
+        """Return the size of the schema in bytes, indexes included."""
         store, _ = self._open()
         with store.reading() as connection:
             rows = connection.execute(

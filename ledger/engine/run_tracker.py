@@ -1,14 +1,17 @@
-"""Passes through runs: how one begins, what it hears of others, how it forks, resumes and ends.
+"""Passes through runs: how a pass begins, hears of other passes, forks, resumes and ends.
 
-1. What must come before an effect (a fork, a resumption) is recorded in the same transaction.
-2. A run that several passes record into holds what each of them asks for, or is left by those that
-   ask for something else.
-3. A transaction that fails leaves neither the database nor the passage changed.
+1. A fork or a resumption comes before the effect that needs it, in the same transaction.
+2. Several passes may record into one run. A pass that asks for something else leaves the run.
+3. A transaction that fails leaves database and passage as they were. A batch that fails gives the
+   numbers of its intents back. A shared commit that fails keeps them: a thread may have counted an
+   intent that it has yet to carry out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,8 +19,8 @@ import msgspec
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Stamp
 from ledger.decisions.replay import Case, Intent, NextStep, Passage
-from ledger.engine.database import Database, WriteSession
-from ledger.engine.sessions import Sessions
+from ledger.engine.database import WriteSession
+from ledger.engine.sessions import Sessions, Undo
 from ledger.model.events import Draft, Noted
 from ledger.model.ids import command_id
 from projections.fold import Opened, fold
@@ -26,7 +29,7 @@ Before = Callable[[WriteSession], dict[str, Any]]
 
 
 class Tracked(msgspec.Struct):
-    """The run in hand: its passage, and what a fork of it would say of itself."""
+    """The run in hand: its passage, and the plan of a fork."""
 
     passage: Passage
     plan: runs.RunPlan
@@ -34,26 +37,36 @@ class Tracked(msgspec.Struct):
     read: set[str] = msgspec.field(default_factory=set)
 
 
-class RunTracker(Sessions):
+class RunTracker:
     """The run in hand, on one ledger."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], int], actor: str) -> None:
-        super().__init__(database)
+    def __init__(self, sessions: Sessions, *, clock: Callable[[], int], actor: str) -> None:
+        self.sessions = sessions
         self.actor = actor
         self.tracked: Tracked | None = None
         self._clock = clock
 
-    def _way_back(self) -> Callable[[], None]:
+    def _way_back(self) -> Undo:
         tracked = self.tracked
         mark = None if tracked is None else tracked.passage.mark()
 
         def go_back() -> None:
-            # A pass that began or ended in the block did not.
+            # A pass that began in the block has not begun, and one that ended has not ended.
             self.tracked = tracked
             if tracked is not None and mark is not None:
                 tracked.passage.return_to(mark)
 
         return go_back
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Group everything in the block into one transaction; see `Sessions.batch`."""
+        with self.sessions.batch():
+            self.sessions.on_undo(self._way_back())
+            if self.tracked is not None:
+                passage = self.tracked.passage
+                self.sessions.on_undo(partial(passage.give_back, passage.n_intents))
+            yield
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -67,13 +80,13 @@ class RunTracker(Sessions):
         """Begin a pass: through the latest run of this identity, or a new run.
 
         Args:
-            plan: Who the run is.
-            new_run: Whether to start a new run whatever there is.
-            before: Records what a run will name (its transform, its environment), in the
-                transaction that starts the run, and returns the fields of the run that name it.
+            plan: The identity of the run, and its fields.
+            new_run: Whether to start a new run even where there is one to go through.
+            before: Records transform and environment in the transaction that starts the run, and
+                returns the fields by which the run names them.
         """
-        with self.turn():
-            with self.reading() as session:
+        with self.sessions.turn():
+            with self.sessions.reading() as session:
                 latest = None if new_run else runs.latest_run(session.models, plan)
                 if latest is not None:
                     passage = Passage(
@@ -83,7 +96,7 @@ class RunTracker(Sessions):
                     )
                     self.tracked = Tracked(passage, plan, before)
                     return self.tracked
-            with self.writing() as session:
+            with self.sessions.writing() as session:
                 # Another process may have started the same run since we looked.
                 latest = None if new_run else runs.latest_run(session.models, plan)
                 if latest is None:
@@ -105,9 +118,9 @@ class RunTracker(Sessions):
     ) -> Passage | None:
         """End the pass: where it recorded into a run, record its end; return the passage.
 
-        To finish a pass that came through all that an unfinished run knows continues that run.
+        A pass that came past every intent of an unfinished run continues that run by finishing.
         """
-        with self.turn():
+        with self.sessions.turn():
             tracked = self.tracked
             if tracked is None:
                 return None
@@ -116,7 +129,7 @@ class RunTracker(Sessions):
             if passage.is_own or goes_on:
                 mark = passage.mark()
                 try:
-                    with self.writing() as session:
+                    with self.sessions.writing() as session:
                         self._end(session, tracked, status, error, is_consecutive)
                 except BaseException:
                     passage.return_to(mark)
@@ -154,14 +167,14 @@ class RunTracker(Sessions):
     def _told(self, facts: Facts, tracked: Tracked, intent: Intent) -> str | None:
         """Return the outcome of an intent that another pass recorded since this one began.
 
-        Whatever the records are like by now: that pass may be far ahead of this one.
+        The records may look different by now: the other pass may be far ahead of this one.
         """
         if run_now(facts, tracked) != tracked.passage.run:
             self._catch_up(facts, tracked)
         return _outcome(facts, tracked.passage.run, intent)
 
     def _hear(self, session: WriteSession, facts: Facts, tracked: Tracked) -> None:
-        """Hear what other passes did to the run: before an effect, under the append lock."""
+        """Hear of other passes through the run: before an effect, under the append lock."""
         passage = tracked.passage
         if not passage.is_own:
             self._catch_up(facts, tracked)
@@ -169,7 +182,7 @@ class RunTracker(Sessions):
         (run,) = facts.find("run", uid=passage.run)
         if run["resumptions"] == 0:
             return
-        # Somebody joined: this pass, or another one that may still be at work.
+        # This pass joined the run, or another one did that may still be at work.
         for recorded in session.log.read(after=passage.heard):
             if recorded.event.run == passage.run:
                 passage.hear(
@@ -186,7 +199,7 @@ class RunTracker(Sessions):
             tracked.passage.rebase(_case_of(latest), latest["uid"], known)
 
     def _begin(self, session: WriteSession, tracked: Tracked, intent: Intent) -> bool:
-        """Record what must come before the effect of an intent; return whether anything had to."""
+        """Record the fork or resumption that an effect needs first; return whether it needs one."""
         passage = tracked.passage
         match passage.step():
             case NextStep.NOTHING:
@@ -225,7 +238,7 @@ class RunTracker(Sessions):
         passage.fork(born.uid, passage.heard - head)
 
     def _unrecorded(self, session: WriteSession, passage: Passage) -> tuple[Noted, ...]:
-        """Return the intents that travel with the next event, less those another pass recorded."""
+        """Return the intents that travel with the next event and that no other pass recorded."""
         pending = passage.take_pending()
         known = session.models.find_all(
             [("intent", {"run": passage.run, "intent": noted[0]}) for noted in pending]

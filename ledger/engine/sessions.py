@@ -2,13 +2,13 @@
 
 1. A batch is one transaction, and begins it with its first effect: without any, nothing is locked.
 2. Within a batch each write can fail alone, and so can a batch within it.
-3. What a batch changed in memory is taken back, last first, where the batch fails.
+3. Where a batch fails, its changes in memory are taken back, the last one first.
 4. One thread at a time writes: the others wait, also for the end of an open batch.
-5. Threads that meet share a commit. Who has written hands the open transaction to the next who
-   waits, and so on; the one after whom nobody waits commits for all of them. Each works in its own
-   thread, can fail alone, and returns when what it wrote, and what it saw, is durable.
-6. While a transaction is shared, whoever has the turn is part of it, or ends it first: what
-   threads keep in memory together is taken back together where it fails.
+5. Threads that meet share a commit. A thread that has written hands the open transaction to the
+   next one that waits; a thread after which none waits commits for all of them. Each of them can
+   fail alone, and returns when everything that it wrote or saw is durable.
+6. While a transaction is shared, the thread that has the turn is part of it, or ends it first:
+   where it fails, the common memory of the threads is taken back for all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from ledger.engine.database import Database, Session, WriteSession
 from ledger.engine.turns import Turns
 from ledger.errors import LedgerError, StorageError
 from ledger.model.events import RecordedEvent
-from ledger.model.ids import Position
+
+Undo = Callable[[], None]
 
 PATIENCE = 60.0  # seconds a thread waits for another one of the process
 MOST_MEMBERS = 64  # threads that share a commit: bounds how long the first of them waits
@@ -33,30 +34,28 @@ class Batch(threading.local):
 
     Attributes:
         transaction: Of the batch; None outside of one.
-        session: What reading and writing goes through; a batch has one once it has had an effect.
-        undo: What takes back what the batch changed in memory.
-        is_sharing: Whether what is written now may share a transaction with other threads.
+        session: Reading and writing goes through it; None before the first effect of a batch.
+        undo: Steps that take back the changes of the batch in memory.
+        way_back: As given to `sharing`; None where the thread shares no transaction.
     """
 
     transaction: ExitStack | None = None
     session: WriteSession | None = None
-    undo: list[Callable[[], None]] | None = None
-    is_sharing: bool = False
+    undo: list[Undo] | None = None
+    way_back: Callable[[], Undo] | None = None
 
 
 class SharedCommit:
     """An append transaction that threads fill one after another.
 
     Attributes:
-        session: What it is filled through.
-        last: The last event so far: it tells whether nothing of a failed part is left.
-        is_sound: Whether all that it holds is to be recorded.
+        session: It is filled through this session.
+        last: The last event so far. The log ends in it once a failed part is undone.
+        is_sound: Whether everything in it is to be recorded.
         n_members: How many threads have done their part and wait for the end.
     """
 
-    def __init__(
-        self, session: WriteSession, last: RecordedEvent, undo: Callable[[], None]
-    ) -> None:
+    def __init__(self, session: WriteSession, last: RecordedEvent, undo: Undo) -> None:
         self.session = session
         self.last = last
         self.transaction = ExitStack()
@@ -68,7 +67,7 @@ class SharedCommit:
         self._over = threading.Event()
 
     def end(self, error: Exception | None) -> None:
-        """Let the members know how it ended; where it failed, take back what they share."""
+        """Let the members know how it ended; where it failed, take back their common memory."""
         self._closer = threading.get_ident()
         self._error = error
         if error is not None:
@@ -100,7 +99,7 @@ class Sessions:
 
     @contextmanager
     def reading(self) -> Iterator[Session | WriteSession]:
-        """Lend log and read models; inside a batch, those that see what the batch appended."""
+        """Lend log and read models; inside a batch they show what the batch appended."""
         if self._batch.session is not None:
             yield self._batch.session
             return
@@ -111,8 +110,8 @@ class Sessions:
     def writing(self) -> Iterator[WriteSession]:
         """Lend an append transaction; inside a batch, a part of it that can fail alone."""
         batch = self._batch
-        if batch.is_sharing:
-            with self._part() as session:
+        if batch.way_back is not None:
+            with self._part(batch.way_back) as session:
                 yield session
             return
         if batch.transaction is None:
@@ -139,7 +138,7 @@ class Sessions:
                 yield
             return
         with self.turn():
-            undo: list[Callable[[], None]] = [self._way_back()]
+            undo: list[Undo] = []
             try:
                 with ExitStack() as transaction:
                     batch.transaction, batch.undo = transaction, undo
@@ -153,10 +152,9 @@ class Sessions:
                 raise
 
     @contextmanager
-    def _inner(self, outer: ExitStack, undo: list[Callable[[], None]]) -> Iterator[None]:
+    def _inner(self, outer: ExitStack, undo: list[Undo]) -> Iterator[None]:
         batch = self._batch
         before = len(undo)
-        undo.append(self._way_back())
         try:
             if batch.session is not None:
                 with self.database.savepoint(batch.session):
@@ -179,7 +177,7 @@ class Sessions:
             del undo[before:]
             raise
 
-    def on_undo(self, step: Callable[[], None]) -> None:
+    def on_undo(self, step: Undo) -> None:
         """Have `step` called if the open batch of this thread fails; nothing without a batch."""
         if self._batch.undo is not None:
             self._batch.undo.append(step)
@@ -194,16 +192,11 @@ class Sessions:
         """Whether this thread has an open batch that holds the append lock."""
         return self._batch.session is not None
 
-    def head(self) -> Position:
-        """Return the position of the last recorded event; 0 for an empty log."""
-        with self.reading() as session:
-            return session.log.head()
-
     # --- turns ----------------------------------------------------------------------------------
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Keep the other threads of the process out, and have what they share end first.
+        """Keep the other threads of the process out, and end the transaction that they share first.
 
         Raises:
             StorageError: Another thread has been in for too long: it may wait for this one.
@@ -211,17 +204,21 @@ class Sessions:
         if self._turns.is_mine():
             yield
             return
-        with self._passing():
+        with self.passing():
             if self._group is not None:
                 self._close(self._group)
             yield
 
     @contextmanager
-    def sharing(self) -> Iterator[None]:
-        """Keep the other threads out; what is written in the block may share their commit.
+    def sharing(self, way_back: Callable[[], Undo]) -> Iterator[None]:
+        """Keep the other threads out; writes of the block may share their commit.
 
-        Where it does the block ends when that is durable, whether it wrote or only read: it may
-        have seen what the others wrote.
+        A block that meets a shared transaction ends when that is durable, even if the block only
+        read: it may have seen the writes of other threads.
+
+        Args:
+            way_back: Called before the first thread writes; returns the step that takes the common
+                memory of the threads back to its present state.
 
         Raises:
             StorageError: As for `turn`; or the commit failed, and nothing was recorded.
@@ -232,18 +229,18 @@ class Sessions:
             return
         batch, group = self._batch, None
         try:
-            with self._passing():
-                batch.is_sharing = True
+            with self.passing():
+                batch.way_back = way_back
                 batch.session = None if self._group is None else self._group.session
                 try:
                     yield
                 finally:
-                    batch.is_sharing, batch.session = False, None
+                    batch.way_back = batch.session = None
                     group = self._group
                     if group is not None:
                         group.n_members += 1
         except Exception:
-            # A refusal may rest on what was never recorded in the end: then that is the error.
+            # A refusal may rest on events that were not recorded: then this error is the cause.
             if group is not None:
                 group.wait()
             raise
@@ -251,8 +248,8 @@ class Sessions:
             group.wait()
 
     @contextmanager
-    def _passing(self) -> Iterator[None]:
-        """Have the turn, and then pass it on: to the next who waits, with what is shared."""
+    def passing(self) -> Iterator[None]:
+        """Have the turn; then pass it on, with the shared transaction, to the next that waits."""
         if self._turns.is_mine():
             yield
             return
@@ -283,11 +280,11 @@ class Sessions:
     # --- shared transactions --------------------------------------------------------------------
 
     @contextmanager
-    def _part(self) -> Iterator[WriteSession]:
+    def _part(self, way_back: Callable[[], Undo]) -> Iterator[WriteSession]:
         """Lend the shared transaction; without one, begin it."""
         group = self._group
         if group is None:
-            undo = self._way_back()
+            undo = way_back()
             with ExitStack() as transaction:
                 # Nobody else has written yet: where this fails, all of it is undone.
                 session = transaction.enter_context(self.database.write())
@@ -309,7 +306,7 @@ class Sessions:
         group.is_sound = True
 
     def _close(self, group: SharedCommit) -> None:
-        """Commit what is shared, or undo all of it, and tell its members."""
+        """Commit the shared transaction, or undo all of it, and tell its members."""
         self._group = None
         outcome: Exception | None = StorageError(
             "save: the thread that committed was interrupted, and it is not known whether it did; "
@@ -339,10 +336,6 @@ class Sessions:
                 "again, which records only what is missing"
             )
         return StorageError(f"{what}; nothing was recorded, try again")
-
-    def _way_back(self) -> Callable[[], None]:
-        """Return what takes this object back to where it stands now."""
-        return lambda: None
 
 
 def _ends_in(session: WriteSession, last: RecordedEvent) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from ledger.engine.handler import Handler
+from ledger.engine.sessions import Sessions
 from projections.names.index import NameIndex, SimilarNames
 
 
 class NameSearch:
     """Similar names of one registry, as it is now."""
 
-    def __init__(self, handler: Handler, registry: str) -> None:
-        self._handler = handler
+    def __init__(self, sessions: Sessions, registry: str) -> None:
+        self._sessions = sessions
         self._registry = registry
         self._index = NameIndex()
         self._position = 0
@@ -20,7 +20,7 @@ class NameSearch:
 
     def similar(self, name: str, *, limit: int) -> SimilarNames:
         """Return the live records whose names resemble `name`, most similar first."""
-        with self._lock, self._handler.reading() as session:
+        with self._lock, self._sessions.reading() as session:
             changed = session.models.changed_names(self._registry, after=self._position)
             for row in changed:
                 if row["is_live"] and row["name"] is not None:
@@ -29,8 +29,8 @@ class NameSearch:
                     self._index.discard(row["uid"])
                 self._position = max(self._position, row["position"])
             if changed:
-                # A batch that fails takes back what the index has learnt, and its positions.
-                self._handler.on_undo(self._forget)
+                # A batch that fails takes its names and positions back: the index starts anew.
+                self._sessions.on_undo(self._forget)
             return self._index.similar(name, limit=limit)
 
     def _forget(self) -> None:

@@ -79,7 +79,7 @@ class SqliteDatabase(Database):
 
         connection = session.log.connection  # type: ignore[attr-defined]
         if not connection.in_transaction:
-            # Without this, what follows in the batch would be recorded piece by piece.
+            # Without this check, later saves of the batch would be recorded one by one.
             raise StorageError(
                 "ledger database: it took the batch back by itself (a full disk does that); "
                 "nothing of the batch is recorded, leave it and begin another one"
@@ -111,7 +111,7 @@ class SqliteDatabase(Database):
         return SqliteDatabase(path, self._clock)
 
     def scrub(self) -> bool:
-        """Write the file anew without what was overwritten, and empty the write-ahead log."""
+        """Write the file anew, without overwritten bytes, and empty the write-ahead log."""
         store, _ = self._open()
         return store.scrub()
 

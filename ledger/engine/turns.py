@@ -1,9 +1,9 @@
 """Whose turn it is among the threads of a process: one at a time, in the order in which they asked.
 
-1. Whoever lets go hands over to the one that has waited longest: with somebody waiting, the turn is
-   free at no moment, and nobody is passed by a faster one.
-2. Whoever gives up waiting, out of patience or interrupted, leaves no gap: the turn may have come
-   at that very moment, and is then theirs.
+1. A thread that lets go hands over to the one that has waited longest. While a thread waits, the
+   turn is never free, so that a faster thread cannot pass.
+2. A thread may give up waiting, out of patience or interrupted. Where the turn came at that very
+   moment the thread has it, and lets go of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Turns:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._owner: int | None = None
-        # Each waits for a lock of its own, that whoever hands the turn over opens.
+        # Each waits for a lock of its own; the thread that hands the turn over opens it.
         self._waiting: deque[tuple[int, threading.Lock]] = deque()
 
     def is_mine(self) -> bool:
@@ -49,7 +49,7 @@ class Turns:
             raise
 
     def hand_over(self) -> bool:
-        """Give the turn to the next who waits; where nobody does, keep it and return False."""
+        """Give the turn to the next that waits; where none does, keep it and return False."""
         with self._guard:
             if not self._waiting:
                 return False
@@ -58,7 +58,7 @@ class Turns:
             return True
 
     def let_go(self) -> None:
-        """End the turn: it goes to the next who waits, or is free."""
+        """End the turn: it goes to the next that waits, or is free."""
         with self._guard:
             self._owner = None
             if self._waiting:

@@ -1,9 +1,10 @@
-"""What an archive holds, and how it is read: docs/format.md, section 12.
+"""The content of an archive, and how it is read: docs/format.md, section 12.
 
-1. An archive is what its manifest names; a folder without one is none, or one that is not whole.
-2. Nothing in it is believed: names are looked at before they meet a path, values are handed on as
+1. An archive consists of the files that its manifest names; a folder without a manifest is not an
+   archive, or not a whole one.
+2. Nothing in it is believed: names are checked before they meet a path, values are handed on as
    they are, for an audit to judge.
-3. Reading is bounded: a portion at a time, none of them larger than a limit.
+3. Reading is bounded: one portion at a time, each up to a limit.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ SCHEMA = pa.schema(
 _WIDE = ["stream", "tag", "payload"]
 
 _MOST_MANIFEST = 1 << 24
-_MOST_GROUP = 1 << 30  # bytes of a row group: what is larger was not written by an export
+_MOST_GROUP = 1 << 30  # bytes of a row group: an export writes none that is larger
 _MOST_PORTION = 1 << 26  # bytes of values that are handed on at once, unless one is larger
 _MOST_TEXT = 1 << 20  # characters of a note
 _READ = 2_000
@@ -67,12 +68,12 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What belongs to an archive.
+    """The list of an archive's parts.
 
     Attributes:
         format: Number of this format.
         ledger: Id of the ledger.
-        name: What people call it.
+        name: Name of the ledger.
         entries: How many it holds.
         root: Root hash over them, in hexadecimal.
         checkpoint: Name of a checkpoint over exactly these entries.
@@ -110,7 +111,7 @@ def times_written(segment: Segment) -> int:
 
 
 def read_manifest(folder: Folder) -> Manifest | None:
-    """Return what belongs to the archive in a folder; None where there is no manifest.
+    """Return the manifest of the archive in a folder; None where there is none.
 
     Raises:
         InvalidValueError: It is damaged, or of a newer program.

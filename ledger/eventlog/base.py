@@ -3,7 +3,7 @@
 1. `position` is dense from 1, in commit order, never reused.
 2. `recorded_at` is given under the append lock and strictly increases, even if the clock does not.
 3. A stream has one event a version; a command has one event a number. The database says so.
-4. What `append` returned is durable when the transaction around it has ended.
+4. Events that `append` returned are durable when the transaction around it has ended.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from ledger.errors import CorruptLogError
+from ledger.errors import CorruptLogError, WrongExpectedVersionError
 from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
 from ledger.model.events import Draft, RecordedEvent
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.merkle import leaf_hash
 from ledger.model.payloads import from_payload
 
 READ_BATCH = 1_000
@@ -110,12 +111,12 @@ class Appender(LogReader):
         Args:
             command_id: Of the command.
             drafts: Its events, in order.
-            is_held: Whether something follows at once that they can travel with, where a statement
-                costs a round trip: they are recorded, or refused, with that.
+            is_held: Whether another statement follows at once. Where a statement costs a round
+                trip, the events travel with that one, and are recorded or refused with it.
 
         Raises:
-            WrongExpectedVersionError: A stream or the command was written meanwhile. Cannot happen
-                while the lock is held; says that somebody wrote past it.
+            WrongExpectedVersionError: A stream or the command was written meanwhile: another
+                program wrote without the append lock.
         """
         position, last_time = self.last()
         versions = self.stream_versions(dict.fromkeys(draft.stream for draft in drafts))
@@ -137,6 +138,45 @@ class Appender(LogReader):
         else:
             self._insert(entries)
         return events
+
+    def adopt(self, entries: Sequence[Entry]) -> None:
+        """Record entries that exist elsewhere already: byte for byte, at their own positions.
+
+        They continue this log, and all of them are checked before the first is stored: positions
+        follow the head without a gap, recorded times increase, versions follow those of their
+        streams, and each entry hashes to its leaf. Ids, times and salts stay as they are, so that
+        the tree grows by the same leaves.
+
+        Two things are left to the caller: to compare root hashes, so that this log is the beginning
+        of the other one, and to fold the events into read models.
+
+        Raises:
+            WrongExpectedVersionError: They do not follow the last entry here, or one of their
+                commands is recorded already; nothing was recorded.
+            CorruptLogError: An entry is not what its leaf hash says; nothing was recorded.
+        """
+        position, last_time = self.last()
+        versions = self.stream_versions(dict.fromkeys(it.envelope.stream for it in entries))
+        for entry in entries:
+            envelope = entry.envelope
+            position = Position(position + 1)
+            version = versions[envelope.stream] = versions[envelope.stream] + 1
+            expected = f"position {position}, version {version}, recorded after {last_time}"
+            if (envelope.position, envelope.version) != (position, version) or (
+                envelope.recorded_at <= last_time
+            ):
+                raise WrongExpectedVersionError(
+                    f"stream {envelope.stream}: expected an entry at {expected}, found position "
+                    f"{envelope.position}, version {envelope.version}, recorded at "
+                    f"{envelope.recorded_at}"
+                )
+            if leaf_hash(entry.hashed) != entry.leaf:
+                raise CorruptLogError(
+                    f"entry at position {position}: it is not what its leaf hash says",
+                    position=position,
+                )
+            last_time = envelope.recorded_at
+        self._insert(entries)
 
     def expect(self, streams: Iterable[StreamId]) -> None:
         """Learn the versions of streams that will be appended to, where asking costs a trip."""

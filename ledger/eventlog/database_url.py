@@ -3,7 +3,8 @@
 1. The URL is libpq's own (`postgresql://user@host:port/database?sslmode=…`), passed on as it is:
    hosts, TLS, service files and `PGPASSFILE` work as they do for `psql`.
 2. `schema` is ours and never reaches libpq: a database holds many ledgers, a schema each.
-3. Secrets are taken out as soon as the URL is read. What is kept, shown and written down has none.
+3. Secrets are taken out as soon as the URL is read. The URL that is kept, shown and written down
+   has none.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class DatabaseUrl:
         return hash(str(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What is pickled may lie in a file: secrets stay behind.
+        # A pickle may lie in a file: secrets stay behind.
         return DatabaseUrl, (self.text, self.schema)
 
     def in_schema(self, schema: str) -> DatabaseUrl:
@@ -70,7 +71,7 @@ class DatabaseUrl:
 
 
 def is_database_url(text: object) -> bool:
-    """Return whether a text names a database on a server, rightly written or not."""
+    """Return whether a text names a database on a server, even with mistakes in it."""
     return isinstance(text, str) and text.partition(":")[0].lower() in SCHEMES
 
 
@@ -79,7 +80,7 @@ def parse(text: str) -> DatabaseUrl:
 
     Raises:
         ConfigurationError: It is not a URL of a PostgreSQL database; the message shows none of it,
-            as what is written wrongly may hold a password anywhere.
+            as a URL with a mistake may hold a password anywhere.
     """
     try:
         parts = urlsplit(text)

@@ -1,4 +1,4 @@
-"""What the log adds to an event: its place, its time, its command, and the hash that proves them.
+"""Entries of the log: an event with its place, time and command, and the hash that proves them.
 
 The bytes are stated in docs/format.md, section "Entries".
 """
@@ -45,12 +45,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_erased(self) -> bool:
-        """Whether a part of what was hashed is gone."""
+        """Whether its erasable part is gone."""
         return is_erased(self.salt)
 
     @property
     def hashed(self) -> bytes:
-        """The bytes that the leaf is a hash of: envelope, then the hashes of what was said."""
+        """The bytes under the leaf hash: envelope, then the hashes of both parts."""
         return encode(self.envelope) + hashes_of(self.payload, self.salt)
 
 
@@ -67,7 +67,7 @@ def erased_in_format_1(entry: Entry, residue: bytes) -> Entry:
 
 
 def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> Entry:
-    """Return the entry over an envelope and a payload, salted by chance unless told otherwise."""
+    """Return the entry over an envelope and a payload; the salt is random unless given."""
     salt = os.urandom(SALT_BYTES) if salt is None else salt
     return Entry(
         envelope=envelope, payload=payload, salt=salt, leaf=leaf_of(envelope, payload, salt)
@@ -106,10 +106,10 @@ def entry_for(pending: Pending, *, position: int, version: int, recorded_at: int
 def entry_without_command(  # noqa: PLR0913 (what such an event has)
     *, stream: str, version: int, tag: str, payload: bytes, position: int, recorded_at: int
 ) -> Entry:
-    """Return the sealed entry of an event that no command of ours left.
+    """Return the sealed entry of an event without a command of ours.
 
-    Such events come through the framework's own door. Their command id is made of their place in
-    their stream, so that it is unique as that is.
+    Such events come through the framework's own door. Their command id is made of stream and
+    version, and is as unique as these are.
     """
     command = hashlib.sha256(f"{stream}/{version}".encode()).digest()
     envelope = Envelope(

@@ -1,8 +1,8 @@
 """The seam of the audit: a ledger at one moment, as it is stored, wherever that is.
 
-1. Whatever is recorded meanwhile is not seen.
-2. Values come as they are stored; text is `Text`, so that no value passes for one of another kind.
-3. What cannot be read is an error of ours; what comes after it is still asked for.
+1. Entries that are recorded meanwhile are not seen.
+2. Values come as they are stored; text is `Text`, so that it cannot pass for bytes.
+3. A row that cannot be read is an error of ours; the rows after it are still asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ledger.errors import LedgerError
 
 
 class Text(bytes):
-    """What a storage calls text, as its bytes."""
+    """The bytes of a value that the storage calls text."""
 
     __slots__ = ()
 
@@ -56,7 +56,7 @@ class Evidence(ABC):
     def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
         """Yield the rows of the log in order, some thousands at once.
 
-        What cannot be read is an error in its place.
+        An error stands in the place of rows that cannot be read.
         """
 
     def rows(self, *, until: int) -> Iterator[RawRow | LedgerError]:
@@ -73,11 +73,11 @@ class Evidence(ABC):
 
     @abstractmethod
     def meta(self) -> dict[str, str]:
-        """Return what the ledger says of itself."""
+        """Return the settings that the ledger keeps of itself."""
 
     @abstractmethod
     def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield what is wrong with it as a whole: subject, expected, found.
+        """Yield the faults of the whole: subject, expected, found.
 
         Args:
             read_models: Statements that make the read models of a new SQLite file.

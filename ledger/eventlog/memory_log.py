@@ -1,6 +1,6 @@
 """The log in memory: eventsourcing's plain-object recorder, with our entries beside it.
 
-It keeps nothing when the process ends; it is what tests compare the databases with.
+It ends with the process. Tests compare the databases with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ledger.model.ids import CommandId, Position, StreamId
 
 
 class Recorder(POPOApplicationRecorder):
-    """eventsourcing's recorder, and the one way to take back what a failed transaction added."""
+    """eventsourcing's recorder, with a way to take back the events of a failed transaction."""
 
     def truncate(self, length: int) -> None:
         """Forget every stored event after the first `length`."""
@@ -43,7 +43,7 @@ class MemoryLog(Appender):
         self._entries: list[Entry] = []
         self._streams: dict[StreamId, list[int]] = {}
         self._commands: dict[CommandId, list[int]] = {}
-        # What an open transaction erased: the head then, and the entry that was.
+        # Erasures of an open transaction: the head then, and the entry as it was.
         self._erased: list[tuple[int, Entry]] = []
 
     def last(self) -> tuple[Position, int]:
@@ -80,7 +80,7 @@ class MemoryLog(Appender):
         return other
 
     def rollback(self, length: int) -> None:
-        """Forget every entry after the first `length`, and what those erased."""
+        """Forget every entry after the first `length`, and undo the erasures of these entries."""
         while self._erased and self._erased[-1][0] > length:
             self._put(self._erased.pop()[1])
         for entry in self._entries[length:]:
@@ -90,7 +90,7 @@ class MemoryLog(Appender):
         self._recorder.truncate(length)
 
     def settle(self) -> None:
-        """Forget what was erased: the transaction has ended well."""
+        """Forget the entries that were erased: the transaction has ended well."""
         self._erased.clear()
 
     def erase(self, entries: Sequence[Entry]) -> None:
@@ -110,7 +110,7 @@ class MemoryLog(Appender):
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            if self._commands.get(entry.envelope.command_id):
+            if len(self._commands.get(entry.envelope.command_id, ())) >= entry.envelope.number:
                 raise WrongExpectedVersionError(
                     f"append refused: command {entry.envelope.command_id} is recorded already"
                 )

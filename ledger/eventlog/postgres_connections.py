@@ -1,12 +1,12 @@
-"""Connections to a PostgreSQL server, and what one of them may do at a time.
+"""Connections to a PostgreSQL server: for reading, and for appending under the lock.
 
 1. An append transaction takes the recorder's table lock first of all, and keeps it to its end, so
-   that positions become visible in their order: never the framework's database-functions mode,
-   which takes no lock, and lets a reader pass over what is committed later.
+   that positions become visible in their order. The framework's database-functions mode is not
+   used: it takes no lock, and a reader would miss positions that are committed late.
 2. Where the connection breaks at COMMIT, the log is asked, under the lock, whether the last entry
-   is there: what was recorded is acknowledged, and never recorded again.
-3. A read connection commits each statement by itself; it never keeps anybody waiting.
-4. A connection is looked at before it is lent: one that the server has closed is replaced.
+   is there. If it is, the transaction counts as committed, so that nothing is recorded twice.
+3. A read connection commits each statement by itself; it never keeps a writer waiting.
+4. A connection is checked before it is lent: one that the server has closed is replaced.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _PAUSE = 0.1  # seconds between attempts to reach a server that restarts
 
 
 class _Pool(ConnectionPool[Connection[DictRow]]):
-    """Connections that are looked at before they are lent, and the reason why there is none."""
+    """A pool that keeps the reason why it has no connection."""
 
     last_error: Exception | None = None
 
@@ -58,11 +58,11 @@ class _Pool(ConnectionPool[Connection[DictRow]]):
 
 
 def _is_alive(connection: Connection[Any]) -> bool:
-    """Return whether the server has not closed a connection meanwhile; costs no round trip."""
+    """Return whether a connection is still open at the server's end; costs no round trip."""
     watch = select.poll()
     watch.register(connection.pgconn.socket, select.POLLIN)
     try:
-        # First comes what the server had to say, then the end: read until nothing is left.
+        # Messages of the server come first, then the end: read until nothing is left.
         while connection.pgconn.status == ConnStatus.OK and watch.poll(0):
             connection.pgconn.consume_input()
     except psycopg.Error:
@@ -71,9 +71,9 @@ def _is_alive(connection: Connection[Any]) -> bool:
 
 
 class Transaction:
-    """An open append transaction: its connection, and what the server said when it began.
+    """An open append transaction: its connection, and the answers of the server when it began.
 
-    Under the append lock what was said stays true, until this transaction changes it.
+    Under the append lock the answers stay true, until this transaction changes something.
 
     Attributes:
         trips: Statements over its connection.
@@ -81,7 +81,7 @@ class Transaction:
         read_models: Number of the read models that the schema holds.
         last: Position and recorded time of the last entry.
         versions: Versions of streams, as far as they are known.
-        tip: The last entry appended so far: what tells whether the transaction was committed.
+        tip: The last entry appended so far. If the log holds it, the transaction was committed.
     """
 
     def __init__(self, connection: Connection[Any], said: tuple[Any, ...]) -> None:
@@ -101,7 +101,7 @@ class Transaction:
         return self.trips.settled()
 
     def now(self) -> int:
-        """Return the server's time in microseconds: as it said, and what has passed since."""
+        """Return the server's time in microseconds: its answer, and the time passed since."""
         return self._now + (time.monotonic_ns() - self._asked) // 1_000
 
     @contextmanager
@@ -176,7 +176,7 @@ class Datastore(PostgresDatastore):
         """Do nothing: rows travel as arrays of plain types."""
 
     def probe(self) -> Connection[DictRow]:
-        """Return a connection of its own: says at once, and why, if none can be had."""
+        """Return a connection of its own; where there is none, the error says why at once."""
         with translated(self.url):
             connection = Connection[DictRow].connect(self.url.text, **self.options)
             try:
@@ -187,7 +187,7 @@ class Datastore(PostgresDatastore):
             return connection
 
     def close(self) -> None:
-        """Close what is idle now, and what is lent as it comes back; lend nothing any more."""
+        """Close idle connections now, and lent ones as they come back; lend no more."""
         self.is_closed = True
         super().close()
 
@@ -281,10 +281,10 @@ class Datastore(PostgresDatastore):
         """Lend a connection whose transaction holds the append lock; undone if still open."""
         begin = SQL(
             "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {patience};"
-            # Whatever a pooler in between left behind: never into the schema of another ledger.
+            # A pooler in between may have left the path of another ledger behind.
             " SET LOCAL search_path = {schema};"
             " SELECT format, read_models FROM {schema}.append_lock();"
-            # Of its own: a statement sees what was committed when it began, and that one waited.
+            # A statement of its own: the one before waited for the lock, and sees no later commit.
             " SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, e.position,"
             " e.recorded_at FROM (VALUES (1)) AS one LEFT JOIN"
             " (SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1) AS e"
@@ -323,7 +323,7 @@ class Datastore(PostgresDatastore):
                 pool.open()
                 connection = pool.getconn(timeout=_SLICE)
             except PoolTimeout as error:
-                # Who asks a pool that is being closed at this moment is never answered by it.
+                # A pool that is being closed at this moment never answers.
                 if self.is_closed or time.monotonic() > deadline:
                     reason = "it is closed" if self.is_closed else said(pool.last_error or error)
                     raise psycopg.OperationalError(reason) from error
@@ -352,7 +352,7 @@ class Datastore(PostgresDatastore):
             # Found dead within two minutes, and the append lock of a lost computer with it.
             " SET tcp_keepalives_idle = 60; SET tcp_keepalives_interval = 10;"
             " SET tcp_keepalives_count = 6;"
-            # What is acknowledged is on the disk; stronger settings of the server stay.
+            # An acknowledged commit is on the disk; stronger settings of the server stay.
             " SELECT set_config('synchronous_commit', 'on', false)"
             " WHERE current_setting('synchronous_commit') = 'off'"
         ).format(Identifier(self.schema))
@@ -369,7 +369,7 @@ def _is_open(connection: Connection[Any]) -> bool:
 
 
 def _options(url: DatabaseUrl) -> dict[str, Any]:
-    """Return what is added to the URL: what it and the environment leave open, and secrets."""
+    """Return options beside the URL: defaults that it and the environment leave open, secrets."""
     try:
         given = conninfo_to_dict(url.text)
     except psycopg.ProgrammingError as error:

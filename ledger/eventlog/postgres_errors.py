@@ -1,10 +1,10 @@
-"""What PostgreSQL and its driver raise, as errors of our own tree.
+"""Errors of PostgreSQL and its driver, as errors of our own tree.
 
 1. A violated unique index is a conflict; every other refusal is `StorageError`, and its message
-   says what to do about it.
-2. Errors of connecting come as text only, without a code; what the server said is kept.
-3. No message holds a secret: the driver never puts one into its own, and ours name the URL, which
-   has none.
+   tells the way out.
+2. Errors of connecting come as text only, without a code; the server's words are kept.
+3. No message holds a secret: the driver never puts one into its own, and the URL in ours is free
+   of secrets.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ledger.eventlog.database_url import DatabaseUrl
 
 NOTHING = "nothing was recorded"
 
-# What the server's code (its first two characters, or all five) means to the user.
+# Meaning of the server's codes (the first two characters, or all five) to the user.
 _BY_CODE = {
     "55P03": f"another writer held it for too long; {NOTHING}, end the other process or try again",
     "57014": f"a statement was cancelled (statement_timeout, or by hand); {NOTHING}, try again",
@@ -44,8 +44,7 @@ _BY_CODE = {
     "XX": f"the server's data are damaged; {NOTHING}, stop writing and restore a backup",
 }
 
-# What the text of a refused connection means; the text may be in the server's language, and then
-# stands for itself.
+# Meaning of the text of a refused connection. A text in another language stands for itself.
 _BY_TEXT = (
     ("no password supplied", "a password is needed: put it into PGPASSFILE or PGPASSWORD"),
     ("password authentication failed", "wrong password or user: see PGPASSFILE and PGPASSWORD"),
@@ -66,7 +65,7 @@ _BY_TEXT = (
 
 @contextmanager
 def translated(url: DatabaseUrl) -> Iterator[None]:
-    """Turn what the driver and the framework raise into errors of our own tree."""
+    """Turn errors of the driver and the framework into errors of our own tree."""
     try:
         yield
     except LedgerError:
@@ -80,7 +79,7 @@ def translated(url: DatabaseUrl) -> Iterator[None]:
 
 
 def explain(error: Exception) -> str:
-    """Return what an error of the driver means, with the words of the server."""
+    """Return the meaning of a driver's error, with the words of the server."""
     code = getattr(error, "sqlstate", None) or ""
     meaning = _BY_CODE.get(code) or _BY_CODE.get(code[:2])
     if meaning is not None:
@@ -96,7 +95,7 @@ def explain(error: Exception) -> str:
 
 
 def said(error: BaseException) -> str:
-    """Return what the server or the driver said, on one line."""
+    """Return the words of the server or the driver, on one line."""
     return " ".join(str(error).split()) or type(error).__name__
 
 

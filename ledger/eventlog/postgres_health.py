@@ -1,11 +1,11 @@
-"""What a PostgreSQL server and a ledger's schema on it say of themselves, in whatever state.
+"""The state of a PostgreSQL server and of a ledger's schema on it.
 
-1. Looking takes no lock that anybody waits for, and needs no right but to read: catalogs and
-   settings are open to every user of a database.
-2. Rights are asked of the server, role by role, never derived from what was granted once.
-3. What is right or wrong is decided elsewhere; here stands only what a new ledger would hold.
+1. Looking keeps no one waiting, and needs only the right to read: catalogs and settings are open to
+   every user of a database.
+2. Rights are asked of the server, role by role: grants of the past prove nothing.
+3. Other modules judge the state; this one knows only the triggers and rights of a new ledger.
 
-Nothing here loads the driver, so that what was found can be held without it.
+Nothing here loads the driver, so that a state can be held without it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class TableSize(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: Its name.
         rows: About how many it holds, as the server's statistics have it; None before the first.
-        table_bytes: Its rows, with what is stored out of line.
+        table_bytes: Its rows, with long values that are stored out of line.
         index_bytes: Its indexes.
         is_unlogged: Whether a crash of the server empties it.
     """
@@ -66,7 +66,7 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         version: Of the server, such as `18.6`.
-        user: Who asked.
+        user: The user that asked.
         is_superuser: Whether the server lets this user do everything.
         owner: Role that the schema belongs to.
         roles: Which of the ledger's roles the user has: `owner`, `writer`, …
@@ -74,11 +74,11 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
         may_append: Whether the user has the rights to append.
         is_standby: Whether it follows another server, and only lets read.
         is_following: Whether a standby is connected to the server that it follows.
-        replay_lag: Seconds by which a standby is behind what it knows to exist; 0 where it shows
-            all that it received.
+        replay_lag: Seconds by which a standby is behind the transactions that it received; 0 where
+            it shows all of them.
         connections: How many the server has at this moment.
         settings: Values in force for this session, by name.
-        usual_synchronous_commit: What sessions of this user begin with.
+        usual_synchronous_commit: Value that sessions of this user begin with.
         tables: Every table of the schema, the largest first.
         guards: State of each trigger on the log, by `table trigger`: `always`, `origin`, …
         missing: Rights that a role lacks.
@@ -128,7 +128,7 @@ def server_clock(connection: Connection[dict[str, Any]]) -> int:
 
 
 def look(connection: Connection[dict[str, Any]], schema: str) -> ServerState:
-    """Return what a server and a ledger's schema on it say of themselves."""
+    """Return the state of a server and of a ledger's schema on it."""
     from ledger.eventlog.postgres_schema import KINDS, role  # noqa: PLC0415 (loads the driver)
 
     server = _ask(connection, _SERVER, schema=schema)[0]
@@ -136,7 +136,7 @@ def look(connection: Connection[dict[str, Any]], schema: str) -> ServerState:
     found = _ask(connection, _ROLES, names=[*names.values()])
     is_member = {row["name"]: row["is_member"] for row in found}
     settings = {row["name"]: row for row in _ask(connection, _VALUES, names=[*_SETTINGS])}
-    # The ledger's own, and not what happens to bear their names.
+    # Roles of the ledger's own, not of others that bear the same names.
     has_roles = server["owner"] == names["owner"] and is_member.keys() >= {
         names["writer"],
         names["reader"],
@@ -215,7 +215,7 @@ WHERE NOT t.tgisinternal AND n.nspname = %(schema)s AND c.relname IN ('stored_ev
 
 # --- rights ---------------------------------------------------------------------------------------
 
-# What the roles must be able to do, as the grants of a new ledger have it.
+# Rights that the roles must have, as granted in a new ledger.
 _MISSING = """
 WITH held AS (
     SELECT c.oid, c.relname::text AS name,
@@ -245,8 +245,8 @@ WHERE n.nspname = %(schema)s
     AND NOT has_column_privilege(%(eraser)s::text, c.oid, a.attnum, 'UPDATE')
 """
 
-# What nobody may do but superusers and members of the owner, and of two columns the eraser. A right
-# that everybody has is told once; so is one that members of a role have by that.
+# Rights that only superusers and members of the owner may have; of two columns, the eraser too. A
+# right of everybody is told once, and so is a right that members of a role have by their role.
 _EXCESSIVE = """
 WITH held AS (
     SELECT c.oid, c.relname::text AS name,

@@ -3,8 +3,8 @@
 1. Rows travel in bounded portions, and only small ones in pipeline mode (`projections.sql.trips`):
    an append of about a megabyte in one pipeline leaves client and server waiting for each other.
 2. Recorded time is the server's clock, read under the append lock when the transaction begins, and
-   what has passed since.
-3. What stands in the rules of `postgres_connections` holds for every connection lent to this.
+   the time passed since.
+3. The rules of `postgres_connections` hold for every connection here.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a ledger's schema on a PostgreSQL server holds beside the framework's table, and for whom.
+"""A ledger's schema on a PostgreSQL server: tables, triggers, the append lock, and roles.
 
-1. Triggers refuse UPDATE, DELETE and TRUNCATE of what is recorded, and a position that is not the
-   next one: whoever asks, also where replication has switched other triggers off. The one UPDATE
-   that they let through is that of an entry which the last event erases.
-2. `append_lock()` takes the append lock and tells what the schema holds. LOCK TABLE needs rights
-   that nobody but the owner shall have (it goes with UPDATE and DELETE), so the function lends
+1. Triggers refuse UPDATE, DELETE and TRUNCATE of the log, and every position but the next one. They
+   refuse every user, also where replication has switched other triggers off. They let one UPDATE
+   through: of an entry that the last event erases.
+2. `append_lock()` takes the append lock and returns the formats of the schema. LOCK TABLE needs
+   rights that only the owner shall have (they go with UPDATE and DELETE), so the function lends
    just this one.
 3. Four roles that nobody logs in as, to be granted to people and services: `…_owner` holds all
    tables; `…_writer` may read and append, and maintain the read models; `…_eraser` may erase
@@ -200,7 +200,7 @@ def create_schema(connection: Connection[Any], schema: str) -> None:
                 Identifier(role(schema, "writer")), Identifier(role(schema, "eraser"))
             )
         )
-        # The user who makes roles is not a member of them by that alone.
+        # A user that makes roles is not yet a member of them.
         connection.execute(SQL("GRANT {} TO CURRENT_USER").format(owner))
         connection.execute(SQL("CREATE SCHEMA {} AUTHORIZATION {}").format(name, owner))
         connection.execute(SQL("SET LOCAL ROLE {}").format(owner))
@@ -218,7 +218,7 @@ def _create_role(connection: Connection[Any], name: str) -> None:
 
 
 def grant(connection: Connection[Any], schema: str) -> None:
-    """Give the roles their rights on all that the schema holds; nothing where there are none."""
+    """Give the roles their rights on the schema; do nothing where the ledger has no roles."""
     writer, reader = role(schema, "writer"), role(schema, "reader")
     # Roles of this name that are not the ledger's own (see rule 3) get nothing.
     ((owner,),) = _ask(
@@ -233,7 +233,7 @@ def grant(connection: Connection[Any], schema: str) -> None:
     for statement in (
         "GRANT USAGE ON SCHEMA {schema} TO {writer}, {reader}",
         "GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {writer}, {reader}",
-        # All but the log and what is said of it: the read models.
+        # The log and `meta` are taken out again below: this is for the read models.
         "GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {writer}",
         "REVOKE UPDATE, DELETE ON stored_events, entries FROM {writer}",
         "REVOKE INSERT, UPDATE, DELETE ON meta FROM {writer}",
@@ -267,7 +267,7 @@ def become_owner(connection: Connection[Any], schema: str) -> None:
 
 
 def scrub(connection: Connection[Any], schema: str) -> bool:
-    """Write every table anew without what was overwritten; return whether the user may do so.
+    """Write every table anew, without overwritten rows; return whether the user may do so.
 
     Others wait meanwhile. Write-ahead logs, replicas that lag and backups are not reached.
     """
@@ -301,5 +301,5 @@ def drop_schema(connection: Connection[Any], schema: str) -> None:
 
 
 def _ask(connection: Connection[Any], sql: LiteralString, *params: object) -> list[tuple[Any, ...]]:
-    # Whatever kind of rows the connection gives by itself.
+    # The connection may give rows of another kind.
     return connection.cursor(row_factory=tuple_row).execute(sql, params).fetchall()

@@ -1,7 +1,7 @@
 """Connections to a SQLite file that keep what they acknowledged.
 
-What is said here and nowhere else: the pragmas that make a commit durable, the write lock taken
-at BEGIN, what is due before a fork, and the translation of SQLite's errors.
+Only here stand the pragmas that make a commit durable, the write lock taken at BEGIN, the steps
+before a fork, and the translation of SQLite's errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteD
 
 from ledger.errors import LedgerError, StorageError, WrongExpectedVersionError
 
-APPLICATION_ID = 0x6D6C6467  # "mldg": lets `file` and a person tell what this database is
+APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
 LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
 STATEMENTS = 256  # prepared statements a connection keeps: more than appending and asking need
 
@@ -73,7 +73,7 @@ class _Pool(SQLiteConnectionPool):
             self.close()
 
     def close(self) -> None:
-        """Close what is idle, and what is borrowed as it comes back.
+        """Close idle connections, and borrowed ones as they come back.
 
         The framework closes borrowed connections at once: with a statement of another thread on
         the way, that ends the process with a segmentation fault.
@@ -151,7 +151,7 @@ class Datastore(SQLiteDatastore):
                     raise
 
     def scrub(self) -> bool:
-        """Write the file anew without what was overwritten, and empty the write-ahead log.
+        """Write the file anew, without overwritten bytes, and empty the write-ahead log.
 
         Returns:
             Whether the write-ahead log is empty: a reader of an older moment keeps it.

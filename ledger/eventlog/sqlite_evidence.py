@@ -1,14 +1,14 @@
 """A SQLite ledger as an auditor reads it: one moment of it, without trust in anything it holds.
 
-1. The file is opened for reading only. Whatever is recorded meanwhile is not seen: all answers are
-   of the moment at which the evidence was opened.
-2. Values come as they are stored: text as `Text`, which is bytes, so that damage cannot hide behind
-   a conversion, nor a value of one kind pass for another.
+1. The file is opened for reading only. Entries that are recorded meanwhile are not seen: all
+   answers are of the moment at which the evidence was opened.
+2. Values come as they are stored: text as `Text`, which is bytes, so that a conversion cannot hide
+   damage, and a value of one kind cannot pass for another.
 3. Tables are read by themselves, not through an index where a table will do.
 4. The two tables of the log are read side by side, as they were appended; only where they do not
    agree, the event of each entry is looked for.
 5. SQLite's check of the file's structure goes on meanwhile, of the moment after.
-6. What SQLite refuses to read is an error of ours; what comes after it is still asked for.
+6. A row that SQLite refuses to read is an error of ours; the rows after it are still asked for.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _UNDECODABLE = "Could not decode to UTF-8"  # Python's words for text that is no
 _HEADER = b"SQLite format 3\x00"
 _FIRST, _LAST = -(2**63), 2**63 - 1  # a row that was slipped in may have any number
 
-# Messages of SQLite quote what is damaged, and may be no text for it.
+# Messages of SQLite quote the damaged bytes, and then may be no text.
 _REFUSALS = (sqlite3.Error, UnicodeDecodeError, OverflowError, MemoryError)
 
-# What is recorded lies in both tables in the order of the log, as only appending is allowed: read
-# side by side, neither index is needed. `_JOINED` looks for the event of each entry instead.
+# Both tables hold their rows in the order of the log, as only appending is allowed. Read side by
+# side, they need no index. `_JOINED` looks for the event of each entry instead.
 _ENTRIES = (
     "SELECT position, recorded_at, stream, version, command_id, number, salt, leaf"
     " FROM entries NOT INDEXED WHERE position > ? AND position <= ? ORDER BY position LIMIT ?"
@@ -105,13 +105,13 @@ class SqliteEvidence(Evidence):
         return row[0] if isinstance(row[0], int) else 0
 
     def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
-        """Yield the rows of the log in order; an error in the place of what cannot be read."""
+        """Yield the rows of the log in order; an error in the place of a row that is unreadable."""
         after = 0
         while after < until:
             try:
                 batch = self._side_by_side(after, until) or self._joined(after, until, _BATCH)
             except LedgerError:
-                # Row by row, so that what can be read is.
+                # Row by row, so that every readable row is read.
                 end = min(until, after + _BATCH)
                 for position in range(after, end):
                     try:
@@ -161,12 +161,12 @@ class SqliteEvidence(Evidence):
         return [tuple(row) for row in self._ask(_STRAYS)]
 
     def meta(self) -> dict[str, str]:
-        """Return what the file says of itself."""
+        """Return the settings that the file keeps of itself."""
         rows = self._ask("SELECT name, value FROM meta")
         return {_shown(name): _shown(value) for name, value in rows}
 
     def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield what is wrong with the file as a whole: subject, expected, found.
+        """Yield the faults of the whole file: subject, expected, found.
 
         Args:
             read_models: Statements that make the read models of a new file.

@@ -1,6 +1,6 @@
 """The log in a SQLite file: eventsourcing's application recorder, and our entries beside it.
 
-The triggers refuse UPDATE, DELETE and REPLACE, but for the one UPDATE of an entry that the last
+The triggers refuse UPDATE, DELETE and REPLACE, except for one UPDATE: of an entry that the last
 event erases. The bytes are stated in docs/format.md, section "The SQLite file".
 """
 
@@ -245,7 +245,7 @@ class SqliteAppender(SqliteReader, Appender):
         """Put erased entries in the place of those that they are made of."""
         execute = self.connection.execute
         with translated():
-            # What is overwritten is overwritten with zeros.
+            # SQLite then overwrites the former payload with zeros.
             execute("PRAGMA secure_delete=ON")
             for entry in entries:
                 envelope = entry.envelope

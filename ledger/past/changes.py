@@ -151,7 +151,7 @@ def history(ledger: Ledger, row: dict[str, Any], *, at: int | None = None) -> Hi
     Costs two statements, and one for each merger that moved links of the record.
     """
     uid = row["uid"]
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         events = session.log.stream(StreamId(row["stream"]), until=at)
         links = session.models.find("link", at=at, ever=True, source=uid)
         own = {recorded.position for recorded in events}
@@ -221,7 +221,7 @@ def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
         raise InvalidValueError(
             f"diff: expected the earlier point first, got {first} and {second}; exchange them"
         )
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         touched: dict[str, dict[str, None]] = {}
         for recorded in session.log.read(after=first, until=second):
             for registry, uid in _touched_by(recorded.event):

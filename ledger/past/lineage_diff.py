@@ -168,7 +168,7 @@ def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
     """
     ledger = record._source.ledger
     first = resolve(ledger, a).position
-    second = ledger.handler.head() if b is None else resolve(ledger, b).position
+    second = ledger.head() if b is None else resolve(ledger, b).position
     if first > second:
         raise InvalidValueError(
             f"lineage_diff: expected the earlier point first, got {first} and {second}; "

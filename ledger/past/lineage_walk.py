@@ -211,7 +211,7 @@ def rows_where(
 ) -> list[dict[str, Any]]:
     """Return the rows of a registry whose field at `path` is one of many uids."""
     found: list[dict[str, Any]] = []
-    with source.ledger.handler.reading() as session:
+    with source.ledger.reading() as session:
         for first in range(0, len(uids), _CHUNK):
             among = Test((path,), "in", tuple(uids[first : first + _CHUNK]))
             both = among if where is None else And((among, where))

@@ -48,7 +48,7 @@ def resolve(ledger: Ledger, point: Any) -> Point:
         NotFoundError: No tag and no run has this name.
         CorruptLogError: It is a checkpoint that this log does not agree with.
     """
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         head, last = session.log.last()
     if isinstance(point, dt.datetime):
         return _at_time(ledger, point, last)
@@ -84,14 +84,14 @@ def _of_text(ledger: Ledger, text: str) -> Point:
     moment = _moment(text)
     if moment is not None:
         return resolve(ledger, moment)
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         tags = session.models.find("tag", name=text)
         if tags:
             return _dated(session.log, tags[0]["position"])
         runs = session.models.find("run", uid=text)
     if runs:
         return _of_run(ledger, text)
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         known = [row["name"] for row in session.models.find("tag")]
     raise NotFoundError(
         f"point '{text}': no tag and no run has this name{_nearest(text, known)}", point=text
@@ -117,14 +117,14 @@ def _at_position(ledger: Ledger, position: int, head: int) -> Point:
         raise InvalidValueError(f"position {position}: expected 0 or more")
     if position > head:
         raise InvalidValueError(f"position {position}: in the future, the log ends at {head}")
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         return _dated(session.log, position)
 
 
 def _at_time(ledger: Ledger, moment: dt.datetime, last: int) -> Point:
     micros = to_micros(moment)
     if micros <= last:
-        with ledger.handler.reading() as session:
+        with ledger.reading() as session:
             return _dated(session.log, session.log.position_at(micros))
     if micros > max(ledger.now(), last):
         raise InvalidValueError(
@@ -132,12 +132,12 @@ def _at_time(ledger: Ledger, moment: dt.datetime, last: int) -> Point:
             f"{to_datetime(last).isoformat()}"
         )
     # Under the lock: whoever appends now has a recorded time before `moment` or comes after us.
-    with ledger.handler.writing() as writing:
+    with ledger.writing() as writing:
         return _dated(writing.log, writing.log.position_at(micros))
 
 
 def _of_run(ledger: Ledger, uid: str) -> Point:
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         rows = session.models.find("run", uid=uid)
         if not rows:
             raise NotFoundError(f"run {uid}: not in this ledger", uid=uid)
@@ -161,7 +161,7 @@ def _of_checkpoint(ledger: Ledger, note: str) -> Point:
     point = resolve(ledger, size)
     import base64  # noqa: PLC0415
 
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         found = base64.b64encode(root_hash(session.log.leaves(until=size))).decode()
     if found != lines[2]:
         raise CorruptLogError(

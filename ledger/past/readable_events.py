@@ -114,7 +114,7 @@ def happenings(ledger: Ledger, which: Which) -> Iterator[Happening]:
         return
     after = which.after
     while True:
-        with ledger.handler.reading() as session:
+        with ledger.reading() as session:
             batch = session.log.read_batch(after=after, until=which.until, limit=_BATCH)
         yield from filter(which.matches, map(happening, batch))
         if len(batch) < _BATCH:
@@ -129,18 +129,18 @@ def newest_first(ledger: Ledger, which: Which) -> Iterator[Happening]:
         return
     until = which.until
     if until is None:
-        with ledger.handler.reading() as session:
+        with ledger.reading() as session:
             until = session.log.head()
     while until > which.after:
         after = max(which.after, until - _BATCH)
-        with ledger.handler.reading() as session:
+        with ledger.reading() as session:
             batch = session.log.read_batch(after=after, until=until, limit=_BATCH)
         yield from filter(which.matches, map(happening, reversed(batch)))
         until = after
 
 
 def _of_stream(ledger: Ledger, which: Which, stream: str) -> Iterator[Happening]:
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         events = session.log.stream(StreamId(stream), until=which.until)
     found = map(happening, (it for it in events if it.position > which.after))
     yield from filter(which.matches, found)

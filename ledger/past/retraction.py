@@ -28,7 +28,7 @@ _looked_at: WeakKeyDictionary[Ledger, dict[str, frozenset[tuple[str, int]]]] = W
 def warn_of_retraction(record: Record) -> None:
     """Tell the user if the record, or anything it was made of, was retracted."""
     ledger = record._source.ledger
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         rows = session.models.find("retraction")
     if not rows or record.spec.field("retraction") is None:
         return
@@ -66,7 +66,7 @@ def _text(record: Record, row: Row) -> str:
 
 
 def _row_of(record: Record, row: Row) -> Row:
-    with record._source.ledger.handler.reading() as session:
+    with record._source.ledger.reading() as session:
         found: Row = session.models.find(row["registry"], uid=row["uid"])[0]
     return found
 

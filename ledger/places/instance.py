@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ledger.engine.database import Session, WriteSession
 from ledger.engine.handler import Handler
+from ledger.engine.sessions import Sessions
 from ledger.model.events import BlobRecorded
-from ledger.model.ids import stream_id
+from ledger.model.ids import Position, stream_id
 from ledger.model.times import now_micros
 from ledger.places.actor import current_actor
 from ledger.places.config import Place
@@ -35,7 +37,8 @@ class Ledger:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.database = open_database(place)
-        self.handler = Handler(self.database, clock=now_micros, actor=current_actor())
+        self.sessions = Sessions(self.database)
+        self.handler = Handler(self.sessions, clock=now_micros, actor=current_actor())
         self.verified: dict[str, Any] = {}
         self._storage = place.storage_root
         self._stores: dict[str | None, ContentStore] = {}
@@ -51,6 +54,19 @@ class Ledger:
     def now() -> int:
         """Return the present in microseconds since 1970 UTC, by the clock that events get."""
         return now_micros()
+
+    def reading(self) -> AbstractContextManager[Session | WriteSession]:
+        """Lend log and read models; inside a batch, those that see what the batch appended."""
+        return self.sessions.reading()
+
+    def writing(self) -> AbstractContextManager[WriteSession]:
+        """Lend an append transaction; inside a batch, a part of it that can fail alone."""
+        return self.sessions.writing()
+
+    def head(self) -> Position:
+        """Return the position of the last recorded event; 0 for an empty log."""
+        with self.reading() as session:
+            return session.log.head()
 
     @property
     def storage(self) -> str:
@@ -93,14 +109,14 @@ class Ledger:
 
         with self._lock:
             if registry not in self._name_searches:
-                self._name_searches[registry] = NameSearch(self.handler, registry)
+                self._name_searches[registry] = NameSearch(self.sessions, registry)
             return self._name_searches[registry]
 
     def blob(self, blob: str | None) -> str | None:
         """Return a text that the log keeps, by its hash; None where none is named."""
         if blob is None:
             return None
-        with self.handler.reading() as session:
+        with self.reading() as session:
             for recorded in session.log.stream(stream_id(["blob", blob])):
                 if isinstance(recorded.event, BlobRecorded):
                     return recorded.event.text

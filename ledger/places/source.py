@@ -17,7 +17,7 @@ class Source:
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
         """Return what a question to the read models gives."""
-        with self.ledger.handler.reading() as session:
+        with self.ledger.reading() as session:
             return question(session.models)
 
 

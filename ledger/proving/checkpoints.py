@@ -118,7 +118,7 @@ def checkpoint(*, cosign: Iterable[PrivateKey] = ()) -> SignedCheckpoint:
 
 def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[int, bytes]:
     """Return size and root of the tree now, which must extend what was stated before."""
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         size = int(session.log.head())
         tree, leaves = Frontier(), session.log.leaves(until=size)
         for where, before in sorted(known, key=lambda it: it[1].size):
@@ -239,14 +239,14 @@ def key_at_hand(ledger: Ledger, log: LogReader) -> PrivateKey | None:
 
 
 def _recorded_key(ledger: Ledger) -> PublicKey | None:
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         lines = key_lines(session.log, ledger_id(ledger))
     return read_public_key(lines[-1]) if lines else None
 
 
 def _all_keys(ledger: Ledger, ring: KeyRing) -> list[PublicKey]:
     """Return the keys that ever signed for a ledger, as far as the log or this user knows."""
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         lines = key_lines(session.log, ledger_id(ledger))
     return [*map(read_public_key, lines), *ring.public_keys()]
 
@@ -269,7 +269,7 @@ def _adopt(
         previous=None if previous is None else str(previous),
         endorsement=None if endorser is None else sign_note(f"{ADOPTION}\n{line}\n", [endorser]),
     )
-    with ledger.handler.writing() as session:
+    with ledger.writing() as session:
         known = key_lines(session.log, ledger_id(ledger))
         if known[-1:] != ([] if previous is None else [str(previous)]):
             return read_public_key(known[-1])
@@ -310,7 +310,7 @@ def prove(what: Any, *, checkpoint: str | SignedCheckpoint | None = None) -> str
             f"position {position}: recorded after the checkpoint, which covers {target.size}; "
             "make a new one"
         )
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         tree = _tree_of(ledger, session.log, target)
         path = [tree.subtree(part) for part in inclusion_parts(position - 1, target.size)]
         (entry,) = session.log.entries(after=position - 1, until=position, limit=1)
@@ -338,7 +338,7 @@ def _prove_extension(ledger: Ledger, old: Checkpoint, new: Checkpoint, text: str
             f"consistency proof: expected an older checkpoint of 1 to {new.size} entries, got one "
             f"of {old.size}"
         )
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         _tree_of(ledger, session.log, old)
         tree = _tree_of(ledger, session.log, new)
         path = [tree.subtree(part) for part in consistency_parts(old.size, new.size)]
@@ -381,7 +381,7 @@ def _tree_of(ledger: Ledger, log: LogReader, stated: Checkpoint) -> Tree:
 
 def _position_of(ledger: Ledger, what: Any) -> int:
     named = getattr(what, "uid", what)
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         head = session.log.head()
         if isinstance(named, str):
             for registry in REGISTRIES:
@@ -395,7 +395,7 @@ def _position_of(ledger: Ledger, what: Any) -> int:
 
 
 def _outside_of_a_batch(ledger: Ledger) -> Ledger:
-    if ledger.handler.is_batching:
+    if ledger.sessions.is_batching:
         raise CommandRejectedError(
             "checkpoint: what an open batch records is not committed yet; end the batch first"
         )

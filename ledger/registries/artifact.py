@@ -411,14 +411,14 @@ class Artifact(Record):
             ) from error
 
     def _note_read(self) -> None:
-        handler = self._source.ledger.handler
-        tracked = handler.tracked
+        ledger = self._source.ledger
+        tracked = ledger.handler.tracked
         if tracked is None or self._source.at is not None or self.uid in tracked.read:
             return
         uid = self.uid
-        handler.perform(ReadArtifact(uid=uid))
+        ledger.handler.perform(ReadArtifact(uid=uid))
         tracked.read.add(uid)
-        handler.on_undo(lambda: tracked.read.discard(uid))
+        ledger.sessions.on_undo(lambda: tracked.read.discard(uid))
 
     # --- relations of its own -------------------------------------------------------------------
 

@@ -281,11 +281,11 @@ class Record(RecordHistory):
     def _perform(
         self, command: Command, *, prepare: Prepare | None = None, is_save: bool = False
     ) -> Outcome:
-        handler = self._source.ledger.handler
+        ledger = self._source.ledger
         before = (self._row, self._assigned, self._is_fresh)
-        outcome: Outcome = handler.perform(command, prepare=prepare, shown=self.registry)
+        outcome: Outcome = ledger.handler.perform(command, prepare=prepare, shown=self.registry)
         tell(outcome.notices)
-        handler.on_undo(lambda: self._return_to(*before))
+        ledger.sessions.on_undo(lambda: self._return_to(*before))
         if is_save:
             # Anything else, a link or a move, leaves what was assigned for the next save.
             self._assigned = {}

@@ -84,7 +84,7 @@ class Run(Record):
         pass that found something new is a run of its own: see `forks`.
         """
         ledger, at = self._source.ledger, self._source.at
-        with ledger.handler.reading() as session:
+        with ledger.reading() as session:
             events = session.log.stream(StreamId(self._saved_row()["stream"]), until=at)
         passes: list[Pass] = []
         for recorded in events:

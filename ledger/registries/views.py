@@ -104,10 +104,10 @@ def tag(name: str, at: Any = None) -> Tag:
     _require_tag_name(name)
     ledger = instance.current()
     name = nfc(name)
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         if session.models.find("run", uid=name):
             raise InvalidValueError(f"tag '{name}': it is the uid of a run; choose another name")
-    position = ledger.handler.head() if at is None else resolve(ledger, at).position
+    position = ledger.head() if at is None else resolve(ledger, at).position
     ledger.handler.perform(TagPosition(name=name, position=position, is_given=at is not None))
     return next(found for found in tags() if found.name == name)
 
@@ -126,7 +126,7 @@ def _require_tag_name(name: object) -> None:
 def tags() -> list[Tag]:
     """Return every tag, oldest first."""
     ledger = instance.current()
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         rows = session.models.find("tag")
     return [
         Tag(

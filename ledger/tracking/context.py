@@ -243,7 +243,7 @@ class _Start:
             RecordErasedError: The transform was erased.
         """
         given = canonical_params(params, command_line(self._source.kind))
-        with self._ledger.handler.reading() as session:
+        with self._ledger.reading() as session:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)
                 find_transform(session.models, command)

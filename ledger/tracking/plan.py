@@ -124,9 +124,9 @@ class PlanLedger(Ledger):
         super().__init__(real.place)
         self.database.close()
         self.database = real.database.copy_to(folder / "plan.db")
-        self.handler.database = self.database
+        self.sessions.database = self.database
         self.planned: list[PlanStore] = []
-        self.begun_at = self.handler.head()
+        self.begun_at = self.head()
 
     def store(self, root: str | None = None) -> ContentStore:
         """Return a store that only notes what would be stored."""
@@ -220,7 +220,7 @@ def plan() -> Iterator[Plan]:
         InvalidValueError: A run is tracked, or a batch is open.
     """
     real = instance.current()
-    if context.is_tracking or real.handler.is_batching:
+    if context.is_tracking or real.sessions.is_batching:
         raise InvalidValueError("plan(): finish() the tracked run, or the batch, first")
     result = Plan()
     folder = Path(tempfile.mkdtemp(prefix="metaledger-plan-"))

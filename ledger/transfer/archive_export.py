@@ -92,7 +92,7 @@ def export(where: str | os.PathLike[str]) -> Exported:
     before = read_manifest(folder)
     _require_room(folder, before, configuration.id)
     made = checkpoint()
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         if before is not None:
             _require_extended(session.log, before, made)
         segments = _write(folder, session.log, before, made.size)

@@ -23,11 +23,17 @@ from ledger.auditing.subjects import of_archive
 from ledger.display.progress import progress
 from ledger.engine.database import Database
 from ledger.engine.sqlite_database import SqliteDatabase
-from ledger.errors import CorruptLogError, LedgerError, LedgerExistsError, PathTakenError
+from ledger.errors import (
+    CorruptLogError,
+    LedgerError,
+    LedgerExistsError,
+    PathTakenError,
+    WrongExpectedVersionError,
+)
 from ledger.eventlog.archive import KEYS, ArchiveEvidence, read_text
 from ledger.eventlog.base import decode
 from ledger.eventlog.database_url import DatabaseUrl
-from ledger.eventlog.entry import Entry, Envelope, leaf_of
+from ledger.eventlog.entry import Entry, Envelope
 from ledger.eventlog.evidence import RawRow
 from ledger.model.ids import CommandId, Position, StreamId
 from ledger.model.merkle import Frontier
@@ -165,7 +171,12 @@ def _fill(database: Database, where: str | os.PathLike[str], report: Report) -> 
                 if isinstance(rows, LedgerError):
                     raise rows
                 entries = [_entry(row) for row in rows]
-                session.log._insert(entries)  # noqa: SLF001 (entries as they are, not new ones)
+                try:
+                    session.log.adopt(entries)
+                except (CorruptLogError, WrongExpectedVersionError) as error:
+                    raise CorruptLogError(
+                        f"archive: {error}; it was changed meanwhile", **error.details
+                    ) from error
                 for entry in entries:
                     tree.add(entry.leaf)
                     shadow.apply(entry.envelope.position, fold(decode(entry)))
@@ -197,12 +208,6 @@ def _entry(row: RawRow) -> Entry:
         number=row.number,
         format=format_of(row.state),
     )
-    if leaf_of(envelope, row.state, row.salt) != row.leaf:
-        raise CorruptLogError(
-            f"archive: the entry at position {row.position} is not what its hash says any more; it "
-            "was changed meanwhile",
-            position=row.position,
-        )
     return Entry(envelope=envelope, payload=row.state, salt=row.salt, leaf=row.leaf)
 
 

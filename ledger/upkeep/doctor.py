@@ -103,11 +103,11 @@ def orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
         StorageError: A storage or the database cannot be read.
     """
     moment = time.time() if now is None else now
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         known = storages(ledger, session)
     # The storages first: what is named in between is then no orphan.
     listed = _listed(ledger, known)
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         return _orphans_among(ledger, session, listed, moment)
 
 
@@ -121,7 +121,7 @@ def remove_orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
     """
     moment = time.time() if now is None else now
     removed = []
-    with ledger.handler.writing() as session:
+    with ledger.writing() as session:
         listed = _listed(ledger, storages(ledger, session))
         for orphan in _orphans_among(ledger, session, listed, moment):
             if orphan.is_old:
@@ -288,7 +288,7 @@ def _file_systems(ledger: Ledger) -> Iterator[DoctorFinding]:
 
 def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
     """Have the file look over its own pages and indexes, or ask the server how it is."""
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         schema = schema_of(ledger.place)
         if schema is not None:
             yield from examine_server(session, schema)
@@ -310,7 +310,7 @@ def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
 
 def _read_models(ledger: Ledger) -> Iterator[DoctorFinding]:
     """Compare the read models with the last events that they must show."""
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         found = lag(session)
     wrong = (("lack", found.behind), ("know of", found.ahead))
     for verb, position in wrong:

@@ -66,7 +66,7 @@ def artifacts(session: Session | WriteSession) -> Iterator[Row]:
 
 def contents(ledger: Ledger, *, read_all: bool) -> Iterator[DoctorFinding]:
     """Compare every artifact's content with what is there: size, and if asked every byte."""
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         # Kept short: only what is compared, for every artifact there is.
         rows = [{name: row[name] for name in _COMPARED} for row in artifacts(session)]
         known = storages(ledger, session)

@@ -112,11 +112,11 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
     if not isinstance(given, str) or not given:
         raise InvalidValueError(f"erase: expected a record or its uid, got {record!r}")
     uid = given
-    if handler.is_batching:
+    if ledger.sessions.is_batching:
         raise CommandRejectedError("erase: it cannot be undone, so not in a batch; end that first")
     if handler.tracked is not None and handler.tracked.passage.run == uid:
         raise CommandRejectedError(f"Run {uid}: it is the run in hand; finish() it, then erase it")
-    with handler.reading() as session:
+    with ledger.reading() as session:
         found = Erasure(ledger, session, uid)
         texts = found.texts()
         plan = found.entries()
@@ -133,7 +133,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
             is_scrubbed=False,
             unverifiable=_of_format_1(plan),
         )
-    with handler.turn(), handler.writing() as writing:
+    with ledger.sessions.turn(), ledger.writing() as writing:
         found = Erasure(ledger, writing, uid)
         key = key_at_hand(ledger, writing.log)
         done = found.carry_out(writing, reason, handler.stamp(), key)
@@ -327,9 +327,9 @@ def _mentions(ledger: Ledger, texts: set[str], own: set[int]) -> Iterator[int]:
         return
     wanted = [encode(text)[1:-1] for text in texts]
     after, count = 0, 0
-    with progress("looking for mentions", ledger.handler.head()) as step:
+    with progress("looking for mentions", ledger.head()) as step:
         while True:
-            with ledger.handler.reading() as session:
+            with ledger.reading() as session:
                 batch = session.log.entries(after=after, limit=_STEP)
             for entry in batch:
                 position = entry.envelope.position

@@ -65,18 +65,17 @@ def rebuild() -> Rebuilt:
         StorageError: The database refused; the read models are as they were.
     """
     ledger = instance.current()
-    handler = ledger.handler
-    if handler.is_batching:
+    if ledger.sessions.is_batching:
         raise CommandRejectedError("rebuild: end the open batch first")
     began = time.monotonic()
     with Shadow() as shadow:
-        with handler.reading() as session:
+        with ledger.reading() as session:
             head = session.log.head()
             with progress("folding", head) as step:
                 for position in _folded(session.log, shadow, after=0, until=head):
                     if position % _STEP == 0:
                         step(_STEP)
-        with handler.writing() as writing:
+        with ledger.writing() as writing:
             if _is_erased(writing.log, after=head):
                 # What was folded holds what is gone from the log by now.
                 shadow.forget()

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ledger.engine.database import MemoryDatabase
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.engine.sqlite_database import SqliteDatabase
-from ledger.errors import CorruptLogError, UnknownEventError, WrongExpectedVersionError
+from ledger.errors import (
+    CorruptLogError,
+    LedgerError,
+    UnknownEventError,
+    WrongExpectedVersionError,
+)
 from ledger.eventlog import base, postgres_connections, postgres_log
-from ledger.eventlog.entry import Envelope, leaf_of, seal
+from ledger.eventlog.entry import Entry, Envelope, erased, leaf_of, seal
 from ledger.eventlog.memory_log import MemoryLog
 from ledger.eventlog.sqlite_connections import Datastore
 from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
@@ -424,6 +430,104 @@ def test_leaves_are_those_of_the_first_entries_in_order(place):
         assert [list(log.leaves(until=until)) for until in (0, 1, 3)] == [[], leaves[:1], leaves]
 
 
+# --- adopting -------------------------------------------------------------------------------------
+
+
+def elsewhere(*commands: tuple[StreamId, ...]) -> list[Entry]:
+    """Entries that another log has recorded, one command after the other, the last one erased."""
+    log = MemoryLog(Clock())
+    for number, streams in enumerate(commands, start=1):
+        log.append(command_id([number]), drafts(*streams))
+    *kept, last = log.entries(limit=99)
+    return [*kept, erased(last, b"{}")]
+
+
+COMMANDS = [(A, B), (A,), (B, B, A), (A,)]
+
+
+@pytest.mark.parametrize("portion", [1, 2, 4, 7])
+def test_adopted_entries_are_as_they_were_and_the_log_goes_on_after_them(place, portion):
+    entries = elsewhere(*COMMANDS)
+    with place.write() as log:
+        for first in range(0, len(entries), portion):
+            log.adopt(entries[first : first + portion])
+    with place.read() as log:
+        assert log.entries(limit=99) == entries
+        assert list(log.leaves(until=7)) == [it.leaf for it in entries]
+        assert positions(log.command(command_id([3]))) == [4, 5, 6]
+    (more,) = append(place, 99, A)
+    assert (more.position, more.version) == (8, 5)
+    assert more.recorded_at > entries[-1].envelope.recorded_at
+
+
+def test_a_log_adopts_what_another_one_recorded_after_the_same_beginning(place):
+    entries = elsewhere(*COMMANDS)
+    for some in (entries[:3], [], entries[3:]):
+        with place.write() as log:
+            log.adopt(some)
+    with place.read() as log:
+        assert log.entries(limit=99) == entries
+
+
+def altered(entry: Entry, **changes: object) -> Entry:
+    """The same entry with another envelope, and a leaf hash that fits it."""
+    return seal(replace(entry.envelope, **changes), entry.payload, salt=entry.salt)
+
+
+# Of entries 3 to 6, where 1 and 2 are here already.
+MISPLACED = {
+    "a gap at the beginning": lambda them: them[1:],
+    "a gap within": lambda them: [them[0], *them[2:]],
+    "an overlap": lambda them: [*elsewhere(*COMMANDS)[1:2], *them],
+    "what is here already": lambda _: elsewhere(*COMMANDS)[:2],
+    "one twice": lambda them: [them[0], *them],
+    "another order": lambda them: [them[0], them[2], them[1], them[3]],
+    "a version left out": lambda them: [altered(them[0], version=3), *them[1:]],
+    "a version again": lambda them: [altered(them[0], version=1), *them[1:]],
+    "a moment that is not later": lambda them: [altered(them[0], recorded_at=NOON + 1), *them[1:]],
+    "an earlier moment": lambda them: [*them[:3], altered(them[3], recorded_at=NOON + 2)],
+    "a command that is here already": lambda them: [
+        altered(them[0], command_id=command_id([1])),
+        *them[1:],
+    ],
+}
+
+
+@pytest.mark.parametrize("deed", MISPLACED.values(), ids=MISPLACED.keys())
+def test_entries_that_do_not_follow_are_not_adopted(place, deed):
+    entries = elsewhere(*COMMANDS)
+    refused(place, entries[:2], deed(entries[2:6]), WrongExpectedVersionError)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payload": b"{}"},
+        {"salt": b"\1" * 32},
+        {"leaf": b"\1" * 32},
+    ],
+    ids=["payload", "salt", "leaf"],
+)
+@pytest.mark.parametrize("at", [0, 3])
+def test_an_entry_that_does_not_hash_to_its_leaf_is_not_adopted(place, at, change):
+    entries = elsewhere(*COMMANDS)
+    more = entries[2:6]
+    more[at] = replace(more[at], **change)
+    error = refused(place, entries[:2], more, CorruptLogError)
+    assert error.details["position"] == 3 + at
+
+
+def refused(place, here: list[Entry], more: list[Entry], kind: type[LedgerError]) -> LedgerError:
+    """Require that entries are refused, with nothing of them recorded; return the error."""
+    with place.write() as log:
+        log.adopt(here)
+    with pytest.raises(kind) as caught, place.write() as log:
+        log.adopt(more)
+    with place.read() as log:
+        assert log.entries(limit=99) == here
+    return caught.value
+
+
 # --- what this program does not know --------------------------------------------------------------
 
 
@@ -438,7 +542,7 @@ def put_raw(place, position: int, tag: str, payload: bytes) -> None:
         number=1,
     )
     with place.write() as log:
-        log._insert([seal(envelope, payload)])
+        log.adopt([seal(envelope, payload)])
 
 
 @pytest.mark.parametrize(

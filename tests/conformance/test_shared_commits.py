@@ -14,6 +14,7 @@ import pytest
 from ledger.decisions.runs import RunPlan
 from ledger.engine.handler import Handler
 from ledger.engine.postgres_database import PostgresDatabase
+from ledger.engine.sessions import Sessions
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import NameTakenError, NotFoundError, StorageError
 from ledger.model.commands import ChangeRecord, SaveRecord
@@ -29,7 +30,7 @@ class Counted:
 
     def __init__(self, database) -> None:
         self.database = database
-        self.handler = Handler(database, clock=now_micros, actor="ada")
+        self.handler = Handler(Sessions(database), clock=now_micros, actor="ada")
         self.begun = 0
         self.committed = 0
         self.fails = None
@@ -50,7 +51,7 @@ class Counted:
         return self.handler.perform(SaveRecord(registry="ulabel", name=name, fields=fields)).uid
 
     def rows(self, table: str = "ulabel", **equals) -> list:
-        with self.handler.reading() as session:
+        with self.handler.sessions.reading() as session:
             return session.models.find(table, **equals)
 
     def names(self) -> list[str]:
@@ -61,9 +62,9 @@ class Counted:
 
         Returns what each returned or raised.
         """
-        turns = self.handler._turns
+        turns = self.handler.sessions._turns
         with ThreadPoolExecutor(len(calls)) as pool:
-            with self.handler._passing():
+            with self.handler.sessions.passing():
                 futures = []
                 for number, call in enumerate(calls):
                     futures.append(pool.submit(call))
@@ -71,15 +72,15 @@ class Counted:
                 self.begun = self.committed = 0
             done = [future.exception() or future.result() for future in futures]
         assert turns.n_waiting == 0
-        assert self.handler._group is None
+        assert self.handler.sessions._group is None
         return done
 
     def until_waiting(self, number: int) -> None:
         for _ in range(int(PATIENCE * 1_000)):
-            if self.handler._turns.n_waiting >= number:
+            if self.handler.sessions._turns.n_waiting >= number:
                 return
             threading.Event().wait(0.001)
-        raise AssertionError(self.handler._turns.n_waiting)
+        raise AssertionError(self.handler.sessions._turns.n_waiting)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -153,7 +154,7 @@ def test_no_thread_returns_before_the_commit(lab):
         returned.append(name)
 
     with ThreadPoolExecutor(2) as pool:
-        with lab.handler._passing():
+        with lab.handler.sessions.passing():
             futures = []
             for number in range(2):
                 futures.append(pool.submit(save, f"label {number}"))
@@ -345,7 +346,7 @@ def test_who_was_not_interrupted_at_the_commit_is_told_the_truth(lab, is_committ
 
 
 def test_who_is_interrupted_as_its_turn_comes_ends_what_is_shared(lab, monkeypatch):
-    take = lab.handler._turns.take
+    take = lab.handler.sessions._turns.take
     interrupted = threading.local()
 
     def taken(patience: float) -> bool:
@@ -354,7 +355,7 @@ def test_who_is_interrupted_as_its_turn_comes_ends_what_is_shared(lab, monkeypat
             raise KeyboardInterrupt
         return came
 
-    monkeypatch.setattr(lab.handler._turns, "take", taken)
+    monkeypatch.setattr(lab.handler.sessions._turns, "take", taken)
 
     def waiting() -> None:
         interrupted.now = True
@@ -398,9 +399,9 @@ def test_what_a_thread_asks_for_is_done_in_that_thread(lab):
 
     def save(name: str) -> str:
         own[name] = threading.get_ident()
-        assert not lab.handler.is_locking
+        assert not lab.handler.sessions.is_locking
         uid = lab.save(name)
-        assert not lab.handler.is_locking
+        assert not lab.handler.sessions.is_locking
         return uid
 
     lab.meet(*[lambda n=n: save(f"label {n}") for n in range(3)])

@@ -82,7 +82,7 @@ def judge(saves: int) -> str:
     expected = {f"{me} {i}" for me in range(4) for i in range(saves)}
     expected |= {f"{me} {i} {j}" for me in range(4) for i in range(4, saves, 5) for j in range(3)}
     assert label_names("") == expected
-    with instance.current().handler.reading() as session:
+    with instance.current().reading() as session:
         events = list(session.log.read())
     # The clocks were really wrong, as what each event says of itself shows.
     said = [event.event.at for event in events]

@@ -159,7 +159,7 @@ import os, sys, threading, itertools
 from pathlib import Path
 from ledger import files
 from ledger.content.hashing import hash_path
-from ledger.content.store import open_store
+from ledger.content.backends import open_store
 
 source, roots, name, bound = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 lock = threading.Lock()
@@ -223,7 +223,7 @@ import os, sys
 from pathlib import Path
 from ledger import files
 from ledger.content.hashing import hash_path
-from ledger.content.store import open_store
+from ledger.content.backends import open_store
 
 sources, root, begin = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 store = open_store(root)

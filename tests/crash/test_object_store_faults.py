@@ -181,7 +181,7 @@ from pathlib import Path
 from ledger import files
 from ledger.content import s3
 from ledger.content.hashing import hash_path
-from ledger.content.store import open_store
+from ledger.content.backends import open_store
 
 source, root, name, number = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 s3.PART, count = 5 * 1024**2, itertools.count()
@@ -240,7 +240,7 @@ import sys
 from pathlib import Path
 from ledger.content import s3
 from ledger.content.hashing import hash_path
-from ledger.content.store import open_store
+from ledger.content.backends import open_store
 
 source, root, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 s3.PART = 5 * 1024**2

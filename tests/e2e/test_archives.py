@@ -166,7 +166,7 @@ def test_what_was_erased_leaves_an_archive_with_the_next_export(exported, tmp_pa
     with closing(ArchiveEvidence(exported.where)) as evidence:
         rows = list(evidence.rows(until=done.events))
     assert root_hash([row.leaf for row in rows]).hex() == done.root
-    with instance.current().handler.reading() as session:
+    with instance.current().reading() as session:
         entries = session.log.entries(limit=99)
     assert [(row.salt, row.state) for row in rows] == [(it.salt, it.payload) for it in entries]
     assert sum(it.is_erased for it in entries) == 1

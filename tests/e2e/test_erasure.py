@@ -44,7 +44,7 @@ def everything_recorded() -> str:
     """Return every value of every table of the ledger's database, as one text."""
     ledger = instance.current()
     found = []
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         found += [repr(entry.payload) for entry in session.log.entries(limit=10_000)]
         for table in TABLES:
             found += [repr(row) for row in session.models.find(table, ever=True)]
@@ -298,13 +298,13 @@ def test_a_merged_name_still_leads_to_its_survivor_after_its_erasure():
 
 
 def merged_uid() -> str:
-    with instance.current().handler.reading() as session:
+    with instance.current().reading() as session:
         return str(session.models.find("merger")[0]["uid"])
 
 
 def test_an_erasure_that_fails_leaves_everything(patient, monkeypatch):
     one, values = patient
-    with instance.current().handler.writing() as session:
+    with instance.current().writing() as session:
         appender = type(session.log)
 
     def fail(self: Appender, entries: list[Entry]) -> None:
@@ -374,7 +374,7 @@ def refused(statement: str) -> None:
     refusals = (LedgerError, psycopg.errors.RestrictViolation)
     with (
         pytest.raises(refusals, match="append-only"),
-        instance.current().handler.writing() as session,
+        instance.current().writing() as session,
     ):
         session.log.connection.execute(statement)
 
@@ -390,7 +390,7 @@ def test_nothing_is_changed_but_what_the_last_event_erases(patient):
     refused(change_state)
     erase(one, reason="request 17")
     before = everything_recorded()
-    with instance.current().handler.reading() as session:
+    with instance.current().reading() as session:
         (*_, erasure) = session.log.read()
     # Now the last event is an erasure. What it names was erased, and is not once more.
     refused(change_salt + str(erasure.event.entries[0]))
@@ -478,7 +478,7 @@ def test_an_erased_run_loses_its_parameters_and_is_not_run_again(lab):
     lab.run()
     run = lab.find("run")[0]["uid"]
     erase(run, reason="request 17")
-    with lab.ledger.handler.reading() as session:
+    with lab.ledger.reading() as session:
         started = session.models.find("run", ever=True, uid=run)
     assert {row["params"] for row in started} == {"{}"}
     refused = lab.run(code=1)

@@ -154,6 +154,52 @@ def test_a_pass_killed_around_a_change_ends_at_the_change_when_resumed(lab, plac
     assert lab.run().tags == []
 
 
+@pytest.mark.parametrize(
+    "batch",
+    [
+        "with ln.batch():\n        rename_b()\n        1 / 0",
+        "with ln.batch(), ln.batch():\n        rename_b()\n        1 / 0",
+        "with ln.batch():\n        rename_b()\n        ln.ULabel('new').save()\n        1 / 0",
+        "with ln.batch():\n        refused()\n        rename_b()\n        1 / 0",
+    ],
+    ids=["alone", "within another", "forking", "after a refused save"],
+)
+def test_a_batch_that_fails_is_as_if_it_had_not_been_also_where_a_killed_pass_is_continued(
+    lab, batch
+):
+    """By the second pass b is a: the batch then asks for what the last line has recorded."""
+    ln.ULabel("taken").save()
+    lab.script(
+        f"""
+def rename_b():
+    label = ln.ULabel("b").save()
+    label.name = "b"
+    label.save()
+def refused():
+    label = ln.ULabel("b").save()
+    label.name = "taken"
+    try:
+        label.save()
+    except ln.errors.NameTakenError:
+        pass
+label = ln.ULabel("a").save()
+try:
+    {batch}
+except ZeroDivisionError:
+    pass
+label.name = "b"
+label.save()
+if os.path.exists("kill"): {KILL}"""
+    )
+    lab.write("kill", "")
+    assert lab.killed().tags == [*FIRST, "record-created", "record-changed"]
+    (lab.folder / "kill").unlink()
+    assert lab.run().tags == ["run-resumed", "run-finished"]
+    assert lab.run().tags == []
+    assert lab.names() == ["b", "taken"]
+    assert lab.statuses() == ["finished"]
+
+
 def test_a_curators_value_stands_after_a_killed_fork_is_resumed(lab):
     label = "ln.ULabel('x', description='script').save()"
     lab.script(f"{SAVE_DATA}\n{label}\nif os.path.exists('kill'): {KILL}")

@@ -16,7 +16,7 @@ def state_of() -> dict[str, Any]:
     """Return the log's root and, as of the head and of each tag, what every registry holds."""
     current = instance.current()
     head = ln.head()
-    with current.handler.reading() as session:
+    with current.reading() as session:
         root = base64.b64encode(root_hash(session.log.leaves(until=head))).decode()
     points = [head, *(tag.position for tag in ln.tags())]
     return {

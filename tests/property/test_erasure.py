@@ -42,7 +42,7 @@ def told(database, history):
                 number=recorded.number,
                 format=2,
             )
-            session.log._insert([seal(envelope, to_payload(recorded.event))])
+            session.log.adopt([seal(envelope, to_payload(recorded.event))])
             session.models.apply(recorded.position, fold(recorded))
 
 

@@ -116,11 +116,11 @@ class Lab:
 
     def head(self) -> int:
         """Position of the last event."""
-        return self.ledger.handler.head()
+        return self.ledger.head()
 
     def events(self, *, after: int = 0) -> list[RecordedEvent]:
         """Events of the log."""
-        with self.ledger.handler.reading() as session:
+        with self.ledger.reading() as session:
             return list(session.log.read(after=after))
 
     def tags(self, *, after: int = 0) -> list[str]:
@@ -129,7 +129,7 @@ class Lab:
 
     def find(self, table: str, **equals: Any) -> list[dict[str, Any]]:
         """Rows of a read model."""
-        with self.ledger.handler.reading() as session:
+        with self.ledger.reading() as session:
             return session.models.find(table, **equals)
 
     def statuses(self) -> list[str]:

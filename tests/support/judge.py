@@ -47,14 +47,14 @@ def assert_orphans_are_named() -> None:
 
 def read_models() -> dict[str, list[dict[str, object]]]:
     """Return every row of every table, the past included."""
-    with instance.current().handler.reading() as session:
+    with instance.current().reading() as session:
         return {table: session.models.find(table, ever=True) for table in TABLES}
 
 
 def assert_log_and_read_models_agree() -> None:
     """Claim that positions are dense and that the log alone gives these read models."""
     head = ln.head()
-    with instance.current().handler.reading() as session:
+    with instance.current().reading() as session:
         assert [event.position for event in session.log.read()] == list(range(1, head + 1))
     live = read_models()
     assert instance.current().database.rebuild() == head

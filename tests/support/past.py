@@ -67,7 +67,6 @@ class Past:
         self.log = Events(history)
         self.models = MemoryModels() if models is None else models
         feed(self.models, history)
-        self.handler = self
 
     def append(self, history: Sequence[RecordedEvent]) -> None:
         """Let more happen."""

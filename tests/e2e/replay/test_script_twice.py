@@ -213,7 +213,7 @@ def test_a_batch_that_fails_leaves_the_counts_of_the_receipt_true(bench):
             label("x")
             label("y")
             raise ZeroDivisionError
-    assert "3 intents (0 already recorded, 0 without effect), 6 new events" in bench.receipt
+    assert "1 intent (0 already recorded, 0 without effect), 6 new events" in bench.receipt
 
 
 def test_a_fork_within_a_batch_that_fails_did_not_happen(bench, lab):

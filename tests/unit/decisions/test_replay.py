@@ -283,7 +283,7 @@ def state(passage):
     return {
         name: value.copy() if hasattr(value, "copy") else value
         for name, value in vars(passage).items()
-        if name not in {"_counts", "_subject_counts"}
+        if name not in {"_counts", "_subject_counts", "_counted"}
     }
 
 
@@ -327,3 +327,64 @@ def test_an_intent_that_failed_stays_counted():
     passage.return_to(mark)
     assert passage.intent("save", X, {}).occurrence == 2
     assert passage.n_intents == 2
+
+
+# --- a batch that fails ---------------------------------------------------------------------------
+
+
+def test_numbers_given_back_are_given_again():
+    passage = Passage(Case.NEW, "R1")
+    first = passage.intent("save", X, {})
+    before = passage.n_intents
+    second = [passage.intent("save", X, {}), passage.intent("save", Y, {"a": 1})]
+    passage.give_back(before)
+    assert passage.n_intents == 1
+    again = [passage.intent("save", X, {}), passage.intent("save", Y, {"a": 1})]
+    assert again == second
+    assert first.occurrence == 1
+
+
+def test_a_known_intent_whose_number_was_given_back_is_passed_by_its_next_equal():
+    passage = going_through(Case.RESUMABLE, save(X, "x1"), save(Y, "y1"))
+    meet(passage, X)
+    mark, before = passage.mark(), passage.n_intents
+    meet(passage, Y)
+    passage.return_to(mark)
+    passage.give_back(before)
+    assert (passage.step(), passage.unpassed) == (NextStep.FORK, 1)
+    assert meet(passage, Y) == "y1"
+    assert passage.step() is NextStep.RESUME
+
+
+def test_a_constructor_after_numbers_were_given_back_is_told_the_same_outcome_again():
+    passage = going_through(Case.RESUMABLE, save(X, "x1"), save(X, "x2"))
+    before = passage.n_intents
+    meet(passage, X)
+    passage.give_back(before)
+    assert passage.recall_subject("save", X, exactly=True) == "x1"
+
+
+def test_numbers_are_given_back_as_often_as_a_batch_within_a_batch_fails():
+    passage = Passage(Case.NEW, "R1")
+    outer = passage.n_intents
+    passage.intent("save", X, {})
+    inner = passage.n_intents
+    passage.intent("save", X, {})
+    passage.give_back(inner)
+    assert passage.intent("save", X, {}).occurrence == 2
+    passage.give_back(outer)
+    assert passage.n_intents == 0
+    assert passage.intent("save", X, {}).occurrence == 1
+
+
+def test_a_fork_within_a_batch_that_fails_counts_as_its_origin_did():
+    passage = going_through(Case.REPLAY, save(X, "x1"), save(Y, "y1"))
+    meet(passage, X)
+    mark, before = passage.mark(), passage.n_intents
+    passage.intent("save", Y, {"a": 1})
+    passage.fork("R2", 1)
+    passage.intent("save", Y, {})
+    passage.return_to(mark)
+    passage.give_back(before)
+    assert (passage.case, passage.run) == (Case.REPLAY, "R1")
+    assert meet(passage, Y) == "y1"

@@ -6,6 +6,7 @@ import pytest
 
 from ledger.engine.database import MemoryDatabase
 from ledger.engine.handler import Handler
+from ledger.engine.sessions import Sessions
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import StorageError
 from ledger.model.commands import SaveRecord
@@ -13,7 +14,7 @@ from ledger.model.commands import SaveRecord
 
 @pytest.fixture
 def handler() -> Handler:
-    return Handler(MemoryDatabase(lambda: 1), clock=lambda: 1, actor="ada")
+    return Handler(Sessions(MemoryDatabase(lambda: 1)), clock=lambda: 1, actor="ada")
 
 
 def save(handler: Handler, name: str) -> None:
@@ -21,7 +22,7 @@ def save(handler: Handler, name: str) -> None:
 
 
 def names(handler: Handler) -> list[str]:
-    with handler.reading() as session:
+    with handler.sessions.reading() as session:
         return [row["name"] for row in session.models.find("ulabel")]
 
 
@@ -32,7 +33,7 @@ def test_an_inner_batch_that_fails_is_undone_alone(handler, before):
         for name in before:
             save(handler, name)
         with pytest.raises(RuntimeError), handler.batch():  # noqa: PT012 (a whole batch fails)
-            handler.on_undo(lambda: undone.append("inner"))
+            handler.sessions.on_undo(lambda: undone.append("inner"))
             save(handler, "inner")
             raise RuntimeError
         assert names(handler) == before
@@ -49,29 +50,29 @@ def test_an_inner_batch_that_ends_well_is_undone_with_the_outer_one(handler, bef
         for name in before:
             save(handler, name)
         with handler.batch():
-            handler.on_undo(lambda: undone.append("inner"))
+            handler.sessions.on_undo(lambda: undone.append("inner"))
             save(handler, "inner")
         assert names(handler) == [*before, "inner"]
         raise RuntimeError
 
     assert names(handler) == []
     assert undone == ["inner"]
-    assert handler.head() == 0
+    with handler.sessions.reading() as session:
+        assert session.log.head() == 0
 
 
 def test_an_inner_batch_without_effect_locks_nothing(handler):
     with handler.batch(), handler.batch():
-        assert not handler.is_locking
+        assert not handler.sessions.is_locking
 
 
 def test_a_batch_that_the_database_took_back_refuses_to_go_on(tmp_path):
-    handler = Handler(
-        SqliteDatabase.create(tmp_path / "ledger.db", lambda: 1), clock=lambda: 1, actor="ada"
-    )
+    database = SqliteDatabase.create(tmp_path / "ledger.db", lambda: 1)
+    handler = Handler(Sessions(database), clock=lambda: 1, actor="ada")
     with pytest.raises(StorageError, match="took the batch back"), handler.batch():  # noqa: PT012
         save(handler, "lost")
-        with handler.reading() as session:
+        with handler.sessions.reading() as session:
             session.log.connection.execute("ROLLBACK")
         save(handler, "refused")
     assert names(handler) == []
-    handler.database.close()
+    database.close()

@@ -10,6 +10,7 @@ from ledger.decisions.replay import Case
 from ledger.decisions.runs import RunPlan
 from ledger.engine.database import MemoryDatabase
 from ledger.engine.handler import Handler
+from ledger.engine.sessions import Sessions
 from ledger.model.commands import ChangeRecord, SaveRecord
 from ledger.model.events import tag_of
 
@@ -26,7 +27,7 @@ class Pass:
 
     def __init__(self, database, plan=PLAN, *, new_run=False):
         ticks = itertools.count(1)
-        self.handler = Handler(database, clock=lambda: next(ticks), actor="ada")
+        self.handler = Handler(Sessions(database), clock=lambda: next(ticks), actor="ada")
         if plan is not None:
             tracked = self.handler.track(plan, new_run=new_run, before=lambda _: {"transform": "T"})
             self.passage = tracked.passage

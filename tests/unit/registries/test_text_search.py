@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger.engine.database import MemoryDatabase
 from ledger.engine.handler import Handler
+from ledger.engine.sessions import Sessions
 from ledger.engine.similar_names import NameSearch
 from ledger.model.commands import SaveRecord
 from projections.names.index import NameIndex
@@ -14,8 +15,8 @@ def saved(handler: Handler, name: str) -> str:
 
 
 def made() -> tuple[Handler, NameSearch]:
-    handler = Handler(MemoryDatabase(lambda: 1), clock=lambda: 1, actor="ada")
-    return handler, NameSearch(handler, "ulabel")
+    handler = Handler(Sessions(MemoryDatabase(lambda: 1)), clock=lambda: 1, actor="ada")
+    return handler, NameSearch(handler.sessions, "ulabel")
 
 
 def names(search: NameSearch, name: str) -> list[str]:

@@ -313,12 +313,12 @@ def test_read_models_that_lack_the_last_event_are_an_error(ledger):
 def test_it_is_counted_how_many_events_the_read_models_lack(ledger):
     for number in range(100):
         ULabel(name=f"x{number}").save()
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         assert (lag(session).events, lag(session).behind) == (0, None)
     with database_of(ledger) as connection:
         connection.execute("DELETE FROM ulabel WHERE from_position > 31")
     connection.close()
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         assert (lag(session).events, lag(session).behind) == (70, 101)
 
 
@@ -390,9 +390,9 @@ def test_looking_changes_nothing(ledger):
     registered()
     left(ledger, CONTENT_NAME)
     before = {path: path.stat().st_mtime_ns for path in Path("storage").rglob("*")}
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         head = session.log.head()
     doctor.examine(ledger, content=True, now=NOW)
     assert {path: path.stat().st_mtime_ns for path in Path("storage").rglob("*")} == before
-    with ledger.handler.reading() as session:
+    with ledger.reading() as session:
         assert session.log.head() == head

@@ -473,8 +473,8 @@ def test_a_database_of_another_encoding_is_refused(postgres_url):
 @pytest.mark.usefixtures("database")
 def test_a_ledger_in_a_newer_format_is_refused_with_the_way_out(postgres):
     with administrator(postgres) as connection:
-        set_meta(connection, {"format": "2"})
-    with pytest.raises(UnknownEventError, match="format 2, this program knows up to 1; upgrade"):
+        set_meta(connection, {"format": "3"})
+    with pytest.raises(UnknownEventError, match="format 3, this program knows up to 2; upgrade"):
         names(PostgresDatabase(postgres))
 
 

@@ -268,7 +268,7 @@ def _event(parts: Sequence[bytes], envelope: _Envelope) -> dict[str, Any]:
             f"proof of position {envelope.position}: expected an event {envelope.tag}, "
             f"found {event.get('type')!r}"
         )
-    return event
+    return dict(sorted(event.items()))
 
 
 def _unpacked(data: bytes) -> list[bytes]:

@@ -197,7 +197,8 @@ class PostgresDatabase(Database):
                 f"ledger {self.url}: format {found['format']}, this program knows up to {FORMAT}; "
                 "upgrade metaledger"
             )
-        if (found["format"], found.get("read_models")) != (str(FORMAT), str(SCHEMA_NUMBER)):
+        is_older = 0 < int(found["format"]) < FORMAT
+        if is_older or found.get("read_models") != str(SCHEMA_NUMBER):
             self._renew(store, recorder)
         return store, recorder
 

@@ -153,7 +153,7 @@ class SqliteDatabase(Database):
                 "upgrade metaledger"
             )
         recorder = Recorder(store)
-        is_older = int(found.get("format", 0)) < FORMAT
+        is_older = 0 < int(found.get("format", 0)) < FORMAT
         if is_older or found.get("read_models") != str(SCHEMA_NUMBER):
             self._renew(store, recorder)
         return store, recorder

@@ -185,6 +185,52 @@ def test_an_audit_accepts_what_an_erasure_covers(patient):
     assert report.ok
 
 
+def test_an_audit_tells_each_erasure_since_the_checkpoint(patient):
+    one, values = patient
+    erase(values, reason="before it")
+    kept, key = str(ln.checkpoint()), str(checkpoints.public_key())
+    done = erase(one, reason="request 17")
+    assert done.is_signed
+    report = ln.audit(checkpoints=[kept], keys=[key])
+    (told,) = report.erasures
+    assert (told.position, told.uid, told.reason, told.entries, told.signer) == (
+        done.position,
+        one.uid,
+        "request 17",
+        done.entries,
+        key,
+    )
+    assert report.ok
+    assert len(ln.audit().erasures) == 2
+    refused = ln.audit(checkpoints=[kept], keys=[key], erasures="refuse")
+    assert [(it.kind, it.position) for it in refused.findings] == [
+        ("erasure-refused", done.position)
+    ]
+
+
+def test_an_erasure_that_nobody_signed_is_a_finding_once_a_key_is_given(patient, monkeypatch):
+    one, values = patient
+    kept, key = str(ln.checkpoint()), str(checkpoints.public_key())
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("METALEDGER_KEY_DIR", str(Path("nobody's keys").absolute()))
+        said: list[str] = []
+        elsewhere.setattr("ledger.upkeep.erasure.say", lambda _, text: said.append(text))
+        done = erase(one, reason="request 17")
+    assert not done.is_signed
+    assert any("is not signed" in text for text in said)
+    assert ln.audit(checkpoints=[kept]).ok
+    report = ln.audit(checkpoints=[kept], keys=[key])
+    assert [(it.kind, it.position) for it in report.findings] == [
+        ("erasure-signature", done.position)
+    ]
+    # Whoever signs a checkpoint over it has seen it.
+    later = str(ln.checkpoint())
+    assert ln.audit(checkpoints=[kept, later], keys=[key]).ok
+    assert [it.signer for it in ln.audit(checkpoints=[kept, later], keys=[key]).erasures] == [None]
+    erase(values, reason="request 17")
+    assert ln.audit(checkpoints=[kept, later], keys=[key]).ok
+
+
 @pytest.mark.parametrize("is_named", [True, False], ids=["named", "not named"])
 @pytest.mark.parametrize("here", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("here")
@@ -421,6 +467,31 @@ def test_the_command_asks_first_and_tells_what_it_did(here):
     assert f"[erased {one.uid}]" in history.out
     assert "entries-erased" in history.out
     assert "entries-erased" in metaledger(here, "log", "--record", one.uid).out
+
+
+def test_the_commands_tell_of_erasures_and_of_what_a_proof_does_not_show(here):
+    one = label(NAME)
+    Path("kept").write_text(str(ln.checkpoint()))
+    Path("ledger.pub").write_text(f"{checkpoints.public_key()}\n")
+    erase(one, reason="request 17")
+    Path("created").write_text(ln.prove(one.uid))
+    Path("erasure").write_text(ln.prove(ln.head()))
+    ln.close()
+    given = ("--checkpoint", "kept", "--key", "ledger.pub")
+    said = metaledger(here, "audit", *given).out
+    assert f"ulabel {one.uid}" in said
+    assert "request 17 (entries 2; signed by" in said
+    assert (
+        "erasure-refused" in metaledger(here, "audit", *given, "--erasures", "refuse", status=1).out
+    )
+    metaledger(here, "audit", *given, "--html", "report.html")
+    assert "request 17" in Path("report.html").read_text("utf-8")
+    shown = metaledger(here, "verify", "created", "--key", "ledger.pub", status=3)
+    assert "not shown" in shown.out
+    assert one.uid in shown.out
+    beside = metaledger(here, "verify", "created", "--key", "ledger.pub", "--erasure", "erasure")
+    assert "erased" in beside.out
+    assert "[erased]" in metaledger(here, "log").out
 
 
 @pytest.fixture

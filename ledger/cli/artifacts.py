@@ -125,7 +125,8 @@ def get_verb(uid: str, destination: str, *, as_of: str | None, as_json: bool) ->
     Every byte is compared with what was registered; nothing is overwritten. DEST is a path that
     is free, or a folder, by default this one.
     """
-    from ledger.cli.output import print_json, shown
+    from ledger.cli.output import print_json
+    from ledger.display.tables import shown
     from ledger.past.retraction import warn_of_retraction
     from ledger.places import instance
     from ledger.registries.artifact import Artifact

@@ -104,8 +104,9 @@ def _position(since: str | None) -> int:
 def _tell(report: Report) -> None:
     import sys
 
-    from ledger.cli.output import has_colours, print_pairs, shown
+    from ledger.cli.output import has_colours, print_pairs
     from ledger.display.messages import say
+    from ledger.display.tables import shown
 
     print_pairs(
         [
@@ -151,7 +152,8 @@ def rebuild_verb(*, as_json: bool) -> None:
 
     Others can read and write meanwhile; writers wait at the end. The log is only read.
     """
-    from ledger.cli.output import print_json, shown
+    from ledger.cli.output import print_json
+    from ledger.display.tables import shown
     from ledger.upkeep.rebuild import rebuild
 
     done = rebuild()

@@ -12,6 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from ledger.errors import nearest
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -93,11 +95,9 @@ class VerbGroup(click.Group):
         write_examples(self.examples, formatter)
 
     def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
-        import difflib
+        from ledger.display.tables import shown
 
-        from ledger.cli.output import shown
-
-        near = difflib.get_close_matches(name, self.verbs, n=1)
+        near = nearest(name, self.verbs)
         way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self.verbs)}"
         ctx.fail(f"no verb '{shown(name)}'; {way_out}")
 

@@ -118,7 +118,8 @@ def _follow(ledger: Ledger, which: Which, *, is_bounded: bool, as_json: bool) ->
 
 
 def _print_event(event: Happening, *, as_json: bool) -> None:
-    from ledger.cli.output import has_colours, shown
+    from ledger.cli.output import has_colours
+    from ledger.display.tables import shown
 
     if as_json:
         import msgspec
@@ -228,7 +229,8 @@ def diff_verb(a: str, b: str, *, upstream_of: str | None, as_json: bool) -> None
 
 
 def _print_difference(item: Difference) -> None:
-    from ledger.cli.output import has_colours, shown
+    from ledger.cli.output import has_colours
+    from ledger.display.tables import shown
 
     name = f" '{shown(item.name)}'" if item.name else ""
     line = f"{_SIGNS[item.change]} {item.registry} {item.uid}{name}"
@@ -242,7 +244,7 @@ def _print_difference(item: Difference) -> None:
 
 
 def _value(value: object) -> str:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
     from ledger.display.tabular import as_text
 
     return "" if value is None else shown(as_text(value))

@@ -48,7 +48,8 @@ def init_verb(storage: str, *, database: str | None, name: str | None, publish: 
 @json_option
 def info_verb(*, as_json: bool) -> None:
     """Tell which ledger is used here and why, where it keeps things, and what it holds."""
-    from ledger.cli.output import print_json, print_pairs, shown
+    from ledger.cli.output import print_json, print_pairs
+    from ledger.display.tables import shown
     from ledger.places.discovery import locate
     from ledger.upkeep.overview import about
 

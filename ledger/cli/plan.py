@@ -58,7 +58,8 @@ def plan_verb(
 
 
 def _show(plan: Plan) -> None:
-    from ledger.cli.output import has_colours, shown
+    from ledger.cli.output import has_colours
+    from ledger.display.tables import shown
 
     is_colourful = has_colours(sys.stdout)
     for event in plan:

@@ -155,7 +155,7 @@ def show_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
 
 
 def _fields(record: Record) -> list[tuple[str, object]]:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
 
     spec = record.spec
     pairs: list[tuple[str, object]] = [("registry", record.registry), ("uid", record.uid)]
@@ -191,7 +191,7 @@ def _text(value: object) -> object:
 
 
 def _called(record: Record) -> str:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
 
     row = record._row  # noqa: SLF001 (one face of the record)
     name = row.get("name") or row.get("key")

@@ -69,7 +69,7 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
     elif mermaid:
         click.echo(found.to_mermaid(), nl=False)
     elif svg is not None:
-        from ledger.cli.output import shown
+        from ledger.display.tables import shown
 
         Path(svg).write_text(found.to_svg(), "utf-8")
         click.echo(shown(svg))
@@ -93,7 +93,7 @@ def _draw(found: Lineage) -> None:
 
 
 def _line(drawn: str, node: Drawn, remark: str, *, is_colourful: bool) -> str:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
 
     is_named = node.count == 1 and node.label != node.id
     label, detail = shown(node.label), shown(node.detail)

@@ -28,8 +28,9 @@ def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
     """
     import sys
 
-    from ledger.cli.output import has_colours, print_json, shown
+    from ledger.cli.output import has_colours, print_json
     from ledger.display.messages import say
+    from ledger.display.tables import shown
     from ledger.places import instance
     from ledger.upkeep import doctor
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError
+from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError, nearest
 from ledger.eventlog.base import LogReader
 from ledger.model.merkle import root_hash
 from ledger.model.times import to_datetime, to_micros
@@ -93,16 +93,9 @@ def _of_text(ledger: Ledger, text: str) -> Point:
         return _of_run(ledger, text)
     with ledger.handler.reading() as session:
         known = [row["name"] for row in session.models.find("tag")]
-    raise NotFoundError(
-        f"point '{text}': no tag and no run has this name{_nearest(text, known)}", point=text
-    )
-
-
-def _nearest(text: str, known: list[str]) -> str:
-    import difflib  # noqa: PLC0415 (costly, and only needed here)
-
-    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    return f"; nearest tags: {', '.join(near)}" if near else "; 'metaledger tag' lists the tags"
+    near = nearest(text, known)
+    way_out = f"nearest tags: {', '.join(near)}" if near else "'metaledger tag' lists the tags"
+    raise NotFoundError(f"point '{text}': no tag and no run has this name; {way_out}", point=text)
 
 
 def _moment(text: str) -> dt.datetime | None:

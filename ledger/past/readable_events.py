@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.errors import printable
+from ledger.display.rows import cell
 from ledger.model.canonical import Json
 from ledger.model.events import InputRecorded, RecordedEvent, as_json, tag_of
 from ledger.model.ids import StreamId
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ledger.places.instance import Ledger
 
 _BATCH = 1_000
-_WORDS = 60
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +146,7 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
     data = event.event
     fields = data.get("fields")
     if isinstance(fields, dict):
-        return _short(", ".join(f"{name}={value!r}" for name, value in fields.items()))
+        return cell("text", ", ".join(f"{name}={value!r}" for name, value in fields.items()))
     match event.type:
         case "artifact-reproduced.v1":
             return "made again"
@@ -161,12 +160,9 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
             return f"position {data['position']:,}"
         case _:
             names = ("key", "name", "artifact", "reason", "status", "media_type", "transform")
-            return next((_short(f"{name}={data[name]!r}") for name in names if data.get(name)), "")
-
-
-def _short(text: str) -> str:
-    line = printable(text).replace("\n", " ")
-    return line if len(line) <= _WORDS else line[: _WORDS - 1] + "…"
+            return next(
+                (cell("text", f"{name}={data[name]!r}") for name in names if data.get(name)), ""
+            )
 
 
 __all__ = ["Happening", "Which", "happening", "happenings", "newest_first", "summary"]

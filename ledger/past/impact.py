@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ledger.display.tabular import Listing
+from ledger.display.tabular import Listing, attributes
 from ledger.past.lineage import lineage
 
 if TYPE_CHECKING:
@@ -27,6 +27,13 @@ class Impact(Listing[Any]):
 
     def __init__(self, found: Lineage) -> None:
         self.lineage = found
+        labels = {node.uid: node.label for node in found.nodes}
+        self._columns = {
+            **attributes("registry", "uid"),
+            "name": lambda record: labels[record.uid],
+            **attributes("created_at", "created_by"),
+            "run": lambda it: it.uid if it.registry == "run" else it._row["run"],
+        }
         records = [*found.artifacts, *found.collections, *found.runs]
         records.sort(key=lambda record: record._row["created_position"])
         super().__init__([record for record in records if record.uid != found.start])
@@ -50,25 +57,6 @@ class Impact(Listing[Any]):
     def people(self) -> list[str]:
         """Who ran them or registered them, sorted."""
         return sorted({record.created_by for record in self})
-
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        return ["registry", "uid", "name", "created_at", "created_by", "run"]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a record."""
-        names = {node.uid: node.label for node in self.lineage.nodes}
-        return [
-            {
-                "registry": record.registry,
-                "uid": record.uid,
-                "name": names[record.uid],
-                "created_at": record.created_at,
-                "created_by": record.created_by,
-                "run": record.uid if record.registry == "run" else record._row["run"],
-            }
-            for record in self
-        ]
 
 
 def impact(record: Record) -> Impact:

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.display.tabular import Listing
 from ledger.errors import InvalidValueError, NotFoundError
-from ledger.past.changes import Changes, compared
+from ledger.past.changes import Changes, Comparison, compared
 from ledger.past.lineage import Lineage, lineage
 from ledger.past.points import resolve
 from ledger.places.kinds import record_class
@@ -50,7 +49,7 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     changes: Changes
 
 
-class LineageDiff(Listing[Upstream]):
+class LineageDiff(Comparison[Upstream]):
     """What changed upstream of a result between two points, in order of creation.
 
     Attributes:
@@ -67,41 +66,6 @@ class LineageDiff(Listing[Upstream]):
         self.before = before
         self.after = after
         self._pairs = pairs
-
-    @property
-    def added(self) -> list[Upstream]:
-        """What is upstream at the later point only."""
-        return [item for item in self if item.change == "added"]
-
-    @property
-    def changed(self) -> list[Upstream]:
-        """What is upstream at both and differs."""
-        return [item for item in self if item.change == "changed"]
-
-    @property
-    def removed(self) -> list[Upstream]:
-        """What is upstream at the earlier point only."""
-        return [item for item in self if item.change == "removed"]
-
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        return ["registry", "uid", "name", "change", "field", "before", "after"]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a field that differs; a record of which none is told has one row too."""
-        return [
-            {
-                "registry": item.registry,
-                "uid": item.uid,
-                "name": item.name,
-                "change": item.change,
-                "field": field,
-                "before": before,
-                "after": after,
-            }
-            for item in self
-            for field, (before, after) in (item.changes or {"": (None, None)}).items()
-        ]
 
     def to_svg(self) -> str:
         """Return both lineages as one SVG picture: added, removed and changed in colour.

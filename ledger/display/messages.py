@@ -1,7 +1,7 @@
-"""What the ledger says to the person who uses it, as loud as `settings.verbosity` lets it.
+"""Messages to the user; `settings.verbosity` decides which of them are shown.
 
-Messages go to standard error, so that what a script prints stays its own; in a notebook they go
-to standard output, where they belong to the cell.
+They go to standard error, so that standard output has only the output of the script itself. In a
+notebook they go to standard output, because they belong to the cell.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ def is_audible(level: str) -> bool:
 
 
 def say(level: str, text: str) -> None:
-    """Print a message of a level, unless the user asked not to hear it."""
+    """Print a message if `settings.verbosity` shows its level."""
     if is_audible(level):
         print(f"{_SIGNS[level]} {printable(text)}", file=_stream())
 
 
 def tell(notices: Sequence[Notice]) -> None:
-    """Print what a decision has to say."""
+    """Print the notices of a decision."""
     for notice in notices:
         say(notice.level, notice.text)
 
 
 def table(level: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table with a message of a level, unless the user asked not to hear it."""
+    """Print a table if `settings.verbosity` shows messages of its level."""
     if is_audible(level):
         stream = _stream()
         print(drawn(columns, rows, stream), end="", file=stream)

@@ -1,8 +1,8 @@
 """Tables as text: for a terminal cut to its width, for a pipe or a file aligned and whole.
 
-1. On a terminal a table never wraps: what does not fit is cut with `…`, the uid last.
+1. On a terminal a table never wraps: cells that do not fit are cut with `…`, the uid last.
 2. Elsewhere nothing is cut: columns are aligned, one record a line.
-3. Whatever a user once typed is one line of text; no control character reaches a terminal.
+3. Every cell is one line of text; no control character reaches a terminal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TextIO
 from ledger.errors import printable
 
 _GAP = "  "
-_WHOLE = {"uid", "created_at", "started_at", "finished_at"}  # of no use in part
+_WHOLE = {"uid", "created_at", "started_at", "finished_at"}  # useless when cut
 _READABLE = 12  # characters that a cut column keeps at least
 
 
@@ -55,9 +55,9 @@ def _for_terminal(lines: Sequence[Sequence[str]], stream: TextIO) -> str:
 
 
 def _fitted(columns: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
-    """Return the widths at which columns fit; as many columns as can be read, the first always.
+    """Return the widths of as many columns as fit; the first column always stays.
 
-    The widest are narrowed first, and none below what can still be read; then the last columns
+    The widest columns are narrowed first, as long as they can be read. After that the last columns
     are left out, and one place is kept to say so.
     """
     count = len(natural)

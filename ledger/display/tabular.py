@@ -1,4 +1,4 @@
-"""Several of something, which is also a table: in a terminal, in a notebook, in pandas."""
+"""Sequences that are also tables: in a terminal, in a notebook, in pandas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN = 20
 
 
 class Listing(Sequence[T], Generic[T]):
-    """Several of something, which is also a table.
+    """A sequence that is also a table.
 
     A class states the columns of its table once: the name of each, and how an item gives its value.
     """

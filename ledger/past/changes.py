@@ -1,8 +1,8 @@
-"""What changed: the history of a record, and what differs between two points.
+"""Changes: the history of a record, and the differences between two points.
 
-1. A change of a field is `(before, after)`; of a link, the uids it led to before and after.
-2. A history is read from the record's own stream; where a merger moved its links, that too.
-3. A difference compares live records: what is in the trash at a point is not there.
+1. A change of a field is `(before, after)`; a change of links holds the uids before and after.
+2. A history is read from the record's own stream, and from mergers that moved its links.
+3. A difference compares live records: a record in the trash at a point is absent there.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class Comparison(ChangedFields[T]):
 
 
 class Diff(Comparison[Difference]):
-    """What differs between two points; removed is also what is in the trash since, or withdrawn."""
+    """The records that differ between two points; one in the trash or withdrawn is removed."""
 
     _title = "Diff"
 
@@ -161,7 +161,7 @@ def history(ledger: Ledger, row: dict[str, Any], *, at: int | None = None) -> Hi
 
 
 def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Changes:
-    """Return what an event changes of a record, and bring `state` up to date."""
+    """Return the changes of a record by an event, and bring `state` up to date."""
     before = dict(state)
     registry = ""
     for change in fold(recorded):
@@ -195,7 +195,7 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
 
 
 def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
-    """Return what differs between two points; reads the events between them, and both states.
+    """Return the records that differ between two points, from the events between them.
 
     Raises:
         InvalidValueError: The first point is after the second.
@@ -295,7 +295,7 @@ def _field_of(link: str) -> str:
 
 
 def _shown(registry: str, name: str, value: Any) -> Any:
-    """Return a value as users see it: times as datetimes, JSON as what it says."""
+    """Return a value as users see it: a time as a datetime, JSON decoded."""
     field = REGISTRIES[registry].field(name) if registry else None
     if value is None or field is None:
         return value

@@ -1,7 +1,7 @@
-"""Impact: everything that depends on a record, and who has to hear of it.
+"""Impact: everything that depends on a record, and the people concerned.
 
-What depends on a record are its descendants. The people are those whose runs read it or what was
-made of it, and those who registered what was made.
+The descendants of a record depend on it. The people are those who ran a run that read
+the record or a descendant, and those who registered a descendant.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Impact(Listing[Any]):
-    """The records that depend on one, in order of their creation; the record itself not among them.
+    """The records that depend on one, without that one, in order of their creation.
 
     Attributes:
-        lineage: How they depend on it.
+        lineage: The records with the edges between them.
     """
 
     _title = "Impact"
@@ -55,7 +55,7 @@ class Impact(Listing[Any]):
 
     @property
     def people(self) -> list[str]:
-        """Who ran them or registered them, sorted."""
+        """The people who ran or registered them, sorted."""
         return sorted({record.created_by for record in self})
 
 

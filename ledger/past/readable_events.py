@@ -55,7 +55,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def summary(self) -> str:
-        """In a few words what it says."""
+        """Its content in a few words."""
         return summary(self)
 
 
@@ -77,7 +77,7 @@ class Which(msgspec.Struct, frozen=True, kw_only=True):
     actor: str | None = None
 
     def matches(self, found: Happening) -> bool:
-        """Return whether an event is one of them, wherever it is."""
+        """Return whether registry, run and actor of an event are those asked for."""
         return (
             (self.registry is None or found.registry == self.registry)
             and (self.run is None or self.run in (found.run, found.uid))
@@ -118,7 +118,7 @@ def happenings(ledger: Ledger, which: Which) -> Iterator[Happening]:
 
 
 def newest_first(ledger: Ledger, which: Which) -> Iterator[Happening]:
-    """Yield the events asked for, newest first; whoever stops early has read no more than that."""
+    """Yield the events asked for, newest first; a batch is read once it is needed."""
     if which.stream is not None:
         yield from reversed(list(_of_stream(ledger, which, which.stream)))
         return
@@ -142,7 +142,7 @@ def _of_stream(ledger: Ledger, which: Which, stream: str) -> Iterator[Happening]
 
 
 def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
-    """Return in a few words what an event says."""
+    """Return the content of an event in a few words."""
     data = event.event
     fields = data.get("fields")
     if isinstance(fields, dict):

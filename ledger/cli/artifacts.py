@@ -35,7 +35,7 @@ artifact_verb = VerbGroup(
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--key", help="Name for it, a relative path; with --each the beginning of the keys.")
-@click.option("--description", help="What a person says of it.")
+@click.option("--description", help="Description in your own words.")
 @click.option(
     "--label", "labels", multiple=True, metavar="NAME", help="Label it; may be given several times."
 )

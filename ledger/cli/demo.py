@@ -1,7 +1,7 @@
 """The verb `demo`: the main job of the product, shown on real files in a folder of its own.
 
-Everything shown is what the commands print themselves; each step is checked before the next is
-told, so that the demonstration cannot claim what did not happen.
+The commands themselves print all output that is shown. Each step is checked before the next is
+told, so that every claim of the demonstration is true.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What users type for records and registries, made into what the library takes."""
+"""Names, uids and filters as users type them, made into arguments of the library."""
 
 from __future__ import annotations
 

@@ -68,13 +68,13 @@ class VerbGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the verb that the arguments begin with, or fail with the nearest."""
+        """Return the verb that the arguments begin with, or fail and suggest the nearest."""
         if args and args[0] not in self.verbs and not args[0].startswith("-"):
             self._refuse(ctx, args[0])
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; what it raises is told by `main`."""
+        """Run the verb; `main` tells its errors."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -138,14 +138,14 @@ def _loudness() -> list[click.Parameter]:
             is_flag=True,
             expose_value=False,
             callback=lambda _, __, value: _be("error", value),
-            help="Say nothing but errors.",
+            help="Print no messages but errors.",
         ),
         click.Option(
             ["-v", "--verbose"],
             is_flag=True,
             expose_value=False,
             callback=lambda _, __, value: _be("debug", value),
-            help="Say more, also of errors.",
+            help="Print more messages, and more about errors.",
         ),
     ]
 

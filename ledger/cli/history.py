@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ledger.past.readable_events import Happening, Which
     from ledger.places.instance import Ledger
 
-_ON_A_TERMINAL = 50  # events that nobody limited
-_BEFORE_FOLLOWING = 10
-_PAUSE = 0.5  # seconds between two looks at a log that is followed
+_ON_A_TERMINAL = 50  # events shown there without --limit
+_BEFORE_FOLLOWING = 10  # latest events shown before new ones
+_PAUSE = 0.5  # seconds between two looks at the log with --follow
 _COLOURS = {"added": "green", "removed": "red", "changed": "yellow"}
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 

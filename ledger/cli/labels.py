@@ -33,7 +33,7 @@ label_verb = VerbGroup(
     ),
 )
 @click.argument("name")
-@click.option("--description", help="What a person says of it.")
+@click.option("--description", help="Description in your own words.")
 @click.option("--yes", is_flag=True, help="Add it although similar names exist.")
 @click.option(
     "--load", "loaded", metavar="UID", type=Uid("ulabel"), help="Take this label instead."

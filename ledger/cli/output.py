@@ -1,6 +1,6 @@
 """How results look: tables for people, aligned text for pipes, JSON for programs.
 
-1. Whatever a user once typed is shown as text; no control character reaches a terminal.
+1. Text of users is shown as text; no control character reaches a terminal.
 2. JSON has times in ISO 8601, and leaves nothing out.
 """
 
@@ -28,7 +28,7 @@ def has_colours(stream: TextIO) -> bool:
 
 
 def error_line(error: BaseException) -> str:
-    """Return what is told of an error: `error: …`, with its code and cause if they are wanted."""
+    """Return the message of an error: `error: …`; for debugging also its code and causes."""
     from ledger.user_settings import settings
 
     lines = [printable(str(error))]
@@ -43,7 +43,7 @@ def error_line(error: BaseException) -> str:
 
 
 def usage_lines(error: click.UsageError) -> str:
-    """Return what is told of a command line that cannot be understood, and where help is."""
+    """Return the message for a command line that cannot be understood, and where help is."""
     context = error.ctx
     if context is None:
         return f"{_error_sign()} {shown(error.format_message())}\n"
@@ -107,7 +107,7 @@ def print_records(registry: str, records: Sequence[Record], *, heading: str | No
 
 
 def print_heading(text: str) -> None:
-    """Print what the following table is about."""
+    """Print the heading of the table that follows."""
     click.echo()
     click.echo(click.style(text, bold=True) if has_colours(sys.stdout) else text)
 
@@ -136,7 +136,7 @@ _UNLISTED = {
 
 
 def record_data(record: Record) -> dict[str, Any]:
-    """Return a record as plain data: every field, and the uids of what it points at."""
+    """Return a record as plain data: every field, and the uids of the records it points at."""
     spec, row = record.spec, record._row  # noqa: SLF001 (as above)
     data: dict[str, Any] = {"registry": record.registry, "uid": record.uid}
     names = [field.name for field in spec.fields]

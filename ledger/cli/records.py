@@ -1,4 +1,4 @@
-"""Verbs that ask: `list`, `show`, `search`; and those that move one record: `trash`, `restore`."""
+"""Verbs that read records: `list`, `show`, `search`; and that move one: `trash`, `restore`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ledger.cli.moment import as_of_option, source_at
 if TYPE_CHECKING:
     from ledger.registries.base import Record
 
-_ON_A_TERMINAL = 50  # rows of a list that nobody limited
+_ON_A_TERMINAL = 50  # rows of a list there without --limit
 _RELATED = 20  # rows of a relation that `show` lists
 
 

@@ -17,14 +17,14 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 @click.option(
     "--remove-orphans",
     is_flag=True,
-    help="Remove what no event names, if it is older than an hour. Look first: a storage that two "
-    "ledgers share holds content that one of them does not know.",
+    help="Remove content that no event names and that is older than an hour. Look first: a storage "
+    "that two ledgers share holds content that only one of them knows.",
 )
 @json_option
 def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
-    """Look for what is not as it should be: orphans, missing content, damage, stale caches.
+    """Look for orphans, missing content, damage and stale caches.
 
-    Changes nothing unless told to. Ends with status 1 where something is lost or wrong.
+    Only --remove-orphans changes anything. Ends with status 1 if something is lost or wrong.
     """
     import sys
 

@@ -105,9 +105,7 @@ def _position(since: str | None) -> int:
 
 
 def _tell(report: Report) -> None:
-    import sys
-
-    from ledger.cli.output import has_colours, print_pairs
+    from ledger.cli.output import print_pairs, styled
     from ledger.display.messages import say
     from ledger.display.tables import shown
 
@@ -129,10 +127,8 @@ def _tell(report: Report) -> None:
             ),
         ]
     )
-    is_colourful = has_colours(sys.stdout)
     for finding in report.findings:
-        sign = click.style("finding", fg="red") if is_colourful else "finding"
-        click.echo(f"{sign}  {shown(finding)}")
+        click.echo(f"{styled('finding', fg='red')}  {shown(finding)}")
     if report.ok:
         say("success", f"everything adds up ({report.seconds:,} s)")
     else:

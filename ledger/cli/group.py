@@ -23,17 +23,22 @@ class Verb(click.Command):
     """A command with examples in its help."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **{"context_settings": _SETTINGS, **kwargs})
+        super().__init__(*args, **kwargs)
+        self.context_settings = {**_SETTINGS, **self.context_settings}
         self.examples = tuple(examples)
         self.params += _loudness()
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         super().format_epilog(ctx, formatter)
-        write_examples(self.examples, formatter)
+        if not self.examples:
+            return
+        with formatter.section("Example" if len(self.examples) == 1 else "Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
 
 
-class VerbGroup(click.Group):
+class VerbGroup(Verb, click.Group):
     """A group whose verbs are named here and loaded when they are used."""
 
     def __init__(
@@ -41,14 +46,11 @@ class VerbGroup(click.Group):
         name: str,
         *,
         verbs: Mapping[str, tuple[str, str]],
-        examples: Sequence[str] = (),
         has_version: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name, context_settings=_SETTINGS, no_args_is_help=True, **kwargs)
+        super().__init__(name, no_args_is_help=True, **kwargs)
         self.verbs = dict(verbs)
-        self.examples = tuple(examples)
-        self.params += _loudness()
         if has_version:
             self.params.append(_version_option())
 
@@ -89,11 +91,6 @@ class VerbGroup(click.Group):
         with formatter.section("Verbs"):
             formatter.write_dl([(name, line) for name, (_, line) in self.verbs.items()])
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples."""
-        super().format_epilog(ctx, formatter)
-        write_examples(self.examples, formatter)
-
     def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
         from ledger.display.tables import shown
 
@@ -120,15 +117,6 @@ def json_option(function: F) -> F:
         is_flag=True,
         help="Print JSON: one document, or one object a line for lists.",
     )(function)
-
-
-def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
-    """Write a section of examples, each on a line of its own."""
-    if not examples:
-        return
-    with formatter.section("Example" if len(examples) == 1 else "Examples"):
-        for example in examples:
-            formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
 
 
 def _loudness() -> list[click.Parameter]:

@@ -118,7 +118,7 @@ def _follow(ledger: Ledger, which: Which, *, is_bounded: bool, as_json: bool) ->
 
 
 def _print_event(event: Happening, *, as_json: bool) -> None:
-    from ledger.cli.output import has_colours
+    from ledger.cli.output import styled
     from ledger.display.tables import shown
 
     if as_json:
@@ -137,14 +137,9 @@ def _print_event(event: Happening, *, as_json: bool) -> None:
 
         width = shutil.get_terminal_size().columns
         line = line if len(line) <= width else line[: width - 1] + "…"
-    if has_colours(sys.stdout):
-        kind = line[len(head) : len(head) + len(what)]
-        line = (
-            click.style(line[: len(head)], dim=True)
-            + click.style(kind, fg=_colour(what))
-            + (line[len(head) + len(what) :])
-        )
-    click.echo(line)
+    end = len(head) + len(what)
+    kind = styled(line[len(head) : end], fg=_colour(what))
+    click.echo(styled(line[: len(head)], dim=True) + kind + line[end:])
 
 
 def _colour(what: str) -> str:
@@ -229,14 +224,12 @@ def diff_verb(a: str, b: str, *, upstream_of: str | None, as_json: bool) -> None
 
 
 def _print_difference(item: Difference) -> None:
-    from ledger.cli.output import has_colours
+    from ledger.cli.output import styled
     from ledger.display.tables import shown
 
     name = f" '{shown(item.name)}'" if item.name else ""
     line = f"{_SIGNS[item.change]} {item.registry} {item.uid}{name}"
-    if has_colours(sys.stdout):
-        line = click.style(line, fg=_COLOURS[item.change])
-    click.echo(line)
+    click.echo(styled(line, fg=_COLOURS[item.change]))
     if item.change != "changed":
         return
     for field, (before, after) in item.changes.items():

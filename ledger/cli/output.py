@@ -27,6 +27,11 @@ def has_colours(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def styled(text: str, **style: Any) -> str:
+    """Return a text in a style for standard output, if that wants colours."""
+    return click.style(text, **style) if has_colours(sys.stdout) else text
+
+
 def error_line(error: BaseException) -> str:
     """Return the message of an error: `error: …`; for debugging also its code and causes."""
     from ledger.user_settings import settings
@@ -68,11 +73,9 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line; several lines of a value are indented."""
     listed = [(name, value) for name, value in pairs if value is not None and value != ""]
     width = max((len(name) for name, _ in listed), default=0)
-    is_colourful = has_colours(sys.stdout)
     for name, value in listed:
         lines = [shown(line) for line in str(value).split("\n")]
-        label = name.ljust(width)
-        label = click.style(label, bold=True) if is_colourful else label
+        label = styled(name.ljust(width), bold=True)
         between = f"\n{' ' * width}{_GAP}"
         click.echo(f"{label}{_GAP}{between.join(lines)}".rstrip())
 
@@ -109,7 +112,7 @@ def print_records(registry: str, records: Sequence[Record], *, heading: str | No
 def print_heading(text: str) -> None:
     """Print the heading of the table that follows."""
     click.echo()
-    click.echo(click.style(text, bold=True) if has_colours(sys.stdout) else text)
+    click.echo(styled(text, bold=True))
 
 
 def _cell(kind: str, value: object) -> object:

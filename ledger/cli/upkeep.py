@@ -26,9 +26,7 @@ def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
 
     Only --remove-orphans changes anything. Ends with status 1 if something is lost or wrong.
     """
-    import sys
-
-    from ledger.cli.output import has_colours, print_json
+    from ledger.cli.output import print_json, styled
     from ledger.display.messages import say
     from ledger.display.tables import shown
     from ledger.places import instance
@@ -41,12 +39,10 @@ def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
     if as_json:
         print_json({"is_healthy": not is_bad, "findings": findings, "removed": removed})
     else:
-        is_colourful = has_colours(sys.stdout)
         for orphan in removed:
             click.echo(f"removed  {shown(orphan.name)} ({orphan.size:,} bytes)")
         for finding in findings:
-            sign = _SIGNS[finding.severity].ljust(7)
-            sign = click.style(sign, fg=_COLOURS[finding.severity]) if is_colourful else sign
+            sign = styled(_SIGNS[finding.severity].ljust(7), fg=_COLOURS[finding.severity])
             click.echo(f"{sign}  {shown(finding.message)}")
         if not findings:
             say("success", f"nothing is wrong with ledger '{ledger.place.configuration.name}'")

@@ -1,4 +1,4 @@
-"""What users type for records and registries, made into what the library takes."""
+"""Names, uids and filters as users type them, made into arguments of the library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ledger.errors import InvalidValueError, LedgerError
+from ledger.errors import InvalidValueError, LedgerError, nearest
 from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
 
 _NAMES = {
@@ -29,11 +29,9 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
         """Return the registry that is meant."""
         found = _NAMES.get(str(value).lower())
         if found is None:
-            import difflib
+            from ledger.display.tables import shown
 
-            from ledger.cli.output import shown
-
-            near = difflib.get_close_matches(str(value).lower(), _NAMES, n=1)
+            near = nearest(str(value).lower(), _NAMES)
             way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(REGISTRIES)}"
             self.fail(f"no registry '{shown(value)}'; {way_out}", param, ctx)
         return found

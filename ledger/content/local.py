@@ -30,8 +30,8 @@ from ledger.content.store import (
     require_kind,
     require_unchanged,
 )
-from ledger.errors import InvalidValueError, MissingFileError, PathTakenError
-from ledger.input_files import open_regular, printable, reading
+from ledger.errors import InvalidValueError, MissingFileError, PathTakenError, printable
+from ledger.input_files import open_regular, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

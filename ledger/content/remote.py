@@ -41,8 +41,8 @@ from ledger.content.store import (
     require_unchanged,
 )
 from ledger.content.tree import HashedContent
-from ledger.errors import DamagedContentError
-from ledger.input_files import open_regular, printable
+from ledger.errors import DamagedContentError, printable
+from ledger.input_files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

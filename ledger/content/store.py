@@ -38,8 +38,9 @@ from ledger.errors import (
     MissingFileError,
     StorageError,
     UnsupportedFileError,
+    printable,
 )
-from ledger.input_files import printable, reading
+from ledger.input_files import reading
 
 FOLDER = ".metaledger"
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from ledger.errors import UnknownFieldError
+from ledger.errors import UnknownFieldError, nearest
 
 FieldKind = Literal["text", "integer", "boolean", "time", "json"]
 
@@ -110,13 +110,10 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def unknown(self, name: str) -> UnknownFieldError:
         """Return the error for a field that the registry does not have."""
-        # Imported here: difflib costs more than everything else in this module.
-        import difflib  # noqa: PLC0415
-
         names = [spec.name for spec in self.fields]
         names += [spec.name for spec in self.relations]
         names += [spec.name for spec in COMMON_FIELDS]
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = nearest(name, names)
         way_out = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(names)}"
         return UnknownFieldError(
             f"{self.title} has no field '{name}'; {way_out}", field=name, registry=self.name

@@ -14,8 +14,8 @@ from ledger import files
 from ledger.content import tree
 from ledger.content.hashing import folder_digest
 from ledger.content.store import name_in_store
-from ledger.errors import DamagedContentError, MissingFileError
-from ledger.input_files import open_regular, printable
+from ledger.errors import DamagedContentError, MissingFileError, printable
+from ledger.input_files import open_regular
 from ledger.places.instance import Ledger
 from ledger.registries.artifact import Artifact
 

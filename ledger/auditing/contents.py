@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from ledger.auditing.findings import Finding
 from ledger.content.backends import open_store
-from ledger.content.hashing import hash_path
-from ledger.content.store import ContentStore, name_in_store
+from ledger.content.located import LocatedContent
+from ledger.content.store import ContentStore
 from ledger.errors import LedgerError
 
 Row = dict[str, Any]
@@ -49,12 +48,7 @@ class ContentAudit:
     def _wrong(self, row: Row) -> str | None:
         """Return what is there instead of the content; None where it is as it should be."""
         try:
-            if row["in_place"]:
-                found = hash_path(Path(row["storage"]) / row["storage_key"]).digest
-                return None if found == row["digest"] else found
-            store = self._store(row["storage"])
-            is_folder = row["n_files"] is not None
-            store.verify(name_in_store(row["storage_key"]), row["digest"], is_folder)
+            LocatedContent(self._store(row["storage"]), row).verify()
         except LedgerError as error:
             return str(error)
         except (OSError, TypeError, ValueError) as error:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import msgspec
 
 from ledger.content.download import ContentCache
-from ledger.content.hashing import hash_many, hash_path
-from ledger.content.store import ContentStore, name_in_store, place_below
+from ledger.content.hashing import hash_many
+from ledger.content.located import LocatedContent, stored_name
 from ledger.decisions.artifacts import exists_error, find_content
 from ledger.decisions.facts import Notice
 from ledger.display.messages import tell
@@ -260,12 +261,12 @@ class Artifact(Record):
             return
         row = self._row
         shared = self.filter(storage=row["storage"], storage_key=row["storage_key"]).with_trash()
-        removed = shared.count() == 1 and not row["in_place"]
+        removed = shared.count() == 1 and stored_name(row) is not None
         self._perform(
             MoveRecord(registry="artifact", uid=self.uid, move="withdraw", content_removed=removed)
         )
         if removed:
-            self._source.ledger.store(row["storage"]).remove(name_in_store(row["storage_key"]))
+            self._source.ledger.content(row).remove()
 
     # --- content --------------------------------------------------------------------------------
 
@@ -280,19 +281,7 @@ class Artifact(Record):
             if self._content is None:
                 raise NotSavedError("this artifact has no content yet")
             return self._content.path
-        row = self._row
-        if row["storage_key"] == erased_text(self.uid):
-            raise RecordErasedError(
-                f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
-            )
-        if row["in_place"]:
-            return place_below(
-                self._source.ledger.place.resolved(row["storage"]), row["storage_key"]
-            )
-        store: ContentStore = self._source.ledger.store(row["storage"])
-        name = name_in_store(row["storage_key"])
-        local = store.local_path(name)
-        return store.url(name) if local is None else local
+        return self._located().path
 
     def cache(self, *, verify: bool = True) -> Path:
         """Return a path of this computer with its content, and record the artifact as read.
@@ -333,7 +322,7 @@ class Artifact(Record):
         if self._row.get("n_files") is not None:
             raise InvalidValueError(f"open: artifact {self.uid} is a folder; use cache()")
         if isinstance(self.path, str) and self.is_saved and not self._cached().exists():
-            reader = self._ranged()
+            reader = self._located().open()
             warn_of_retraction(self)
             self._note_read()
             return reader
@@ -353,56 +342,31 @@ class Artifact(Record):
         cache: ContentCache = self._source.ledger.content_cache
         return cache.path(self._row["digest"], self.suffix)
 
+    def _located(self) -> LocatedContent:
+        if self._row["storage_key"] == erased_text(self.uid):
+            raise RecordErasedError(
+                f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
+            )
+        content: LocatedContent = self._source.ledger.content(self._row)
+        return content
+
     def _fetched(self) -> Path:
-        ledger, row = self._source.ledger, self._row
-
-        def fetch(target: Path) -> None:
-            if row["in_place"]:
-                ContentAtUrl(str(self.path)).fetch(target, row["digest"], mode=READ_ONLY)
-                return
-            store: ContentStore = ledger.store(row["storage"])
-            name = name_in_store(row["storage_key"])
-            store.fetch(name, target, row["digest"], mode=READ_ONLY)
-
-        from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
-
-        cache: ContentCache = ledger.content_cache
+        cache: ContentCache = self._source.ledger.content_cache
         return cache.get(
-            row["digest"],
+            self._row["digest"],
             self.suffix,
-            size=row["size"],
+            size=self._row["size"],
             limit=settings.cache_limit,
-            fetch=fetch,
+            fetch=partial(self._located().fetch, mode=READ_ONLY),
         )
 
-    def _ranged(self) -> BinaryIO:
-        row = self._row
-        if row["in_place"]:
-            from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
-
-            return ContentAtUrl(str(self.path)).open()
-        store: ContentStore = self._source.ledger.store(row["storage"])
-        return store.open(name_in_store(row["storage_key"]))
-
     def _verify(self, place: Path) -> None:
-        ledger = self._source.ledger
-        row = self._row
+        verified, content = self._source.ledger.verified, self._located()
         try:
-            if row["in_place"]:
-                # No cached hash here: a cache is no witness.
-                hashed = hash_path(place)
-                found, stamp = hashed.digest, hashed.stamp
-                if found != row["digest"]:
-                    raise DamagedContentError(f"expected {row['digest']}, found {found}")
-                ledger.verified[self.uid] = stamp
-                return
-            store = ledger.store(row["storage"])
-            name = name_in_store(row["storage_key"])
-            stamp = store.stat(name)
-            if stamp is not None and ledger.verified.get(self.uid) == stamp:
-                return
-            store.verify(name, row["digest"], row["n_files"] is not None)
-            ledger.verified[self.uid] = stamp
+            stamp = content.stat()
+            if stamp is None or verified.get(self.uid) != stamp:
+                content.verify()
+                verified[self.uid] = stamp
         except LedgerError as error:
             raise DamagedContentError(
                 f"content of artifact {self.uid} at {place}: {error}; "

@@ -330,7 +330,7 @@ def test_large_file_in_place_is_opened_without_being_fetched(s3_root, monkeypatc
 def test_content_in_place_can_be_copied_out(s3_root, tmp_path):
     url = upload(f"{s3_root}/raw/sample.txt", b"as it came")
     artifact = ln.Artifact(url, key="raw/sample.txt").save()
-    copied = copy_content(instance.current(), artifact, tmp_path / "out.txt")
+    copied = copy_content(artifact, tmp_path / "out.txt")
     assert copied.read_bytes() == b"as it came"
 
 

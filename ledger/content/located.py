@@ -56,7 +56,7 @@ class LocatedContent:
         return place.exists() if isinstance(place, Path) else self.size({}) is not None
 
     def size(self, listed: Mapping[str, int]) -> int | None:
-        """Return how many bytes are there; None where nothing is, or none but reading would tell.
+        """Return how many bytes are there; None where nothing is, or where only reading would tell.
 
         Args:
             listed: Sizes by name, as the store listed them.

@@ -12,9 +12,7 @@ import msgspec
 from ledger.content.download import ContentCache
 from ledger.content.hashing import hash_many
 from ledger.content.located import LocatedContent, stored_name
-from ledger.decisions.artifacts import exists_error, find_content
-from ledger.decisions.facts import Notice
-from ledger.display.messages import tell
+from ledger.decisions.artifacts import find_content
 from ledger.display.progress import progress
 from ledger.engine.handler import Prepare
 from ledger.errors import (
@@ -30,13 +28,13 @@ from ledger.model.schema import ARTIFACT, TRASHED, erased_text
 from ledger.past.retraction import warn_of_retraction
 from ledger.places import instance
 from ledger.places.kinds import record_class
-from ledger.places.source import row_of
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
 from ledger.registries.local_content import LocalContent, check_key, local_path, storage_named
 from ledger.registries.query import QuerySet
+from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
-from ledger.user_settings import check_mode, settings
+from ledger.user_settings import settings
 from projections.select import Select
 
 
@@ -96,11 +94,7 @@ class Artifact(Record):
         if_hash_exists: str | None,
     ) -> None:
         """Become the record of this content: the existing one, or a new one that is not saved."""
-        mode = (
-            settings.creation.artifact_if_hash_exists
-            if if_hash_exists is None
-            else check_mode("if_hash_exists", if_hash_exists)
-        )
+        mode = mode_of(if_hash_exists)
         if revises is not None and not isinstance(revises, Artifact):
             raise InvalidValueError(f"Artifact.revises: expected an Artifact, got {revises!r}")
         fields: dict[str, Any] = {}
@@ -115,47 +109,19 @@ class Artifact(Record):
             mode=mode,
             fields=fields,
         )
-        existing = self._existing()
+        existing = requested(
+            self,
+            self._request,
+            find_content,
+            existing=_with_same_content,
+            another=lambda row: f"content is registered already as artifact {row['uid']}",
+        )
         if existing is None:
             self._row = _described(self._request)
         else:
             self._row = existing
             self._request = msgspec.structs.replace(self._request, target=existing["uid"])
         self._assigned = dict(fields)
-
-    def _existing(self) -> dict[str, Any] | None:
-        """Return the row of the artifact that this is, and tell the user about it."""
-        request = self._request
-        # Only a mode that returns the existing one may go on with what an earlier save ended at.
-        recalled = self._source.ledger.handler.recall(
-            request.kind, request.subject, exactly=request.mode != "warn_return_existing"
-        )
-        if recalled is not None:
-            return row_of(self._source, "artifact", recalled)
-        found = self._source.ask(lambda models: find_content(models, request))
-        if found is None:
-            return None
-        uid = found["uid"]
-        match request.mode:
-            case "error":
-                raise exists_error(request, found)
-            case "warn_create_new":
-                text = f"content is registered already as artifact {uid}: creating a new one"
-                tell([Notice("warning", text)])
-                return None
-            case "warn_return_existing":
-                where = (
-                    " (in the trash: restore() brings it back)" if found["state"] == TRASHED else ""
-                )
-                tell(
-                    [
-                        Notice(
-                            "info",
-                            f"returning the existing artifact {uid} with the same content{where}",
-                        )
-                    ]
-                )
-                return row_of(self._source, "artifact", uid)
 
     @classmethod
     def from_dir(
@@ -423,6 +389,11 @@ class Artifact(Record):
 def _beginning(key: object) -> str | None:
     """Return what the keys of a folder's files begin with; None for an empty one."""
     return check_key(key.rstrip("/") or None if isinstance(key, str) else key)
+
+
+def _with_same_content(row: dict[str, Any]) -> str:
+    where = " (in the trash: restore() brings it back)" if row["state"] == TRASHED else ""
+    return f"artifact {row['uid']} with the same content{where}"
 
 
 def _described(request: SaveArtifact) -> dict[str, Any]:

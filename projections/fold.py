@@ -43,7 +43,7 @@ from ledger.model.events import (
     RunStarted,
     TransformRegistered,
 )
-from ledger.model.ids import derive, intent_key, subject_key
+from ledger.model.ids import intent_key, natural_id, subject_key
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 
 Values: TypeAlias = dict[str, Any]
@@ -259,7 +259,7 @@ def _created(
         "uid": outcome_of(event),
         "stream": recorded.stream,
         # Of an erased record only the id of its natural key is left.
-        "natural": natural[1] if recorded.is_erased else derive(natural),
+        "natural": natural[1] if recorded.is_erased else natural_id(natural),
         "n": n,
         "state": LIVE,
         "created_position": recorded.position,

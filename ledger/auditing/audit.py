@@ -123,7 +123,7 @@ class Audit:
     def run(self, *, content: bool = False, sample: float = 1.0) -> Report:
         """Carry it out."""
         began = time.monotonic()
-        head, contents = 0, ContentAudit()
+        head, contents = 0, ContentAudit(self.subject.resolved)
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
         evidence = self._step("database", self.subject.open)

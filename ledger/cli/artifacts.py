@@ -128,14 +128,13 @@ def get_verb(uid: str, destination: str, *, as_of: str | None, as_json: bool) ->
     from ledger.cli.output import print_json
     from ledger.display.tables import shown
     from ledger.past.retraction import warn_of_retraction
-    from ledger.places import instance
     from ledger.registries.artifact import Artifact
     from ledger.registries.base import Registry
     from ledger.registries.content_copy import copy_content
 
     artifact = Registry(Artifact, source_at(as_of)).get(uid)
     warn_of_retraction(artifact)
-    path = copy_content(instance.current(), artifact, destination)
+    path = copy_content(artifact, destination)
     if as_json:
         print_json({"uid": artifact.uid, "path": shown(path)})
     else:

@@ -308,19 +308,16 @@ class Sessions:
     def _close(self, group: SharedCommit) -> None:
         """Commit the shared transaction, or undo all of it, and tell its members."""
         self._group = None
-        outcome: Exception | None = StorageError(
-            "save: the thread that committed was interrupted, and it is not known whether it did; "
-            "run the same again, which records only what is missing"
-        )
+        outcomes: list[Exception | None] = []
         try:
-            outcome = _ended(group)
+            outcomes.append(_ended(group))
         except BaseException as error:
             if group.n_members > 1:
                 # Perhaps it was committed all the same: the others are told the truth.
-                outcome = self._missing(group, error)
+                outcomes.append(self._missing(group, error))
             raise
         finally:
-            group.end(outcome)
+            group.end(outcomes[-1] if outcomes else _unknown())
 
     def _missing(self, group: SharedCommit, reason: BaseException) -> StorageError | None:
         """Return the error for the members of a group that is not in the log; None if it is."""
@@ -347,6 +344,13 @@ def _ends_in(session: WriteSession, last: RecordedEvent) -> bool:
     return [(it.envelope.command_id, it.envelope.number) for it in found] == [
         (last.command_id, last.number)
     ]
+
+
+def _unknown() -> StorageError:
+    return StorageError(
+        "save: the thread that committed was interrupted, and it is not known whether it did; "
+        "run the same again, which records only what is missing"
+    )
 
 
 def _ended(group: SharedCommit) -> Exception | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from ledger.places.discovery import VARIABLE, locate
 if TYPE_CHECKING:
     from ledger.content.download import ContentCache
     from ledger.content.hash_cache import HashCache
+    from ledger.content.located import LocatedContent
     from ledger.content.store import ContentStore
     from ledger.engine.similar_names import NameSearch
 
@@ -82,6 +83,12 @@ class Ledger:
                 reached = self.storage if root is None else self.place.resolved(root)
                 self._stores[root] = open_store(reached)
             return self._stores[root]
+
+    def content(self, stated: Mapping[str, Any]) -> LocatedContent:
+        """Return the content of an artifact by its row, or by anything that states the same."""
+        from ledger.content.located import LocatedContent  # noqa: PLC0415
+
+        return LocatedContent(self.store(stated["storage"]), stated)
 
     @property
     def hash_cache(self) -> HashCache:

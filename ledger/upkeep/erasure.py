@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ledger.content.hash_cache import HashCache
-from ledger.content.store import name_in_store
+from ledger.content.located import stored_name
 from ledger.decisions.facts import Decision, Row
 from ledger.display.messages import say
 from ledger.display.progress import progress
@@ -117,7 +117,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
             uid=uid,
             position=None,
             entries=tuple(sorted(own)),
-            content_removed=found.removable() is not None,
+            content_removed=found.has_removable(),
             mentions=mentions,
             is_scrubbed=False,
         )
@@ -193,21 +193,17 @@ class Erasure:
             )
         )
 
-    def removable(self) -> tuple[str, str] | None:
-        """Return storage and name of the content that goes; None where none does."""
+    def has_removable(self) -> bool:
+        """Return whether stored content goes with it: not what is in place, nor what is shared."""
         row = self.row
         if self.registry != "artifact" or row["storage_key"] == erased_text(self.uid):
-            return None
-        if row["in_place"]:
-            return None
-        sharing = [
-            other
+            return False
+        return stored_name(row) is not None and not any(
+            other["storage"] == row["storage"]
+            and other["state"] < WITHDRAWN
+            and other["uid"] != self.uid
             for other in self._models.find("artifact", storage_key=row["storage_key"])
-            if other["storage"] == row["storage"] and other["state"] < WITHDRAWN
-        ]
-        if any(other["uid"] != self.uid for other in sharing):
-            return None
-        return str(row["storage"]), name_in_store(str(row["storage_key"]))
+        )
 
     def texts(self) -> set[str]:
         """Return the texts that the record bore and that could occur elsewhere."""
@@ -222,7 +218,7 @@ class Erasure:
     def carry_out(self, session: WriteSession, reason: str, stamp: Stamp) -> Erased:
         """Record the erasure and do it; durable when the transaction around it has ended."""
         chosen = self.entries()
-        removable = self.removable()
+        is_removed = self.has_removable()
         nothing = Erased(
             registry=self.registry,
             uid=self.uid,
@@ -234,7 +230,7 @@ class Erasure:
         )
         if not chosen:
             return nothing
-        if self.registry == "artifact" and self.row["in_place"]:
+        if self.registry == "artifact" and stored_name(self.row) is None:
             self.in_place = f"{self.row['storage']}/{self.row['storage_key']}"
         stream = StreamId(self.row["stream"])
         version = session.log.stream_version(stream)
@@ -247,20 +243,19 @@ class Erasure:
             entries=tuple(
                 (entry.envelope.position, sha256(residue).hexdigest()) for entry, residue in chosen
             ),
-            content_removed=removable is not None,
+            content_removed=is_removed,
         )
         decision = Decision(events=(event,), outcome=self.uid, stream=stream)
         (recorded,) = session.append(command_id(identity), decision.drafts(identity))
         session.log.erase([erased(entry, residue) for entry, residue in chosen])
         session.models.redact(self.registry, self.uid, erased_text(self.uid))
-        if removable is not None:
-            storage, name = removable
-            self._ledger.store(storage).remove(name)
+        if is_removed:
+            self._ledger.content(self.row).remove()
         return msgspec.structs.replace(
             nothing,
             position=recorded.position,
             entries=tuple(entry.envelope.position for entry, _ in chosen),
-            content_removed=removable is not None,
+            content_removed=is_removed,
         )
 
 

@@ -6,7 +6,6 @@ the rest is an error of ours.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from functools import partial
@@ -21,6 +20,7 @@ from ledger.content.hashing import hash_path
 from ledger.content.objects import Upload
 from ledger.content.tree import HashedContent
 from ledger.errors import DamagedContentError, FileChangedError, StorageError
+from tests.support.chance import bytes_of
 from tests.support.proxy import KINDS, FaultyProxy
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def source(request, tmp_path, monkeypatch) -> Path:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_bytes(name.encode() * 1000)
     else:
-        path.write_bytes(os.urandom(200_000 if request.param == "file" else 11 * MIB))
+        path.write_bytes(bytes_of(200_000 if request.param == "file" else 11 * MIB))
     return path
 
 
@@ -181,7 +181,7 @@ from pathlib import Path
 from ledger import files
 from ledger.content import s3
 from ledger.content.hashing import hash_path
-from ledger.content.store import open_store
+from ledger.content.backends import open_store
 
 source, root, name, number = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 s3.PART, count = 5 * 1024**2, itertools.count()
@@ -240,7 +240,7 @@ import sys
 from pathlib import Path
 from ledger.content import s3
 from ledger.content.hashing import hash_path
-from ledger.content.store import open_store
+from ledger.content.backends import open_store
 
 source, root, name = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 s3.PART = 5 * 1024**2

@@ -6,7 +6,6 @@ Whatever it is: nothing that was acknowledged is lost, nothing is there twice, n
 from __future__ import annotations
 
 import random
-import secrets
 import sys
 import threading
 from contextlib import closing, contextmanager
@@ -27,6 +26,7 @@ from ledger.places.initialization import initialize
 from projections.select import Select
 from tests.crash.killed import saver
 from tests.support import builders as b
+from tests.support.chance import bytes_of
 from tests.support.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
 from tests.support.servers import PostgresServer, free_port, leave, small_disk
 
@@ -234,7 +234,7 @@ def until_refused(database) -> tuple[list[str], str]:
     """Save labels until one is refused; return the names of the others, and what was said."""
     saved: list[str] = []
     for number in range(10_000):
-        name = f"label {number} {secrets.token_hex(1_000)}"
+        name = f"label {number} {bytes_of(1_000, number).hex()}"
         try:
             save(database, name)
         except StorageError as error:

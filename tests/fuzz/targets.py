@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.content import store
+from ledger.content import backends
 from ledger.content.local import LocalStore
 from ledger.errors import LedgerError
 from ledger.eventlog.database_url import is_database_url, parse
@@ -192,7 +192,7 @@ def configuration(data: bytes) -> None:
         if not is_database_url(place.configuration.database):
             assert place.database_path.parent.resolve() == folder.resolve()
         if _is_near(place.storage_root):
-            store.open_store(place.storage_root)
+            backends.open_store(place.storage_root)
 
 
 def _configuration() -> list[bytes]:
@@ -236,7 +236,7 @@ def storage_urls(data: bytes) -> None:
         assert "/" not in store.check_name(text, may_be_temporary=True)
     if _is_near(text):
         with suppress(LedgerError):
-            opened = store.open_store(text)
+            opened = backends.open_store(text)
             opened.exists("AbCdEfGhIjKl00000000")
             opened.holds("/folder/file")
     with suppress(LedgerError):

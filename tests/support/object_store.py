@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import socket
 import subprocess
@@ -18,6 +17,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from tests.support.chance import new_name
 
 S3_VARIABLE = "METALEDGER_TEST_S3_URL"
 PATIENCE = 90.0
@@ -62,7 +63,7 @@ class ObjectStore:
 
     def new_bucket(self) -> str:
         """Make a bucket and return its name."""
-        name = f"test-{secrets.token_hex(6)}"
+        name = f"test-{new_name()}"
         self.files().mkdir(name)
         return name
 

@@ -8,7 +8,6 @@ folder of another version's `initdb`, `postgres` and so on.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -26,6 +25,7 @@ import psycopg
 
 from ledger.eventlog.database_url import DatabaseUrl, parse
 from ledger.eventlog.postgres_schema import drop_schema
+from tests.support.chance import new_name
 
 POSTGRES_VARIABLE = "METALEDGER_TEST_POSTGRES_URL"
 PROGRAMS_VARIABLE = "METALEDGER_TEST_POSTGRES_PROGRAMS"
@@ -61,7 +61,7 @@ def postgres_programs() -> Path:
 @contextmanager
 def new_schema(server: str) -> Iterator[DatabaseUrl]:
     """Lend the URL of a schema in which nothing is yet; whatever is made there is taken away."""
-    url = parse(server).in_schema(f"test_{secrets.token_hex(6)}")
+    url = parse(server).in_schema(f"test_{new_name()}")
     try:
         yield url
     finally:

@@ -37,6 +37,11 @@ CLOCKS_AND_CHANCE = frozenset(
         "uuid.uuid4",
     }
 )
+WITHOUT_A_SEED = frozenset(
+    {"os.urandom", "secrets", "uuid.uuid1", "uuid.uuid4"}
+    | {f"random.{it}" for it in ("choice", "choices", "randbytes", "randint", "random", "sample")}
+    | {f"random.{it}" for it in ("randrange", "shuffle", "uniform", "SystemRandom")}
+)
 HEAVY = (
     "click",
     "eventsourcing",
@@ -195,6 +200,21 @@ def test_a_planted_durable_step_is_found(source, found):
 )
 def test_a_planted_clock_or_chance_is_found(source, found):
     assert uses(source, CLOCKS_AND_CHANCE) == found
+
+
+def test_no_test_draws_without_a_stated_seed():
+    told = [
+        f"{path.relative_to(ROOT)}:{use}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path != ROOT / "tests" / "support" / "chance.py"
+        for use in uses(path.read_text(encoding="utf-8"), WITHOUT_A_SEED)
+    ]
+    assert not told, f"draw with a seed, as in tests/support/chance.py: {', '.join(told)}"
+
+
+def test_a_planted_draw_without_a_seed_is_found():
+    assert uses("import random\nrandom.choice('ab')", WITHOUT_A_SEED) == ["2: random.choice"]
+    assert uses("import random\nrandom.Random(7).choice('ab')", WITHOUT_A_SEED) == []
 
 
 def test_the_package_of_projections_is_hollow():

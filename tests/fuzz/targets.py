@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.content import backends
+from ledger.content import backends, store
 from ledger.content.local import LocalStore
 from ledger.errors import LedgerError
 from ledger.eventlog.database_url import is_database_url, parse

@@ -7,11 +7,9 @@ what it cannot see. Each finder is also tried on a planted mistake, so that none
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -221,15 +219,6 @@ def test_the_package_of_projections_is_hollow():
     tree = ast.parse((ROOT / "projections" / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     assert len(tree.body) == 1, "projections/__init__.py holds a docstring and nothing else"
-
-
-def test_every_module_can_be_the_first_one_imported():
-    # `__main__` is left out: importing it is running the program.
-    names = [dotted(path) for path in modules() if path.name != "__main__.py"]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = zip(names, pool.map(run_python, [f"import {name}" for name in names]), strict=True)
-        failed = [f"{name}\n{result.stderr}" for name, result in done if result.returncode]
-    assert not failed, "\n".join(failed)
 
 
 def test_the_public_door_loads_nothing_heavy():

@@ -22,7 +22,7 @@ PARALLEL := -p no:benchmark -n $(WORKERS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all overnight lint format types unit property conformance crash fuzz \
+.PHONY: help demo quick test test-all overnight lint format types unit property conformance crash fuzz \
 	golden e2e bench wheel pins setup clean
 
 help: ## show this list
@@ -34,6 +34,9 @@ demo: .venv/.demo ## register real files twice and watch the second pass add not
 
 # The same examples in the same order each time, so that nothing depends on luck.
 test quick unit property conformance crash fuzz golden e2e: export PYTHONHASHSEED = 0
+
+quick: lint types ## lint, types and the unit tests of what changed: for each time you save
+	$(PYTEST) -p no:benchmark -p no:cacheprovider $$($(BIN)/python -m tests.support.changed) $(ARGS)
 
 test: lint types ## everything that must hold before a change lands
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)

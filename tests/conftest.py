@@ -17,6 +17,7 @@ from hypothesis.internal.conjecture import providers
 
 from tests.support.chance import new_name
 from tests.support.object_store import ObjectStore, SeaweedServer, given_store
+from tests.support.patience import PATIENCE
 from tests.support.servers import POSTGRES_VARIABLE, PostgresServer, new_schema
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def _shielded_from_the_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("METALEDGER_URL", raising=False)
         patch.setenv("METALEDGER_KEY_DIR", str(tmp_path_factory.mktemp("keys")))
+        # After these the product goes on without an answer: a test would meet that by luck.
+        patch.setattr("ledger.tracking.git.TIME_LIMIT", PATIENCE)
+        patch.setattr("ledger.content.hash_cache._LOCK_SECONDS", PATIENCE)
         yield
 
 

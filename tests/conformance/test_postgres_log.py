@@ -44,9 +44,9 @@ from projections.select import Test as Is
 from projections.sql.postgres import PostgresModels, plain, spelled
 from tests.support import builders as b
 from tests.support.chance import new_name
+from tests.support.patience import PATIENCE
 from tests.support.servers import Wire, in_new_schema, new_schema
 
-PATIENCE = 60
 STREAM, OTHER_STREAM = uuid.UUID(int=1), uuid.UUID(int=2)
 MEGABYTE = 1_000_000
 COMMIT = b"COMMIT\0"  # as it is sent; the level of isolation at the beginning has the word too
@@ -133,7 +133,7 @@ def test_a_tail_misses_nothing_although_a_later_writer_is_faster(database, postg
 def until(watch, condition: str) -> None:
     """Wait until a session of the server is like this; a test that waits in vain fails."""
     sql = f"SELECT count(*) FROM pg_stat_activity WHERE {condition}"  # noqa: S608 (our own words)
-    for _ in range(PATIENCE * 100):
+    for _ in range(int(PATIENCE) * 100):
         if watch.execute(sql.encode()).fetchone()[0]:
             return
         watch.execute("SELECT pg_sleep(0.01)")

@@ -52,7 +52,6 @@ def proxy(object_store, s3_root, monkeypatch):
     proxy = FaultyProxy(object_store.address)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
     monkeypatch.setattr(retry, "pause", lambda _seconds: None)
-    monkeypatch.setattr(s3, "READ_SECONDS", 1)
     proxy.root = s3_root
     yield proxy
     proxy.close()
@@ -109,7 +108,9 @@ def test_one_fault_anywhere_in_a_download_is_got_over(proxy, source, kind, tmp_p
 
 @pytest.mark.parametrize("source", ["file"], indirect=True)
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "GET"])
-def test_answer_that_does_not_come_is_asked_for_again(proxy, source, method, tmp_path):
+def test_answer_that_does_not_come_is_asked_for_again(proxy, source, method, tmp_path, monkeypatch):
+    monkeypatch.setattr(s3, "READ_SECONDS", 2)
+    forget_connections()
     expected = hash_path(source)
     store = open_store(proxy.root)
     waiting = [method]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ledger.content import ranged
 from tests.support.chance import bytes_of
+from tests.support.patience import PATIENCE
 
 DATA = bytes(range(256)) * 40
 
@@ -75,7 +76,7 @@ def test_straight_reader_reads_all_of_it_in_order(size):
 
 
 def test_straight_reader_has_several_requests_on_their_way():
-    together = threading.Barrier(2, timeout=30)
+    together = threading.Barrier(2, timeout=PATIENCE)
     size = 2 * ranged.CHUNK
 
     def read(start: int, end: int) -> bytes:

@@ -20,7 +20,7 @@ from ledger.decisions.artifacts import exists_error, find_content
 from ledger.decisions.records import find_named
 from ledger.decisions.replay import Passage
 from ledger.decisions.runs import RunPlan
-from ledger.engine.database import Database, MemoryDatabase
+from ledger.engine.database import Database
 from ledger.engine.handler import Handler
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.engine.sqlite_database import SqliteDatabase
@@ -38,6 +38,7 @@ from ledger.model.commands import (
 from ledger.model.ids import command_id
 from ledger.model.schema import LIVE, WITHDRAWN
 from projections.tables import TABLES
+from tests.support.memory_database import MemoryDatabase
 from tests.support.servers import new_schema
 
 PLAN = RunPlan(identity="script", fields={})

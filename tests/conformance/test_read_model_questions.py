@@ -8,11 +8,11 @@ import pytest
 
 from ledger.errors import InvalidValueError, UnknownFieldError
 from ledger.model.schema import REGISTRIES, RelationSpec
-from projections.memory import MemoryModels
 from projections.select import OPERATORS, And, Not, Or, Order, Select
 from projections.select import Test as Is
 from tests.property.strategies import known_values
 from tests.support import builders as b
+from tests.support.memory_models import MemoryModels
 from tests.support.story import PLOT, RUN_1, RUN_2, STORY, TABBY, TORTIE, A, B, C
 
 

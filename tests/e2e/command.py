@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "ledger"]
-PATIENCE = 60.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -101,7 +102,7 @@ class OnATerminal:
         A signal that comes in the instant before a program begins to read is told to it with the
         next key only: people press again, and so does this.
         """
-        for _ in range(30):
+        for _ in range(int(PATIENCE)):
             self.type("\x03")
             while self._has_something_to_say(1.0):
                 if not self._read():

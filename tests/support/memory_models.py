@@ -1,4 +1,4 @@
-"""The read models as Python objects: the oracle that the databases are held to, and a store.
+"""The read models as Python objects: the oracle that the databases are held to.
 
 1. Every question is answered by looking at each row in turn, as `projections.select` words it.
 2. Rows are found by the columns that tables index, and otherwise one by one.
@@ -347,7 +347,7 @@ class _Moment:
             links = self._tables["link"].that_equal({"field": relation.link, here: uid})
             ends = [link[there] for link in links if _is_valid(link, self._at)]
             return [it for end in ends for it in self._records(relation.target, {"uid": end})]
-        assert relation.column is not None  # noqa: S101 (a relation is one or the other)
+        assert relation.column is not None
         if relation.is_reverse:
             return self._records(relation.target, {relation.column: uid})
         end = row[relation.column]

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ledger.errors import InvalidValueError, LedgerError
-from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
+from ledger.model.schema import REGISTRIES, FieldSpec
 
 _NAMES = {
     **{name: name for name in REGISTRIES},
@@ -95,19 +95,9 @@ def lookups(registry: str, filters: tuple[str, ...]) -> dict[str, object]:
 
 def _value(registry: str, lookup: str, text: str) -> object:
     """Return a value of the kind that the field at the end of a lookup holds."""
-    end: FieldSpec | RelationSpec | None = None
-    spec = REGISTRIES[registry]
-    operator = "exact"
-    for part in lookup.split("__"):
-        known = {"id": "uid", "pk": "uid"}.get(part, part)
-        if isinstance(end, FieldSpec) or (
-            end is not None and spec.field(known) is None and spec.relation(known) is None
-        ):
-            operator = part
-            break
-        end = spec.require(known)
-        if isinstance(end, RelationSpec):
-            spec = REGISTRIES[end.target]
+    from ledger.registries.lookups import taken_apart
+
+    _, operator, end = taken_apart(REGISTRIES[registry], lookup)
     if operator == "isnull":
         return _boolean(lookup, text)
     kind = end.kind if isinstance(end, FieldSpec) else "text"

@@ -6,7 +6,8 @@ a further metadata registry is one more `RegistrySpec` here and one short class 
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import msgspec
 
@@ -66,8 +67,10 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
         return self.link is not None or self.is_reverse
 
 
-class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
+class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A registry: name, fields, relations, uid layout.
+
+    A spec equals itself only: what is cached for one is found without comparing its fields.
 
     Attributes:
         name: Lower-case name in events, tables and commands.
@@ -291,6 +294,39 @@ RUN = RegistrySpec(
 REGISTRIES: dict[str, RegistrySpec] = {
     spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)
 }
+
+
+class Way(NamedTuple):
+    """Where a path of names leads from a registry.
+
+    Attributes:
+        relations: Those that the path leads over, in order.
+        end: Registry that they lead to.
+        field: Field of it that ends the path; None where the path ends in its last relation.
+        rest: Names after the field, which leads nowhere.
+    """
+
+    relations: tuple[RelationSpec, ...]
+    end: RegistrySpec
+    field: FieldSpec | None = None
+    rest: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1024)
+def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
+    """Return where a path leads from a registry.
+
+    Raises:
+        UnknownFieldError: A name on the way is neither a field nor a relation.
+    """
+    relations: list[RelationSpec] = []
+    for place, name in enumerate(path, start=1):
+        found = spec.require(name)
+        if isinstance(found, FieldSpec):
+            return Way(tuple(relations), spec, found, path[place:])
+        relations.append(found)
+        spec = REGISTRIES[found.target]
+    return Way(tuple(relations), spec)
 
 
 def erased_text(uid: str) -> str:

@@ -22,11 +22,11 @@ from typing import Any, NamedTuple, TypeAlias
 from ledger.model.schema import (
     ARTIFACT,
     LIVE,
-    REGISTRIES,
     TRASHED,
     WITHDRAWN,
     RegistrySpec,
     RelationSpec,
+    way,
 )
 from projections.select import And, Not, Operator, Or, Select, Test, Where
 from projections.sql.dialect import (
@@ -284,17 +284,10 @@ def _taken_apart(
 
     None for the field where the path ends in its last step.
     """
-    steps: list[_Step] = []
-    for name in path:
-        found = spec.require(name)
-        if isinstance(found, RelationSpec):
-            steps.append(found)
-            spec = REGISTRIES[found.target]
-        elif spec is ARTIFACT and name == "key":
-            steps.append(_KEYS)
-        else:
-            return steps, spec, name
-    return steps, spec, None
+    relations, end, field, _ = way(spec, path)
+    if field is not None and end is ARTIFACT and field.name == "key":
+        return [*relations, _KEYS], end, None
+    return list(relations), end, None if field is None else field.name
 
 
 def _joins(step: _Step) -> list[tuple[str, str, str]]:

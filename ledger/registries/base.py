@@ -99,10 +99,8 @@ class Record(RecordHistory):
     @classmethod
     def _from_row(cls, row: dict[str, Any], source: Source) -> Self:
         record = cls.__new__(cls)
-        record._source = source
-        record._row = row
-        record._assigned = {}
-        record._is_fresh = False
+        # Not assigned one by one: assignment is for fields, and looks at each name.
+        vars(record).update(_source=source, _row=row, _assigned={}, _is_fresh=False)
         return record
 
     # --- asking the registry --------------------------------------------------------------------

@@ -29,7 +29,10 @@ class Q:
         for condition in conditions:
             _require_q(condition)
         self._build: Callable[[str], Where] = lambda registry: And(
-            (*(q.where(registry) for q in conditions), *_tests(registry, lookups))
+            (
+                *[condition.where(registry) for condition in conditions],
+                *[_test(registry, name, value) for name, value in lookups.items()],
+            )
         )
 
     def where(self, registry: str) -> Where:
@@ -70,10 +73,6 @@ def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) 
         InvalidValueError: A value is not of its field's kind.
     """
     return Q(*queries, **lookups).where(registry)
-
-
-def _tests(registry: str, lookups: dict[str, object]) -> tuple[Where, ...]:
-    return tuple(_test(registry, name, value) for name, value in lookups.items())
 
 
 def _test(registry: str, lookup: str, value: object) -> Test:

@@ -11,12 +11,6 @@ from click.shell_completion import CompletionItem
 from ledger.errors import InvalidValueError, LedgerError
 from ledger.model.schema import REGISTRIES, FieldSpec
 
-_NAMES = {
-    **{name: name for name in REGISTRIES},
-    **{f"{name}s": name for name in REGISTRIES},
-    "label": "ulabel",
-    "labels": "ulabel",
-}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -27,13 +21,14 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the registry that is meant."""
-        found = _NAMES.get(str(value).lower())
+        names = _names()
+        found = names.get(str(value).lower())
         if found is None:
             import difflib
 
             from ledger.cli.output import shown
 
-            near = difflib.get_close_matches(str(value).lower(), _NAMES, n=1)
+            near = difflib.get_close_matches(str(value).lower(), names, n=1)
             way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(REGISTRIES)}"
             self.fail(f"no registry '{shown(value)}'; {way_out}", param, ctx)
         return found
@@ -46,6 +41,16 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
     ) -> list[CompletionItem]:
         """Return the registries that begin so."""
         return [CompletionItem(name) for name in REGISTRIES if name.startswith(incomplete)]
+
+
+def _names() -> dict[str, str]:
+    """Return the registry that each word means."""
+    return {
+        word: spec.name
+        for plural in ("", "s")
+        for spec in REGISTRIES.values()
+        for word in (spec.name + plural, (spec.short_name or spec.name) + plural)
+    }
 
 
 class Uid(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on

@@ -53,6 +53,8 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
         column: For a relation to one: the column here that holds the other's uid.
         link: For a relation to many: the link field, `<holder>.<field>`.
         is_reverse: Whether the other side holds the link, or (without link) the column.
+        is_editable: Whether the links may be added and removed by hand.
+        is_indexed: For a relation to one: whether going back over it should be fast.
     """
 
     name: str
@@ -60,6 +62,8 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
     column: str | None = None
     link: str | None = None
     is_reverse: bool = False
+    is_editable: bool = False
+    is_indexed: bool = True
 
     @property
     def is_many(self) -> bool:
@@ -80,6 +84,9 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         uid_length: Digits of a uid, or of the family's stem in a versioned registry.
         is_versioned: Whether uids are a stem and 4 digits of the version's own.
         is_named: Whether a live name is unique, and similar names are searched for.
+        has_keys: Whether keys point at its records: `key` then matches each that ever did, and
+            the record that a key points at is the latest of its family.
+        short_name: What people may type in place of the name.
         searched: Fields that `search()` looks into.
     """
 
@@ -90,6 +97,8 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     uid_length: int = 12
     is_versioned: bool = False
     is_named: bool = False
+    has_keys: bool = False
+    short_name: str | None = None
     searched: tuple[str, ...] = ("name", "description")
 
     def field(self, name: str) -> FieldSpec | None:
@@ -162,6 +171,7 @@ ULABEL = RegistrySpec(
         ),
     ),
     is_named=True,
+    short_name="label",
 )
 
 ARTIFACT = RegistrySpec(
@@ -185,7 +195,7 @@ ARTIFACT = RegistrySpec(
     ),
     relations=(
         _RUN,
-        RelationSpec(name="labels", target="ulabel", link="artifact.labels"),
+        RelationSpec(name="labels", target="ulabel", link="artifact.labels", is_editable=True),
         RelationSpec(name="runs", target="run", link="artifact.runs"),
         RelationSpec(name="input_of", target="run", link="run.inputs", is_reverse=True),
         RelationSpec(
@@ -195,6 +205,7 @@ ARTIFACT = RegistrySpec(
     ),
     uid_length=16,
     is_versioned=True,
+    has_keys=True,
     searched=("key", "description"),
 )
 
@@ -219,7 +230,7 @@ COLLECTION = RegistrySpec(
     relations=(
         _RUN,
         RelationSpec(name="artifacts", target="artifact", link="collection.artifacts"),
-        RelationSpec(name="labels", target="ulabel", link="collection.labels"),
+        RelationSpec(name="labels", target="ulabel", link="collection.labels", is_editable=True),
         RelationSpec(name="revises", target="collection", column="revises"),
     ),
     uid_length=16,
@@ -283,7 +294,7 @@ RUN = RegistrySpec(
         RelationSpec(name="transform", target="transform", column="transform"),
         RelationSpec(name="inputs", target="artifact", link="run.inputs"),
         RelationSpec(name="outputs", target="artifact", link="artifact.runs", is_reverse=True),
-        RelationSpec(name="forked_from", target="run", column="forked_from"),
+        RelationSpec(name="forked_from", target="run", column="forked_from", is_indexed=False),
         RelationSpec(name="ulabels", target="ulabel", column="run", is_reverse=True),
         RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
     ),
@@ -291,6 +302,8 @@ RUN = RegistrySpec(
     searched=("name",),
 )
 
+# A registry may be added while a program runs: whatever is computed of these is computed when it is
+# asked for, and kept by the spec.
 REGISTRIES: dict[str, RegistrySpec] = {
     spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)
 }

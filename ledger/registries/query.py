@@ -163,7 +163,7 @@ class QuerySet(Results[R]):
             return self._by_uid(uid)
         if not lookups:
             raise InvalidValueError("get: expected a uid or a field, got neither")
-        if "key" in lookups and self.registry == "artifact":
+        if "key" in lookups and REGISTRIES[self.registry].has_keys:
             return self._by_key(lookups)
         found = self.filter(**lookups)._fetch(2)
         if len(found) == 1:
@@ -240,7 +240,7 @@ class QuerySet(Results[R]):
 
     def lookup(self, field: str | None = None) -> Lookup:
         """Return an object with one attribute a record, for tab completion."""
-        name = field or ("key" if self.registry == "artifact" else "name")
+        name = field or ("key" if REGISTRIES[self.registry].has_keys else "name")
         return Lookup(self, name)
 
     def as_of(self, point: Any) -> QuerySet[R]:

@@ -22,7 +22,6 @@ from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 from ledger.model.schema import (
-    ARTIFACT,
     LIVE,
     TRASHED,
     WITHDRAWN,
@@ -54,7 +53,7 @@ _FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
 
 
 class _Keys(Enum):
-    """The step from an artifact to the keys that ever pointed at it."""
+    """The step from a record to the keys that ever pointed at it."""
 
     ALL = 1
 
@@ -193,7 +192,7 @@ class Conditions:
                 Fragment(f"{later}.state < {WITHDRAWN}"),
             ],
         )
-        if spec.name != "artifact":
+        if not spec.has_keys:
             return Fragment(f"(NOT {superseded.text})", superseded.params)
         now, past = self._alias(), self._alias()
         bears = _exists(
@@ -330,7 +329,7 @@ def _taken_apart(
     None for the field where the path ends in its last step.
     """
     relations, end, field, _ = way(spec, path)
-    if field is not None and end is ARTIFACT and field.name == "key":
+    if field is not None and end.has_keys and field.name == "key":
         return [*relations, _KEYS], end, None
     return list(relations), end, None if field is None else field.name
 

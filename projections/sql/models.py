@@ -28,9 +28,7 @@ from projections.sql.dialect import Dialect, Fragment, column, ever, every, quot
 from projections.sql.tables import rows_statement
 from projections.sql.walks import as_links, links_statement, reach_statement
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
-from projections.tables import TABLES
-
-GUARDED = sql_tables.guarded_names()
+from projections.tables import TABLES, Table
 
 
 class Cursor(Protocol):
@@ -102,7 +100,7 @@ class SqlModels(WritableModels):
     def select(self, select: Select) -> list[Row]:
         """Return the rows of the registry that answer, in order, with virtual fields computed."""
         statement = select_statement(self.dialect, select)
-        return _as_rows(self._ask(statement), *_shown_by(select.registry))
+        return _as_rows(self._ask(statement), *_shown_by(spec_of(select.registry)))
 
     def count(self, select: Select) -> int:
         """Return how many rows answer; `order`, `offset` and `limit` play no part."""
@@ -156,7 +154,7 @@ class SqlModels(WritableModels):
                 self._carry_out(position, change)
             except self.dialect.conflicts as error:
                 table = change.table
-                if table in GUARDED and self.dialect.is_name_conflict(error, table):
+                if sql_tables.is_guarded(table) and self.dialect.is_name_conflict(error, table):
                     raise self._name_taken(change) from error
                 raise
 
@@ -284,7 +282,7 @@ def find_statement(
     """Return the question for rows of a table that equal given values."""
     tests = tuple([(name, _in_text(name, value)) for name, value in equals.items()])
     values = (at, *equals.values())
-    return _given(values, _found, dialect, table, tests, None if at is None else AT, ever)
+    return _given(values, _found, dialect, TABLES[table], tests, None if at is None else AT, ever)
 
 
 def _in_text(name: str, value: object) -> str | None:
@@ -300,12 +298,12 @@ def _in_text(name: str, value: object) -> str | None:
 
 def _found(
     dialect: Dialect,
-    table: str,
+    table: Table,
     equals: tuple[tuple[str, str | None], ...],
     at: int | None,
     is_ever: bool,  # noqa: FBT001 (a cache takes its arguments by place)
 ) -> Fragment:
-    require_columns(table, [name for name, _ in equals])
+    require_columns(table.name, [name for name, _ in equals])
     tests = [
         Fragment(f"{column('t', name)} = {dialect.placeholder}", (place,))
         if test is None
@@ -314,11 +312,10 @@ def _found(
     ]
     tests.append(ever(dialect, "t", at) if is_ever else valid(dialect, "t", at))
     where = every(tests)
-    described = TABLES[table]
-    order = ("from_position", *oldest_first(table))
+    order = ("from_position", *oldest_first(table.name))
     return Fragment(
-        f"SELECT {', '.join(column('t', name) for name in described.column_names)} "
-        f"FROM {quoted(table)} AS t WHERE {where.text} "
+        f"SELECT {', '.join(column('t', name) for name in table.column_names)} "
+        f"FROM {quoted(table.name)} AS t WHERE {where.text} "
         f"ORDER BY {', '.join(column('t', name) + dialect.ascending for name in order)}",
         where.params,
     )
@@ -349,7 +346,7 @@ def _asked(
 
 def _selected(dialect: Dialect, spec: RegistrySpec, select: Select) -> Fragment:
     conditions = Conditions(dialect, select.at)
-    names, _ = _shown_by(spec.name)
+    names, _ = _shown_by(spec)
     shown = [conditions.value(spec, "t", name) for name in names]
     where = conditions.answers(spec, "t", select)
     keys = [
@@ -412,32 +409,27 @@ def _params(fragments: Iterable[Fragment]) -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=64)
-def _columns_of(table: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _columns_of(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns of a table, bounds included, and which of them are booleans."""
-    described = TABLES[table]
-    return (
-        described.column_names,
-        tuple(it.name for it in described.columns if it.kind == "boolean"),
-    )
+    return table.column_names, tuple(it.name for it in table.columns if it.kind == "boolean")
 
 
 @lru_cache(maxsize=64)
-def _shown_by(registry: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _shown_by(spec: RegistrySpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what a selected row holds, and which of it are booleans."""
-    spec = spec_of(registry)
     virtual = tuple(
         name
         for name in ("is_trashed", "is_latest")
         if (field := spec.field(name)) is not None and field.is_virtual
     )
-    columns = tuple(it.name for it in TABLES[registry].columns)
-    booleans = tuple(it.name for it in TABLES[registry].columns if it.kind == "boolean")
+    columns = tuple(it.name for it in TABLES[spec.name].columns)
+    booleans = tuple(it.name for it in TABLES[spec.name].columns if it.kind == "boolean")
     return (*columns, "from_position", *virtual), (*booleans, *virtual)
 
 
 def as_rows(found: Iterable[Iterable[Any]], table: str) -> list[Row]:
     """Return rows of a table, as `find_statement` asks for them, as dictionaries."""
-    return _as_rows(found, *_columns_of(table))
+    return _as_rows(found, *_columns_of(TABLES[table]))
 
 
 def _as_rows(

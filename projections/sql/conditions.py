@@ -11,8 +11,6 @@
    values (`shaped`), so that one text serves all questions of a shape.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
-
 from __future__ import annotations
 
 import sys

@@ -8,8 +8,6 @@
 4. After an error inside `apply` the transaction has to be rolled back: half an event may be there.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
-
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

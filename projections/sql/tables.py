@@ -6,8 +6,6 @@
 3. Each text depends on table and columns only, and is built once.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
-
 from __future__ import annotations
 
 from functools import lru_cache

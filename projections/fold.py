@@ -7,6 +7,7 @@ A change names a table of `projections.tables`; the stores carry it out at the e
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
@@ -44,7 +45,7 @@ from ledger.model.events import (
     TransformRegistered,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
-from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 
 Values: TypeAlias = dict[str, Any]
 
@@ -157,7 +158,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             gone: list[Change] = [
                 _amended(recorded, event.registry, event.uid, {"state": WITHDRAWN})
             ]
-            if event.registry == "artifact":
+            if REGISTRIES[event.registry].has_keys:
                 gone.append(Closed("artifact_key", {"uid": event.uid}))
             return gone
         case LinkRemoved():
@@ -271,7 +272,7 @@ def _created(
     spec = REGISTRIES[registry]
     if spec.is_versioned:
         values["stem"] = values["uid"][: spec.uid_length]
-    if registry != "run":
+    if spec.relation("run") is not None:
         values["run"] = event.run
     return Opened(registry, values | _columns_of(registry, fields))
 
@@ -283,7 +284,7 @@ def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -
 
 def _columns_of(registry: str, values: Values) -> Values:
     """Return `values` as columns hold them: JSON fields become canonical text."""
-    json = _JSON[registry]
+    json = _json_fields(REGISTRIES[registry])
     if json.isdisjoint(values):
         return values
     return {
@@ -292,10 +293,10 @@ def _columns_of(registry: str, values: Values) -> Values:
     }
 
 
-_JSON = {
-    name: frozenset(field.name for field in spec.fields if field.kind == "json")
-    for name, spec in REGISTRIES.items()
-}
+@lru_cache(maxsize=256)
+def _json_fields(spec: RegistrySpec) -> frozenset[str]:
+    return frozenset(field.name for field in spec.fields if field.kind == "json")
+
 
 _OWN_FIELDS: dict[type, tuple[str, ...]] = {
     TransformRegistered: (

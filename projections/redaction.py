@@ -43,7 +43,7 @@ def redactions(registry: str) -> list[Redaction]:
     found += [
         Redaction(table=table, columns=(("reason", "text"),)) for table in ("retraction", "merger")
     ]
-    if registry == "artifact":
+    if REGISTRIES[registry].has_keys:
         found.append(Redaction(table="artifact_key", removes=True))
     return found
 

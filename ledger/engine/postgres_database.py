@@ -25,7 +25,7 @@ from ledger.errors import (
 )
 from ledger.eventlog.database_url import DatabaseUrl
 from ledger.model.times import now_micros
-from projections.tables import SCHEMA_NUMBER
+from projections.tables import schema_number
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -72,7 +72,7 @@ class PostgresDatabase(Database):
             schema.create_schema(connection, store.schema)
             Recorder(store).create_log(connection)
             PostgresModels(connection).create()
-            set_meta(connection, {"format": str(FORMAT), "read_models": str(SCHEMA_NUMBER)})
+            set_meta(connection, {"format": str(FORMAT), "read_models": str(schema_number())})
             schema.grant(connection, store.schema)
         return cls(url, clock)
 
@@ -197,7 +197,7 @@ class PostgresDatabase(Database):
                 f"ledger {self.url}: format {found['format']}, this program knows up to {FORMAT}; "
                 "upgrade metaledger"
             )
-        if found.get("read_models") != str(SCHEMA_NUMBER):
+        if found.get("read_models") != str(schema_number()):
             self._renew(store, recorder)
         return store, recorder
 
@@ -207,7 +207,7 @@ class PostgresDatabase(Database):
         from ledger.eventlog.postgres_schema import become_owner, grant  # noqa: PLC0415
 
         with store.appending() as transaction:
-            if transaction.read_models == str(SCHEMA_NUMBER):
+            if transaction.read_models == str(schema_number()):
                 return  # Another process came first.
             connection = transaction.connection
             become_owner(connection, store.schema)
@@ -215,14 +215,14 @@ class PostgresDatabase(Database):
             models.drop()
             models.create()
             refold(self._appender(transaction, recorder), models)
-            set_meta(connection, {"read_models": str(SCHEMA_NUMBER)})
+            set_meta(connection, {"read_models": str(schema_number())})
             grant(connection, store.schema)
 
     def _require_ours(self, transaction: Transaction) -> None:
-        if transaction.read_models != str(SCHEMA_NUMBER) or transaction.log_format != str(FORMAT):
+        if transaction.read_models != str(schema_number()) or transaction.log_format != str(FORMAT):
             raise StorageError(
                 f"ledger database {self.url}: another version of metaledger has rebuilt it "
-                f"(read models {transaction.read_models}, here {SCHEMA_NUMBER}); nothing was "
+                f"(read models {transaction.read_models}, here {schema_number()}); nothing was "
                 "recorded, use the same version everywhere and start again"
             )
 

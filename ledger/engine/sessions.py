@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from ledger.engine.database import Database, Session, WriteSession
 from ledger.engine.turns import Turns
@@ -97,14 +97,10 @@ class Sessions:
         self._turns = Turns()
         self._group: SharedCommit | None = None
 
-    @contextmanager
-    def reading(self) -> Iterator[Session | WriteSession]:
+    def reading(self) -> AbstractContextManager[Session | WriteSession]:
         """Lend log and read models; inside a batch they show what the batch appended."""
-        if self._batch.session is not None:
-            yield self._batch.session
-            return
-        with self.database.read() as session:
-            yield session
+        session = self._batch.session
+        return self.database.read() if session is None else nullcontext(session)
 
     @contextmanager
     def writing(self) -> Iterator[WriteSession]:

@@ -10,7 +10,6 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.engine.database import Session, WriteSession
@@ -158,7 +157,7 @@ def current() -> Ledger:
     with _finding:
         if _stand_in is not None:
             return _stand_in
-        here = (str(Path.cwd()), os.environ.get(VARIABLE))
+        here = _here()
         if _current is not None and (_found_from is None or _found_from == here):
             return _current
         if _current is not None and _current.handler.tracked is not None:
@@ -180,8 +179,13 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
         if _stand_in is not None and _is_same(_stand_in.place, found):
             return _stand_in
         _current = _used(found)
-        _found_from = None if place is not None else (str(Path.cwd()), os.environ.get(VARIABLE))
+        _found_from = None if place is not None else _here()
         return _current
+
+
+def _here() -> tuple[str, str | None]:
+    # Every question asks this: a Path would cost more than the rest of looking for the ledger.
+    return os.getcwd(), os.environ.get(VARIABLE)  # noqa: PTH109
 
 
 def _used(place: Place) -> Ledger:

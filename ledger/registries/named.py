@@ -33,8 +33,6 @@ class NamedRecord(Record):
     load one of those.
     """
 
-    registry = "ulabel"
-
     def __init__(self, name: str | None = None, **fields: object) -> None:
         self._begin()
         for field in fields:

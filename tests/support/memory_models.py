@@ -297,7 +297,7 @@ class _Moment:
         return row[name]
 
     def _is_latest(self, spec: RegistrySpec, row: Row) -> bool:
-        if spec.name == "artifact":
+        if spec.has_keys:
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             if any(_was_valid(key, self._at) for key in keys):
                 return any(_is_valid(key, self._at) for key in keys)
@@ -333,7 +333,7 @@ class _Moment:
         relation = spec.relation(name)
         if relation is not None:
             return [other["uid"] for other in self._related(relation, row)]
-        if spec.name == "artifact" and name == "key":
+        if spec.has_keys and name == "key":
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             return [key["key"] for key in keys if _was_valid(key, self._at)]
         value = self._value(spec, row, name)

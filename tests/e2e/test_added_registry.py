@@ -16,7 +16,6 @@ from ledger.places import kinds
 from ledger.registries import all_registries
 from ledger.registries.named import NamedRecord
 from projections.fold import Amended
-from projections.memory import MemoryModels
 from projections.redaction import redactions
 from projections.select import Select
 from projections.select import Test as Is
@@ -26,6 +25,7 @@ from projections.sql.sqlite import SqliteModels, register_functions
 from projections.sql.tables import create_indexes
 from projections.tables import TABLES, schema_number
 from tests.support import builders as b
+from tests.support.memory_models import MemoryModels
 
 GENE = RegistrySpec(
     name="gene",

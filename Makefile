@@ -5,6 +5,14 @@ PYTHON ?= python3
 WORKERS ?= auto
 ARGS ?=
 
+# What random search draws with, and shuffles with: another number each time, unless it is given.
+ifndef SEED
+SEED := $(shell date +%s)
+endif
+SEEDED = PYTHONHASHSEED=$(SEED)
+BY_SEED = --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+REPEAT = status=$$?; echo "to repeat this: make SEED=$(SEED) $@" >&2; exit $$status
+
 BIN := .venv/bin
 PINS := .ci/constraints.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -14,7 +22,7 @@ PARALLEL := -p no:benchmark -n $(WORKERS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all overnight lint format types unit property conformance crash fuzz \
+.PHONY: help demo quick test test-all overnight lint format types unit property conformance crash fuzz \
 	golden e2e bench changelog wheel pins setup clean
 
 help: ## show this list
@@ -24,18 +32,25 @@ help: ## show this list
 demo: .venv/.demo ## register real files twice and watch the second pass add nothing
 	@$(BIN)/metaledger demo
 
+# The same examples in the same order each time, so that nothing depends on luck.
+test quick unit property conformance crash fuzz golden e2e: export PYTHONHASHSEED = 0
+
+quick: lint types ## lint, types and the unit tests of what changed: for each time you save
+	$(PYTEST) -p no:benchmark -p no:cacheprovider $$($(BIN)/python -m tests.support.changed) $(ARGS)
+
 test: lint types ## everything that must hold before a change lands
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
 
 # What needs something that is not installed (strace, libfaketime, the right to mount) is told at the
 # end, and so are the figures of docs/reliability.md.
-test-all: lint types ## the same, with the slow sweeps and many more random examples
+test-all: lint types ## the same, with the slow sweeps and random search; SEED=… repeats one
 	@echo "this takes two hours on two cores; docs/reliability.md says how to run one sweep alone"
-	$(PYTEST) $(PARALLEL) -o faulthandler_timeout=3600 --hypothesis-profile=thorough $(ARGS)
+	$(SEEDED) $(PYTEST) $(PARALLEL) -o faulthandler_timeout=7200 --hypothesis-profile=thorough \
+	  $(BY_SEED) $(ARGS) || { $(REPEAT); }
 
-overnight: .venv/.dev ## a million steps of the model of replay
-	$(PYTEST) $(PARALLEL) -o faulthandler_timeout=0 --hypothesis-profile=overnight \
-	  tests/property/test_replay_model.py $(ARGS)
+overnight: .venv/.dev ## a million random steps of the model of replay; SEED=… repeats one
+	$(SEEDED) $(PYTEST) $(PARALLEL) -o faulthandler_timeout=0 --hypothesis-profile=overnight \
+	  $(BY_SEED) tests/property/test_replay_model.py $(ARGS) || { $(REPEAT); }
 
 lint: .venv/.dev ## ruff's rules and format, and the direction of imports
 	$(BIN)/ruff check

@@ -130,7 +130,7 @@ def rebuild() -> Measured:
 def refold() -> Measured:
     """The first events folded into plain Python objects, one change after the other."""
     from projections.fold import fold  # noqa: PLC0415
-    from projections.memory import MemoryModels  # noqa: PLC0415
+    from tests.support.memory_models import MemoryModels  # noqa: PLC0415
 
     folding, memory, models = Clock(), Clock(), MemoryModels()
     with instance.current().reading() as session:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import appends
 import machine
+import reads
 from report import Row, markdown, table
 from workload import Task, make_files
 
@@ -225,6 +226,7 @@ def main() -> None:
     options.add_argument(
         "--appends", action="store_true", help="writers at once and latencies instead; appends.py"
     )
+    options.add_argument("--reads", action="store_true", help="single reads instead; reads.py")
     options.add_argument("--folder", help="where to work; a temporary folder by default")
     chosen = options.parse_args()
     size = QUICK if chosen.quick else 1000
@@ -236,6 +238,9 @@ def main() -> None:
             as_json=chosen.json,
             folder=chosen.folder,
         )
+        return
+    if chosen.reads:
+        reads.report(rounds=chosen.repeat or (5 if chosen.quick else 30), calls=200)
         return
     repeat = chosen.repeat or (2 if chosen.quick else 5)
     base = Path(tempfile.mkdtemp(prefix="metaledger-bench-", dir=chosen.folder))

@@ -7,17 +7,33 @@ Some classes are also the built-in error that a Python programmer expects in the
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
 from typing import ClassVar
 
 
-def printable(text: str) -> str:
-    """Return `text` with control characters shown as escapes, so that none reaches a terminal."""
+def printable(text: str | os.PathLike[str]) -> str:
+    """Return a text or a path so that it can be printed and stored, whatever is in it.
+
+    Control characters and bytes that are not UTF-8 become escapes; a line break stays.
+    """
+    text = os.fspath(text)
     if text.isprintable():
         return text
+    # Python holds the byte 0xNN of a path as the character U+DCNN where it is not UTF-8.
     return "".join(
-        character if character.isprintable() or character == "\n" else repr(character)[1:-1]
+        character
+        if character.isprintable() or character == "\n"
+        else repr(character)[1:-1].replace("\\udc", "\\x")
         for character in text
     )
+
+
+def nearest(name: str, names: Iterable[str]) -> list[str]:
+    """Return up to three of `names` that resemble `name`, the nearest first."""
+    import difflib  # noqa: PLC0415 (costly, and only needed once a name is wrong)
+
+    return difflib.get_close_matches(name, names, n=3, cutoff=0.5)
 
 
 class LedgerError(Exception):

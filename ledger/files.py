@@ -29,8 +29,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from ledger.errors import LedgerError, PathTakenError, StorageError
-from ledger.input_files import open_regular, printable, reading, reason
+from ledger.errors import LedgerError, PathTakenError, StorageError, printable
+from ledger.input_files import open_regular, reading, reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

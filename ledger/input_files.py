@@ -21,15 +21,11 @@ from ledger.errors import (
     MissingFileError,
     UnreadableFileError,
     UnsupportedFileError,
+    printable,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-def printable(path: str | os.PathLike[str]) -> str:
-    """Return `path` as text that can be printed and stored even where its bytes are not UTF-8."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

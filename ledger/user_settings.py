@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ledger.errors import InvalidValueError, UnknownSettingError
+from ledger.errors import InvalidValueError, UnknownSettingError, nearest
 from ledger.model.commands import MODES, Mode
 
 VERBOSITIES = ("error", "warning", "success", "info", "hint", "debug")
@@ -47,9 +47,7 @@ class _Section:
         return f"{self._title}({values})"
 
     def _unknown(self, name: str) -> UnknownSettingError:
-        import difflib  # noqa: PLC0415 (costly, and only needed here)
-
-        near = difflib.get_close_matches(name, self._values, n=1)
+        near = nearest(name, self._values)
         way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self._values)}"
         return UnknownSettingError(f"{self._title} has no setting '{name}'; {way_out}", name=name)
 

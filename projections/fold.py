@@ -8,6 +8,7 @@ an erased one only the kept part, which makes rows of the same validity, emptied
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
@@ -45,8 +46,8 @@ from ledger.model.events import (
     RunStarted,
     TransformRegistered,
 )
-from ledger.model.ids import derive, intent_key, subject_key
-from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.model.ids import intent_key, natural_id, subject_key
+from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted
 
 Values: TypeAlias = dict[str, Any]
@@ -164,7 +165,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             gone: list[Change] = [
                 _amended(recorded, event.registry, event.uid, {"state": WITHDRAWN})
             ]
-            if event.registry == "artifact":
+            if REGISTRIES[event.registry].has_keys:
                 gone.append(Closed("artifact_key", {"uid": event.uid}))
             return gone
         case LinkRemoved():
@@ -270,7 +271,7 @@ def _created(recorded: RecordedEvent, registry: str, event: Creation, fields: Va
     values: Values = {
         "uid": event.uid,
         "stream": recorded.stream,
-        "natural": event.natural_id or derive(event.natural),
+        "natural": event.natural_id or natural_id(event.natural),
         "n": event.n,
         "state": LIVE,
         "created_position": recorded.position,
@@ -282,7 +283,7 @@ def _created(recorded: RecordedEvent, registry: str, event: Creation, fields: Va
     spec = REGISTRIES[registry]
     if spec.is_versioned:
         values["stem"] = values["uid"][: spec.uid_length]
-    if registry != "run":
+    if spec.relation("run") is not None:
         values["run"] = event.run
     return Opened(registry, values | _columns_of(recorded, registry, event.uid, fields))
 
@@ -295,7 +296,7 @@ def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -
 
 def _columns_of(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Values:
     """Return `values` as columns hold them: JSON as canonical text, and what is gone as blanks."""
-    json = _JSON[registry]
+    json = _json_fields(REGISTRIES[registry])
     if not json.isdisjoint(values):
         values = {
             name: encode(value).decode() if name in json and value is not None else value
@@ -304,10 +305,10 @@ def _columns_of(recorded: RecordedEvent, registry: str, uid: str, values: Values
     return redacted(values, blanks(registry, uid)) if recorded.is_erased else values
 
 
-_JSON = {
-    name: frozenset(field.name for field in spec.fields if field.kind == "json")
-    for name, spec in REGISTRIES.items()
-}
+@lru_cache(maxsize=256)
+def _json_fields(spec: RegistrySpec) -> frozenset[str]:
+    return frozenset(field.name for field in spec.fields if field.kind == "json")
+
 
 _OWN_FIELDS: dict[type, tuple[str, ...]] = {
     TransformRegistered: (

@@ -35,7 +35,7 @@ def redactions(registry: str, uid: str) -> list[Redaction]:
         Redaction(table="retraction", values={"reason": erased_text(uid)}),
         Redaction(table="merger", values={"reason": None}),
     ]
-    if registry == "artifact":
+    if REGISTRIES[registry].has_keys:
         found.append(Redaction(table="artifact_key", removes=True))
     return found
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ledger.errors import InvalidValueError, UnknownFieldError
-from ledger.model.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec
+from ledger.model.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec, way
 from projections.select import OPERATORS, And, Not, Or, Select, Test, Where
 from projections.tables import TABLES
 
@@ -100,20 +100,14 @@ def _check_where(spec: RegistrySpec, where: Where) -> None:
 
 
 def _check_test(spec: RegistrySpec, test: Test) -> None:
-    here = spec
-    kind: FieldKind = "text"
-    for place, name in enumerate(test.path, start=1):
-        found = here.require(name)
-        if isinstance(found, RelationSpec):
-            here = REGISTRIES[found.target]
-        elif place < len(test.path):
-            raise InvalidValueError(
-                f"{_label(test)}: {here.title}.{name} is a field and leads nowhere; "
-                "end the path there",
-                path=test.path,
-            )
-        else:
-            kind = found.kind
+    _, end, field, rest = way(spec, test.path)
+    if rest and field is not None:
+        raise InvalidValueError(
+            f"{_label(test)}: {end.title}.{field.name} is a field and leads nowhere; "
+            "end the path there",
+            path=test.path,
+        )
+    kind = "text" if field is None else field.kind
     if not test.path or test.operator not in OPERATORS:
         raise InvalidValueError(
             f"{_label(test)}: expected a path and one of {', '.join(OPERATORS)}", path=test.path

@@ -30,7 +30,7 @@ from ledger.model.schema import LIVE
 from projections.fold import Amended, Change, Closed, Opened, Values
 from projections.resolve import require_columns
 from projections.sql.dialect import quoted
-from projections.sql.tables import guarded_names
+from projections.sql.tables import is_guarded
 from projections.store import name_taken, not_there
 from projections.tables import FOREVER, TABLES, Table
 
@@ -39,7 +39,6 @@ Row: TypeAlias = list[Any]
 _NOTED = 20_000  # changes in memory
 _FETCHED = 2_000
 _OBJECTS = 100_000  # new ones, before Python looks for cycles
-_GUARDED = guarded_names()
 _OPEN, _AMEND, _CLOSE, _WHOLE = range(4)
 _NOTHING: Values = {}
 
@@ -140,7 +139,7 @@ class Shadow:
         self._write()
         told: list[Problem] = [] if problems is None else problems
         rows = self._notes[table].rows(told, as_stored=as_stored)
-        if table in _GUARDED:
+        if is_guarded(table):
             rows = self._guarded(table, rows, told)
         yield from rows
         if told and problems is None:

@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 
 import msgspec
 
@@ -32,7 +34,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True):
     is_unique: bool = False
 
 
-class Table(msgspec.Struct, frozen=True, kw_only=True):
+class Table(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A table: `key` names one subject; the primary key is `key` and `from_position`."""
 
     name: str
@@ -60,10 +62,11 @@ _COMMON = (
 )
 
 
+@lru_cache(maxsize=256)
 def _registry_table(spec: RegistrySpec) -> Table:
     own = [Column(field.name, field.kind) for field in spec.fields if not field.is_virtual]
     to_one = [
-        Column(relation.column)
+        (Column(relation.column), relation.is_indexed)
         for relation in spec.relations
         if relation.column is not None and not relation.is_reverse
     ]
@@ -78,16 +81,14 @@ def _registry_table(spec: RegistrySpec) -> Table:
         Index(columns=(field.name, "from_position")) for field in spec.fields if field.is_indexed
     ]
     indexes += [
-        Index(columns=(column.name, "from_position"))
-        for column in to_one
-        if column.name != "forked_from"
+        Index(columns=(column.name, "from_position")) for column, is_indexed in to_one if is_indexed
     ]
     indexes += [Index(columns=(column.name, "from_position")) for column in stem]
     if spec.is_named:
         indexes.append(Index(columns=("name",), is_unique=True))
     return Table(
         name=spec.name,
-        columns=(*_COMMON, *stem, *own, *to_one),
+        columns=(*_COMMON, *stem, *own, *[column for column, _ in to_one]),
         key=("uid",),
         indexes=tuple(indexes),
     )
@@ -165,22 +166,30 @@ MERGER = Table(
     indexes=(Index(columns=("into", "from_position")),),
 )
 
-TABLES: dict[str, Table] = {
-    table.name: table
-    for table in (
-        *map(_registry_table, REGISTRIES.values()),
-        LINK,
-        ARTIFACT_KEY,
-        INTENT,
-        TAG,
-        RETRACTION,
-        MERGER,
-    )
-}
+_SHARED = {table.name: table for table in (LINK, ARTIFACT_KEY, INTENT, TAG, RETRACTION, MERGER)}
+
+
+class _Tables(Mapping[str, Table]):
+    """All tables by name: one for each registry that there is at the moment, then the others."""
+
+    def __getitem__(self, name: str) -> Table:
+        spec = REGISTRIES.get(name)
+        return _SHARED[name] if spec is None else _registry_table(spec)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*REGISTRIES, *_SHARED))
+
+    def __len__(self) -> int:
+        return len(REGISTRIES) + len(_SHARED)
+
+
+TABLES = _Tables()
 
 # Raised by hand when the fold changes what it makes of an event while the tables stay alike.
 FOLD_NUMBER = 2
 
-SCHEMA_NUMBER = int.from_bytes(
-    hashlib.sha256(msgspec.json.encode((FOLD_NUMBER, list(TABLES.values())))).digest()[:4]
-)
+
+def schema_number() -> int:
+    """Return the number of the tables that there are, and of what the fold makes of events."""
+    described = msgspec.json.encode((FOLD_NUMBER, list(TABLES.values())))
+    return int.from_bytes(hashlib.sha256(described).digest()[:4])

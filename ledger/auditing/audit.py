@@ -58,7 +58,7 @@ from projections.fold import fold
 from projections.shadow import Problem, Shadow
 from projections.sql.sqlite import SQLITE
 from projections.sql.tables import create_indexes, create_tables, rows_statement
-from projections.tables import FOREVER, SCHEMA_NUMBER, TABLES
+from projections.tables import FOREVER, TABLES, schema_number
 
 T = TypeVar("T")
 
@@ -137,7 +137,7 @@ class Audit:
     def run(self, *, content: bool = False, sample: float = 1.0) -> Report:
         """Carry it out."""
         began = time.monotonic()
-        head, contents = 0, ContentAudit()
+        head, contents = 0, ContentAudit(self.subject.resolved)
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
         erasures: list[ErasureResult] = []
@@ -202,9 +202,9 @@ class Audit:
         found = evidence.meta()
         if found.get("format") not in {str(number) for number in range(1, FORMAT + 1)}:
             self._tell("format", expected=f"1 to {FORMAT}", found=found.get("format"))
-        if found.get("read_models") != str(SCHEMA_NUMBER):
+        if found.get("read_models") != str(schema_number()):
             self._tell(
-                "read-models-version", expected=SCHEMA_NUMBER, found=found.get("read_models")
+                "read-models-version", expected=schema_number(), found=found.get("read_models")
             )
 
     def _file(self, evidence: Evidence) -> None:

@@ -7,14 +7,13 @@ a sample, which artifacts are looked at is drawn anew each time, so that nobody 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ledger.auditing.findings import Finding
 from ledger.content.backends import open_store
-from ledger.content.hashing import hash_path
-from ledger.content.store import ContentStore, name_in_store
+from ledger.content.located import LocatedContent
+from ledger.content.store import ContentStore
 from ledger.errors import LedgerError
 
 Row = dict[str, Any]
@@ -23,19 +22,38 @@ Row = dict[str, Any]
 class ContentAudit:
     """The stores of a ledger, and how much was read of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolved: Callable[[str], str]) -> None:
         self.read = 0
         self.bytes = 0
-        self._stores: dict[str, ContentStore] = {}
+        self._resolved = resolved
+        self._stores: dict[str, ContentStore | None] = {}
         self._seen: dict[tuple[str, str, str], str | None] = {}
 
     def check(self, row: Row) -> Iterator[Finding]:
-        """Read the content of an artifact's row and yield what is wrong with it."""
-        place = (row["storage"], row["storage_key"], row["digest"])
+        """Read the content of an artifact's row and yield what is wrong with it.
+
+        A storage that is not to be found is one finding, and says nothing of the content in it.
+        """
+        storage = row["storage"]
+        if storage not in self._stores:
+            self._stores[storage] = None
+            try:
+                self._stores[storage] = open_store(self._resolved(storage))
+            except (LedgerError, OSError, TypeError, ValueError) as error:
+                yield Finding(
+                    kind="unreadable",
+                    subject=f"storage {storage}",
+                    expected="a storage that can be found",
+                    found=str(error),
+                )
+        store = self._stores[storage]
+        if store is None:
+            return
+        place = (storage, row["storage_key"], row["digest"])
         if place not in self._seen:
             self.read += 1
             self.bytes += row["size"]
-            self._seen[place] = self._wrong(row)
+            self._seen[place] = _wrong(store, row)
         said = self._seen[place]
         if said is not None:
             yield Finding(
@@ -46,25 +64,16 @@ class ContentAudit:
                 found=said,
             )
 
-    def _wrong(self, row: Row) -> str | None:
-        """Return what is there instead of the content; None where it is as it should be."""
-        try:
-            if row["in_place"]:
-                found = hash_path(Path(row["storage"]) / row["storage_key"]).digest
-                return None if found == row["digest"] else found
-            store = self._store(row["storage"])
-            is_folder = row["n_files"] is not None
-            store.verify(name_in_store(row["storage_key"]), row["digest"], is_folder)
-        except LedgerError as error:
-            return str(error)
-        except (OSError, TypeError, ValueError) as error:
-            return f"{type(error).__name__}: {error}"
-        return None
 
-    def _store(self, root: str) -> ContentStore:
-        if root not in self._stores:
-            self._stores[root] = open_store(root)
-        return self._stores[root]
+def _wrong(store: ContentStore, row: Row) -> str | None:
+    """Return what is there instead of the content; None where it is as it should be."""
+    try:
+        LocatedContent(store, row).verify()
+    except LedgerError as error:
+        return str(error)
+    except (OSError, TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def drawn(rows: list[Row], share: float) -> list[Row]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from ledger.content.local import path_of
 from ledger.content.retry import without_secrets
+from ledger.content.store import is_local
+from ledger.errors import ConfigurationError
 from ledger.eventlog.database_url import is_database_url, parse
 from ledger.eventlog.evidence import Evidence
-from ledger.places.config import Place
+from ledger.places.config import Place, resolved
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +27,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         where: Where it is read.
         is_file: Whether its values are read as a SQLite file holds them.
         open: Takes hold of one moment of it.
+        resolved: Returns the root of a storage that its events name, or raises a LedgerError.
     """
 
     ledger: str
@@ -30,6 +35,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     is_file: bool
     open: Callable[[], Evidence]
+    resolved: Callable[[str], str]
 
 
 def of_place(place: Place) -> Subject:
@@ -46,6 +52,7 @@ def of_place(place: Place) -> Subject:
             where=known.database,
             is_file=False,
             open=lambda: _on_server(known.database),
+            resolved=place.resolved,
         )
     path = place.database_path
     if not path.exists():
@@ -57,6 +64,7 @@ def of_place(place: Place) -> Subject:
         where=str(path),
         is_file=True,
         open=lambda: _in_file(path),
+        resolved=place.resolved,
     )
 
 
@@ -79,7 +87,26 @@ def of_archive(where: str | os.PathLike[str]) -> Subject:
         where=without_secrets(os.fspath(where)),
         is_file=True,
         open=lambda: ArchiveEvidence(where),
+        resolved=partial(_beside, os.fspath(where)),
     )
+
+
+def _beside(where: str, storage: str) -> str:
+    """Return the root of a storage that an archive's events name.
+
+    An archive takes the place of a ledger's `.metaledger/`: what is relative lies beside it.
+
+    Raises:
+        ConfigurationError: There is no such storage here: nothing can be said of its content.
+    """
+    root = resolved(storage, path_of(where).parent if is_local(where) else None)
+    if "://" not in root and not Path(root).is_dir():
+        raise ConfigurationError(
+            f"storage '{storage}': expected it in {root}, found no such folder; an archive holds "
+            "no content: put the storage there, or audit the ledger itself",
+            storage=storage,
+        )
+    return root
 
 
 def _in_file(path: Path) -> Evidence:

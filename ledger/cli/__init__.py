@@ -2,9 +2,10 @@
 
 1. Data goes to standard output, everything else to standard error; `--json` is data alone.
 2. Exit status: 0 done; 1 an error of ours, told in one line `error: …` with the way out; 2 the
-   command line cannot be understood; 130 and 141 where the user or the reader went away, quietly.
+   command line cannot be understood; 130 after Ctrl-C and 141 after the reader of the
+   output went away, both without a message.
 3. A verb is loaded when it is used, and loads what it needs when it needs it: starting is fast.
-4. Nothing asks a question where nobody can answer.
+4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
 Imports: api, auditing, core, display, errors, files, model, past, places, proving, registries,
@@ -22,8 +23,8 @@ from ledger.cli.ending import INTERRUPTED, MISUNDERSTOOD, unheard
 from ledger.cli.group import VerbGroup
 from ledger.errors import LedgerError
 
-# Verb: module that holds it, and what it does in a few words. Only these words are needed to
-# answer `--help`, so that it need not load every verb.
+# Verb: the module that holds it, and its description. `--help` needs only the descriptions, so it
+# loads no verb.
 _VERBS = {
     "init": ("ledger.cli.place", "Make a ledger in this folder."),
     "info": ("ledger.cli.place", "Tell which ledger this is and what it holds."),
@@ -43,20 +44,20 @@ _VERBS = {
     "tag": ("ledger.cli.history", "Name a point, or list the names."),
     "lineage": ("ledger.cli.tree", "Follow where a result came from, or went."),
     "plan": ("ledger.cli.plan", "Show what a script would record, before it does."),
-    "retract": ("ledger.cli.withdrawal", "Say that a record is not to be relied on."),
-    "merge": ("ledger.cli.withdrawal", "Have one label be another one."),
-    "erase": ("ledger.cli.erasure", "Remove for good what is said of a record."),
+    "retract": ("ledger.cli.withdrawal", "Record that nobody should rely on a record."),
+    "merge": ("ledger.cli.withdrawal", "Merge one label into another."),
+    "erase": ("ledger.cli.erasure", "Remove the data of a record for good."),
     "checkpoint": ("ledger.cli.proving", "Sign what the log holds now."),
     "key": ("ledger.cli.proving", "Show, make or change the key that signs."),
     "prove": ("ledger.cli.proving", "Prove that an entry is in the log."),
     "verify": ("ledger.cli.proving", "Verify a proof, without any ledger."),
-    "audit": ("ledger.cli.auditing", "Read everything again; tell what does not add up."),
+    "audit": ("ledger.cli.auditing", "Read everything again; tell every contradiction."),
     "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
     "export": ("ledger.cli.archives", "Write the log as an archive."),
     "import": ("ledger.cli.archives", "Make a ledger of an archive."),
-    "doctor": ("ledger.cli.upkeep", "Look for what is not as it should be."),
+    "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
     "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
-    "completion": ("ledger.cli.shell", "Print what makes a shell complete commands."),
+    "completion": ("ledger.cli.shell", "Print the completion script of a shell."),
 }
 
 app = VerbGroup(

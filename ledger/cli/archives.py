@@ -16,8 +16,9 @@ from ledger.cli.group import json_option, verb
 def export_verb(where: str, *, as_json: bool) -> None:
     """Write the log and a new checkpoint into a folder or to a URL, as Parquet.
 
-    Other programs can read it, an auditor can audit it, and a ledger can be made of it. Where an
-    earlier export of this ledger is, only what is new is added. Stored contents are no part of it.
+    Other programs can read it, an auditor can audit it, and a ledger can be made of it. If an
+    earlier export of this ledger is there, only new events are added. Stored contents are not
+    exported.
     """
     from ledger.cli.output import print_json
     from ledger.display.messages import say
@@ -42,15 +43,15 @@ def export_verb(where: str, *, as_json: bool) -> None:
 @click.option("--storage", required=True, metavar="ROOT", help="Where content is from now on.")
 @click.option("--db", "database", metavar="URL", help="Database of log and read models.")
 @click.option(
-    "--key", multiple=True, help="Public key line or a file of them; then no other is trusted."
+    "--key", multiple=True, help="Public key line or a file of them; then only these are trusted."
 )
-@click.option("--name", help="What to call the ledger. [default: its name of before]")
+@click.option("--name", help="What to call the ledger. [default: its former name]")
 def import_verb(
     where: str, *, storage: str, database: str | None, key: tuple[str, ...], name: str | None
 ) -> None:
     """Make a ledger here of an export: the same events, the same root hash.
 
-    The archive is audited first, and refused whole if anything does not add up.
+    The archive is audited first, and refused as a whole if there is any finding.
     """
     from ledger.cli.proving import keys_of
     from ledger.display.messages import say

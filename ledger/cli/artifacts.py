@@ -35,7 +35,7 @@ artifact_verb = VerbGroup(
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--key", help="Name for it, a relative path; with --each the beginning of the keys.")
-@click.option("--description", help="What a person says of it.")
+@click.option("--description", help="Description in your own words.")
 @click.option(
     "--label", "labels", multiple=True, metavar="NAME", help="Label it; may be given several times."
 )
@@ -125,16 +125,16 @@ def get_verb(uid: str, destination: str, *, as_of: str | None, as_json: bool) ->
     Every byte is compared with what was registered; nothing is overwritten. DEST is a path that
     is free, or a folder, by default this one.
     """
-    from ledger.cli.output import print_json, shown
+    from ledger.cli.output import print_json
+    from ledger.display.tables import shown
     from ledger.past.retraction import warn_of_retraction
-    from ledger.places import instance
     from ledger.registries.artifact import Artifact
     from ledger.registries.base import Registry
     from ledger.registries.content_copy import copy_content
 
     artifact = Registry(Artifact, source_at(as_of)).get(uid)
     warn_of_retraction(artifact)
-    path = copy_content(instance.current(), artifact, destination)
+    path = copy_content(artifact, destination)
     if as_json:
         print_json({"uid": artifact.uid, "path": shown(path)})
     else:

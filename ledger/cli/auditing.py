@@ -30,17 +30,20 @@ _FAILED = 2
     help="A checkpoint that was kept, or where some are published; several if you like.",
 )
 @click.option(
-    "--key", multiple=True, help="Public key line or a file of them; then no other is trusted."
+    "--key", multiple=True, help="Public key line or a file of them; then only these are trusted."
 )
 @click.option("--since", metavar="POINT", help="Believe hashes and read models up to here: faster.")
 @click.option("--content", is_flag=True, help="Read stored contents again.")
 @click.option(
-    "--sample", type=click.FloatRange(0, 1, min_open=True), metavar="P", help="Share to read: 0.1"
+    "--sample",
+    type=click.FloatRange(0, 1, min_open=True),
+    metavar="P",
+    help="Share of them to read: 0.1",
 )
 @click.option(
     "--archive",
     metavar="FOLDER|URL",
-    help="Audit an export instead; there need be no ledger.",
+    help="Audit an export instead; no ledger is needed.",
 )
 @click.option(
     "--erasures",
@@ -62,11 +65,11 @@ def audit_verb(  # noqa: PLR0913 (its options)
     html: Path | None,
     as_json: bool,
 ) -> None:
-    """Read everything again and tell what does not add up; change nothing.
+    """Read everything again and tell every contradiction; change nothing.
 
     Every event is hashed anew and held against the rules and the checkpoints given; read models are
-    folded anew and compared. Ends with status 0 where all adds up, 1 with findings, 2 where it
-    could not be carried out.
+    folded anew and compared. Ends with status 0 if all adds up, 1 with findings, 2 if the
+    audit could not be carried out.
     """
     from ledger.auditing.audit import audit
     from ledger.cli.output import error_line, print_json
@@ -110,10 +113,9 @@ def _position(since: str | None) -> int:
 
 
 def _tell(report: Report) -> None:
-    import sys
-
-    from ledger.cli.output import has_colours, listed, print_pairs, shown
+    from ledger.cli.output import listed, print_pairs, styled
     from ledger.display.messages import say
+    from ledger.display.tables import shown
 
     print_pairs(
         [
@@ -141,10 +143,8 @@ def _tell(report: Report) -> None:
             f"{len(report.unverifiable):,} entries of format 1 were erased (at positions "
             f"{listed(report.unverifiable)}): no hash vouches for what is left of them",
         )
-    is_colourful = has_colours(sys.stdout)
     for finding in report.findings:
-        sign = click.style("finding", fg="red") if is_colourful else "finding"
-        click.echo(f"{sign}  {shown(finding)}")
+        click.echo(f"{styled('finding', fg='red')}  {shown(finding)}")
     if report.ok:
         say("success", f"everything adds up ({report.seconds:,} s)")
     else:
@@ -163,11 +163,12 @@ def _write_page(report: Report, path: Path) -> None:
 @verb("rebuild", examples=("metaledger rebuild", "metaledger rebuild --json"))
 @json_option
 def rebuild_verb(*, as_json: bool) -> None:
-    """Make the read models anew from the log, and tell what was different.
+    """Make the read models anew from the log, and tell every difference.
 
     Others can read and write meanwhile; writers wait at the end. The log is only read.
     """
-    from ledger.cli.output import print_json, shown
+    from ledger.cli.output import print_json
+    from ledger.display.tables import shown
     from ledger.upkeep.rebuild import rebuild
 
     done = rebuild()

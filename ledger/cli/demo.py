@@ -1,7 +1,7 @@
 """The verb `demo`: the main job of the product, shown on real files in a folder of its own.
 
-Everything shown is what the commands print themselves; each step is checked before the next is
-told, so that the demonstration cannot claim what did not happen.
+The commands themselves print all output that is shown. Each step is checked before the next is
+told, so that every claim of the demonstration is true.
 """
 
 from __future__ import annotations
@@ -128,12 +128,11 @@ class _Demo:
     # --- steps ----------------------------------------------------------------------------------
 
     def _title(self, text: str) -> None:
-        from ledger.cli.output import has_colours
+        from ledger.cli.output import styled
 
         self._number += 1
         line = f"{self._number}. {text}"
-        shown = click.style(line, bold=True, fg="cyan") if has_colours(sys.stdout) else line
-        click.echo(f"\n{shown}\n{'─' * len(line)}")
+        click.echo(f"\n{styled(line, bold=True, fg='cyan')}\n{'─' * len(line)}")
 
     def _script(self, *arguments: str) -> None:
         self._run(["python", _SCRIPT, *arguments], [sys.executable, _SCRIPT, *arguments])
@@ -145,10 +144,10 @@ class _Demo:
 
     def _run(self, shown: Sequence[str], command: Sequence[str], *, status: int = 0) -> None:
         """Show a command, run it, and let it speak for itself."""
-        from ledger.cli.output import has_colours
+        from ledger.cli.output import styled
 
         line = "$ " + " ".join(f"'{word}'" if " " in word else word for word in shown)
-        click.echo("\n" + (click.style(line, bold=True) if has_colours(sys.stdout) else line))
+        click.echo(f"\n{styled(line, bold=True)}")
         sys.stdout.flush()
         # Not on a terminal, both kinds of output are one stream, in the order they were written.
         ended = subprocess.run(  # noqa: S603 (this very program, and the script shown)

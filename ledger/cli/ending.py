@@ -1,4 +1,4 @@
-"""How the command ends: its exit statuses, and what is done where nobody listens any more."""
+"""The end of the command: its exit statuses, and a quiet end after its reader went away."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import os
 import sys
 
 MISUNDERSTOOD = 2
-
 NOT_SHOWN = 3  # a proof holds, and does not show what it is about
-
-
-INTERRUPTED = 130  # what shells report of a program that Ctrl-C ended
-
-
-UNHEARD = 141  # and of one whose reader went away
+INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
+UNHEARD = 141  # as shells report a program whose reader went away
 
 
 def unheard() -> int:

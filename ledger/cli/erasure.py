@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 )
 @click.argument("uid", type=Uid())
 @click.option(
-    "--reason", required=True, help="Why; it stays for good: name the request, not the person."
+    "--reason", required=True, help="Why; it stays for good, so name the request, not the person."
 )
 @click.option("--dry-run", is_flag=True, help="Only tell what would be erased.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def erase_verb(uid: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove for good what the ledger says of the record with this UID, and its content.
+    """Remove for good the data of the record with this UID, and its content.
 
-    What stays: that there was a record of this uid, when it changed, by whom, in which run, its
-    links, and who erased it and why. Proofs and checkpoints stay valid. Backups, exports, and
-    copies on other computers are not reached. This cannot be undone.
+    The ledger still tells that there was a record of this uid, when it changed, by whom, in which
+    run, its links, and who erased it and why. Proofs and checkpoints stay valid. Backups, exports,
+    and copies on other computers are not reached. This cannot be undone.
     """
     from ledger.cli.output import print_json
     from ledger.upkeep.erasure import erase
@@ -50,7 +50,7 @@ def erase_verb(uid: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool
 
 
 def _whole(uid: str) -> str:
-    """Return the whole uid; of what was withdrawn or erased the whole one has to be given."""
+    """Return the whole uid; that of a withdrawn or erased record has to be given whole."""
     from ledger.errors import NotFoundError
     from ledger.registries import all_registries
 

@@ -1,4 +1,4 @@
-"""What users type for records and registries, made into what the library takes."""
+"""Names, uids and filters as users type them, made into arguments of the library."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ledger.errors import InvalidValueError, LedgerError
-from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
+from ledger.errors import InvalidValueError, LedgerError, nearest
+from ledger.model.schema import REGISTRIES, FieldSpec
 
-_NAMES = {
-    **{name: name for name in REGISTRIES},
-    **{f"{name}s": name for name in REGISTRIES},
-    "label": "ulabel",
-    "labels": "ulabel",
-}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -27,13 +21,12 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the registry that is meant."""
-        found = _NAMES.get(str(value).lower())
+        names = _names()
+        found = names.get(str(value).lower())
         if found is None:
-            import difflib
+            from ledger.display.tables import shown
 
-            from ledger.cli.output import shown
-
-            near = difflib.get_close_matches(str(value).lower(), _NAMES, n=1)
+            near = nearest(str(value).lower(), names)
             way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(REGISTRIES)}"
             self.fail(f"no registry '{shown(value)}'; {way_out}", param, ctx)
         return found
@@ -46,6 +39,16 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
     ) -> list[CompletionItem]:
         """Return the registries that begin so."""
         return [CompletionItem(name) for name in REGISTRIES if name.startswith(incomplete)]
+
+
+def _names() -> dict[str, str]:
+    """Return the registry that each word means."""
+    return {
+        word: spec.name
+        for plural in ("", "s")
+        for spec in REGISTRIES.values()
+        for word in (spec.name + plural, (spec.short_name or spec.name) + plural)
+    }
 
 
 class Uid(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.5 on
@@ -95,19 +98,9 @@ def lookups(registry: str, filters: tuple[str, ...]) -> dict[str, object]:
 
 def _value(registry: str, lookup: str, text: str) -> object:
     """Return a value of the kind that the field at the end of a lookup holds."""
-    end: FieldSpec | RelationSpec | None = None
-    spec = REGISTRIES[registry]
-    operator = "exact"
-    for part in lookup.split("__"):
-        known = {"id": "uid", "pk": "uid"}.get(part, part)
-        if isinstance(end, FieldSpec) or (
-            end is not None and spec.field(known) is None and spec.relation(known) is None
-        ):
-            operator = part
-            break
-        end = spec.require(known)
-        if isinstance(end, RelationSpec):
-            spec = REGISTRIES[end.target]
+    from ledger.registries.lookups import taken_apart
+
+    _, operator, end = taken_apart(REGISTRIES[registry], lookup)
     if operator == "isnull":
         return _boolean(lookup, text)
     kind = end.kind if isinstance(end, FieldSpec) else "text"

@@ -1,6 +1,6 @@
 """A lineage drawn with characters, in the manner of `git log --graph`: one record a line.
 
-1. Every record stands above what its lines lead down to; each is named once.
+1. Every record stands above the records that its lines lead down to; each is named once.
 2. A lane leads from a record down to one that comes later; lanes that wait for the same record are
    one lane.
 3. Where a lane crosses a connection it does not take part in, the connection is interrupted.
@@ -31,7 +31,7 @@ def plain(line: str) -> str:
 
 
 def graph_rows(picture: Picture, *, upward: bool) -> list[tuple[str, Drawn | None, str]]:
-    """Return the lines of a picture: what is drawn, the record named there, a remark.
+    """Return the lines of a picture: the drawing, the record named there, a remark.
 
     Args:
         picture: Nodes and edges along time.
@@ -104,9 +104,9 @@ def _place_of(uid: str, lanes: list[str | None]) -> int:
 
 
 def _lead_on(lanes: list[str | None], place: int, onward: list[str]) -> str:
-    """Let lanes lead from a record to what is below it, and return what has to be drawn for that.
+    """Let lanes lead from a record to those below it, and return the line to draw for that.
 
-    Empty where one lane goes straight on, or ends.
+    It is empty where one lane goes straight on, or ends.
     """
     lanes[place] = None
     joined = [lanes.index(uid) for uid in onward if uid in lanes]

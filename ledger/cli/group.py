@@ -12,6 +12,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from ledger.errors import nearest
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -21,17 +23,22 @@ class Verb(click.Command):
     """A command with examples in its help."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
-        super().__init__(*args, **{"context_settings": _SETTINGS, **kwargs})
+        super().__init__(*args, **kwargs)
+        self.context_settings = {**_SETTINGS, **self.context_settings}
         self.examples = tuple(examples)
         self.params += _loudness()
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
         super().format_epilog(ctx, formatter)
-        write_examples(self.examples, formatter)
+        if not self.examples:
+            return
+        with formatter.section("Example" if len(self.examples) == 1 else "Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
 
 
-class VerbGroup(click.Group):
+class VerbGroup(Verb, click.Group):
     """A group whose verbs are named here and loaded when they are used."""
 
     def __init__(
@@ -39,14 +46,11 @@ class VerbGroup(click.Group):
         name: str,
         *,
         verbs: Mapping[str, tuple[str, str]],
-        examples: Sequence[str] = (),
         has_version: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name, context_settings=_SETTINGS, no_args_is_help=True, **kwargs)
+        super().__init__(name, no_args_is_help=True, **kwargs)
         self.verbs = dict(verbs)
-        self.examples = tuple(examples)
-        self.params += _loudness()
         if has_version:
             self.params.append(_version_option())
 
@@ -66,13 +70,13 @@ class VerbGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the verb that the arguments begin with, or fail with the nearest."""
+        """Return the verb that the arguments begin with, or fail and suggest the nearest."""
         if args and args[0] not in self.verbs and not args[0].startswith("-"):
             self._refuse(ctx, args[0])
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb; what it raises is told by `main`."""
+        """Run the verb; `main` tells its errors."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -87,17 +91,10 @@ class VerbGroup(click.Group):
         with formatter.section("Verbs"):
             formatter.write_dl([(name, line) for name, (_, line) in self.verbs.items()])
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples."""
-        super().format_epilog(ctx, formatter)
-        write_examples(self.examples, formatter)
-
     def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
-        import difflib
+        from ledger.display.tables import shown
 
-        from ledger.cli.output import shown
-
-        near = difflib.get_close_matches(name, self.verbs, n=1)
+        near = nearest(name, self.verbs)
         way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(self.verbs)}"
         ctx.fail(f"no verb '{shown(name)}'; {way_out}")
 
@@ -122,15 +119,6 @@ def json_option(function: F) -> F:
     )(function)
 
 
-def write_examples(examples: Sequence[str], formatter: click.HelpFormatter) -> None:
-    """Write a section of examples, each on a line of its own."""
-    if not examples:
-        return
-    with formatter.section("Example" if len(examples) == 1 else "Examples"):
-        for example in examples:
-            formatter.write(f"{'':>{formatter.current_indent}}{example}\n")
-
-
 def _loudness() -> list[click.Parameter]:
     return [
         click.Option(
@@ -138,14 +126,14 @@ def _loudness() -> list[click.Parameter]:
             is_flag=True,
             expose_value=False,
             callback=lambda _, __, value: _be("error", value),
-            help="Say nothing but errors.",
+            help="Print no messages but errors.",
         ),
         click.Option(
             ["-v", "--verbose"],
             is_flag=True,
             expose_value=False,
             callback=lambda _, __, value: _be("debug", value),
-            help="Say more, also of errors.",
+            help="Print more messages, and more about errors.",
         ),
     ]
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from ledger.past.readable_events import Happening, Which
     from ledger.places.instance import Ledger
 
-_ON_A_TERMINAL = 50  # events that nobody limited
-_BEFORE_FOLLOWING = 10
-_PAUSE = 0.5  # seconds between two looks at a log that is followed
+_ON_A_TERMINAL = 50  # events shown there without --limit
+_BEFORE_FOLLOWING = 10  # latest events shown before new ones
+_PAUSE = 0.5  # seconds between two looks at the log with --follow
 _COLOURS = {"added": "green", "removed": "red", "changed": "yellow"}
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -118,7 +118,8 @@ def _follow(ledger: Ledger, which: Which, *, is_bounded: bool, as_json: bool) ->
 
 
 def _print_event(event: Happening, *, as_json: bool) -> None:
-    from ledger.cli.output import has_colours, shown
+    from ledger.cli.output import styled
+    from ledger.display.tables import shown
 
     if as_json:
         import msgspec
@@ -136,14 +137,9 @@ def _print_event(event: Happening, *, as_json: bool) -> None:
 
         width = shutil.get_terminal_size().columns
         line = line if len(line) <= width else line[: width - 1] + "…"
-    if has_colours(sys.stdout):
-        kind = line[len(head) : len(head) + len(what)]
-        line = (
-            click.style(line[: len(head)], dim=True)
-            + click.style(kind, fg=_colour(what))
-            + (line[len(head) + len(what) :])
-        )
-    click.echo(line)
+    end = len(head) + len(what)
+    kind = styled(line[len(head) : end], fg=_colour(what))
+    click.echo(styled(line[: len(head)], dim=True) + kind + line[end:])
 
 
 def _colour(what: str) -> str:
@@ -228,13 +224,12 @@ def diff_verb(a: str, b: str, *, upstream_of: str | None, as_json: bool) -> None
 
 
 def _print_difference(item: Difference) -> None:
-    from ledger.cli.output import has_colours, shown
+    from ledger.cli.output import styled
+    from ledger.display.tables import shown
 
     name = f" '{shown(item.name)}'" if item.name else ""
     line = f"{_SIGNS[item.change]} {item.registry} {item.uid}{name}"
-    if has_colours(sys.stdout):
-        line = click.style(line, fg=_COLOURS[item.change])
-    click.echo(line)
+    click.echo(styled(line, fg=_COLOURS[item.change]))
     if item.change != "changed":
         return
     for field, (before, after) in item.changes.items():
@@ -242,7 +237,7 @@ def _print_difference(item: Difference) -> None:
 
 
 def _value(value: object) -> str:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
     from ledger.display.tabular import as_text
 
     return "" if value is None else shown(as_text(value))

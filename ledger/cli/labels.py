@@ -33,7 +33,7 @@ label_verb = VerbGroup(
     ),
 )
 @click.argument("name")
-@click.option("--description", help="What a person says of it.")
+@click.option("--description", help="Description in your own words.")
 @click.option("--yes", is_flag=True, help="Add it although similar names exist.")
 @click.option(
     "--load", "loaded", metavar="UID", type=Uid("ulabel"), help="Take this label instead."
@@ -47,8 +47,9 @@ def add_verb(
     A label of that name is never added twice. Where similar names exist they are shown: on a
     terminal you are asked what to do, elsewhere say --yes or --load.
     """
-    from ledger.cli.output import print_json, record_data, shown
+    from ledger.cli.output import print_json, record_data
     from ledger.display.messages import say
+    from ledger.display.tables import shown
     from ledger.registries.ulabel import ULabel
     from ledger.user_settings import settings
 
@@ -109,7 +110,7 @@ def _instead_of(label: ULabel, name: str) -> ULabel:
 
 
 def _ask(label: ULabel, name: str, uids: list[str]) -> ULabel:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
     from ledger.registries.ulabel import ULabel
 
     which = "it" if len(uids) == 1 else "one of these"

@@ -1,9 +1,7 @@
 """How results look: tables for people, aligned text for pipes, JSON for programs.
 
-1. On a terminal a table never wraps: what does not fit is cut with `…`, the uid last.
-2. Elsewhere nothing is cut: columns are aligned, one record a line.
-3. Whatever a user once typed is shown as text; no control character reaches a terminal.
-4. JSON has times in ISO 8601, and leaves nothing out.
+1. Text of users is shown as text; no control character reaches a terminal.
+2. JSON has times in ISO 8601, and leaves nothing out.
 """
 
 from __future__ import annotations
@@ -15,25 +13,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from ledger.display.tables import drawn, shown
 from ledger.errors import LedgerError, printable
 
 if TYPE_CHECKING:
     from ledger.registries.base import Record
 
 _GAP = "  "
-_WHOLE = {"uid", "created_at", "started_at", "finished_at"}  # of no use in part
 _MOST_LISTED = 20  # positions
-_READABLE = 12  # characters that a cut column keeps at least
-
-
-def shown(value: object) -> str:
-    """Return a value as one line that is safe to print."""
-    if value is None:
-        return ""
-    text = str(value)
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def has_colours(stream: TextIO) -> bool:
@@ -41,8 +28,13 @@ def has_colours(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def styled(text: str, **style: Any) -> str:
+    """Return a text in a style for standard output, if that wants colours."""
+    return click.style(text, **style) if has_colours(sys.stdout) else text
+
+
 def error_line(error: BaseException) -> str:
-    """Return what is told of an error: `error: …`, with its code and cause if they are wanted."""
+    """Return the message of an error: `error: …`; for debugging also its code and causes."""
     from ledger.user_settings import settings
 
     lines = [printable(str(error))]
@@ -57,7 +49,7 @@ def error_line(error: BaseException) -> str:
 
 
 def usage_lines(error: click.UsageError) -> str:
-    """Return what is told of a command line that cannot be understood, and where help is."""
+    """Return the message for a command line that cannot be understood, and where help is."""
     context = error.ctx
     if context is None:
         return f"{_error_sign()} {shown(error.format_message())}\n"
@@ -82,11 +74,9 @@ def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line; several lines of a value are indented."""
     listed = [(name, value) for name, value in pairs if value is not None and value != ""]
     width = max((len(name) for name, _ in listed), default=0)
-    is_colourful = has_colours(sys.stdout)
     for name, value in listed:
         lines = [shown(line) for line in str(value).split("\n")]
-        label = name.ljust(width)
-        label = click.style(label, bold=True) if is_colourful else label
+        label = styled(name.ljust(width), bold=True)
         between = f"\n{' ' * width}{_GAP}"
         click.echo(f"{label}{_GAP}{between.join(lines)}".rstrip())
 
@@ -95,65 +85,8 @@ def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[object]], *, err: bool = False
 ) -> None:
     """Print a table: drawn and cut to the width of a terminal, aligned and whole elsewhere."""
-    cells = [[shown(cell) for cell in row] for row in rows]
     stream = sys.stderr if err else sys.stdout
-    if stream.isatty():
-        _draw(columns, cells, stream)
-        return
-    lines = [list(columns), *cells]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo(_GAP.join(padded).rstrip(), err=err)
-
-
-def _draw(columns: Sequence[str], cells: Sequence[Sequence[str]], stream: TextIO) -> None:
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(file=stream, highlight=False)
-    natural = [
-        max(cell_len(line[place]) for line in (columns, *cells)) for place in range(len(columns))
-    ]
-    widths = fitted(columns, natural, console.width)
-    drawn = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="bold")
-    for column, width in zip(columns, widths, strict=False):
-        drawn.add_column(Text(column), no_wrap=True, overflow="ellipsis", width=width)
-    if len(widths) < len(columns):
-        drawn.add_column("…", width=1)
-    for row in cells:
-        drawn.add_row(*map(Text, row[: len(widths)]))
-    console.print(drawn)
-
-
-def fitted(columns: Sequence[str], natural: Sequence[int], room: int) -> list[int]:
-    """Return the widths at which columns fit; as many columns as can be read, the first always.
-
-    The widest are narrowed first, and none below what can still be read; then the last columns
-    are left out, and one place is kept to say so.
-    """
-    count = len(natural)
-    while count > 1:
-        widths = list(natural[:count])
-        floors = [
-            width if column in _WHOLE else min(width, max(_READABLE, len(column)))
-            for column, width in zip(columns, widths, strict=False)
-        ]
-        left = room - len(_GAP) * count - (1 if count < len(natural) else 0)
-        while sum(widths) > left:
-            slack, place = max(
-                (width - floor and width, place)
-                for place, (width, floor) in enumerate(zip(widths, floors, strict=True))
-            )
-            if slack == 0:
-                break
-            widths[place] -= 1
-        else:
-            return widths
-        count -= 1
-    return list(natural[:1])
+    click.echo(drawn(columns, rows, stream), nl=False, err=err)
 
 
 def print_records(registry: str, records: Sequence[Record], *, heading: str | None = None) -> None:
@@ -178,9 +111,9 @@ def print_records(registry: str, records: Sequence[Record], *, heading: str | No
 
 
 def print_heading(text: str) -> None:
-    """Print what the following table is about."""
+    """Print the heading of the table that follows."""
     click.echo()
-    click.echo(click.style(text, bold=True) if has_colours(sys.stdout) else text)
+    click.echo(styled(text, bold=True))
 
 
 def _cell(kind: str, value: object) -> object:
@@ -207,7 +140,7 @@ _UNLISTED = {
 
 
 def record_data(record: Record) -> dict[str, Any]:
-    """Return a record as plain data: every field, and the uids of what it points at."""
+    """Return a record as plain data: every field, and the uids of the records it points at."""
     spec, row = record.spec, record._row  # noqa: SLF001 (as above)
     data: dict[str, Any] = {"registry": record.registry, "uid": record.uid}
     names = [field.name for field in spec.fields]

@@ -12,7 +12,7 @@ from ledger.cli.group import json_option, verb
 if TYPE_CHECKING:
     from ledger.upkeep.overview import About
 
-_TABLES = 6  # of a server's, the largest
+_TABLES = 6  # listed of a server, the largest
 
 
 @verb(
@@ -29,7 +29,7 @@ _TABLES = 6  # of a server's, the largest
     help="Where content is kept: a folder, made if need be, or a URL.",
 )
 @click.option("--db", "database", metavar="URL", help="Database of log and read models.")
-@click.option("--name", help="What to call it. [default: the last part of ROOT]")
+@click.option("--name", help="Its name. [default: the last part of ROOT]")
 @click.option(
     "--publish", metavar="URL", help="Where every checkpoint is published: a folder or a URL."
 )
@@ -48,7 +48,8 @@ def init_verb(storage: str, *, database: str | None, name: str | None, publish: 
 @json_option
 def info_verb(*, as_json: bool) -> None:
     """Tell which ledger is used here and why, where it keeps things, and what it holds."""
-    from ledger.cli.output import print_json, print_pairs, shown
+    from ledger.cli.output import print_json, print_pairs
+    from ledger.display.tables import shown
     from ledger.places.discovery import locate
     from ledger.upkeep.overview import about
 
@@ -74,7 +75,7 @@ def info_verb(*, as_json: bool) -> None:
 
 
 def _server(told: About) -> list[tuple[str, str]]:
-    """Return what is told of a server, in lines for people."""
+    """Return the state of a server, in lines for people."""
     server, clock = told.server, told.clock
     if server is None or clock is None:
         return []
@@ -154,7 +155,7 @@ def _settings() -> list[tuple[str, Any, str]]:
     place = discovery.locate()
     path = place.folder / FILE
     given, implied = f"configuration file {path}", "default"
-    # A ledger that a URL names has none here.
+    # A ledger that a URL names has no such file here.
     written = tomllib.loads(path.read_text("utf-8"))["ledger"] if path.exists() else {}
     rows: list[tuple[str, Any, str]] = [("ledger", str(place.root), place.origin)]
     configuration = place.configuration
@@ -184,7 +185,7 @@ def _settings() -> list[tuple[str, Any, str]]:
 
 @verb("delete", examples=("metaledger delete my-ledger --force",))
 @click.argument("name")
-@click.option("--force", is_flag=True, help="Even though its whole history goes.")
+@click.option("--force", is_flag=True, help="Delete it with its whole history.")
 def delete_verb(name: str, *, force: bool) -> None:
     """Take the ledger called NAME away: its configuration and database, with all history.
 

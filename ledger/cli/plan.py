@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -23,12 +22,7 @@ _COLOURS = {"created": "green", "registered": "green", "added": "green", "starte
         "metaledger plan analysis.py --fast 3",
         "metaledger plan --json analysis.py | jq .new_events",
     ),
-    context_settings={
-        "help_option_names": ["-h", "--help"],
-        "max_content_width": 100,
-        "allow_interspersed_args": False,
-        "ignore_unknown_options": False,
-    },
+    context_settings={"allow_interspersed_args": False},
 )
 @json_option
 @click.argument("script", type=click.Path())
@@ -58,15 +52,13 @@ def plan_verb(
 
 
 def _show(plan: Plan) -> None:
-    from ledger.cli.output import has_colours, shown
+    from ledger.cli.output import styled
+    from ledger.display.tables import shown
 
-    is_colourful = has_colours(sys.stdout)
     for event in plan:
         what = event.type.removesuffix(".v1")
         subject = f"{event.registry} {event.uid}" if event.registry else event.uid
-        padded = f"{what:<20}"
-        if is_colourful:
-            padded = click.style(padded, fg=_COLOURS.get(what.rsplit("-", 1)[-1], "yellow"))
+        padded = styled(f"{what:<20}", fg=_COLOURS.get(what.rsplit("-", 1)[-1], "yellow"))
         click.echo(f"+ {padded}  {shown(subject):<31}  {shown(event.summary)}".rstrip())
     for content in plan.contents:
         click.echo(f"> {'content':<20}  {shown(content.name):<31}  {_bytes(content.size)}")
@@ -74,7 +66,7 @@ def _show(plan: Plan) -> None:
         line = f"! {similar.registry} '{similar.name}' is new and resembles " + ", ".join(
             f"'{name}'" for name in similar.similar
         )
-        click.echo(click.style(shown(line), fg="yellow") if is_colourful else shown(line))
+        click.echo(styled(shown(line), fg="yellow"))
     total = sum(content.size for content in plan.contents)
     copied = f", {_bytes(total)} of content" if plan.contents else ""
     events = "event" if len(plan) == 1 else "events"

@@ -36,9 +36,9 @@ _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 def checkpoint_verb(*, out: Path | None, cosign: Sequence[Path]) -> None:
     """Sign what the log holds now: a few lines to keep far from this computer.
 
-    Whoever kept one can tell whether anything before it was changed since. The first checkpoint
+    A kept checkpoint shows whether anything before it was changed since. The first checkpoint
     makes the key that signs. It is published where the configuration says ('metaledger config
-    --publish URL'), and given to the program that METALEDGER_PUBLISH_COMMAND names; where that
+    --publish URL'), and given to the program that METALEDGER_PUBLISH_COMMAND names; if that
     fails, this ends with status 1, and the next checkpoint makes up for it.
     """
     from ledger.proving.checkpoints import checkpoint
@@ -54,7 +54,7 @@ def checkpoint_verb(*, out: Path | None, cosign: Sequence[Path]) -> None:
     "key",
     examples=("metaledger key --public", "metaledger key --create", "metaledger key --rotate"),
 )
-@click.option("--create", is_flag=True, help="Have a key; nothing is done where there is one.")
+@click.option("--create", is_flag=True, help="Make a key, unless there is one.")
 @click.option("--rotate", is_flag=True, help="Adopt a new key, endorsed by the present one.")
 @click.option("--lost", is_flag=True, help="With --rotate: do without the present key.")
 @click.option("--public", is_flag=True, help="Print the public key line and nothing else.")
@@ -67,8 +67,8 @@ def key_verb(  # noqa: PLR0913 (its options)
 ) -> None:
     """Show the key that verifies checkpoints and proofs, make it, or adopt another one.
 
-    Give the public line to whoever shall verify. The private key stays with its owner: it is never
-    in the ledger.
+    Give the public line to everyone who verifies. The private key stays with its owner, outside of
+    the ledger.
     """
     from ledger.display.messages import say
     from ledger.places import instance
@@ -117,9 +117,9 @@ def _witness_key(name: str, out: Path) -> str:
 def prove_verb(
     what: str | None, *, checkpoint: Path | None, since: Path | None, out: Path | None
 ) -> None:
-    """Prove that an entry is in the log: of a uid, that of its creation.
+    """Prove that an entry is in the log; for a uid, the entry of its creation.
 
-    Whoever has the public key can verify the proof, without the ledger.
+    Everyone with the public key can verify the proof, without the ledger.
     """
     from ledger.proving.checkpoints import prove
 
@@ -146,10 +146,10 @@ def prove_verb(
 def verify_verb(
     *, proof: Path, key: Sequence[str], old: Path | None, erasure: Path | None, as_json: bool
 ) -> None:
-    """Verify a proof or a checkpoint; no ledger is needed, nor looked at.
+    """Verify a proof or a checkpoint; no ledger is needed or read.
 
-    Ends with status 0 where it holds and shows what it is about, 3 where it holds and the entry is
-    not shown: it may be erased, or cut off by whoever gave the proof.
+    Ends with status 0 if it holds and shows the entry, 3 if it holds and the entry is not shown:
+    the entry is erased, or somebody cut it off the proof.
     """
     from ledger.cli.output import print_json
     from ledger.display.messages import say

@@ -1,4 +1,4 @@
-"""Verbs that ask: `list`, `show`, `search`; and those that move one record: `trash`, `restore`."""
+"""Verbs that read records: `list`, `show`, `search`; and that move one: `trash`, `restore`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ledger.cli.moment import as_of_option, source_at
 if TYPE_CHECKING:
     from ledger.registries.base import Record
 
-_ON_A_TERMINAL = 50  # rows of a list that nobody limited
+_ON_A_TERMINAL = 50  # rows of a list there without --limit
 _RELATED = 20  # rows of a relation that `show` lists
 
 
@@ -155,7 +155,7 @@ def show_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
 
 
 def _fields(record: Record) -> list[tuple[str, object]]:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
 
     spec = record.spec
     pairs: list[tuple[str, object]] = [("registry", record.registry), ("uid", record.uid)]
@@ -191,7 +191,7 @@ def _text(value: object) -> object:
 
 
 def _called(record: Record) -> str:
-    from ledger.cli.output import shown
+    from ledger.display.tables import shown
 
     row = record._row  # noqa: SLF001 (one face of the record)
     name = row.get("name") or row.get("key")

@@ -18,7 +18,7 @@ _SHELLS = ("bash", "zsh", "fish")
 )
 @click.argument("shell", type=click.Choice(_SHELLS))
 def completion_verb(shell: str) -> None:
-    """Print what makes a SHELL complete verbs, registries and uids."""
+    """Print the script that makes a SHELL complete verbs, registries and uids."""
     from click.shell_completion import get_completion_class
 
     from ledger.cli import app

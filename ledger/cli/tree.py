@@ -69,7 +69,7 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
     elif mermaid:
         click.echo(found.to_mermaid(), nl=False)
     elif svg is not None:
-        from ledger.cli.output import shown
+        from ledger.display.tables import shown
 
         Path(svg).write_text(found.to_svg(), "utf-8")
         click.echo(shown(svg))
@@ -79,30 +79,26 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
 
 def _draw(found: Lineage) -> None:
     from ledger.cli.graph import graph_rows, plain
-    from ledger.cli.output import has_colours
     from ledger.display.messages import say
     from ledger.past.lineage import picture_of
 
     rows = graph_rows(picture_of(found), upward=found.direction != "descendants")
-    is_colourful = has_colours(sys.stdout)
     is_plain = not (sys.stdout.encoding or "").lower().replace("-", "").startswith("utf")
     for drawn, node, remark in rows:
-        line = drawn if node is None else _line(drawn, node, remark, is_colourful=is_colourful)
+        line = drawn if node is None else _line(drawn, node, remark)
         click.echo(plain(line) if is_plain else line)
     say("info", repr(found).strip("<>"))
 
 
-def _line(drawn: str, node: Drawn, remark: str, *, is_colourful: bool) -> str:
-    from ledger.cli.output import shown
+def _line(drawn: str, node: Drawn, remark: str) -> str:
+    from ledger.cli.output import styled
+    from ledger.display.tables import shown
 
     is_named = node.count == 1 and node.label != node.id
-    label, detail = shown(node.label), shown(node.detail)
-    detail = f"{node.id} · {detail}" if is_named else detail
-    mark = f"  {node.mark}" if node.mark else ""
-    if is_colourful:
-        label = click.style(label, fg=_COLOURS[node.registry], bold=node.is_start)
-        detail = click.style(detail, dim=True)
-        mark = click.style(mark, fg="red", bold=True)
+    detail = shown(node.detail)
+    detail = styled(f"{node.id} · {detail}" if is_named else detail, dim=True)
+    label = styled(shown(node.label), fg=_COLOURS[node.registry], bold=node.is_start)
+    mark = styled(f"  {node.mark}" if node.mark else "", fg="red", bold=True)
     remark = f"  ({shown(remark)})" if remark else ""
     return f"{drawn}  {label}  {detail}{mark}{remark}"
 

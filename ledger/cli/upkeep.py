@@ -17,19 +17,18 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 @click.option(
     "--remove-orphans",
     is_flag=True,
-    help="Remove what no event names, if it is older than an hour. Look first: a storage that two "
-    "ledgers share holds content that one of them does not know.",
+    help="Remove content that no event names and that is older than an hour. Look first: a storage "
+    "that two ledgers share holds content that only one of them knows.",
 )
 @json_option
 def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
-    """Look for what is not as it should be: orphans, missing content, damage, stale caches.
+    """Look for orphans, missing content, damage and stale caches.
 
-    Changes nothing unless told to. Ends with status 1 where something is lost or wrong.
+    Only --remove-orphans changes anything. Ends with status 1 if something is lost or wrong.
     """
-    import sys
-
-    from ledger.cli.output import has_colours, print_json, shown
+    from ledger.cli.output import print_json, styled
     from ledger.display.messages import say
+    from ledger.display.tables import shown
     from ledger.places import instance
     from ledger.upkeep import doctor
 
@@ -40,12 +39,10 @@ def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
     if as_json:
         print_json({"is_healthy": not is_bad, "findings": findings, "removed": removed})
     else:
-        is_colourful = has_colours(sys.stdout)
         for orphan in removed:
             click.echo(f"removed  {shown(orphan.name)} ({orphan.size:,} bytes)")
         for finding in findings:
-            sign = _SIGNS[finding.severity].ljust(7)
-            sign = click.style(sign, fg=_COLOURS[finding.severity]) if is_colourful else sign
+            sign = styled(_SIGNS[finding.severity].ljust(7), fg=_COLOURS[finding.severity])
             click.echo(f"{sign}  {shown(finding.message)}")
         if not findings:
             say("success", f"nothing is wrong with ledger '{ledger.place.configuration.name}'")

@@ -1,4 +1,4 @@
-"""Verbs that say that something does not hold: `retract`, `merge`; each can be undone."""
+"""Verbs that correct earlier records: `retract`, `merge`; each can be undone."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("uid", type=Uid())
-@click.option("--reason", help="Why; whoever reads it, or what was made of it, is told.")
+@click.option("--reason", help="Why; readers of the record and of its descendants are told.")
 @click.option("--undo", is_flag=True, help="Take the retraction back.")
 def retract_verb(uid: str, *, reason: str | None, undo: bool) -> None:
-    """Record that the record with this UID is not to be relied on, and list what depends on it."""
+    """Record that nobody should rely on the record with this UID, and list its descendants."""
     from ledger.cli.output import print_table
     from ledger.display.messages import say
     from ledger.registries import all_registries
 
     if reason is None and not undo:
-        raise click.UsageError("--reason is needed: whoever reads the record is told")
+        raise click.UsageError("--reason is needed: it is told to readers of the record")
     record = all_registries.get(source_at(None), uid)
     called = f"{record.spec.title} {record.uid}"
     if undo:
@@ -60,7 +60,7 @@ def retract_verb(uid: str, *, reason: str | None, undo: bool) -> None:
 @click.option("--reason", help="Why.")
 @click.option("--undo", is_flag=True, help="Have LABEL stand for itself again.")
 def merge_verb(label: str, *, into: str | None, reason: str | None, undo: bool) -> None:
-    """Have LABEL be the label INTO from now on: its name and its links lead there.
+    """Merge LABEL into the label INTO: from now on its name and its links lead there.
 
     Both are names or uids. The past keeps them apart.
     """
@@ -74,7 +74,9 @@ def merge_verb(label: str, *, into: str | None, reason: str | None, undo: bool) 
         say("success", f"'{back.name}' ({back.uid}) stands for itself again")
         return
     if into is None:
-        raise click.UsageError("two labels are needed: the one to merge, and the one it is")
+        raise click.UsageError(
+            "two labels are needed: the one to merge, and the one to merge it into"
+        )
     merged, survivor = _label(label), _label(into)
     name = merged.name
     merged.merge_into(survivor, reason=reason)

@@ -13,7 +13,6 @@ import hashlib
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import BinaryIO
 
 from ledger import files
@@ -32,7 +31,7 @@ from ledger.content.protocols import open_objects
 from ledger.content.retry import without_secrets
 from ledger.content.store import FOLDER, StoredContents, check_member
 from ledger.content.tree import HashedContent, Stamp, folder_stamp
-from ledger.errors import DamagedContentError, FileChangedError, UnsupportedFileError
+from ledger.errors import FileChangedError, UnsupportedFileError
 
 # What cannot be asked for ranges, or may answer each time anew, is fetched first.
 _NOT_STREAMED = ("http", "https", "data", "file", "local")
@@ -115,38 +114,6 @@ class ContentAtUrl:
             return found.size
         sizes = [each.size for each in self._objects.find(self._objects.base)]
         return sum(sizes) if sizes else None
-
-    def fetch(self, dest: Path, digest: str, *, mode: int | None = None) -> None:
-        """Copy what is there to `dest`, which appears whole and compared, or not at all.
-
-        Raises:
-            DamagedContentError: It is not what the digest says.
-            PathTakenError: Something is at `dest`; it is untouched.
-        """
-        contents = self.contents()
-
-        def accept(copied: list[files.Copied]) -> None:
-            found = folder_digest(copied) if contents.is_folder else copied[0].digest
-            if found != digest:
-                raise DamagedContentError(
-                    f"{self.shown}: expected content {digest}, found {found}; restore it from a "
-                    "copy",
-                    url=self.shown,
-                )
-
-        if contents.is_folder:
-            files.copy_tree(
-                contents.members, dest, accept=lambda copied: accept(list(copied)), mode=mode
-            )
-            return
-        with contents.members[0].open() as reader:
-            files.copy_stream(
-                reader,
-                dest,
-                source=self.shown,
-                accept=lambda copied: accept([copied]),
-                mode=mode,
-            )
 
     def _found(self) -> list[tuple[str, Object]]:
         base = self._objects.base

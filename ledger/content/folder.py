@@ -28,8 +28,9 @@ from ledger.errors import (
     InvalidValueError,
     MissingFileError,
     PathTakenError,
+    printable,
 )
-from ledger.input_files import open_regular, printable, reading
+from ledger.input_files import open_regular, reading
 
 
 class Folder(ABC):

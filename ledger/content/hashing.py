@@ -44,8 +44,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ledger.content.tree import HashedContent, Stamp, TreeFile, folder_stamp, stamp_of, walk
-from ledger.errors import FileChangedError, InvalidValueError, LedgerError, UnsupportedFileError
-from ledger.input_files import kind_of, open_regular, printable, reading
+from ledger.errors import (
+    FileChangedError,
+    InvalidValueError,
+    LedgerError,
+    UnsupportedFileError,
+    printable,
+)
+from ledger.input_files import kind_of, open_regular, reading
 
 if TYPE_CHECKING:
     from ledger.content.hash_cache import HashCache

@@ -30,8 +30,8 @@ from ledger.content.store import (
     require_kind,
     require_unchanged,
 )
-from ledger.errors import InvalidValueError, MissingFileError, PathTakenError
-from ledger.input_files import open_regular, printable, reading
+from ledger.errors import InvalidValueError, MissingFileError, PathTakenError, printable
+from ledger.input_files import open_regular, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,17 +135,10 @@ class LocalStore(ContentStore):
         return relative_below(real.as_posix(), root.as_posix())
 
     def _contents(self, name: str) -> StoredContents | None:
-        path = self._path(name)
         try:
-            with reading(path):
-                is_folder = stat.S_ISDIR(path.stat().st_mode)
+            return contents_at(self._path(name))
         except MissingFileError:
             return None
-        if is_folder:
-            return StoredContents(is_folder=True, members=_members(path))
-        return StoredContents(
-            is_folder=False, members=[files.Member("", partial(open_regular, path))]
-        )
 
     def _is_there(self, name: str, expected: HashedContent) -> bool:
         """Tell whether the expected content is stored under `name`.
@@ -204,6 +197,18 @@ class LocalStore(ContentStore):
                 path=shown,
             )
         return shown, _members(source)
+
+
+def contents_at(path: Path) -> StoredContents:
+    """Return readers of the file or folder at a path.
+
+    Raises:
+        MissingFileError: Nothing is there.
+    """
+    with reading(path):
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    members = _members(path) if is_folder else [files.Member("", partial(open_regular, path))]
+    return StoredContents(is_folder=is_folder, members=members, url=path.as_uri())
 
 
 def _members(folder: Path) -> list[files.Member]:

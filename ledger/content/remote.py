@@ -41,8 +41,8 @@ from ledger.content.store import (
     require_unchanged,
 )
 from ledger.content.tree import HashedContent
-from ledger.errors import DamagedContentError
-from ledger.input_files import open_regular, printable
+from ledger.errors import DamagedContentError, printable
+from ledger.input_files import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -195,15 +195,15 @@ class RemoteStore(ContentStore):
         key = self._key(name)
         found = self._objects.head(key)
         if found is not None:
-            reader = partial(self._objects.stream, found)
-            return StoredContents(is_folder=False, members=[files.Member("", reader)])
+            reader = files.Member("", partial(self._objects.stream, found))
+            return StoredContents(is_folder=False, members=[reader], url=self.url(name))
         members = [
             files.Member(member, partial(self._objects.stream, each))
             for member, each in self._members(key)
         ]
         if not members and self._marker(name) is None:
             return None
-        return StoredContents(is_folder=True, members=members)
+        return StoredContents(is_folder=True, members=members, url=self.url(name))
 
     def _key(self, name: str) -> str:
         return f"{self._folder}/{check_name(name)}"

@@ -38,8 +38,9 @@ from ledger.errors import (
     MissingFileError,
     StorageError,
     UnsupportedFileError,
+    printable,
 )
-from ledger.input_files import printable, reading
+from ledger.input_files import reading
 
 FOLDER = ".metaledger"
 
@@ -68,7 +69,29 @@ class StoredContents(NamedTuple):
 
     is_folder: bool
     members: list[files.Member]
-    url: str = ""
+    url: str
+
+    def fetch(self, dest: Path, digest: str, *, mode: int | None = None) -> None:
+        """Copy it to `dest`, which appears whole and compared, or not at all.
+
+        Raises:
+            DamagedContentError: It is not what the digest says; `dest` stays free.
+            PathTakenError: Something is at `dest`; it is untouched.
+            StorageError: The store or the disk refused.
+        """
+
+        def accept(copied: Sequence[files.Copied]) -> None:
+            found = folder_digest(copied) if self.is_folder else copied[0].digest
+            if found != digest:
+                raise damaged(self.url, digest, found)
+
+        if self.is_folder:
+            files.copy_tree(self.members, dest, accept=accept, mode=mode)
+            return
+        with self.members[0].open() as reader:
+            files.copy_stream(
+                reader, dest, source=self.url, accept=lambda copied: accept([copied]), mode=mode
+            )
 
 
 class ContentStore(ABC):
@@ -153,13 +176,10 @@ class ContentStore(ABC):
             DamagedContentError: It is missing, of the other kind, or other content.
             StorageError: It cannot be read, which is not yet damage.
         """
-        check_name(name)
         try:
-            contents = self._contents(name)
+            contents = self._found(name, digest)
         except UnsupportedFileError as error:
             raise damaged(self.url(name), digest, str(error)) from error
-        if contents is None:
-            raise damaged(self.url(name), digest, "nothing")
         if contents.is_folder != is_folder:
             found = "a folder" if contents.is_folder else "a file"
             raise damaged(self.url(name), digest, found)
@@ -183,27 +203,13 @@ class ContentStore(ABC):
             PathTakenError: Something is at `dest`; it is untouched.
             StorageError: The store or the disk refused.
         """
-        check_name(name)
-        contents = self._contents(name)
+        self._found(name, expected_digest).fetch(dest, expected_digest, mode=mode)
+
+    def _found(self, name: str, digest: str) -> StoredContents:
+        contents = self._contents(check_name(name))
         if contents is None:
-            raise damaged(self.url(name), expected_digest, "nothing")
-
-        def accept(copied: Sequence[files.Copied]) -> None:
-            found = folder_digest(copied) if contents.is_folder else copied[0].digest
-            if found != expected_digest:
-                raise damaged(self.url(name), expected_digest, found)
-
-        if contents.is_folder:
-            files.copy_tree(contents.members, dest, accept=accept, mode=mode)
-            return
-        with contents.members[0].open() as reader:
-            files.copy_stream(
-                reader,
-                dest,
-                source=self.url(name),
-                accept=lambda copied: accept([copied]),
-                mode=mode,
-            )
+            raise damaged(self.url(name), digest, "nothing")
+        return contents
 
 
 def is_local(root: str) -> bool:
@@ -348,8 +354,3 @@ def _is_utf8(text: str) -> bool:
 def name_in_store(storage_key: str) -> str:
     """Return the name that a content store knows a storage key by."""
     return storage_key.removeprefix(f"{FOLDER}/")
-
-
-def place_below(root: str, key: str) -> Path | str:
-    """Return where content in place is: a path of this computer, or a URL."""
-    return f"{root.rstrip('/')}/{key}" if "://" in root else Path(root, key)

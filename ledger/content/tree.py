@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ledger.errors import UnsupportedFileError
-from ledger.input_files import kind_of, printable, reading
+from ledger.errors import UnsupportedFileError, printable
+from ledger.input_files import kind_of, reading
 
 # Opaque: compared for equality and printed, never taken apart.
 Stamp = tuple[int | str, ...]

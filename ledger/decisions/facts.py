@@ -10,7 +10,7 @@ import msgspec
 from ledger.errors import CorruptLogError, NotFoundError, RecordErasedError
 from ledger.model.canonical import Json
 from ledger.model.events import Draft, LedgerEvent, Noted
-from ledger.model.ids import StreamId, derive, stream_id, uid, versioned_uid
+from ledger.model.ids import StreamId, natural_id, stream_id, uid, versioned_uid
 from ledger.model.schema import ERASED, REGISTRIES, WITHDRAWN
 from ledger.model.times import to_datetime
 
@@ -158,7 +158,7 @@ def refuse_erased(facts: Facts, registry: str, natural: Sequence[Json]) -> None:
 
 def namesakes(facts: Facts, registry: str, natural: Sequence[Json]) -> list[Row]:
     """Return every record that was created under a natural key, in order of n."""
-    rows = facts.find(registry, natural=derive(list(natural)))
+    rows = facts.find(registry, natural=natural_id(natural))
     return sorted(rows, key=lambda row: int(row["n"]))
 
 
@@ -184,7 +184,7 @@ def birth(
         else:
             name = uid(identity, spec.uid_length)
         if not facts.find(registry, uid=name):
-            return Birth(n, name, stream_id(identity), identity, derive(list(natural)))
+            return Birth(n, name, stream_id(identity), identity, natural_id(natural))
     raise CorruptLogError(f"{registry}: no free uid for {natural} after a thousand tries")
 
 

@@ -1,4 +1,4 @@
-"""A progress bar for long work: on a terminal or in a notebook, after a second, else nothing."""
+"""A progress bar for work that takes over a second, on a terminal or in a notebook."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PATIENCE = 1.0  # seconds of work before a bar is worth its place
 
 @contextmanager
 def progress(what: str, total: int, *, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Show how far work has come; call what is yielded with each further amount.
+    """Show how far work has come; yield a function to call with each further amount.
 
     Args:
         what: A word for the work, such as "hashing".

@@ -1,6 +1,6 @@
 """How records and results look: one line, a small table in a terminal, HTML in a notebook.
 
-Everything a user once typed is shown as text: nothing in a name can be markup or a control code.
+Every text of a user is shown as plain text: markup and control codes in it have no effect.
 """
 
 from __future__ import annotations

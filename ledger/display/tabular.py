@@ -1,9 +1,9 @@
-"""Several of something, which is also a table: in a terminal, in a notebook, in pandas."""
+"""Sequences that are also tables: in a terminal, in a notebook, in pandas."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from ledger.display.rows import cell, html_table
@@ -14,9 +14,13 @@ _SHOWN = 20
 
 
 class Listing(Sequence[T], Generic[T]):
-    """Several of something, which is also a table."""
+    """A sequence that is also a table.
+
+    A class states the columns of its table once: the name of each, and how an item gives its value.
+    """
 
     _title = ""
+    _columns: Mapping[str, Callable[[Any], Any]]
 
     def __init__(self, items: Sequence[T]) -> None:
         self._items = list(items)
@@ -27,13 +31,13 @@ class Listing(Sequence[T], Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
-    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """Return it as rows of a table."""
+        return [{name: value(item) for name, value in self._columns.items()} for item in self]
 
-    @abstractmethod
     def columns(self) -> list[str]:
         """Return the names of the table's columns."""
+        return list(self._columns)
 
     def to_arrow(self) -> Any:
         """Return it as a `pyarrow.Table`; values before and after are text."""
@@ -57,6 +61,11 @@ class Listing(Sequence[T], Generic[T]):
         rows = self.rows()
         shown = [[as_text(value) for value in row.values()] for row in rows[:_SHOWN]]
         return html_table(self._title, self.columns(), shown, max(0, len(rows) - _SHOWN))
+
+
+def attributes(*names: str) -> dict[str, Callable[[Any], Any]]:
+    """Return columns that are called as the attributes of an item that they show."""
+    return {name: attrgetter(name) for name in names}
 
 
 def as_text(value: object) -> str:

@@ -23,7 +23,7 @@ from ledger.model.commands import (
     SaveArtifact,
     SaveRecord,
 )
-from ledger.model.ids import StreamId, derive, stream_id, uid, versioned_uid
+from ledger.model.ids import StreamId, natural_id, stream_id, uid, versioned_uid
 from ledger.model.schema import REGISTRIES
 
 
@@ -85,7 +85,7 @@ def expected(command: Command) -> list[Question]:  # noqa: PLR0911 (one a comman
         case SaveRecord(target=None):
             return [*of_name(command.registry, command.name), _first_uid(command)]
         case SaveArtifact(target=None):
-            asked = [Question("artifact", {"natural": derive(command.natural)})]
+            asked = [Question("artifact", {"natural": natural_id(command.natural)})]
             if command.key is not None:
                 asked.append(Question("artifact_key", {"key": command.key}))
             return [*asked, _first_uid(command)]
@@ -108,7 +108,7 @@ def of_name(registry: str, name: str) -> list[Question]:
     """Return what is asked to find the record that a name means."""
     return [
         Question(registry, {"name": name}),
-        Question(registry, {"natural": derive([registry, name])}),
+        Question(registry, {"natural": natural_id([registry, name])}),
     ]
 
 

@@ -25,7 +25,7 @@ from ledger.errors import (
 )
 from ledger.eventlog.database_url import DatabaseUrl
 from ledger.model.times import now_micros
-from projections.tables import SCHEMA_NUMBER
+from projections.tables import schema_number
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -72,7 +72,7 @@ class PostgresDatabase(Database):
             schema.create_schema(connection, store.schema)
             Recorder(store).create_log(connection)
             PostgresModels(connection).create()
-            set_meta(connection, {"format": str(FORMAT), "read_models": str(SCHEMA_NUMBER)})
+            set_meta(connection, {"format": str(FORMAT), "read_models": str(schema_number())})
             schema.grant(connection, store.schema)
         return cls(url, clock)
 
@@ -198,7 +198,7 @@ class PostgresDatabase(Database):
                 "upgrade metaledger"
             )
         is_older = 0 < int(found["format"]) < FORMAT
-        if is_older or found.get("read_models") != str(SCHEMA_NUMBER):
+        if is_older or found.get("read_models") != str(schema_number()):
             self._renew(store, recorder)
         return store, recorder
 
@@ -217,7 +217,7 @@ class PostgresDatabase(Database):
         with store.appending() as transaction:
             if (transaction.log_format, transaction.read_models) == (
                 str(FORMAT),
-                str(SCHEMA_NUMBER),
+                str(schema_number()),
             ):
                 return  # Another process came first.
             connection = transaction.connection
@@ -227,14 +227,14 @@ class PostgresDatabase(Database):
             models.create()
             refold(self._appender(transaction, recorder), models)
             create_guards(connection, store.schema)
-            set_meta(connection, {"format": str(FORMAT), "read_models": str(SCHEMA_NUMBER)})
+            set_meta(connection, {"format": str(FORMAT), "read_models": str(schema_number())})
             grant(connection, store.schema)
 
     def _require_ours(self, transaction: Transaction) -> None:
-        if transaction.read_models != str(SCHEMA_NUMBER) or transaction.log_format != str(FORMAT):
+        if transaction.read_models != str(schema_number()) or transaction.log_format != str(FORMAT):
             raise StorageError(
                 f"ledger database {self.url}: another version of metaledger has rebuilt it "
-                f"(read models {transaction.read_models}, here {SCHEMA_NUMBER}); nothing was "
+                f"(read models {transaction.read_models}, here {schema_number()}); nothing was "
                 "recorded, use the same version everywhere and start again"
             )
 

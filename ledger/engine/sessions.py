@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from ledger.engine.database import Database, Session, WriteSession
 from ledger.engine.turns import Turns
@@ -97,14 +97,10 @@ class Sessions:
         self._turns = Turns()
         self._group: SharedCommit | None = None
 
-    @contextmanager
-    def reading(self) -> Iterator[Session | WriteSession]:
+    def reading(self) -> AbstractContextManager[Session | WriteSession]:
         """Lend log and read models; inside a batch they show what the batch appended."""
-        if self._batch.session is not None:
-            yield self._batch.session
-            return
-        with self.database.read() as session:
-            yield session
+        session = self._batch.session
+        return self.database.read() if session is None else nullcontext(session)
 
     @contextmanager
     def writing(self) -> Iterator[WriteSession]:
@@ -308,19 +304,16 @@ class Sessions:
     def _close(self, group: SharedCommit) -> None:
         """Commit the shared transaction, or undo all of it, and tell its members."""
         self._group = None
-        outcome: Exception | None = StorageError(
-            "save: the thread that committed was interrupted, and it is not known whether it did; "
-            "run the same again, which records only what is missing"
-        )
+        outcomes: list[Exception | None] = []
         try:
-            outcome = _ended(group)
+            outcomes.append(_ended(group))
         except BaseException as error:
             if group.n_members > 1:
                 # Perhaps it was committed all the same: the others are told the truth.
-                outcome = self._missing(group, error)
+                outcomes.append(self._missing(group, error))
             raise
         finally:
-            group.end(outcome)
+            group.end(outcomes[-1] if outcomes else _unknown())
 
     def _missing(self, group: SharedCommit, reason: BaseException) -> StorageError | None:
         """Return the error for the members of a group that is not in the log; None if it is."""
@@ -347,6 +340,13 @@ def _ends_in(session: WriteSession, last: RecordedEvent) -> bool:
     return [(it.envelope.command_id, it.envelope.number) for it in found] == [
         (last.command_id, last.number)
     ]
+
+
+def _unknown() -> StorageError:
+    return StorageError(
+        "save: the thread that committed was interrupted, and it is not known whether it did; "
+        "run the same again, which records only what is missing"
+    )
 
 
 def _ended(group: SharedCommit) -> Exception | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.engine.database import FORMAT, Database, Session, WriteSession, refold
 from ledger.engine.per_process import PerProcess
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
-from projections.tables import SCHEMA_NUMBER
+from projections.tables import schema_number
 
 if TYPE_CHECKING:
     from ledger.eventlog.sqlite_connections import Datastore
@@ -47,7 +47,7 @@ class SqliteDatabase(Database):
                 Recorder(store).create_table()
             with store.connection(write=True) as connection:
                 database._models(connection).create()
-                set_meta(connection, {"format": str(FORMAT), "read_models": str(SCHEMA_NUMBER)})
+                set_meta(connection, {"format": str(FORMAT), "read_models": str(schema_number())})
         finally:
             store.close()
         return database
@@ -154,7 +154,7 @@ class SqliteDatabase(Database):
             )
         recorder = Recorder(store)
         is_older = 0 < int(found.get("format", 0)) < FORMAT
-        if is_older or found.get("read_models") != str(SCHEMA_NUMBER):
+        if is_older or found.get("read_models") != str(schema_number()):
             self._renew(store, recorder)
         return store, recorder
 
@@ -172,7 +172,7 @@ class SqliteDatabase(Database):
             models.drop()
             models.create()
             refold(SqliteAppender(connection, recorder, self._clock), models)
-            set_meta(connection, {"format": str(FORMAT), "read_models": str(SCHEMA_NUMBER)})
+            set_meta(connection, {"format": str(FORMAT), "read_models": str(schema_number())})
 
     @staticmethod
     def _models(connection: Any) -> SqliteModels:

@@ -1,4 +1,4 @@
-"""How facts are kept: in one order, with their proof, in memory, SQLite, PostgreSQL or Parquet.
+"""How facts are kept: in one order, with their proof, in SQLite, PostgreSQL or Parquet.
 
 The framework's words stay here.
 

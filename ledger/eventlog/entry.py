@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
+from ledger.errors import CorruptLogError
 from ledger.model import payloads
 from ledger.model.canonical import encode
 from ledger.model.events import LedgerEvent, RecordedEvent, tag_of
@@ -52,6 +55,32 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     def hashed(self) -> bytes:
         """The bytes under the leaf hash: envelope, then the hashes of both parts."""
         return encode(self.envelope) + hashes_of(self.payload, self.salt)
+
+
+def entry_of(row: Sequence[Any]) -> Entry:
+    """Return an entry of its columns, as they are stored: in the order of `SELECT_ENTRIES`.
+
+    Raises:
+        CorruptLogError: There is no event beside it.
+    """
+    position, recorded_at, stream, version, tag, command, number, payload, salt, leaf = row
+    if payload is None:
+        raise CorruptLogError(
+            f"event at position {position}: expected version {version} of stream {stream}, found "
+            "none; stop writing and audit the ledger",
+            position=position,
+        )
+    envelope = Envelope(
+        position=Position(position),
+        recorded_at=recorded_at,
+        stream=StreamId(stream),
+        version=version,
+        tag=tag,
+        command_id=CommandId(command.hex()),
+        number=number,
+        format=format_of(payload),
+    )
+    return Entry(envelope=envelope, payload=payload, salt=salt, leaf=leaf)
 
 
 def erased(entry: Entry) -> Entry:

@@ -25,24 +25,18 @@ from eventsourcing.persistence import (
 from eventsourcing.postgres import PostgresApplicationRecorder
 from psycopg import Connection
 
-from ledger.errors import CorruptLogError, StorageError
+from ledger.errors import StorageError
 from ledger.eventlog.base import Appender, LogReader
-from ledger.eventlog.entry import Entry, Envelope
-from ledger.eventlog.framework import entries_of
+from ledger.eventlog.entry import Entry, entry_of
+from ledger.eventlog.framework import SELECT_ENTRIES, end_of, entries_of
 from ledger.eventlog.postgres_connections import Datastore, Transaction
 from ledger.eventlog.postgres_errors import explain, said, translated
 from ledger.eventlog.postgres_schema import TABLES, create_guards, create_schema, role
 from ledger.model.ids import CommandId, Position, StreamId
-from ledger.model.payloads import format_of
 from projections.sql.trips import Answer, Statement, Trips
 
 PORTION_ROWS, PORTION_BYTES = 1_000, 256 * 1024
 
-_SELECT = (
-    "SELECT e.position, e.recorded_at, e.stream, e.version, s.topic, e.command_id, e.number,"
-    " s.state, e.salt, e.leaf FROM entries e LEFT JOIN stored_events s"
-    " ON s.originator_id = e.stream AND s.originator_version = e.version "
-)
 _INSERT = (
     b"WITH events AS (INSERT INTO stored_events"
     b" (originator_id, originator_version, topic, state, notification_id) SELECT * FROM"
@@ -173,14 +167,14 @@ class PostgresReader(LogReader):
         """Return up to `limit` entries with `after` < position <= `until`, in order."""
         return self._entries(
             "WHERE e.position > %s AND e.position <= %s ORDER BY e.position LIMIT %s",
-            (after, _end(until), limit),
+            (after, end_of(until), limit),
         )
 
     def stream_entries(self, stream: StreamId, *, until: int | None = None) -> list[Entry]:
         """Return every entry of a stream up to a position, in order."""
         return self._entries(
             "WHERE e.stream = %s AND e.position <= %s ORDER BY e.version",
-            (UUID(stream), _end(until)),
+            (UUID(stream), end_of(until)),
         )
 
     def command_entries(self, command_id: CommandId) -> list[Entry]:
@@ -198,7 +192,10 @@ class PostgresReader(LogReader):
             after = found[-1][0]
 
     def _entries(self, rest: str, params: tuple[object, ...]) -> list[Entry]:
-        return [_entry_from(row) for row in self._ask(_SELECT + rest, params)]
+        return [
+            entry_of((*row[:2], row[2].hex, *row[3:5], row[5].bytes, *row[6:]))
+            for row in self._ask(SELECT_ENTRIES + rest, params)
+        ]
 
     def _ask(self, sql: str, params: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
         return self.trips.ask(sql.encode(), params).fetchall()
@@ -319,28 +316,3 @@ def _entry_row(entry: Entry) -> tuple[Any, ...]:
         entry.salt,
         entry.leaf,
     )
-
-
-def _entry_from(row: Sequence[Any]) -> Entry:
-    position, recorded_at, stream, version, tag, command, number, payload, salt, leaf = row
-    if payload is None:
-        raise CorruptLogError(
-            f"event at position {position}: expected version {version} of stream {stream.hex}, "
-            "found none; stop writing and audit the ledger",
-            position=position,
-        )
-    envelope = Envelope(
-        position=Position(position),
-        recorded_at=recorded_at,
-        stream=StreamId(stream.hex),
-        version=version,
-        tag=tag,
-        command_id=CommandId(command.hex),
-        number=number,
-        format=format_of(payload),
-    )
-    return Entry(envelope=envelope, payload=payload, salt=salt, leaf=leaf)
-
-
-def _end(until: int | None) -> int:
-    return 2**63 - 1 if until is None else until

@@ -11,7 +11,8 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
 
 from eventsourcing.persistence import (
     ConnectionPoolClosedError,
@@ -20,7 +21,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
-from ledger.errors import LedgerError, StorageError, WrongExpectedVersionError
+from ledger.errors import StorageError, WrongExpectedVersionError
 
 APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
 LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
@@ -219,21 +220,32 @@ def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
         target.close()
 
 
-@contextmanager
-def translated() -> Iterator[None]:
+class _Translation(AbstractContextManager[None]):
+    # Not a generator: each question passes through it.
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case sqlite3.IntegrityError() | IntegrityError():
+                raise WrongExpectedVersionError(
+                    f"append refused by the database: {error}; reload and decide again"
+                ) from error
+            case ConnectionPoolClosedError():
+                raise StorageError(
+                    "ledger database: closed by another thread; open it again"
+                ) from error
+            case sqlite3.Error() | PersistenceError():
+                raise StorageError(_explain(str(error))) from error
+            case _:
+                pass
+
+
+_TRANSLATION = _Translation()
+
+
+def translated() -> AbstractContextManager[None]:
     """Turn what SQLite and the framework raise into errors of our own tree."""
-    try:
-        yield
-    except LedgerError:
-        raise
-    except (sqlite3.IntegrityError, IntegrityError) as error:
-        raise WrongExpectedVersionError(
-            f"append refused by the database: {error}; reload and decide again"
-        ) from error
-    except ConnectionPoolClosedError as error:
-        raise StorageError("ledger database: closed by another thread; open it again") from error
-    except (sqlite3.Error, PersistenceError) as error:
-        raise StorageError(_explain(str(error))) from error
+    return _TRANSLATION
 
 
 def _explain(said: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from uuid import UUID
 
 from eventsourcing.persistence import (
     Notification,
@@ -20,13 +19,11 @@ from eventsourcing.sqlite import (
     SQLiteCursor,
 )
 
-from ledger.errors import CorruptLogError
 from ledger.eventlog.base import Appender, LogReader
-from ledger.eventlog.entry import Entry, Envelope
-from ledger.eventlog.framework import entries_of
+from ledger.eventlog.entry import Entry, entry_of
+from ledger.eventlog.framework import SELECT_ENTRIES, end_of, entries_of, stored_events_of
 from ledger.eventlog.sqlite_connections import translated
 from ledger.model.ids import CommandId, Position, StreamId
-from ledger.model.payloads import format_of
 
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS entries (
@@ -110,11 +107,6 @@ _REFUSALS = (
     ),
 )
 
-_SELECT = (
-    "SELECT e.position, e.recorded_at, e.stream, e.version, s.topic, e.command_id, e.number,"
-    " s.state, e.salt, e.leaf FROM entries e LEFT JOIN stored_events s"
-    " ON s.originator_id = e.stream AND s.originator_version = e.version "
-)
 _LAST = "SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1"
 _INSERT_ENTRY = "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?)"
 
@@ -161,7 +153,8 @@ class Recorder(SQLiteApplicationRecorder):
         params = [low, *topics, *([] if stop is None else [stop]), limit]
         with self.datastore.transaction(commit=False) as c:
             c.execute(
-                f"{_SELECT} WHERE e.position > ?{wanted}{high} ORDER BY e.position LIMIT ?", params
+                f"{SELECT_ENTRIES} WHERE e.position > ?{wanted}{high} ORDER BY e.position LIMIT ?",
+                params,
             )
             return [
                 Notification(
@@ -195,13 +188,13 @@ class SqliteReader(LogReader):
         """Return up to `limit` entries with `after` < position <= `until`, in order."""
         return self._entries(
             "WHERE e.position > ? AND e.position <= ? ORDER BY e.position LIMIT ?",
-            (after, _end(until), limit),
+            (after, end_of(until), limit),
         )
 
     def stream_entries(self, stream: StreamId, *, until: int | None = None) -> list[Entry]:
         """Return every entry of a stream up to a position, in order."""
         return self._entries(
-            "WHERE e.stream = ? AND e.position <= ? ORDER BY e.version", (stream, _end(until))
+            "WHERE e.stream = ? AND e.position <= ? ORDER BY e.version", (stream, end_of(until))
         )
 
     def command_entries(self, command_id: CommandId) -> list[Entry]:
@@ -220,8 +213,8 @@ class SqliteReader(LogReader):
             yield row[0]
 
     def _entries(self, rest: str, params: tuple[object, ...]) -> list[Entry]:
-        rows = self.connection.execute(_SELECT + rest, params).fetchall()
-        return [_entry_from(row) for row in rows]
+        rows = self.connection.execute(SELECT_ENTRIES + rest, params).fetchall()
+        return [entry_of(row) for row in rows]
 
 
 class SqliteAppender(SqliteReader, Appender):
@@ -260,15 +253,7 @@ class SqliteAppender(SqliteReader, Appender):
                 )
 
     def _insert(self, entries: Sequence[Entry]) -> None:
-        stored = [
-            StoredEvent(
-                originator_id=UUID(entry.envelope.stream),
-                originator_version=entry.envelope.version,
-                topic=entry.envelope.tag,
-                state=entry.payload,
-            )
-            for entry in entries
-        ]
+        stored = stored_events_of(entries)
         cursor = SQLiteCursor(self.connection.cursor())
         with translated():
             self._recorder._insert_events(cursor, stored, entries=entries)  # noqa: SLF001
@@ -306,28 +291,3 @@ def _entry_row(entry: Entry) -> tuple[object, ...]:
         entry.salt,
         entry.leaf,
     )
-
-
-def _entry_from(row: Sequence[Any]) -> Entry:
-    position, recorded_at, stream, version, tag, command, number, payload, salt, leaf = row
-    if payload is None:
-        raise CorruptLogError(
-            f"event at position {position}: expected version {version} of stream {stream}, found "
-            "none; stop writing and audit the ledger",
-            position=position,
-        )
-    envelope = Envelope(
-        position=Position(position),
-        recorded_at=recorded_at,
-        stream=StreamId(stream),
-        version=version,
-        tag=tag,
-        command_id=CommandId(command.hex()),
-        number=number,
-        format=format_of(payload),
-    )
-    return Entry(envelope=envelope, payload=payload, salt=salt, leaf=leaf)
-
-
-def _end(until: int | None) -> int:
-    return 2**63 - 1 if until is None else until

@@ -10,7 +10,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import NewType
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NewType
 
 from ledger.model.canonical import Json, identity_bytes
 
@@ -22,6 +24,8 @@ Position = NewType("Position", int)
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in BASE62 for second in BASE62]
 _UID_DIGITS = 43  # 62**43 > 2**256
+# Keys of saves that may still be under way in some thread; a save asks for its own again at once.
+_RECENT = 512
 # The digit of a UUID that holds its variant: two bits are fixed, two are those that were there.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -94,4 +98,27 @@ def intent_key(kind: str, subject: Json, fields: Json, occurrence: int) -> str:
 
 def subject_key(kind: str, subject: Json) -> str:
     """Return the name of what an intent is about, whatever it asks for."""
+    if isinstance(subject, list):
+        return _remembered(("subject", kind), subject)
     return derive(["subject", kind, subject])
+
+
+def natural_id(natural: Sequence[Json]) -> str:
+    """Return the id of a natural key, by which the records that bear it are found."""
+    return _remembered((), natural)
+
+
+def _remembered(above: tuple[str, ...], parts: Sequence[Json]) -> str:
+    """Return the id of a list, alone or at the end of another one.
+
+    A save asks for it again and again, from the constructor to the read models; it is hashed once.
+    """
+    try:
+        return _once(above, *parts)  # type: ignore[arg-type]  # some have no hash, see below
+    except TypeError:
+        return derive([*above, list(parts)] if above else list(parts))
+
+
+@lru_cache(maxsize=_RECENT, typed=True)
+def _once(above: tuple[str, ...], *parts: Any) -> str:
+    return derive([*above, list(parts)] if above else list(parts))

@@ -6,11 +6,12 @@ a further metadata registry is one more `RegistrySpec` here and one short class 
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from ledger.errors import UnknownFieldError
+from ledger.errors import UnknownFieldError, nearest
 
 FieldKind = Literal["text", "integer", "boolean", "time", "json"]
 
@@ -57,6 +58,8 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
         column: For a relation to one: the column here that holds the other's uid.
         link: For a relation to many: the link field, `<holder>.<field>`.
         is_reverse: Whether the other side holds the link, or (without link) the column.
+        is_editable: Whether the links may be added and removed by hand.
+        is_indexed: For a relation to one: whether going back over it should be fast.
     """
 
     name: str
@@ -64,6 +67,8 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
     column: str | None = None
     link: str | None = None
     is_reverse: bool = False
+    is_editable: bool = False
+    is_indexed: bool = True
 
     @property
     def is_many(self) -> bool:
@@ -71,8 +76,10 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
         return self.link is not None or self.is_reverse
 
 
-class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
+class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A registry: name, fields, relations, uid layout.
+
+    A spec equals itself only: what is cached for one is found without comparing its fields.
 
     Attributes:
         name: Lower-case name in events, tables and commands.
@@ -82,6 +89,9 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
         uid_length: Digits of a uid, or of the family's stem in a versioned registry.
         is_versioned: Whether uids are a stem and 4 digits of the version's own.
         is_named: Whether a live name is unique, and similar names are searched for.
+        has_keys: Whether keys point at its records: `key` then matches each that ever did, and
+            the record that a key points at is the latest of its family.
+        short_name: What people may type in place of the name.
         searched: Fields that `search()` looks into.
     """
 
@@ -92,6 +102,8 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
     uid_length: int = 12
     is_versioned: bool = False
     is_named: bool = False
+    has_keys: bool = False
+    short_name: str | None = None
     searched: tuple[str, ...] = ("name", "description")
 
     def field(self, name: str) -> FieldSpec | None:
@@ -115,13 +127,10 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True):
 
     def unknown(self, name: str) -> UnknownFieldError:
         """Return the error for a field that the registry does not have."""
-        # Imported here: difflib costs more than everything else in this module.
-        import difflib  # noqa: PLC0415
-
         names = [spec.name for spec in self.fields]
         names += [spec.name for spec in self.relations]
         names += [spec.name for spec in COMMON_FIELDS]
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = nearest(name, names)
         way_out = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(names)}"
         return UnknownFieldError(
             f"{self.title} has no field '{name}'; {way_out}", field=name, registry=self.name
@@ -169,6 +178,7 @@ ULABEL = RegistrySpec(
         ),
     ),
     is_named=True,
+    short_name="label",
 )
 
 ARTIFACT = RegistrySpec(
@@ -197,7 +207,7 @@ ARTIFACT = RegistrySpec(
     ),
     relations=(
         _RUN,
-        RelationSpec(name="labels", target="ulabel", link="artifact.labels"),
+        RelationSpec(name="labels", target="ulabel", link="artifact.labels", is_editable=True),
         RelationSpec(name="runs", target="run", link="artifact.runs"),
         RelationSpec(name="input_of", target="run", link="run.inputs", is_reverse=True),
         RelationSpec(
@@ -207,6 +217,7 @@ ARTIFACT = RegistrySpec(
     ),
     uid_length=16,
     is_versioned=True,
+    has_keys=True,
     searched=("key", "description"),
 )
 
@@ -231,7 +242,7 @@ COLLECTION = RegistrySpec(
     relations=(
         _RUN,
         RelationSpec(name="artifacts", target="artifact", link="collection.artifacts"),
-        RelationSpec(name="labels", target="ulabel", link="collection.labels"),
+        RelationSpec(name="labels", target="ulabel", link="collection.labels", is_editable=True),
         RelationSpec(name="revises", target="collection", column="revises"),
     ),
     uid_length=16,
@@ -300,7 +311,7 @@ RUN = RegistrySpec(
         RelationSpec(name="transform", target="transform", column="transform"),
         RelationSpec(name="inputs", target="artifact", link="run.inputs"),
         RelationSpec(name="outputs", target="artifact", link="artifact.runs", is_reverse=True),
-        RelationSpec(name="forked_from", target="run", column="forked_from"),
+        RelationSpec(name="forked_from", target="run", column="forked_from", is_indexed=False),
         RelationSpec(name="ulabels", target="ulabel", column="run", is_reverse=True),
         RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
     ),
@@ -308,9 +319,44 @@ RUN = RegistrySpec(
     searched=("name",),
 )
 
+# A registry may be added while a program runs: whatever is computed of these is computed when it is
+# asked for, and kept by the spec.
 REGISTRIES: dict[str, RegistrySpec] = {
     spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)
 }
+
+
+class Way(NamedTuple):
+    """Where a path of names leads from a registry.
+
+    Attributes:
+        relations: Those that the path leads over, in order.
+        end: Registry that they lead to.
+        field: Field of it that ends the path; None where the path ends in its last relation.
+        rest: Names after the field, which leads nowhere.
+    """
+
+    relations: tuple[RelationSpec, ...]
+    end: RegistrySpec
+    field: FieldSpec | None = None
+    rest: tuple[str, ...] = ()
+
+
+@lru_cache(maxsize=1024)
+def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
+    """Return where a path leads from a registry.
+
+    Raises:
+        UnknownFieldError: A name on the way is neither a field nor a relation.
+    """
+    relations: list[RelationSpec] = []
+    for place, name in enumerate(path, start=1):
+        found = spec.require(name)
+        if isinstance(found, FieldSpec):
+            return Way(tuple(relations), spec, found, path[place:])
+        relations.append(found)
+        spec = REGISTRIES[found.target]
+    return Way(tuple(relations), spec)
 
 
 def erased_text(uid: str) -> str:

@@ -1,18 +1,18 @@
-"""What changed: the history of a record, and what differs between two points.
+"""Changes: the history of a record, and the differences between two points.
 
-1. A change of a field is `(before, after)`; of a link, the uids it led to before and after.
-2. A history is read from the record's own stream; where a merger moved its links, that too.
-3. A difference compares live records: what is in the trash at a point is not there.
+1. A change of a field is `(before, after)`; a change of links holds the uids before and after.
+2. A history is read from the record's own stream, and from mergers that moved its links.
+3. A difference compares live records: a record in the trash at a point is absent there.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ledger.display.tabular import Listing
+from ledger.display.tabular import Listing, attributes
 from ledger.errors import InvalidValueError
 from ledger.model.events import (
     BlobRecorded,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from ledger.places.instance import Ledger
 
 Changes = dict[str, tuple[Any, Any]]
+
+T = TypeVar("T", bound=Any)
 
 _BOOKKEEPING = {
     "uid", "stream", "natural", "n", "stem", "state", "created_position", "created_at",
@@ -74,72 +76,54 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     changes: Changes
 
 
-class History(Listing[HistoryEntry]):
-    """Every change of a record, oldest first."""
-
-    _title = "History"
+class ChangedFields(Listing[T]):
+    """A listing of items with `changes`: its table has one row a changed field."""
 
     def columns(self) -> list[str]:
         """Return the names of the table's columns."""
-        return ["position", "recorded_at", "actor", "run", "type", "field", "before", "after"]
+        return [*super().columns(), "field", "before", "after"]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return one row a changed field; an event that changes none has one row too."""
+        """Return one row a changed field; an item without any has one row too."""
         return [
-            {
-                "position": entry.position,
-                "recorded_at": entry.recorded_at,
-                "actor": entry.actor,
-                "run": entry.run,
-                "type": entry.type,
-                "field": field,
-                "before": before,
-                "after": after,
-            }
-            for entry in self
-            for field, (before, after) in (entry.changes or {"": (None, None)}).items()
+            row | {"field": field, "before": before, "after": after}
+            for item, row in zip(self, super().rows(), strict=True)
+            for field, (before, after) in (item.changes or {"": (None, None)}).items()
         ]
 
 
-class Diff(Listing[Difference]):
-    """What differs between two points: `added`, `changed`, `removed`."""
+class History(ChangedFields[HistoryEntry]):
+    """Every change of a record, oldest first."""
 
-    _title = "Diff"
+    _title = "History"
+    _columns = attributes("position", "recorded_at", "actor", "run", "type")
+
+
+class Comparison(ChangedFields[T]):
+    """The records that differ between two points."""
+
+    _columns = attributes("registry", "uid", "name", "change")
 
     @property
-    def added(self) -> list[Difference]:
+    def added(self) -> list[T]:
         """Records that are there at the later point only."""
         return [item for item in self if item.change == "added"]
 
     @property
-    def changed(self) -> list[Difference]:
+    def changed(self) -> list[T]:
         """Records that are there at both points and differ."""
         return [item for item in self if item.change == "changed"]
 
     @property
-    def removed(self) -> list[Difference]:
-        """Records that are there at the earlier point only: in the trash since, or withdrawn."""
+    def removed(self) -> list[T]:
+        """Records that are there at the earlier point only."""
         return [item for item in self if item.change == "removed"]
 
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        return ["registry", "uid", "name", "change", "field", "before", "after"]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a field that differs."""
-        return [
-            {
-                "registry": item.registry,
-                "uid": item.uid,
-                "name": item.name,
-                "change": item.change,
-                "field": field,
-                "before": before,
-                "after": after,
-            }
-            for item in self
-            for field, (before, after) in item.changes.items()
-        ]
+class Diff(Comparison[Difference]):
+    """The records that differ between two points; one in the trash or withdrawn is removed."""
+
+    _title = "Diff"
 
 
 # --- the history of one record -------------------------------------------------------------------
@@ -177,7 +161,7 @@ def history(ledger: Ledger, row: dict[str, Any], *, at: int | None = None) -> Hi
 
 
 def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Changes:
-    """Return what an event changes of a record, and bring `state` up to date."""
+    """Return the changes of a record by an event, and bring `state` up to date."""
     before = dict(state)
     registry = ""
     for change in fold(recorded):
@@ -211,7 +195,7 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
 
 
 def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
-    """Return what differs between two points; reads the events between them, and both states.
+    """Return the records that differ between two points, from the events between them.
 
     Raises:
         InvalidValueError: The first point is after the second.
@@ -311,7 +295,7 @@ def _field_of(link: str) -> str:
 
 
 def _shown(registry: str, name: str, value: Any) -> Any:
-    """Return a value as users see it: times as datetimes, JSON as what it says."""
+    """Return a value as users see it: a time as a datetime, JSON decoded."""
     field = REGISTRIES[registry].field(name) if registry else None
     if value is None or field is None:
         return value

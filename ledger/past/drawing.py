@@ -1,10 +1,10 @@
-"""Pictures of a lineage: Mermaid, SVG, HTML. What a user once typed is text in all of them.
+"""Pictures of a lineage: Mermaid, SVG, HTML. Text of users stays text in all of them.
 
 1. Five or more siblings (records with the same neighbours) fold into one node that says how many.
-2. A picture is read from left to right, along time; one that would be too wide from top to bottom.
-3. Colour never tells alone: shape, outline or a word says the same.
+2. A picture is read along time: from left to right, or from top to bottom if it were too wide.
+3. Colour is never the only sign: shape, outline or a word says the same.
 
-The layout is Graphviz', which pygraphviz carries in its wheel.
+Graphviz makes the layout; the wheel of pygraphviz contains it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FOLD_FROM = 5
 _LABEL = 40
-# Points that a node takes with the room around it, and that a picture may be wide.
+# In points: the width of a node with the room around it, and the largest width of a picture.
 _NODE_WIDTH = 190
 _WIDE = 2_400
 _FILL = {"artifact": "#e8f1fb", "run": "#fdf3df", "collection": "#e9f7ec", "transform": "#f1ecfa"}
@@ -87,7 +87,7 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def picture_nodes(nodes: Iterable[Node], *, start: str, marks: Mapping[str, str]) -> list[Drawn]:
-    """Return nodes as they are drawn; `marks` by uid, before which being retracted stands back."""
+    """Return nodes as they are drawn; a mark in `marks`, by uid, replaces that of a retraction."""
     return [
         Drawn(
             id=node.uid,
@@ -225,7 +225,7 @@ def svg(picture: Picture) -> str:
 
 
 def as_html(title: str, picture: Picture) -> str:
-    """Return the picture and a line about it; the Mermaid text where nothing can draw."""
+    """Return a title and a picture as HTML; without pygraphviz, the Mermaid text."""
     try:
         drawn = svg(picture)
     except MissingDependencyError as error:
@@ -234,7 +234,7 @@ def as_html(title: str, picture: Picture) -> str:
 
 
 def short(text: str) -> str:
-    """Return a text as one line that fits a node; its end tells more than its middle."""
+    """Return a text as one line that fits a node, cut in its middle, which tells least."""
     line = printable(text).replace("\n", " ")
     if len(line) <= _LABEL:
         return line
@@ -257,7 +257,7 @@ def _colours(node: Drawn) -> tuple[str, str]:
 
 
 def _fits_across(picture: Picture) -> bool:
-    """Return whether a picture from left to right is wide enough, or less wide than one down."""
+    """Return whether a picture from left to right fits, or is less wide than one downwards."""
     layers = _layers(picture)
     widest = max(layers.values(), default=1)
     across = len(layers) * _NODE_WIDTH

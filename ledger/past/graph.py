@@ -1,4 +1,4 @@
-"""Node and edge of a lineage: what is walked to, and what a picture is drawn of."""
+"""Nodes and edges of a lineage: walks find them, pictures show them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Literal
 import msgspec
 
 Direction = Literal["ancestors", "descendants", "both"]
-
-
 EdgeKind = Literal["input", "output", "output again", "member", "transform", "revision"]
 
 
@@ -24,7 +22,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A record in a lineage.
 
     Attributes:
-        label: What people call it.
+        label: Its name for people.
         detail: A word on it: its suffix, its status.
         is_retracted: Whether it was retracted.
     """

@@ -1,14 +1,14 @@
-"""Impact: everything that depends on a record, and who has to hear of it.
+"""Impact: everything that depends on a record, and the people concerned.
 
-What depends on a record are its descendants. The people are those whose runs read it or what was
-made of it, and those who registered what was made.
+The descendants of a record depend on it. The people are those who ran a run that read
+the record or a descendant, and those who registered a descendant.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ledger.display.tabular import Listing
+from ledger.display.tabular import Listing, attributes
 from ledger.past.lineage import lineage
 
 if TYPE_CHECKING:
@@ -17,16 +17,23 @@ if TYPE_CHECKING:
 
 
 class Impact(Listing[Any]):
-    """The records that depend on one, in order of their creation; the record itself not among them.
+    """The records that depend on one, without that one, in order of their creation.
 
     Attributes:
-        lineage: How they depend on it.
+        lineage: The records with the edges between them.
     """
 
     _title = "Impact"
 
     def __init__(self, found: Lineage) -> None:
         self.lineage = found
+        labels = {node.uid: node.label for node in found.nodes}
+        self._columns = {
+            **attributes("registry", "uid"),
+            "name": lambda record: labels[record.uid],
+            **attributes("created_at", "created_by"),
+            "run": lambda it: it.uid if it.registry == "run" else it._row["run"],
+        }
         records = [*found.artifacts, *found.collections, *found.runs]
         records.sort(key=lambda record: record._row["created_position"])
         super().__init__([record for record in records if record.uid != found.start])
@@ -48,27 +55,8 @@ class Impact(Listing[Any]):
 
     @property
     def people(self) -> list[str]:
-        """Who ran them or registered them, sorted."""
+        """The people who ran or registered them, sorted."""
         return sorted({record.created_by for record in self})
-
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        return ["registry", "uid", "name", "created_at", "created_by", "run"]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a record."""
-        names = {node.uid: node.label for node in self.lineage.nodes}
-        return [
-            {
-                "registry": record.registry,
-                "uid": record.uid,
-                "name": names[record.uid],
-                "created_at": record.created_at,
-                "created_by": record.created_by,
-                "run": record.uid if record.registry == "run" else record._row["run"],
-            }
-            for record in self
-        ]
 
 
 def impact(record: Record) -> Impact:

@@ -1,12 +1,13 @@
-"""Lineage: where a result came from and what it went into, as of any position.
+"""Lineage: the ancestors and the descendants of a result, as of any position.
 
 1. Nodes are artifacts, collections, runs and, where one is the start, transforms; the start is
    included.
 2. Edges lead along time: input → run, run → output, member → collection. A revision
    (earlier → later version) is an edge of its own kind, shown but not followed unless asked.
 3. Every run that made an artifact is followed, the ones that made it again are marked.
-4. What was withdrawn for good is still a node, by its uid: nothing breaks off there.
-5. A limit that bites is said: a warning is told, `is_complete` is False, the picture says so.
+4. A record withdrawn for good is still a node, named by its uid; the lineage goes on beyond it.
+5. Where the limit cuts a lineage off, a warning is told, `is_complete` is False, and the picture
+   says so.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ _NODES = ("artifact", "collection", "transform", "run")
 
 
 class Lineage:
-    """What a record came from, or went into.
+    """The ancestors or descendants of a record, and the edges between them.
 
     Attributes:
-        start: Uid of the record it was asked of.
+        start: Uid of the record at which it begins.
         direction: "ancestors", "descendants" or "both".
-        position: As of which position; None for now.
+        position: The position as of which it was read; None for now.
         is_complete: False where `limit` cut it off.
     """
 
@@ -89,7 +90,7 @@ class Lineage:
 
     @property
     def nodes(self) -> list[Node]:
-        """Every record in it, with what to call it."""
+        """Every record in it, with its label."""
         names = {transform.uid: transform.name for transform in self.transforms}
         nodes = [
             _node(registry, record._row, names)
@@ -135,8 +136,8 @@ class Lineage:
             back.setdefault(edge.target, []).append(edge.source)
         left = _distances(last, back)
         found: list[list[str]] = []
-        # The most promising first: among equals the one that came furthest. Only what leads to
-        # the end is looked at, so that a ladder of many ways costs what is asked for.
+        # The most promising path first, among equals the longest. Only records that lead to the
+        # end are followed, so the cost grows with `limit`, whatever the number of all paths.
         heap = [(left[first], 0, [first])] if first in left else []
         while heap and len(found) < limit:
             _, ahead, path = heapq.heappop(heap)
@@ -243,11 +244,11 @@ def lineage(  # noqa: PLR0913 (the public options)
 
     Args:
         record: The start.
-        direction: "ancestors" (what it came from), "descendants" (what it went into) or "both".
-        depth: How many artifacts far at most; all the way without.
-        as_of: A point in the past; now without, or the record's own view.
+        direction: "ancestors" (where it came from), "descendants" (where it went) or "both".
+        depth: The largest distance, in artifacts; None for all the way.
+        as_of: A point in the past; None for the view of the record, or now.
         follow_revisions: Whether to go on from a version to the versions before and after it.
-        limit: How many edges at most; where it bites, `is_complete` is False.
+        limit: The largest number of edges; beyond it `is_complete` is False.
 
     Raises:
         InvalidValueError: The direction is none of the three, the depth negative, or the registry
@@ -277,7 +278,7 @@ def lineage(  # noqa: PLR0913 (the public options)
 
 
 def ancestor_uids(record: Record) -> set[str]:
-    """Return the uids of everything a record was made of now, transforms of the runs included."""
+    """Return the uids of all ancestors of a record now, transforms of the runs included."""
     source = Source(record._source.ledger)
     walk = Walk(source, record, limit=LIMIT)
     walk.go("ancestors")
@@ -299,7 +300,7 @@ def _require_there(source: Source, record: Record) -> None:
 
 
 def _distances(last: str, back: dict[str, list[str]]) -> dict[str, int]:
-    """Return how many steps it takes to the last record, from wherever one can get there."""
+    """Return the number of steps to the last record, from each record that leads to it."""
     steps = {last: 0}
     level = [last]
     for uid in level:  # grows while it is gone through
@@ -330,9 +331,6 @@ def _node(registry: str, row: dict[str, Any], transforms: dict[str, str]) -> Nod
     )
 
 
-__all__ = ["Direction", "Edge", "EdgeKind", "Lineage", "Node", "ancestor_uids", "lineage"]
-
-
 def picture_of(lineage: Lineage) -> Picture:
     """Return the picture of a lineage, siblings folded."""
     from ledger.past.drawing import folded, lines_of, picture_nodes  # noqa: PLC0415
@@ -340,3 +338,6 @@ def picture_of(lineage: Lineage) -> Picture:
     nodes = picture_nodes(lineage.nodes, start=lineage.start, marks={})
     note = "" if lineage.is_complete else "cut off at its limit"
     return folded(nodes, lines_of(lineage.edges), note=note)
+
+
+__all__ = ["Direction", "Edge", "EdgeKind", "Lineage", "Node", "ancestor_uids", "lineage"]

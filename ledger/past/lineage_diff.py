@@ -1,10 +1,10 @@
-"""What changed upstream of a result between two points: runs, inputs, parameters, source, packages.
+"""Differences upstream of a result between two points: runs, inputs, source, packages and more.
 
 1. The result is, as of either point, the latest version of the record's family there.
-2. A record of one side is paired with the one of its uid on the other; what is left over is paired
-   within its family: a run with a run of the same transform, an artifact with another version or
-   what bears its key.
-3. Pairs that differ are changed; what has no partner was added or removed.
+2. A record of one side is paired with the record of the same uid on the other side. The others are
+   paired within their family: a run with a run of the same transform, an artifact with another
+   version of it, or with the artifact of the same key.
+3. Pairs that differ are changed; a record without a partner was added or removed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.display.tabular import Listing
 from ledger.errors import InvalidValueError, NotFoundError
-from ledger.past.changes import Changes, compared
+from ledger.past.changes import Changes, Comparison, compared
 from ledger.past.lineage import Lineage, lineage
 from ledger.past.points import resolve
 from ledger.places.kinds import record_class
@@ -38,8 +37,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         uid: Its uid at the later point; at the earlier one where it was removed.
         before: Its uid at the earlier point; None where it was added.
         change: "added", "removed" or "changed".
-        changes: What differs: `uid` where another record took its place, and fields; of a run also
-            `params.<name>`, `packages.<name>`, `python`, `source`, `inputs` and `actor`.
+        changes: The differences: fields, and `uid` where another record took its place; of a run
+            also `params.<name>`, `packages.<name>`, `python`, `source`, `inputs` and `actor`.
     """
 
     registry: str
@@ -50,8 +49,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     changes: Changes
 
 
-class LineageDiff(Listing[Upstream]):
-    """What changed upstream of a result between two points, in order of creation.
+class LineageDiff(Comparison[Upstream]):
+    """The records upstream of a result that differ between two points, in order of creation.
 
     Attributes:
         before: The lineage at the earlier point; None where there was no version of it yet.
@@ -67,41 +66,6 @@ class LineageDiff(Listing[Upstream]):
         self.before = before
         self.after = after
         self._pairs = pairs
-
-    @property
-    def added(self) -> list[Upstream]:
-        """What is upstream at the later point only."""
-        return [item for item in self if item.change == "added"]
-
-    @property
-    def changed(self) -> list[Upstream]:
-        """What is upstream at both and differs."""
-        return [item for item in self if item.change == "changed"]
-
-    @property
-    def removed(self) -> list[Upstream]:
-        """What is upstream at the earlier point only."""
-        return [item for item in self if item.change == "removed"]
-
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        return ["registry", "uid", "name", "change", "field", "before", "after"]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a field that differs; a record of which none is told has one row too."""
-        return [
-            {
-                "registry": item.registry,
-                "uid": item.uid,
-                "name": item.name,
-                "change": item.change,
-                "field": field,
-                "before": before,
-                "after": after,
-            }
-            for item in self
-            for field, (before, after) in (item.changes or {"": (None, None)}).items()
-        ]
 
     def to_svg(self) -> str:
         """Return both lineages as one SVG picture: added, removed and changed in colour.
@@ -160,7 +124,7 @@ class LineageDiff(Listing[Upstream]):
 
 
 def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
-    """Return what changed upstream of a result between two points; `b` is now without.
+    """Return the differences upstream of a result between two points; `b` is now by default.
 
     Raises:
         InvalidValueError: The first point is after the second, or the registry has no lineage.
@@ -225,7 +189,7 @@ def _records(found: Lineage) -> dict[str, Record]:
 
 
 def _paired(earlier: dict[str, Record], later: dict[str, Record]) -> dict[str, str]:
-    """Return which record of the later side stands for which of the earlier one."""
+    """Return uids of earlier records with those of the later records that stand for them."""
     pairs = {uid: uid for uid in earlier if uid in later}
     for name in (_family, _called):
         waiting: dict[Any, list[str]] = {}
@@ -255,7 +219,7 @@ def _called(record: Record) -> Any:
 
 
 class _Facts:
-    """What is compared of the records of one lineage."""
+    """The values to compare of the records of one lineage."""
 
     def __init__(self, found: Lineage | None) -> None:
         self._inputs: dict[str, list[str]] = {}
@@ -269,7 +233,7 @@ class _Facts:
         self._transforms = {transform.uid: transform for transform in found.transforms}
 
     def of(self, record: Record, pairs: dict[str, str]) -> dict[str, Any]:
-        """Return what is compared of a record; inputs by what stands for them later."""
+        """Return the values to compare of a record; `pairs` names its inputs as later ones."""
         if record.registry == "artifact":
             return {name: getattr(record, name) for name in _OF_ARTIFACT}
         if record.registry == "collection":
@@ -294,7 +258,7 @@ class _Facts:
 
 
 def packages(environment: str) -> dict[str, str]:
-    """Return what an environment's text says: `python`, and `packages.<name>` for each version."""
+    """Return the versions in an environment's text: `python` and each `packages.<name>`."""
     found: dict[str, str] = {}
     for line in environment.splitlines():
         name, separator, version = line.partition("==")
@@ -306,7 +270,7 @@ def packages(environment: str) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a parameter as the script had it, where events hold it with a tag."""
+    """Return a parameter as the script gave it; events hold some numbers as tagged text."""
     match value:
         case {"float": str(text)} if len(value) == 1:
             return float(text)

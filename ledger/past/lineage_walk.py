@@ -1,10 +1,10 @@
 """Walking over links: what can be reached from a record, against or along time.
 
 1. Each record is reached once, so that cycles and wide graphs end.
-2. Depth counts artifacts, the start not among them; runs, collections and transforms are free. An
-   artifact that is so far is an end: what lies beyond it is not shown.
+2. Depth counts artifacts, the start not among them; runs, collections and transforms are free. The
+   walk ends at artifacts of the given depth.
 3. Without a depth the database walks, in one statement; with one, it takes two statements a step.
-4. A limit that bites is kept in mind: `is_complete` is False.
+4. Where the limit cuts the walk off, `is_complete` is False.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Walk:
         if len(links) > room:
             self._note(links)
             return
-        # As above, for all at once: this is where a large lineage spends its time.
+        # As `_note` does, for all links at once: a large lineage spends its time here.
         self._edges |= {
             (link["field"], link["source"], link["target"]): link["from_position"] for link in links
         }
@@ -103,7 +103,7 @@ class Walk:
             self.reached |= dict.fromkeys([link["target"] for link in of_field], target)
 
     def _steps(self, direction: Direction, depth: int | None) -> None:
-        """Go on artifact by artifact; what lies between two of them costs nothing."""
+        """Go on artifact by artifact; records between two artifacts count as no step."""
         here, seen, steps = dict(self._starts), dict(self._starts), 0
         while here and self.is_complete:
             at_the_end = depth is not None and steps >= depth
@@ -125,7 +125,7 @@ class Walk:
         *,
         with_artifacts: bool,
     ) -> dict[str, str]:
-        """Return what is one link further and was not seen before."""
+        """Return the records one link further that were not seen before."""
         if not here:
             return {}
         onward = direction == "ancestors"
@@ -193,7 +193,7 @@ class Walk:
         return edges
 
     def revisions(self) -> list[Edge]:
-        """Return the edges from a version to the next one, among what was reached."""
+        """Return the edges from a version to the next one, if both were reached."""
         edges = []
         is_later = Not(Test(("revises",), "isnull", value=True))
         for registry in _VERSIONED:

@@ -1,4 +1,4 @@
-"""Where a merged record leads: to the one it was merged into, now or as of a position."""
+"""From a merged record to the one it was merged into, now or as of a position."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class _AsOf:
-    """Facts as of one position, whatever the rules ask."""
+    """Facts for the rules, all as of one position."""
 
     def __init__(self, models: Any, at: int | None) -> None:
         self._models = models
@@ -31,7 +31,7 @@ class _AsOf:
 
 
 def survivor_uid(source: Source, registry: str, *, field: str, value: str) -> str | None:
-    """Return the uid of what a merged record is now, found by its uid or name; None without one."""
+    """Return the uid of the record that a uid or name was merged into; None if it was not."""
     given = {field: nfc(value)}
 
     def question(models: Any) -> Row | None:

@@ -2,20 +2,21 @@
 
 1. A point is inclusive and resolves once.
 2. As text, digits are a position, ISO 8601 is a time, else it is a tag, else a run.
-3. A datetime without time zone is refused, and so is a point in the future: after the later of
-   now and the last recorded time.
+3. A datetime without time zone is refused, and so is a point in the future: one after both now
+   and the last recorded time.
 4. A datetime after the last recorded time resolves under the append lock, so that no append that
    is under way can fall before it afterwards.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError
+from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError, nearest
 from ledger.eventlog.base import LogReader
 from ledger.model.merkle import root_hash
 from ledger.model.times import to_datetime, to_micros
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _CHECKPOINT_LINES = 3
-_DIGITS = 19  # of the largest position that there can be
+_DIGITS = 19  # digits of the largest possible position
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,7 @@ def resolve(ledger: Ledger, point: Any) -> Point:
     Raises:
         InvalidValueError: It is in the future, has no time zone, or is no point at all.
         NotFoundError: No tag and no run has this name.
-        CorruptLogError: It is a checkpoint that this log does not agree with.
+        CorruptLogError: It is a checkpoint that contradicts this log.
     """
     with ledger.reading() as session:
         head, last = session.log.last()
@@ -66,7 +67,7 @@ def resolve(ledger: Ledger, point: Any) -> Point:
 
 
 def reads_as_other(text: str) -> str | None:
-    """Return what a text means other than a tag: "a position", "a time"; None for neither."""
+    """Return "a position" or "a time" if a text reads as one; None if it can name a tag."""
     if text.isdecimal():
         return "a position"
     if _moment(text) is not None:
@@ -93,16 +94,9 @@ def _of_text(ledger: Ledger, text: str) -> Point:
         return _of_run(ledger, text)
     with ledger.reading() as session:
         known = [row["name"] for row in session.models.find("tag")]
-    raise NotFoundError(
-        f"point '{text}': no tag and no run has this name{_nearest(text, known)}", point=text
-    )
-
-
-def _nearest(text: str, known: list[str]) -> str:
-    import difflib  # noqa: PLC0415 (costly, and only needed here)
-
-    near = difflib.get_close_matches(text, known, n=3, cutoff=0.5)
-    return f"; nearest tags: {', '.join(near)}" if near else "; 'metaledger tag' lists the tags"
+    near = nearest(text, known)
+    way_out = f"nearest tags: {', '.join(near)}" if near else "'metaledger tag' lists the tags"
+    raise NotFoundError(f"point '{text}': no tag and no run has this name; {way_out}", point=text)
 
 
 def _moment(text: str) -> dt.datetime | None:
@@ -131,7 +125,7 @@ def _at_time(ledger: Ledger, moment: dt.datetime, last: int) -> Point:
             f"point {moment.isoformat()}: in the future, the last event was recorded at "
             f"{to_datetime(last).isoformat()}"
         )
-    # Under the lock: whoever appends now has a recorded time before `moment` or comes after us.
+    # Under the lock: every append is complete by now, or gets a later recorded time.
     with ledger.writing() as writing:
         return _dated(writing.log, writing.log.position_at(micros))
 
@@ -142,7 +136,7 @@ def _of_run(ledger: Ledger, uid: str) -> Point:
         if not rows:
             raise NotFoundError(f"run {uid}: not in this ledger", uid=uid)
         own = session.log.stream_entries(rows[0]["stream"])[-1].envelope.position
-        # What it made lies in the streams of what it made; each save of a run is an intent.
+        # Records made in a run have streams of their own; each save in a run is an intent.
         saved = session.models.find("intent", ever=True, run=uid)
         last = max([own, *(row["from_position"] for row in saved)])
         return _dated(session.log, last)
@@ -159,8 +153,6 @@ def _of_checkpoint(ledger: Ledger, note: str) -> Point:
         )
     size = int(lines[1])
     point = resolve(ledger, size)
-    import base64  # noqa: PLC0415
-
     with ledger.reading() as session:
         found = base64.b64encode(root_hash(session.log.leaves(until=size))).decode()
     if found != lines[2]:

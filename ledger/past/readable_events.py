@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.errors import printable
+from ledger.display.rows import cell
 from ledger.model.canonical import Json
 from ledger.model.events import InputRecorded, RecordedEvent, tag_of
 from ledger.model.ids import StreamId
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ledger.places.instance import Ledger
 
 _BATCH = 1_000
-_WORDS = 60
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +58,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def summary(self) -> str:
-        """In a few words what it says."""
+        """Its content in a few words."""
         return summary(self)
 
 
@@ -81,7 +80,7 @@ class Which(msgspec.Struct, frozen=True, kw_only=True):
     actor: str | None = None
 
     def matches(self, found: Happening) -> bool:
-        """Return whether an event is one of them, wherever it is."""
+        """Return whether registry, run and actor of an event are those asked for."""
         return (
             (self.registry is None or found.registry == self.registry)
             and (self.run is None or self.run in (found.run, found.uid))
@@ -123,7 +122,7 @@ def happenings(ledger: Ledger, which: Which) -> Iterator[Happening]:
 
 
 def newest_first(ledger: Ledger, which: Which) -> Iterator[Happening]:
-    """Yield the events asked for, newest first; whoever stops early has read no more than that."""
+    """Yield the events asked for, newest first; a batch is read once it is needed."""
     if which.stream is not None:
         yield from reversed(list(_of_stream(ledger, which, which.stream)))
         return
@@ -147,13 +146,13 @@ def _of_stream(ledger: Ledger, which: Which, stream: str) -> Iterator[Happening]
 
 
 def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
-    """Return in a few words what an event says."""
+    """Return the content of an event in a few words."""
     data = event.event
     if event.is_erased:
         return "[erased]"
     fields = data.get("fields")
     if isinstance(fields, dict):
-        return _short(", ".join(f"{name}={value!r}" for name, value in fields.items()))
+        return cell("text", ", ".join(f"{name}={value!r}" for name, value in fields.items()))
     match event.type:
         case "artifact-reproduced.v1":
             return "made again"
@@ -167,12 +166,9 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
             return f"position {data['position']:,}"
         case _:
             names = ("key", "name", "artifact", "reason", "status", "media_type", "transform")
-            return next((_short(f"{name}={data[name]!r}") for name in names if data.get(name)), "")
-
-
-def _short(text: str) -> str:
-    line = printable(text).replace("\n", " ")
-    return line if len(line) <= _WORDS else line[: _WORDS - 1] + "…"
+            return next(
+                (cell("text", f"{name}={data[name]!r}") for name in names if data.get(name)), ""
+            )
 
 
 __all__ = ["Happening", "Which", "happening", "happenings", "newest_first", "summary"]

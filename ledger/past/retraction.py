@@ -1,7 +1,7 @@
-"""Warning whoever reads what was retracted, or what was made of it.
+"""Warnings to readers of a record that was retracted, or was made of a retracted one.
 
-1. It is told once a process, record and retraction.
-2. What counts is what is known now, also where a view of the past is read.
+1. A process tells each retraction once for each record read.
+2. Retractions known now count, also where a view of the past is read.
 3. Where nothing is retracted, a read costs one look at an empty table.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-# What was told, and which retractions a record was looked at with: nothing is looked up twice.
+# The warnings told, and the retractions known at the last look at a record: none is made twice.
 _told: WeakKeyDictionary[Ledger, set[tuple[str, str, int]]] = WeakKeyDictionary()
 _looked_at: WeakKeyDictionary[Ledger, dict[str, frozenset[tuple[str, int]]]] = WeakKeyDictionary()
 
@@ -45,7 +45,7 @@ def warn_of_retraction(record: Record) -> None:
 
 
 def retractions_behind(record: Record, rows: list[Row]) -> list[Row]:
-    """Return those retractions that touch a record: its own, and those of what it was made of."""
+    """Return the retractions that touch a record: its own, and those of its ancestors."""
     own = [row for row in rows if row["uid"] == record.uid]
     others = [row for row in rows if row["uid"] != record.uid]
     if not others:

@@ -39,11 +39,16 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger that was found: its folder, its configuration, and why it is this one."""
+    """A ledger that was found: its folder, its configuration, and why it is this one.
+
+    Where it was joined, by the URL of a server, the folder is one of this computer's own: that of
+    the configuration, in which relative storages lie, is elsewhere.
+    """
 
     root: Path
     configuration: Configuration
     origin: str
+    is_joined: bool = False
 
     @property
     def folder(self) -> Path:
@@ -61,12 +66,32 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return self.resolved(self.configuration.storage)
 
     def resolved(self, storage: str) -> str:
-        """Return a storage root as this computer reaches it: an absolute path or a URL.
+        """Return a storage root as this computer reaches it; see the function."""
+        return resolved(storage, None if self.is_joined else self.root)
 
-        Events name a storage as the configuration does, so that a ledger that is moved together
-        with its storage finds its content.
-        """
-        return storage if "://" in storage else str((self.root / storage).resolve())
+
+def resolved(storage: str, folder: Path | None) -> str:
+    """Return a storage root as this computer reaches it: an absolute path or a URL.
+
+    Events name a storage as the configuration does, so that a ledger that is moved together with
+    its storage finds its content.
+
+    Args:
+        storage: What an event or the configuration says.
+        folder: Where a relative path begins: the ledger's folder; None where that is not here.
+
+    Raises:
+        ConfigurationError: It begins in a folder that is not here.
+    """
+    if "://" in storage:
+        return storage
+    if folder is None and not Path(storage).is_absolute():
+        raise ConfigurationError(
+            f"storage '{storage}': lies beside a configuration that is not here; work in the "
+            "folder of that configuration",
+            storage=storage,
+        )
+    return str(((folder or Path()) / storage).resolve())
 
 
 def load(root: Path, *, origin: str) -> Place:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.engine.database import Session, WriteSession
@@ -27,6 +26,7 @@ from ledger.places.discovery import VARIABLE, locate
 if TYPE_CHECKING:
     from ledger.content.download import ContentCache
     from ledger.content.hash_cache import HashCache
+    from ledger.content.located import LocatedContent
     from ledger.content.store import ContentStore
     from ledger.engine.similar_names import NameSearch
 
@@ -82,6 +82,12 @@ class Ledger:
                 reached = self.storage if root is None else self.place.resolved(root)
                 self._stores[root] = open_store(reached)
             return self._stores[root]
+
+    def content(self, stated: Mapping[str, Any]) -> LocatedContent:
+        """Return the content of an artifact by its row, or by anything that states the same."""
+        from ledger.content.located import LocatedContent  # noqa: PLC0415
+
+        return LocatedContent(self.store(stated["storage"]), stated)
 
     @property
     def hash_cache(self) -> HashCache:
@@ -151,7 +157,7 @@ def current() -> Ledger:
     with _finding:
         if _stand_in is not None:
             return _stand_in
-        here = (str(Path.cwd()), os.environ.get(VARIABLE))
+        here = _here()
         if _current is not None and (_found_from is None or _found_from == here):
             return _current
         if _current is not None and _current.handler.tracked is not None:
@@ -173,8 +179,13 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
         if _stand_in is not None and _is_same(_stand_in.place, found):
             return _stand_in
         _current = _used(found)
-        _found_from = None if place is not None else (str(Path.cwd()), os.environ.get(VARIABLE))
+        _found_from = None if place is not None else _here()
         return _current
+
+
+def _here() -> tuple[str, str | None]:
+    # Every question asks this: a Path would cost more than the rest of looking for the ledger.
+    return os.getcwd(), os.environ.get(VARIABLE)  # noqa: PTH109
 
 
 def _used(place: Place) -> Ledger:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ledger.model.schema import REGISTRIES
-
 if TYPE_CHECKING:
     from ledger.model.schema import RegistrySpec
     from ledger.places.source import Source
@@ -33,10 +31,11 @@ class AnyRecord:
         def _shown(field: Any, value: Any) -> Any: ...
 
 
-_MODULES = {name: f"ledger.registries.{name}" for name in REGISTRIES}
+CLASSES: dict[str, Any] = {}  # each enters itself when it is made
 
 
 def record_class(registry: str) -> Any:
     """Return the public class of a registry."""
-    module = importlib.import_module(_MODULES[registry])
-    return getattr(module, REGISTRIES[registry].title)
+    if registry not in CLASSES:
+        importlib.import_module(f"ledger.registries.{registry}")
+    return CLASSES[registry]

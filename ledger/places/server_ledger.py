@@ -37,7 +37,8 @@ def joined(text: str, *, origin: str) -> Place:
     try:
         with database.read() as session:
             first = _first(session, url)
-            storage = os.environ.get(STORAGE_VARIABLE) or _storage(session, url)
+            named = os.environ.get(STORAGE_VARIABLE)
+            storage = _from_here(named) if named else _storage(session, url)
     finally:
         database.close()
     return Place(
@@ -46,7 +47,13 @@ def joined(text: str, *, origin: str) -> Place:
             id=first.ledger, name=first.name, storage=storage, database=str(url)
         ),
         origin=origin,
+        is_joined=True,
     )
+
+
+def _from_here(storage: str) -> str:
+    """Return a storage as colleagues in other folders find it too."""
+    return storage if "://" in storage else str(Path(storage).expanduser().absolute())
 
 
 def _first(session: Session, url: DatabaseUrl) -> LedgerInitialized:

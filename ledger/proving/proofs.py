@@ -5,44 +5,20 @@
    beginning of every tree: nothing is shown by it, and it is refused.
 3. A proof is a list of hashes, and verifying one needs nothing but the roots. What does not verify
    raises; nothing is ever half verified.
-4. Making a proof from leaves reads each of them once and holds one hash a level; which subtrees a
-   proof is made of (`inclusion_parts`, `consistency_parts`) can be asked without any.
+4. Which subtrees a proof is made of (`inclusion_parts`, `consistency_parts`) can be asked without
+   any leaf.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 
 from ledger.errors import InvalidProofError, InvalidValueError
-from ledger.model.merkle import EMPTY_ROOT, node_hash, root_hash
+from ledger.model.merkle import EMPTY_ROOT, node_hash
 
 HASH_BYTES = 32
 
 Range = tuple[int, int]  # leaves [first, last) of one subtree
-
-
-def prove_inclusion(leaves: Iterable[bytes], index: int, size: int) -> list[bytes]:
-    """Return the proof that the leaf at `index` is in the tree of the first `size` leaves.
-
-    Args:
-        leaves: Leaf hashes in order; at least `size` of them.
-        index: 0-based place of the leaf.
-        size: Leaves of the tree.
-
-    Raises:
-        InvalidValueError: The tree has no such leaf.
-    """
-    return _roots(leaves, inclusion_parts(index, size))
-
-
-def prove_consistency(leaves: Iterable[bytes], old: int, new: int) -> list[bytes]:
-    """Return the proof that the first `old` leaves are the beginning of the first `new` ones.
-
-    Raises:
-        InvalidValueError: `old` is 0 or more than `new`.
-    """
-    return _roots(leaves, consistency_parts(old, new))
 
 
 def inclusion_parts(index: int, size: int) -> list[Range]:
@@ -204,17 +180,6 @@ def _is_subtree(first: int, end: int) -> bool:
 def _split(size: int) -> int:
     """Return the largest power of two below a size of two or more."""
     return 1 << ((size - 1).bit_length() - 1)
-
-
-def _roots(leaves: Iterable[bytes], ranges: Sequence[Range]) -> list[bytes]:
-    """Return the root of each subtree, in the order given, in one pass over the leaves."""
-    stream, place, found = iter(leaves), 0, {}
-    for first, last in sorted(ranges):
-        for _ in islice(stream, first - place):
-            pass
-        found[first, last] = root_hash(islice(stream, last - first))
-        place = last
-    return [found[each] for each in ranges]
 
 
 def _same(what: str, expected: bytes, found: bytes) -> None:

@@ -86,7 +86,7 @@ def _rows(registry: str, uid: str, at: int | None, models: ReadModels) -> list[d
 
 
 def search(
-    source: Source, text: str, *, registries: Iterable[str] = tuple(REGISTRIES), limit: int = 20
+    source: Source, text: str, *, registries: Iterable[str] = REGISTRIES, limit: int = 20
 ) -> dict[str, list[Record]]:
     """Return the records of each registry that match a text best, best first; none are left out."""
     found = {

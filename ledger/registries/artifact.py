@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import msgspec
 
 from ledger.content.download import ContentCache
-from ledger.content.hashing import hash_many, hash_path
-from ledger.content.store import ContentStore, name_in_store, place_below
-from ledger.decisions.artifacts import exists_error, find_content
-from ledger.decisions.facts import Notice
-from ledger.display.messages import tell
+from ledger.content.hashing import hash_many
+from ledger.content.located import LocatedContent, stored_name
+from ledger.decisions.artifacts import find_content
 from ledger.display.progress import progress
 from ledger.engine.handler import Prepare
 from ledger.errors import (
@@ -29,13 +28,13 @@ from ledger.model.schema import ARTIFACT, TRASHED, erased_text
 from ledger.past.retraction import warn_of_retraction
 from ledger.places import instance
 from ledger.places.kinds import record_class
-from ledger.places.source import row_of
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
 from ledger.registries.local_content import LocalContent, check_key, local_path, storage_named
 from ledger.registries.query import QuerySet
+from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
-from ledger.user_settings import check_mode, settings
+from ledger.user_settings import settings
 from projections.select import Select
 
 
@@ -95,11 +94,7 @@ class Artifact(Record):
         if_hash_exists: str | None,
     ) -> None:
         """Become the record of this content: the existing one, or a new one that is not saved."""
-        mode = (
-            settings.creation.artifact_if_hash_exists
-            if if_hash_exists is None
-            else check_mode("if_hash_exists", if_hash_exists)
-        )
+        mode = mode_of(if_hash_exists)
         if revises is not None and not isinstance(revises, Artifact):
             raise InvalidValueError(f"Artifact.revises: expected an Artifact, got {revises!r}")
         fields: dict[str, Any] = {}
@@ -114,47 +109,19 @@ class Artifact(Record):
             mode=mode,
             fields=fields,
         )
-        existing = self._existing()
+        existing = requested(
+            self,
+            self._request,
+            find_content,
+            existing=_with_same_content,
+            another=lambda row: f"content is registered already as artifact {row['uid']}",
+        )
         if existing is None:
             self._row = _described(self._request)
         else:
             self._row = existing
             self._request = msgspec.structs.replace(self._request, target=existing["uid"])
         self._assigned = dict(fields)
-
-    def _existing(self) -> dict[str, Any] | None:
-        """Return the row of the artifact that this is, and tell the user about it."""
-        request = self._request
-        # Only a mode that returns the existing one may go on with what an earlier save ended at.
-        recalled = self._source.ledger.handler.recall(
-            request.kind, request.subject, exactly=request.mode != "warn_return_existing"
-        )
-        if recalled is not None:
-            return row_of(self._source, "artifact", recalled)
-        found = self._source.ask(lambda models: find_content(models, request))
-        if found is None:
-            return None
-        uid = found["uid"]
-        match request.mode:
-            case "error":
-                raise exists_error(request, found)
-            case "warn_create_new":
-                text = f"content is registered already as artifact {uid}: creating a new one"
-                tell([Notice("warning", text)])
-                return None
-            case "warn_return_existing":
-                where = (
-                    " (in the trash: restore() brings it back)" if found["state"] == TRASHED else ""
-                )
-                tell(
-                    [
-                        Notice(
-                            "info",
-                            f"returning the existing artifact {uid} with the same content{where}",
-                        )
-                    ]
-                )
-                return row_of(self._source, "artifact", uid)
 
     @classmethod
     def from_dir(
@@ -260,12 +227,12 @@ class Artifact(Record):
             return
         row = self._row
         shared = self.filter(storage=row["storage"], storage_key=row["storage_key"]).with_trash()
-        removed = shared.count() == 1 and not row["in_place"]
+        removed = shared.count() == 1 and stored_name(row) is not None
         self._perform(
             MoveRecord(registry="artifact", uid=self.uid, move="withdraw", content_removed=removed)
         )
         if removed:
-            self._source.ledger.store(row["storage"]).remove(name_in_store(row["storage_key"]))
+            self._source.ledger.content(row).remove()
 
     # --- content --------------------------------------------------------------------------------
 
@@ -280,19 +247,7 @@ class Artifact(Record):
             if self._content is None:
                 raise NotSavedError("this artifact has no content yet")
             return self._content.path
-        row = self._row
-        if row["storage_key"] == erased_text(self.uid):
-            raise RecordErasedError(
-                f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
-            )
-        if row["in_place"]:
-            return place_below(
-                self._source.ledger.place.resolved(row["storage"]), row["storage_key"]
-            )
-        store: ContentStore = self._source.ledger.store(row["storage"])
-        name = name_in_store(row["storage_key"])
-        local = store.local_path(name)
-        return store.url(name) if local is None else local
+        return self._located().path
 
     def cache(self, *, verify: bool = True) -> Path:
         """Return a path of this computer with its content, and record the artifact as read.
@@ -333,7 +288,7 @@ class Artifact(Record):
         if self._row.get("n_files") is not None:
             raise InvalidValueError(f"open: artifact {self.uid} is a folder; use cache()")
         if isinstance(self.path, str) and self.is_saved and not self._cached().exists():
-            reader = self._ranged()
+            reader = self._located().open()
             warn_of_retraction(self)
             self._note_read()
             return reader
@@ -353,56 +308,31 @@ class Artifact(Record):
         cache: ContentCache = self._source.ledger.content_cache
         return cache.path(self._row["digest"], self.suffix)
 
+    def _located(self) -> LocatedContent:
+        if self._row["storage_key"] == erased_text(self.uid):
+            raise RecordErasedError(
+                f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
+            )
+        content: LocatedContent = self._source.ledger.content(self._row)
+        return content
+
     def _fetched(self) -> Path:
-        ledger, row = self._source.ledger, self._row
-
-        def fetch(target: Path) -> None:
-            if row["in_place"]:
-                ContentAtUrl(str(self.path)).fetch(target, row["digest"], mode=READ_ONLY)
-                return
-            store: ContentStore = ledger.store(row["storage"])
-            name = name_in_store(row["storage_key"])
-            store.fetch(name, target, row["digest"], mode=READ_ONLY)
-
-        from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
-
-        cache: ContentCache = ledger.content_cache
+        cache: ContentCache = self._source.ledger.content_cache
         return cache.get(
-            row["digest"],
+            self._row["digest"],
             self.suffix,
-            size=row["size"],
+            size=self._row["size"],
             limit=settings.cache_limit,
-            fetch=fetch,
+            fetch=partial(self._located().fetch, mode=READ_ONLY),
         )
 
-    def _ranged(self) -> BinaryIO:
-        row = self._row
-        if row["in_place"]:
-            from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
-
-            return ContentAtUrl(str(self.path)).open()
-        store: ContentStore = self._source.ledger.store(row["storage"])
-        return store.open(name_in_store(row["storage_key"]))
-
     def _verify(self, place: Path) -> None:
-        ledger = self._source.ledger
-        row = self._row
+        verified, content = self._source.ledger.verified, self._located()
         try:
-            if row["in_place"]:
-                # No cached hash here: a cache is no witness.
-                hashed = hash_path(place)
-                found, stamp = hashed.digest, hashed.stamp
-                if found != row["digest"]:
-                    raise DamagedContentError(f"expected {row['digest']}, found {found}")
-                ledger.verified[self.uid] = stamp
-                return
-            store = ledger.store(row["storage"])
-            name = name_in_store(row["storage_key"])
-            stamp = store.stat(name)
-            if stamp is not None and ledger.verified.get(self.uid) == stamp:
-                return
-            store.verify(name, row["digest"], row["n_files"] is not None)
-            ledger.verified[self.uid] = stamp
+            stamp = content.stat()
+            if stamp is None or verified.get(self.uid) != stamp:
+                content.verify()
+                verified[self.uid] = stamp
         except LedgerError as error:
             raise DamagedContentError(
                 f"content of artifact {self.uid} at {place}: {error}; "
@@ -459,6 +389,11 @@ class Artifact(Record):
 def _beginning(key: object) -> str | None:
     """Return what the keys of a folder's files begin with; None for an empty one."""
     return check_key(key.rstrip("/") or None if isinstance(key, str) else key)
+
+
+def _with_same_content(row: dict[str, Any]) -> str:
+    where = " (in the trash: restore() brings it back)" if row["state"] == TRASHED else ""
+    return f"artifact {row['uid']} with the same content{where}"
 
 
 def _described(request: SaveArtifact) -> dict[str, Any]:

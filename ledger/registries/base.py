@@ -27,7 +27,7 @@ from ledger.model.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, Registry
 from ledger.model.times import to_datetime
 from ledger.past.merged_labels import survivor_uid
 from ledger.places import instance
-from ledger.places.kinds import record_class
+from ledger.places.kinds import CLASSES, record_class
 from ledger.places.source import Source, row_of
 from ledger.registries.checks import check_flag, check_text
 from ledger.registries.lookups import Q
@@ -87,7 +87,11 @@ class Record(RecordHistory):
     spec: ClassVar[RegistrySpec]
 
     def __init_subclass__(cls) -> None:
+        if not hasattr(cls, "registry"):
+            return  # a class of records of several registries
         cls.spec = REGISTRIES[cls.registry]
+        if cls.__name__ == cls.spec.title:
+            CLASSES[cls.registry] = cls
 
     def _begin(self) -> None:
         """Set up a record that is not saved yet."""
@@ -99,10 +103,8 @@ class Record(RecordHistory):
     @classmethod
     def _from_row(cls, row: dict[str, Any], source: Source) -> Self:
         record = cls.__new__(cls)
-        record._source = source
-        record._row = row
-        record._assigned = {}
-        record._is_fresh = False
+        # Not assigned one by one: assignment is for fields, and looks at each name.
+        vars(record).update(_source=source, _row=row, _assigned={}, _is_fresh=False)
         return record
 
     # --- asking the registry --------------------------------------------------------------------
@@ -410,7 +412,7 @@ class Related(Results[Any]):
                 f"{holder.spec.title}.{relation.name}: held by the other side; "
                 f"change it on {_with_article(REGISTRIES[relation.target].title)}"
             )
-        if relation.target != "ulabel":
+        if not relation.is_editable:
             # What a collection holds is what it is; what a run used and made is what happened.
             raise InvalidValueError(
                 f"{holder.spec.title}.{relation.name}: cannot be changed by hand; "

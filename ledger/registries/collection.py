@@ -8,18 +8,15 @@ from typing import Any
 import msgspec
 
 from ledger.content.hashing import hash_members, members_digest
-from ledger.decisions.artifacts import exists_error, find_members
-from ledger.decisions.facts import Notice
-from ledger.display.messages import tell
+from ledger.decisions.artifacts import find_members
 from ledger.errors import InvalidValueError
 from ledger.model.commands import Command, SaveCollection
 from ledger.model.schema import COLLECTION
-from ledger.places.source import row_of
 from ledger.registries.artifact import Artifact
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
 from ledger.registries.query import QuerySet
-from ledger.user_settings import check_mode, settings
+from ledger.registries.requested import mode_of, requested
 
 
 class Collection(Record):
@@ -61,11 +58,7 @@ class Collection(Record):
         self._begin()
         members = list(dict.fromkeys(_members(artifacts)))
         check_flag("Collection.ordered", ordered)
-        mode = (
-            settings.creation.artifact_if_hash_exists
-            if if_hash_exists is None
-            else check_mode("if_hash_exists", if_hash_exists)
-        )
+        mode = mode_of(if_hash_exists)
         fields: dict[str, Any] = {}
         if description is not None:
             fields["description"] = self._checked("description", description)
@@ -80,7 +73,13 @@ class Collection(Record):
             mode=mode,
             fields=fields,
         )
-        existing = self._existing()
+        existing = requested(
+            self,
+            self._request,
+            find_members,
+            existing=lambda row: f"collection {row['uid']} of the same artifacts",
+            another=lambda row: f"the same artifacts are collection {row['uid']} already",
+        )
         if existing is None:
             self._row = {
                 "name": self._request.name,
@@ -92,30 +91,6 @@ class Collection(Record):
             self._row = existing
             self._request = msgspec.structs.replace(self._request, target=existing["uid"])
         self._assigned = dict(fields)
-
-    def _existing(self) -> dict[str, Any] | None:
-        request = self._request
-        # Only a mode that returns the existing one may go on with what an earlier save ended at.
-        recalled = self._source.ledger.handler.recall(
-            request.kind, request.subject, exactly=request.mode != "warn_return_existing"
-        )
-        if recalled is not None:
-            return row_of(self._source, "collection", recalled)
-        found = self._source.ask(lambda models: find_members(models, request))
-        if found is None:
-            return None
-        uid = found["uid"]
-        match request.mode:
-            case "error":
-                raise exists_error(request, found)
-            case "warn_create_new":
-                text = f"the same artifacts are collection {uid} already: creating a new one"
-                tell([Notice("warning", text)])
-                return None
-            case "warn_return_existing":
-                text = f"returning the existing collection {uid} of the same artifacts"
-                tell([Notice("info", text)])
-                return row_of(self._source, "collection", uid)
 
     def _creation(self) -> Command:
         fields = {**self._request.fields, **self._assigned}

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import nfc
-from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
+from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec, way
 from ledger.model.times import to_micros
-from projections.select import OPERATORS, And, Not, Or, Test, Where
+from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
 _ALIASES = {"id": "uid", "pk": "uid"}
 # Paths keep the spelling of the file system; all other text is NFC, and so is what asks for it.
@@ -28,7 +29,10 @@ class Q:
         for condition in conditions:
             _require_q(condition)
         self._build: Callable[[str], Where] = lambda registry: And(
-            (*(q.where(registry) for q in conditions), *_tests(registry, lookups))
+            (
+                *[condition.where(registry) for condition in conditions],
+                *[_test(registry, name, value) for name, value in lookups.items()],
+            )
         )
 
     def where(self, registry: str) -> Where:
@@ -71,34 +75,34 @@ def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) 
     return Q(*queries, **lookups).where(registry)
 
 
-def _tests(registry: str, lookups: dict[str, object]) -> tuple[Where, ...]:
-    return tuple(_test(registry, name, value) for name, value in lookups.items())
-
-
 def _test(registry: str, lookup: str, value: object) -> Test:
-    spec = REGISTRIES[registry]
-    path: list[str] = []
-    operator = "exact"
-    end: FieldSpec | RelationSpec | None = None
+    path, operator, end = taken_apart(REGISTRIES[registry], lookup)
+    return Test(path, operator, _value(end, operator, value, lookup))
+
+
+@lru_cache(maxsize=1024)
+def taken_apart(
+    spec: RegistrySpec, lookup: str
+) -> tuple[tuple[str, ...], Operator, FieldSpec | RelationSpec]:
+    """Return what `run__transform__key__startswith` names: path, comparison, and what is there.
+
+    Raises:
+        UnknownFieldError: It names what a registry does not have.
+        InvalidValueError: A field on the way is followed by what is no comparison.
+    """
     parts = lookup.split("__")
-    for number, part in enumerate(parts):
-        name = _ALIASES.get(part, part)
-        if isinstance(end, FieldSpec) or (end is not None and name in OPERATORS):
-            if name not in OPERATORS or number != len(parts) - 1:
-                raise InvalidValueError(
-                    f"{spec.title} lookup '{lookup}': '{part}' is no comparison; "
-                    f"there are {', '.join(OPERATORS)}",
-                    lookup=lookup,
-                )
-            operator = name
-            break
-        end = spec.require(name)
-        path.append(name)
-        if isinstance(end, RelationSpec):
-            spec = REGISTRIES[end.target]
-    if end is None:
-        raise InvalidValueError(f"{spec.title} lookup '{lookup}': expected a field name")
-    return Test(tuple(path), operator, _value(end, operator, value, lookup))  # type: ignore[arg-type]
+    has_operator = len(parts) > 1 and parts[-1] in OPERATORS
+    names = parts[:-1] if has_operator else parts
+    path = tuple(_ALIASES.get(name, name) for name in names)
+    relations, registry, field, rest = way(spec, path)
+    if rest:
+        raise InvalidValueError(
+            f"{registry.title} lookup '{lookup}': '{names[-len(rest)]}' is no comparison; "
+            f"there are {', '.join(OPERATORS)}",
+            lookup=lookup,
+        )
+    operator: Operator = parts[-1] if has_operator else "exact"  # type: ignore[assignment]
+    return path, operator, relations[-1] if field is None else field
 
 
 def _value(end: FieldSpec | RelationSpec, operator: str, value: object, lookup: str) -> object:

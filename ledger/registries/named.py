@@ -33,8 +33,6 @@ class NamedRecord(Record):
     load one of those.
     """
 
-    registry = "ulabel"
-
     def __init__(self, name: str | None = None, **fields: object) -> None:
         self._begin()
         for field in fields:
@@ -70,20 +68,12 @@ class NamedRecord(Record):
             elif settings.creation.search_names:
                 tell([_existing_notice(self.spec.title, self._name, found["uid"])])
             return row_of(self._source, self.registry, found["uid"])
-        if settings.creation.search_names and is_audible("warning"):
-            self._show_similar()
+        show_similar(self, self._name)
         return None
 
     def _find(self, models: ReadModels) -> Row | None:
         facts = Foresight(models, of_name(self.registry, self._name) if models.is_far else ())
         return find_named(facts, self.registry, self._name)
-
-    def _show_similar(self) -> None:
-        search = self._source.ledger.name_search(self.registry)
-        similar = search.similar(self._name, limit=SIMILAR_SHOWN)
-        if not similar.hits:
-            return
-        show_similar(self, similar)
 
     def _creation(self) -> Command:
         fields = {name: value for name, value in self._assigned.items() if name != "name"}
@@ -157,8 +147,14 @@ def _existing_notice(title: str, name: str, uid: str) -> Notice:
     return Notice("info", f"returning the existing {title} '{name}' ({uid})")
 
 
-def show_similar(record: Record, similar: Any) -> None:
-    """Show the table of records with similar names, most similar first."""
+def show_similar(record: Record, name: str) -> None:
+    """Show the table of records with similar names, most similar first, where that is wanted."""
+    if not settings.creation.search_names or not is_audible("warning"):
+        return
+    search = record._source.ledger.name_search(record.registry)
+    similar = search.similar(name, limit=SIMILAR_SHOWN)
+    if not similar.hits:
+        return
     title = record.spec.title
     several = len(similar.hits) + similar.more > 1
     noun = "records with similar names exist" if several else "a record with a similar name exists"

@@ -20,7 +20,7 @@ from ledger.model.schema import ERASED, REGISTRIES, FieldSpec
 from ledger.places.source import Source
 from ledger.registries.lookups import Q, conditions
 from ledger.registries.results import R, RecordList, Results
-from projections.select import And, Order, Select
+from projections.select import EVERYTHING, And, Order, Select, Test, Where
 
 if TYPE_CHECKING:
     pass
@@ -163,7 +163,7 @@ class QuerySet(Results[R]):
             return self._by_uid(uid)
         if not lookups:
             raise InvalidValueError("get: expected a uid or a field, got neither")
-        if "key" in lookups and self.registry == "artifact":
+        if "key" in lookups and REGISTRIES[self.registry].has_keys:
             return self._by_key(lookups)
         found = self.filter(**lookups)._fetch(2)
         if len(found) == 1:
@@ -180,11 +180,12 @@ class QuerySet(Results[R]):
         )
 
     def _by_uid(self, uid: str) -> R:
+        self._refuse_sliced("filter")
         # Whoever names a uid means that record, in the trash or not.
-        everywhere = self.with_trash()
-        exact = everywhere.filter(uid=uid)._fetch(1)
+        exact = self._narrowed(Test(("uid",), "exact", nfc(uid)), trash="with")._fetch(1)
         if exact:
             return exact[0]
+        everywhere = self.with_trash()
         title = REGISTRIES[self.registry].title
         found = everywhere.filter(uid__startswith=uid)._fetch(4)
         if len(found) == 1:
@@ -239,7 +240,7 @@ class QuerySet(Results[R]):
 
     def lookup(self, field: str | None = None) -> Lookup:
         """Return an object with one attribute a record, for tab completion."""
-        name = field or ("key" if self.registry == "artifact" else "name")
+        name = field or ("key" if REGISTRIES[self.registry].has_keys else "name")
         return Lookup(self, name)
 
     def as_of(self, point: Any) -> QuerySet[R]:
@@ -270,8 +271,10 @@ class QuerySet(Results[R]):
     def _with(self, **changes: object) -> QuerySet[R]:
         return QuerySet(self._kind, self._source, msgspec.structs.replace(self._select, **changes))
 
-    def _narrowed(self, where: Any) -> QuerySet[R]:
-        return self._with(where=And((self._select.where, where)))
+    def _narrowed(self, where: Where, **changes: object) -> QuerySet[R]:
+        if self._select.where is not EVERYTHING:
+            where = And((self._select.where, where))
+        return self._with(where=where, **changes)
 
     def _sliced(self, part: slice) -> QuerySet[R]:
         start, stop, step = part.start or 0, part.stop, part.step

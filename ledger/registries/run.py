@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.display.tabular import Listing
+from ledger.display.tabular import Listing, attributes
 from ledger.errors import InvalidValueError
 from ledger.model.events import RunAbandoned, RunFinished, RunResumed, RunStarted
 from ledger.model.ids import StreamId
@@ -41,14 +41,7 @@ class Passes(Listing[Pass]):
     """The passes of a run that the log can tell of, oldest first."""
 
     _title = "Passes"
-
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        return ["number", "position", "started_at", "ended_at", "status", "actor"]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row a pass."""
-        return [msgspec.structs.asdict(each) for each in self]
+    _columns = attributes("number", "position", "started_at", "ended_at", "status", "actor")
 
 
 class Run(Record):

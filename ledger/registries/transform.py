@@ -6,19 +6,16 @@ from typing import Any
 
 import msgspec
 
-from ledger.decisions.facts import Notice
 from ledger.decisions.transforms import find_transform
-from ledger.display.messages import is_audible, tell
 from ledger.errors import InvalidValueError
 from ledger.model.commands import Command, SaveTransform
 from ledger.model.ids import uid as derive_uid
 from ledger.model.schema import TRANSFORM, FieldSpec
-from ledger.places.source import row_of
 from ledger.registries.base import Record
 from ledger.registries.checks import check_text, check_version
-from ledger.registries.named import SIMILAR_SHOWN, show_similar
+from ledger.registries.named import show_similar
 from ledger.registries.query import QuerySet
-from ledger.user_settings import settings
+from ledger.registries.requested import requested
 
 
 def stem_of(key: str) -> str:
@@ -70,27 +67,17 @@ class Transform(Record):
             defaults={"name": name or key, "key": key, "kind": kind},
             fields=given,
         )
-        existing = self._existing(str(name or key))
+        existing = requested(
+            self,
+            self._request,
+            find_transform,
+            existing=lambda row: f"Transform '{row['name']}' ({row['uid']})",
+        )
+        if existing is None:
+            show_similar(self, str(name or key))
         self._row = existing or {"name": name or key, "key": key, "version": version, "kind": kind}
         self._target = None if existing is None else existing["uid"]
         self._assigned = given
-
-    def _existing(self, name: str) -> dict[str, Any] | None:
-        request = self._request
-        recalled = self._source.ledger.handler.recall("save", request.subject)
-        if recalled is not None:
-            return row_of(self._source, "transform", recalled)
-        found = self._source.ask(lambda models: find_transform(models, request))
-        if found is not None:
-            text = f"returning the existing Transform '{found['name']}' ({found['uid']})"
-            tell([Notice("info", text)])
-            return row_of(self._source, "transform", found["uid"])
-        if settings.creation.search_names and is_audible("warning"):
-            search = self._source.ledger.name_search("transform")
-            similar = search.similar(name, limit=SIMILAR_SHOWN)
-            if similar.hits:
-                show_similar(self, similar)
-        return None
 
     def _creation(self) -> Command:
         return msgspec.structs.replace(

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from ledger.registries.base import Record
 
 _NAME = 255  # characters of a tag
-_BY_TITLE = {spec.title: name for name, spec in REGISTRIES.items()}
+
+
+def _by_title() -> dict[str, str]:
+    return {spec.title: name for name, spec in REGISTRIES.items()}
 
 
 class View:
@@ -50,13 +53,13 @@ class View:
         self.recorded_at: dt.datetime | None = point.recorded_at
 
     def __getattr__(self, name: str) -> Registry:
-        registry = _BY_TITLE.get(name)
+        registry = _by_title().get(name)
         if registry is None:
-            raise AttributeError(f"a view has no '{name}'; it has {', '.join(_BY_TITLE)}")
+            raise AttributeError(f"a view has no '{name}'; it has {', '.join(_by_title())}")
         return Registry(record_class(registry), self._source)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *_BY_TITLE})
+        return sorted({*super().__dir__(), *_by_title()})
 
     def lineage(self, record: Record, **options: Any) -> Any:
         """Return the lineage of a record as it was at this point; see `Record.lineage`."""

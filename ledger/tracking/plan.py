@@ -22,9 +22,9 @@ import msgspec
 
 from ledger.content.store import ContentStore, StoredContents, StoredItem
 from ledger.content.tree import HashedContent
-from ledger.display.tabular import Listing
+from ledger.display.tabular import Listing, attributes
 from ledger.errors import InvalidValueError, MissingFileError
-from ledger.past.readable_events import Happening, Which, happenings
+from ledger.past.readable_events import Happening, Which, happenings, summary
 from ledger.places import instance
 from ledger.places.discovery import VARIABLE
 from ledger.places.instance import Ledger
@@ -57,6 +57,7 @@ class Plan(Listing[Happening]):
     """
 
     _title = "Plan"
+    _columns = attributes("position", "type", "registry", "uid") | {"what": summary}
 
     def __init__(self) -> None:
         super().__init__([])
@@ -73,23 +74,6 @@ class Plan(Listing[Happening]):
     def is_empty(self) -> bool:
         """Whether there is nothing to record."""
         return not len(self)
-
-    def columns(self) -> list[str]:
-        """Return the names of the table's columns."""
-        return ["position", "type", "registry", "uid", "what"]
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one row an event."""
-        return [
-            {
-                "position": event.position,
-                "type": event.type,
-                "registry": event.registry,
-                "uid": event.uid,
-                "what": event.summary,
-            }
-            for event in self
-        ]
 
     def as_json(self) -> dict[str, Any]:
         """Return it as plain data."""

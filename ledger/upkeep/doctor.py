@@ -25,7 +25,8 @@ import msgspec
 
 from ledger import files
 from ledger.content.filesystem import network_filesystem
-from ledger.content.store import FOLDER, StoredItem, name_in_store
+from ledger.content.located import stored_name
+from ledger.content.store import FOLDER, StoredItem
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import LedgerError
 from ledger.eventlog.sqlite_log import SqliteReader
@@ -159,15 +160,11 @@ def _orphans_among(
     ]
     if not candidates:
         return []
-    wanted = {item.name for _, item in candidates}
-    named: set[str] = set()
-    for row in artifacts(session):
-        name = name_in_store(str(row["storage_key"]))
-        if name in wanted and not row["in_place"]:
-            named.add(name)
+    wanted: set[str | None] = {item.name for _, item in candidates}
+    named = wanted & {stored_name(row) for row in artifacts(session)}
     for row in session.models.find("artifact", state=WITHDRAWN):
-        name = name_in_store(str(row["storage_key"]))
-        if name in wanted and name not in named and not _is_content_removed(session, row):
+        name = stored_name(row)
+        if name in wanted - named and not _is_content_removed(session, row):
             named.add(name)
     return [
         Orphan(

@@ -7,13 +7,11 @@ cannot be reached is one finding, and says nothing of the content in it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from ledger.content.hashing import hash_path
-from ledger.content.store import name_in_store, place_below
+from ledger.content.located import LocatedContent, stored_name
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import LedgerError, StorageError
 from ledger.places.instance import Ledger
@@ -47,7 +45,7 @@ class DoctorFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 def storages(ledger: Ledger, session: Session | WriteSession) -> list[str]:
     """Return the root of every storage that content is kept in, the default one first."""
-    named = {ledger.store(row["storage"]).root for row in artifacts(session) if not row["in_place"]}
+    named = {ledger.store(row["storage"]).root for row in artifacts(session) if stored_name(row)}
     return [ledger.store().root, *sorted(named - {ledger.store().root})]
 
 
@@ -78,11 +76,11 @@ def contents(ledger: Ledger, *, read_all: bool) -> Iterator[DoctorFinding]:
             yield _unreachable(root, error)
     seen: set[tuple[str, str]] = set()
     for row in rows:
-        root = ledger.store(row["storage"]).root
-        if not row["in_place"] and root not in sizes:
+        root, content = ledger.store(row["storage"]).root, ledger.content(row)
+        if stored_name(row) is not None and root not in sizes:
             continue
         try:
-            finding = _missing(ledger, row, sizes.get(root, {}))
+            finding = _missing(content, row, sizes.get(root, {}))
         except StorageError as error:
             if root not in sizes:
                 sizes[root] = {}
@@ -91,7 +89,7 @@ def contents(ledger: Ledger, *, read_all: bool) -> Iterator[DoctorFinding]:
         place = (row["storage"], row["storage_key"])
         if finding is None and read_all and place not in seen:
             seen.add(place)
-            finding = _damaged(ledger, row)
+            finding = _damaged(content, row)
         if finding is not None:
             yield finding
 
@@ -106,42 +104,23 @@ def _unreachable(root: str, error: LedgerError) -> DoctorFinding:
     )
 
 
-def _missing(ledger: Ledger, row: Row, sizes: dict[str, int]) -> DoctorFinding | None:
-    name = name_in_store(str(row["storage_key"]))
+def _missing(content: LocatedContent, row: Row, sizes: dict[str, int]) -> DoctorFinding | None:
     where = f"{row['storage']}/{row['storage_key']}"
-    size: int | None
-    if row["in_place"]:
-        place = place_below(ledger.place.resolved(row["storage"]), row["storage_key"])
-        size = _size(place)
-        if size is None:
-            return _lost(row, where)
-        if isinstance(place, Path) and row["n_files"] is not None:
-            return None
-    else:
-        size = sizes.get(name)
-        if size is None and not ledger.store(row["storage"]).exists(name):
-            return _lost(row, where)
-    if size is not None and size != row["size"]:
-        return DoctorFinding(
-            kind="damaged-content",
-            severity="error",
-            subject=row["uid"],
-            message=(
-                f"content of artifact {row['uid']} at {where}: expected {row['size']:,} bytes, "
-                f"found {size:,}; restore it from a backup"
-            ),
-            details={"path": where, "expected": row["size"], "found": size},
-        )
-    return None
-
-
-def _size(place: Path | str) -> int | None:
-    """Return the bytes of what is registered in place, None where it is gone."""
-    if isinstance(place, Path):
-        return place.stat().st_size if place.exists() else None
-    from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
-
-    return ContentAtUrl(place).size()
+    size = content.size(sizes)
+    if size is None:
+        return None if content.exists() else _lost(row, where)
+    if size == row["size"]:
+        return None
+    return DoctorFinding(
+        kind="damaged-content",
+        severity="error",
+        subject=row["uid"],
+        message=(
+            f"content of artifact {row['uid']} at {where}: expected {row['size']:,} bytes, "
+            f"found {size:,}; restore it from a backup"
+        ),
+        details={"path": where, "expected": row["size"], "found": size},
+    )
 
 
 def _lost(row: Row, where: str) -> DoctorFinding:
@@ -158,32 +137,15 @@ def _lost(row: Row, where: str) -> DoctorFinding:
     )
 
 
-def _damaged(ledger: Ledger, row: Row) -> DoctorFinding | None:
-    name = name_in_store(str(row["storage_key"]))
+def _damaged(content: LocatedContent, row: Row) -> DoctorFinding | None:
     try:
-        if not row["in_place"]:
-            ledger.store(row["storage"]).verify(name, row["digest"], row["n_files"] is not None)
-            return None
-        # Read anew: a remembered hash is no witness.
-        place = place_below(ledger.place.resolved(row["storage"]), row["storage_key"])
-        found = _digest(place)
-        if found == row["digest"]:
-            return None
-        said = f"expected {row['digest']}, found {found}"
+        content.verify()
     except LedgerError as error:
-        said = str(error)
-    return DoctorFinding(
-        kind="damaged-content",
-        severity="error",
-        subject=row["uid"],
-        message=f"content of artifact {row['uid']}: {said}",
-        details={"path": f"{row['storage']}/{row['storage_key']}"},
-    )
-
-
-def _digest(place: Path | str) -> str:
-    if isinstance(place, Path):
-        return hash_path(place).digest
-    from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
-
-    return ContentAtUrl(place).hashed(rehash=True).digest
+        return DoctorFinding(
+            kind="damaged-content",
+            severity="error",
+            subject=row["uid"],
+            message=f"content of artifact {row['uid']}: {error}",
+            details={"path": f"{row['storage']}/{row['storage_key']}"},
+        )
+    return None

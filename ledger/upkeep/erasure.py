@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.content.hash_cache import HashCache
-from ledger.content.store import name_in_store
+from ledger.content.located import stored_name
 from ledger.decisions.facts import Decision, Row
 from ledger.display.messages import say
 from ledger.display.progress import progress
@@ -128,7 +128,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
             uid=uid,
             position=None,
             entries=tuple(sorted(own)),
-            content_removed=found.removable() is not None,
+            content_removed=found.has_removable(),
             mentions=mentions,
             is_scrubbed=False,
             unverifiable=_of_format_1(plan),
@@ -222,21 +222,17 @@ class Erasure:
             )
         )
 
-    def removable(self) -> tuple[str, str] | None:
-        """Return storage and name of the content that goes; None where none does."""
+    def has_removable(self) -> bool:
+        """Return whether stored content goes with it: not what is in place, nor what is shared."""
         row = self.row
         if self.registry != "artifact" or row["storage_key"] == erased_text(self.uid):
-            return None
-        if row["in_place"]:
-            return None
-        sharing = [
-            other
+            return False
+        return stored_name(row) is not None and not any(
+            other["storage"] == row["storage"]
+            and other["state"] < WITHDRAWN
+            and other["uid"] != self.uid
             for other in self._models.find("artifact", storage_key=row["storage_key"])
-            if other["storage"] == row["storage"] and other["state"] < WITHDRAWN
-        ]
-        if any(other["uid"] != self.uid for other in sharing):
-            return None
-        return str(row["storage"]), name_in_store(str(row["storage_key"]))
+        )
 
     def texts(self) -> set[str]:
         """Return the texts that the record bore and that could occur elsewhere."""
@@ -260,7 +256,7 @@ class Erasure:
             key: What signs it; None where the ledger has none, or not here.
         """
         chosen = self.entries()
-        removable = self.removable()
+        is_removed = self.has_removable()
         nothing = Erased(
             registry=self.registry,
             uid=self.uid,
@@ -272,7 +268,7 @@ class Erasure:
         )
         if not chosen:
             return nothing
-        if self.registry == "artifact" and self.row["in_place"]:
+        if self.registry == "artifact" and stored_name(self.row) is None:
             self.in_place = f"{self.row['storage']}/{self.row['storage_key']}"
         left = [self._erased(entry) for entry in chosen]
         positions = tuple(entry.envelope.position for entry in left)
@@ -291,7 +287,7 @@ class Erasure:
                 for entry in left
                 if entry.envelope.position in unverifiable
             ),
-            content_removed=removable is not None,
+            content_removed=is_removed,
         )
         if key is not None:
             event = signed(event, key)
@@ -299,14 +295,13 @@ class Erasure:
         (recorded,) = session.append(command_id(identity), decision.drafts(identity))
         session.log.erase(left)
         session.models.redact(self.registry, self.uid)
-        if removable is not None:
-            storage, name = removable
-            self._ledger.store(storage).remove(name)
+        if is_removed:
+            self._ledger.content(self.row).remove()
         return msgspec.structs.replace(
             nothing,
             position=recorded.position,
             entries=positions,
-            content_removed=removable is not None,
+            content_removed=is_removed,
             is_signed=key is not None,
             unverifiable=unverifiable,
         )

@@ -7,9 +7,9 @@
 2. Every table met on the way is bounded to what is valid, and every record to what is not
    withdrawn.
 3. `Not` asks whether its item is not true, so that missing values count as "does not hold".
+4. What is compiled is the shape of a question. Each value stands in it by its place among the
+   values (`shaped`), so that one text serves all questions of a shape.
 """
-
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 from ledger.model.schema import (
-    ARTIFACT,
     LIVE,
-    REGISTRIES,
     TRASHED,
     WITHDRAWN,
     RegistrySpec,
     RelationSpec,
+    way,
 )
 from projections.select import And, Not, Operator, Or, Select, Test, Where
 from projections.sql.dialect import (
@@ -43,11 +42,16 @@ from projections.sql.dialect import (
     valid,
 )
 
+# Places among the values of a question; those of its comparisons follow.
+AT, LIMIT, OFFSET = range(3)
+_COMPARED = "{}"  # stands in the text of a comparison for what is compared
+_MISSING = Fragment(f"{_COMPARED} IS NULL")
+
 _FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
 
 
 class _Keys(Enum):
-    """The step from an artifact to the keys that ever pointed at it."""
+    """The step from a record to the keys that ever pointed at it."""
 
     ALL = 1
 
@@ -66,7 +70,10 @@ class _Path(NamedTuple):
 
 
 class Conditions:
-    """Compiles conditions of one statement: one dialect, one position, aliases used once."""
+    """Compiles conditions of one statement: one dialect, one position, aliases used once.
+
+    Selects and positions are those of a shape; see `shaped`.
+    """
 
     def __init__(self, dialect: Dialect, at: int | None) -> None:
         self._dialect = dialect
@@ -111,11 +118,7 @@ class Conditions:
         steps, end, field = _taken_apart(spec, test.path)
         if field is not None:
             return self._along(
-                steps,
-                alias,
-                lambda other: self._compared(
-                    self.value(end, other, field), test.operator, test.value
-                ),
+                steps, alias, lambda other: _compared(self.value(end, other, field), test)
             )
         # The path ends in a set: of records, or of keys. Missing means that the set is empty.
         *before, last = steps
@@ -123,9 +126,7 @@ class Conditions:
             return self._along(before, alias, lambda other: self._leads_on(last, other, test))
         name = "key" if last is _KEYS else "uid"
         return self._along(
-            steps,
-            alias,
-            lambda other: self._compared(Fragment(column(other, name)), test.operator, test.value),
+            steps, alias, lambda other: _compared(Fragment(column(other, name)), test)
         )
 
     def _leads_on(self, step: _Step, alias: str, test: Test) -> Fragment:
@@ -134,7 +135,7 @@ class Conditions:
         where = every([Fragment(f"{path.left} = {path.selected}"), path.where])
         tables = self._dialect.join_in_order.join(path.tables)
         leads_on = Fragment(f"EXISTS (SELECT 1 FROM {tables} WHERE {where.text})", where.params)
-        return untrue(leads_on) if test.value else leads_on
+        return untrue(leads_on) if test.value == _MISSING else leads_on
 
     def _along(self, steps: list[_Step], alias: str, passes: Callable[[str], Fragment]) -> Fragment:
         """Return the test whether any row at the end of `steps` from a record passes."""
@@ -189,7 +190,7 @@ class Conditions:
                 Fragment(f"{later}.state < {WITHDRAWN}"),
             ],
         )
-        if spec.name != "artifact":
+        if not spec.has_keys:
             return Fragment(f"(NOT {superseded.text})", superseded.params)
         now, past = self._alias(), self._alias()
         bears = _exists(
@@ -207,62 +208,103 @@ class Conditions:
             bears.params + bore.params + superseded.params,
         )
 
-    def _compared(self, left: Fragment, operator: Operator, value: Any) -> Fragment:
-        if value is None or (operator == "range" and None in value):
-            return NEVER
-        compared = self._texts_compared(left.text, operator, value)
-        # Only virtual fields have parameters, and what compares those names them once.
-        return (
-            NEVER if compared is NEVER else compared._replace(params=left.params + compared.params)
-        )
-
-    def _texts_compared(  # noqa: C901, PLR0911, PLR0912 (a case and a return an operator)
-        self, left: str, operator: Operator, value: Any
-    ) -> Fragment:
-        dialect, mark = self._dialect, self._dialect.placeholder
-        match operator:
-            case "exact":
-                return Fragment(f"{left} = {mark}", (value,))
-            case "gt":
-                return Fragment(f"{left} > {mark}", (value,))
-            case "gte":
-                return Fragment(f"{left} >= {mark}", (value,))
-            case "lt":
-                return Fragment(f"{left} < {mark}", (value,))
-            case "lte":
-                return Fragment(f"{left} <= {mark}", (value,))
-            case "range":
-                return Fragment(f"{left} BETWEEN {mark} AND {mark}", tuple(value))
-            case "in":
-                values = [item for item in value if item is not None]
-                return dialect.is_in(left, values) if values else NEVER
-            case "isnull":
-                return Fragment(f"{left} IS {'' if value else 'NOT '}NULL")
-            case "contains":
-                return dialect.contains(left, value)
-            case "startswith":
-                return self._startswith(left, value)
-            case "endswith":
-                return dialect.endswith(left, value)
-            case "iexact":
-                return Fragment(f"{dialect.casefold(left)} = {mark}", (value.casefold(),))
-            case "icontains":
-                return dialect.contains(dialect.casefold(left), value.casefold())
-            case "istartswith":
-                return self._startswith(dialect.casefold(left), value.casefold())
-            case "iendswith":
-                return dialect.endswith(dialect.casefold(left), value.casefold())
-
-    def _startswith(self, left: str, prefix: str) -> Fragment:
-        """Return the test for a prefix as a range of texts, which an index can serve."""
-        mark = self._dialect.placeholder
-        end = after_prefix(prefix)
-        if end is None:
-            return Fragment(f"{left} >= {mark}", (prefix,))
-        return Fragment(f"({left} >= {mark} AND {left} < {mark})", (prefix, end))
-
     def _alias(self) -> str:
         return f"t{next(self._aliases)}"
+
+
+def shaped(dialect: Dialect, select: Select) -> tuple[Select, list[Any]]:
+    """Return a question with the places of its values in their stead, and the values.
+
+    The value of a test becomes its comparison: how to compare may depend on the value too.
+    """
+    is_paged = select.limit is not None or select.offset > 0
+    most = dialect.no_limit if select.limit is None else select.limit
+    values = [select.at, most, select.offset]
+    shape = Select(
+        registry=select.registry,
+        where=_shaped(dialect, select.where, values),
+        order=select.order,
+        reverse=select.reverse,
+        limit=LIMIT if is_paged else None,
+        at=None if select.at is None else AT,
+        trash=select.trash,
+    )
+    return shape, values
+
+
+def _shaped(dialect: Dialect, where: Where, values: list[Any]) -> Where:
+    match where:
+        case Test():
+            comparison = _comparison(dialect, where.operator, where.value)
+            if comparison.params:
+                place = len(values)
+                values += comparison.params
+                comparison = Fragment(comparison.text, tuple(range(place, len(values))))
+            return Test(where.path, where.operator, comparison)
+        case And():
+            return And(tuple([_shaped(dialect, item, values) for item in where.items]))
+        case Or():
+            return Or(tuple([_shaped(dialect, item, values) for item in where.items]))
+        case Not():
+            return Not(_shaped(dialect, where.item, values))
+
+
+def _compared(left: Fragment, test: Test) -> Fragment:
+    comparison: Fragment = test.value
+    if comparison is NEVER:
+        return NEVER
+    # Only virtual fields have parameters, and what compares those names them once.
+    text = comparison.text.replace(_COMPARED, left.text)
+    return Fragment(text, left.params + comparison.params)
+
+
+def _comparison(  # noqa: C901, PLR0911, PLR0912 (a case and a return an operator)
+    dialect: Dialect, operator: Operator, value: Any
+) -> Fragment:
+    if value is None or (operator == "range" and None in value):
+        return NEVER
+    left, mark = _COMPARED, dialect.placeholder
+    match operator:
+        case "exact":
+            return Fragment(f"{left} = {mark}", (value,))
+        case "gt":
+            return Fragment(f"{left} > {mark}", (value,))
+        case "gte":
+            return Fragment(f"{left} >= {mark}", (value,))
+        case "lt":
+            return Fragment(f"{left} < {mark}", (value,))
+        case "lte":
+            return Fragment(f"{left} <= {mark}", (value,))
+        case "range":
+            return Fragment(f"{left} BETWEEN {mark} AND {mark}", tuple(value))
+        case "in":
+            values = [item for item in value if item is not None]
+            return dialect.is_in(left, values) if values else NEVER
+        case "isnull":
+            return _MISSING if value else Fragment(f"{left} IS NOT NULL")
+        case "contains":
+            return dialect.contains(left, value)
+        case "startswith":
+            return _startswith(dialect, left, value)
+        case "endswith":
+            return dialect.endswith(left, value)
+        case "iexact":
+            return Fragment(f"{dialect.casefold(left)} = {mark}", (value.casefold(),))
+        case "icontains":
+            return dialect.contains(dialect.casefold(left), value.casefold())
+        case "istartswith":
+            return _startswith(dialect, dialect.casefold(left), value.casefold())
+        case "iendswith":
+            return dialect.endswith(dialect.casefold(left), value.casefold())
+
+
+def _startswith(dialect: Dialect, left: str, prefix: str) -> Fragment:
+    """Return the test for a prefix as a range of texts, which an index can serve."""
+    mark = dialect.placeholder
+    end = after_prefix(prefix)
+    if end is None:
+        return Fragment(f"{left} >= {mark}", (prefix,))
+    return Fragment(f"({left} >= {mark} AND {left} < {mark})", (prefix, end))
 
 
 def after_prefix(prefix: str) -> str | None:
@@ -284,17 +326,10 @@ def _taken_apart(
 
     None for the field where the path ends in its last step.
     """
-    steps: list[_Step] = []
-    for name in path:
-        found = spec.require(name)
-        if isinstance(found, RelationSpec):
-            steps.append(found)
-            spec = REGISTRIES[found.target]
-        elif spec is ARTIFACT and name == "key":
-            steps.append(_KEYS)
-        else:
-            return steps, spec, name
-    return steps, spec, None
+    relations, end, field, _ = way(spec, path)
+    if field is not None and end.has_keys and field.name == "key":
+        return [*relations, _KEYS], end, None
+    return list(relations), end, None if field is None else field.name
 
 
 def _joins(step: _Step) -> list[tuple[str, str, str]]:

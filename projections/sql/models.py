@@ -2,36 +2,31 @@
 
 1. A store is bound to a connection that others open, commit and roll back.
 2. Every statement is built here or in the modules beside it from data, once for all databases;
-   a `Dialect` says what differs.
+   a `Dialect` says what differs. The text of a question is built once for each shape (`built`),
+   and values are put in each time.
 3. Rows come back as dictionaries in the order of the table's columns, with booleans as `bool`.
 4. After an error inside `apply` the transaction has to be rolled back: half an event may be there.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
-
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-import msgspec
-
 from ledger.errors import InvalidValueError, NameTakenError
-from ledger.model.schema import LIVE
+from ledger.model.schema import LIVE, RegistrySpec
 from projections.fold import Amended, Change, Closed, Opened
 from projections.redaction import redactions
 from projections.resolve import check, readable, require_columns, spec_of
-from projections.select import Select, Test
+from projections.select import Select
 from projections.sql import tables as sql_tables
-from projections.sql.conditions import Conditions
+from projections.sql.conditions import AT, LIMIT, OFFSET, Conditions, shaped
 from projections.sql.dialect import Dialect, Fragment, column, ever, every, quoted, valid
 from projections.sql.tables import rows_statement
 from projections.sql.walks import as_links, links_statement, reach_statement
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
-from projections.tables import TABLES
-
-GUARDED = sql_tables.guarded_names()
+from projections.tables import TABLES, Table
 
 
 class Cursor(Protocol):
@@ -103,7 +98,7 @@ class SqlModels(WritableModels):
     def select(self, select: Select) -> list[Row]:
         """Return the rows of the registry that answer, in order, with virtual fields computed."""
         statement = select_statement(self.dialect, select)
-        return _as_rows(self._ask(statement), *_shown_by(select.registry))
+        return _as_rows(self._ask(statement), *_shown_by(spec_of(select.registry)))
 
     def count(self, select: Select) -> int:
         """Return how many rows answer; `order`, `offset` and `limit` play no part."""
@@ -157,7 +152,7 @@ class SqlModels(WritableModels):
                 self._carry_out(position, change)
             except self.dialect.conflicts as error:
                 table = change.table
-                if table in GUARDED and self.dialect.is_name_conflict(error, table):
+                if sql_tables.is_guarded(table) and self.dialect.is_name_conflict(error, table):
                     raise self._name_taken(change) from error
                 raise
 
@@ -257,20 +252,33 @@ def _with_booleans(row: Iterable[Any], places: Sequence[int]) -> tuple[Any, ...]
     return tuple(values)
 
 
+_MOST_VALUES = 1_000  # of a statement that is kept: longer ones are rare, and take much room
+
+
+@lru_cache(maxsize=1024)
+def built(build: Callable[..., Fragment], dialect: Dialect, *shape: object) -> Fragment:
+    """Return what `build` makes of a shape; it is built once.
+
+    Its parameters are places among the values of a question.
+    """
+    return build(dialect, *shape)
+
+
+def _given(
+    values: Sequence[Any], build: Callable[..., Fragment], dialect: Dialect, *shape: object
+) -> Fragment:
+    """Return the statement of a shape with these values put in."""
+    known = (built if len(values) <= _MOST_VALUES else built.__wrapped__)(build, dialect, *shape)
+    return Fragment(known.text, tuple([values[place] for place in known.params]))
+
+
 def find_statement(
     dialect: Dialect, table: str, *, at: int | None = None, ever: bool = False, **equals: object
 ) -> Fragment:
     """Return the question for rows of a table that equal given values."""
-    text = _find_text(
-        dialect,
-        table,
-        at is not None,
-        ever,
-        tuple((name, _in_text(name, value)) for name, value in equals.items()),
-    )
-    given = tuple(value for name, value in equals.items() if _in_text(name, value) is None)
-    bounds = () if at is None else (at,) if ever else (at, at)
-    return Fragment(text, given + bounds)
+    tests = tuple([(name, _in_text(name, value)) for name, value in equals.items()])
+    values = (at, *equals.values())
+    return _given(values, _found, dialect, TABLES[table], tests, None if at is None else AT, ever)
 
 
 def _in_text(name: str, value: object) -> str | None:
@@ -284,60 +292,57 @@ def _in_text(name: str, value: object) -> str | None:
     return f"= {value:d}" if name == "state" and isinstance(value, int) else None
 
 
-@lru_cache(maxsize=1024)
-def _find_text(
+def _found(
     dialect: Dialect,
-    table: str,
-    is_bounded: bool,  # noqa: FBT001 (a cache takes its arguments by place)
-    is_ever: bool,  # noqa: FBT001
+    table: Table,
     equals: tuple[tuple[str, str | None], ...],
-) -> str:
-    require_columns(table, [name for name, _ in equals])
-    # The bound's value is not part of the text; any number stands for it here.
-    at = 0 if is_bounded else None
+    at: int | None,
+    is_ever: bool,  # noqa: FBT001 (a cache takes its arguments by place)
+) -> Fragment:
+    require_columns(table.name, [name for name, _ in equals])
     tests = [
-        Fragment(f"{column('t', name)} {test or f'= {dialect.placeholder}'}")
-        for name, test in equals
+        Fragment(f"{column('t', name)} = {dialect.placeholder}", (place,))
+        if test is None
+        else Fragment(f"{column('t', name)} {test}")
+        for place, (name, test) in enumerate(equals, AT + 1)
     ]
     tests.append(ever(dialect, "t", at) if is_ever else valid(dialect, "t", at))
-    described = TABLES[table]
-    order = ("from_position", *oldest_first(table))
-    return (
-        f"SELECT {', '.join(column('t', name) for name in described.column_names)} "
-        f"FROM {quoted(table)} AS t WHERE {every(tests).text} "
-        f"ORDER BY {', '.join(column('t', name) + dialect.ascending for name in order)}"
+    where = every(tests)
+    order = ("from_position", *oldest_first(table.name))
+    return Fragment(
+        f"SELECT {', '.join(column('t', name) for name in table.column_names)} "
+        f"FROM {quoted(table.name)} AS t WHERE {where.text} "
+        f"ORDER BY {', '.join(column('t', name) + dialect.ascending for name in order)}",
+        where.params,
     )
 
 
 def select_statement(dialect: Dialect, select: Select) -> Fragment:
     """Return the question for the rows of a registry that answer."""
-    where = select.where
-    if (
-        isinstance(where, Test)
-        and where.path == ("uid",)
-        and where.operator == "exact"
-        and isinstance(where.value, str)
-    ):
-        # Every save asks so, and building the text takes longer than the answer.
-        known = _selected_by_uid(dialect, msgspec.structs.replace(select, where=_ONE_RECORD))
-        return known._replace(
-            params=tuple(where.value if it is _ONE_RECORD.value else it for it in known.params)
-        )
-    return _built(dialect, select)
+    return _asked(_selected, dialect, select)
 
 
-_ONE_RECORD = Test(("uid",), "exact", "the uid of a record")
+def count_statement(dialect: Dialect, select: Select) -> Fragment:
+    """Return the question how many rows answer."""
+    return _asked(_counted, dialect, select)
 
 
-@lru_cache(maxsize=256)
-def _selected_by_uid(dialect: Dialect, select: Select) -> Fragment:
-    return _built(dialect, select)
+def distinct_statement(dialect: Dialect, select: Select, field: str) -> Fragment:
+    """Return the question for the distinct values of a field."""
+    return _asked(_distinct, dialect, select, field)
 
 
-def _built(dialect: Dialect, select: Select) -> Fragment:
+def _asked(
+    build: Callable[..., Fragment], dialect: Dialect, select: Select, *more: object
+) -> Fragment:
     spec = check(select)
+    shape, values = shaped(dialect, select)
+    return _given(values, build, dialect, spec, shape, *more)
+
+
+def _selected(dialect: Dialect, spec: RegistrySpec, select: Select) -> Fragment:
     conditions = Conditions(dialect, select.at)
-    names, _ = _shown_by(spec.name)
+    names, _ = _shown_by(spec)
     shown = [conditions.value(spec, "t", name) for name in names]
     where = conditions.answers(spec, "t", select)
     keys = [
@@ -354,24 +359,20 @@ def _built(dialect: Dialect, select: Select) -> Fragment:
         f"WHERE {where.text} ORDER BY {order_by}"
     )
     params = [*_params(shown), *where.params, *_params(key for key, _ in keys)]
-    if select.limit is not None or select.offset:
+    if select.limit is not None:
         text += f" LIMIT {dialect.placeholder} OFFSET {dialect.placeholder}"
-        params += [dialect.no_limit if select.limit is None else select.limit, select.offset]
+        params += [LIMIT, OFFSET]
     return Fragment(text, tuple(params))
 
 
-def count_statement(dialect: Dialect, select: Select) -> Fragment:
-    """Return the question how many rows answer."""
-    spec = check(select)
+def _counted(dialect: Dialect, spec: RegistrySpec, select: Select) -> Fragment:
     where = Conditions(dialect, select.at).answers(spec, "t", select)
     return Fragment(
         f"SELECT count(*) FROM {quoted(spec.name)} AS t WHERE {where.text}", where.params
     )
 
 
-def distinct_statement(dialect: Dialect, select: Select, field: str) -> Fragment:
-    """Return the question for the distinct values of a field."""
-    spec = check(select)
+def _distinct(dialect: Dialect, spec: RegistrySpec, select: Select, field: str) -> Fragment:
     conditions = Conditions(dialect, select.at)
     value = conditions.value(spec, "t", readable(spec, field).name)
     where = conditions.answers(spec, "t", select)
@@ -404,32 +405,27 @@ def _params(fragments: Iterable[Fragment]) -> tuple[Any, ...]:
 
 
 @lru_cache(maxsize=64)
-def _columns_of(table: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _columns_of(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the columns of a table, bounds included, and which of them are booleans."""
-    described = TABLES[table]
-    return (
-        described.column_names,
-        tuple(it.name for it in described.columns if it.kind == "boolean"),
-    )
+    return table.column_names, tuple(it.name for it in table.columns if it.kind == "boolean")
 
 
 @lru_cache(maxsize=64)
-def _shown_by(registry: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _shown_by(spec: RegistrySpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what a selected row holds, and which of it are booleans."""
-    spec = spec_of(registry)
     virtual = tuple(
         name
         for name in ("is_trashed", "is_latest")
         if (field := spec.field(name)) is not None and field.is_virtual
     )
-    columns = tuple(it.name for it in TABLES[registry].columns)
-    booleans = tuple(it.name for it in TABLES[registry].columns if it.kind == "boolean")
+    columns = tuple(it.name for it in TABLES[spec.name].columns)
+    booleans = tuple(it.name for it in TABLES[spec.name].columns if it.kind == "boolean")
     return (*columns, "from_position", *virtual), (*booleans, *virtual)
 
 
 def as_rows(found: Iterable[Iterable[Any]], table: str) -> list[Row]:
     """Return rows of a table, as `find_statement` asks for them, as dictionaries."""
-    return _as_rows(found, *_columns_of(table))
+    return _as_rows(found, *_columns_of(TABLES[table]))
 
 
 def _as_rows(

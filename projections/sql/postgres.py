@@ -27,20 +27,13 @@ from projections.fold import Amended, Change, Closed
 from projections.select import Select
 from projections.sql import tables as sql_tables
 from projections.sql.dialect import Dialect, Fragment, quoted
-from projections.sql.models import GUARDED, SqlModels, as_rows, carried_out, find_statement
+from projections.sql.models import SqlModels, as_rows, carried_out, find_statement
 from projections.sql.trips import Answer, Statement, Trips
 from projections.store import Row, name_taken, not_there
 from projections.tables import TABLES, Index, Table
 
 # An entry of a usual index has room for 2,704 bytes; a character takes up to four.
 _MOST_CHARACTERS = 600
-_LONG = frozenset(
-    field.name
-    for spec in REGISTRIES.values()
-    for field in spec.fields
-    if field.is_indexed and field.kind == "text" and field.max_length > _MOST_CHARACTERS
-)
-
 _PORTION = 2_000  # rows
 
 _LEAD, _NUL, _SELF = "\x01", "\x01\x01", "\x01\x02"
@@ -93,17 +86,26 @@ class PostgresDialect(Dialect):
 
     def primary_key(self, table: Table) -> str | None:
         """Return the primary key of a table; None where its columns may be too long for one."""
-        return None if _LONG.intersection(table.key) else super().primary_key(table)
+        return None if _long_columns().intersection(table.key) else super().primary_key(table)
 
     def index_columns(self, index: Index) -> str:
         """Return what an index is over, and its kind."""
-        if index.columns[0] in _LONG:
+        if index.columns[0] in _long_columns():
             # A tree of common beginnings: any length, equality and order, one column only.
             return f"USING spgist ({quoted(index.columns[0])})"
         return super().index_columns(index)
 
 
 POSTGRES = PostgresDialect()
+
+
+def _long_columns() -> frozenset[str]:
+    return frozenset(
+        field.name
+        for spec in REGISTRIES.values()
+        for field in spec.fields
+        if field.is_indexed and field.kind == "text" and field.max_length > _MOST_CHARACTERS
+    )
 
 
 class _Statements:
@@ -192,7 +194,7 @@ class PostgresModels(SqlModels):
                 name = quoted(sql_tables.named(f"{table.name}_key", is_new=is_new))
                 on = quoted(sql_tables.named(table.name, is_new=is_new))
                 self._execute(f"CREATE UNIQUE INDEX {name} ON {on} ({key}, from_position)")
-                for column in _LONG.intersection(table.key):
+                for column in _long_columns().intersection(table.key):
                     index = Index(columns=(column,))
                     self._execute(
                         sql_tables.create_index(self.dialect, table, index, is_new=is_new)
@@ -282,7 +284,7 @@ class PostgresModels(SqlModels):
 
     def _name_at_stake(self, change: Change) -> object:
         """Return the name that a change gives a record, or gives back to it."""
-        if isinstance(change, Closed) or change.table not in GUARDED:
+        if isinstance(change, Closed) or not sql_tables.is_guarded(change.table):
             return None
         if isinstance(change, Amended) and "state" in change.values:
             # Taking a record out of the trash brings its name along, which the change does not

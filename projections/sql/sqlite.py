@@ -6,8 +6,6 @@
 4. Long lists of values travel as one JSON parameter: the number of parameters is bounded.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
-
 from __future__ import annotations
 
 import json

@@ -6,13 +6,11 @@
 3. Each text depends on table and columns only, and is built once.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
-
 from __future__ import annotations
 
 from functools import lru_cache
 
-from ledger.model.schema import LIVE
+from ledger.model.schema import LIVE, REGISTRIES
 from projections.redaction import Redaction
 from projections.resolve import require_columns
 from projections.sql.dialect import Dialect, quoted
@@ -72,7 +70,6 @@ def close(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
     )
 
 
-@lru_cache(maxsize=1024)
 def reopen(dialect: Dialect, table: str, key: tuple[str, ...], columns: tuple[str, ...]) -> str:
     """Return the INSERT of the row that follows one just ended.
 
@@ -82,9 +79,17 @@ def reopen(dialect: Dialect, table: str, key: tuple[str, ...], columns: tuple[st
     Raises:
         UnknownFieldError: The table has no such column.
     """
+    return _reopen(dialect, TABLES[table], key, columns)
+
+
+@lru_cache(maxsize=1024)
+def _reopen(
+    dialect: Dialect, described: Table, key: tuple[str, ...], columns: tuple[str, ...]
+) -> str:
+    table = described.name
     require_columns(table, (*key, *columns))
     mark = dialect.placeholder
-    kept = [it.name for it in TABLES[table].columns if it.name not in columns]
+    kept = [it.name for it in described.columns if it.name not in columns]
     names = ", ".join(map(quoted, (*columns, *_BOUNDS, *kept)))
     values = ", ".join((*[mark] * (len(columns) + 1), str(FOREVER), *map(quoted, kept)))
     tests = " AND ".join(f"{quoted(name)} = {mark}" for name in key)
@@ -126,13 +131,10 @@ def redact(dialect: Dialect, redaction: Redaction) -> str:
     return f"UPDATE {table} SET {values} WHERE uid = {placeholder}"
 
 
-def guarded_names() -> frozenset[str]:
-    """Return the tables in which a unique index guards the live names."""
-    return frozenset(
-        table.name
-        for table in TABLES.values()
-        if any(index.is_unique and index.columns == ("name",) for index in table.indexes)
-    )
+def is_guarded(table: str) -> bool:
+    """Return whether a unique index guards the live names of a table."""
+    spec = REGISTRIES.get(table)
+    return spec is not None and spec.is_named
 
 
 def create_table(dialect: Dialect, table: Table, *, is_new: bool = False) -> str:

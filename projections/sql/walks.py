@@ -4,8 +4,6 @@ A link leads from its holder (`source`) to its `target`. Onward means from holde
 record is reached once, so that cycles end and the cost is linear in the links reached.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own; values are always parameters)
-
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from projections.memory import MemoryModels
 from projections.sql.postgres import PostgresModels
 from projections.sql.sqlite import SqliteModels, register_functions
+from tests.support.memory_models import MemoryModels
 from tests.support.servers import in_new_schema
 
 

@@ -15,6 +15,7 @@ from ledger.eventlog import postgres_connections, postgres_log, sqlite_connectio
 from ledger.eventlog.database_url import parse
 from ledger.model.events import Draft, RecordCreated
 from ledger.model.ids import command_id, stream_id, uid
+from tests.support.patience import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 PROCESSES, THREADS, APPENDS = 4, 2, 50
 WRITERS = PROCESSES * THREADS
 ROUND = 10  # appends after which the writers wait for each other, so that none runs ahead
-TIMEOUT = 240  # seconds; only a writer that hangs takes so long
 SHARED = stream_id(["shared"])
 
 spawn = multiprocessing.get_context("spawn")
@@ -100,7 +100,7 @@ def write(kind: type[OnSqlite | OnPostgres], where: str, process: int, ready, re
         writer, acknowledged = process * THREADS + thread, []
         for number in range(APPENDS):
             if number % ROUND == 0:
-                ready.wait(TIMEOUT)
+                ready.wait(PATIENCE)
             acknowledged.append(append(log, writer, number))
         return writer, acknowledged
 
@@ -115,7 +115,7 @@ def write_the_same(kind: type[OnSqlite | OnPostgres], where: str, process: int, 
         new = []
         for number in range(APPENDS):
             if number % ROUND == 0:
-                ready.wait(TIMEOUT)
+                ready.wait(PATIENCE)
             with suppress(WrongExpectedVersionError):
                 append(log, 0, number)
                 new.append(number)
@@ -128,7 +128,7 @@ def write_the_same(kind: type[OnSqlite | OnPostgres], where: str, process: int, 
 def tail(log: OnSqlite | OnPostgres, until: int) -> list[int]:
     """Read on from a bookmark, as a projection does, until `until` was seen."""
     seen: list[int] = []
-    deadline = time.monotonic() + TIMEOUT
+    deadline = time.monotonic() + PATIENCE
     while (not seen or seen[-1] < until) and time.monotonic() < deadline:
         with log.read() as reader:
             after = seen[-1] if seen else 0
@@ -161,9 +161,9 @@ def test_eight_writers_lose_nothing_and_a_reader_misses_nothing(place):
         seen = tail(log, total)
         acknowledged = {}
         for _ in processes:
-            acknowledged |= results.get(timeout=TIMEOUT)
+            acknowledged |= results.get(timeout=PATIENCE)
         for process in processes:
-            process.join(TIMEOUT)
+            process.join(PATIENCE)
             assert process.exitcode == 0
 
         assert seen == list(range(1, total + 1))
@@ -192,9 +192,9 @@ def test_eight_writers_of_the_same_commands_record_each_once(place):
     ]
     for process in processes:
         process.start()
-    told = [results.get(timeout=TIMEOUT) for _ in processes]
+    told = [results.get(timeout=PATIENCE) for _ in processes]
     for process in processes:
-        process.join(TIMEOUT)
+        process.join(PATIENCE)
         assert process.exitcode == 0
     # Of eight that were told the same, one was first, and it alone was acknowledged.
     acknowledged = [number for _, threads in told for new in threads for number in new]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import uuid
 from pathlib import Path
 
 import fsspec
@@ -25,6 +24,7 @@ from ledger.errors import (
     PathTakenError,
     StorageError,
 )
+from tests.support.chance import new_name
 
 FILE, TREE = "AbCdEfGhIjKl00000000.csv", "ZyXwVuTsRqPo00000000"
 BAD_NAMES = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\\b", "a\0b", ".hidden", "x" * 256]
@@ -38,7 +38,7 @@ def store(request, tmp_path) -> ContentStore:
         return open_store(str(tmp_path / "root"))
     if request.param == "s3":
         return open_store(request.getfixturevalue("s3_root"))
-    return open_store(f"memory://{uuid.uuid4().hex}/root")
+    return open_store(f"memory://{new_name()}/root")
 
 
 @pytest.fixture
@@ -439,7 +439,7 @@ def test_link_in_the_root_is_held_as_what_it_leads_to(tmp_path):
 
 
 def test_folder_whose_upload_was_interrupted_is_completed(folder):
-    store = open_store(f"memory://{uuid.uuid4().hex}/root")
+    store = open_store(f"memory://{new_name()}/root")
     hashed = hash_path(folder)
     damage(store, TREE, b"a.txt", "a.txt")
     store.put(folder, TREE, hashed)

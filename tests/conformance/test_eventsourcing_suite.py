@@ -14,8 +14,9 @@ from eventsourcing.tests.persistence import (
     NonInterleavingNotificationIDsBaseCase,
 )
 
-from ledger.eventlog import memory_log, postgres_connections, postgres_log, sqlite_log
+from ledger.eventlog import postgres_connections, postgres_log, sqlite_log
 from ledger.eventlog.sqlite_connections import Datastore
+from tests.support import memory_log
 from tests.support.servers import new_schema
 
 if TYPE_CHECKING:

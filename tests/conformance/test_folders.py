@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-
 import pytest
 
 from ledger.content.backends import open_folder
 from ledger.errors import InvalidValueError, LedgerError, MissingFileError, PathTakenError
+from tests.support.chance import new_name
 
 KINDS = ("local", "memory", "s3")
 
@@ -18,7 +17,7 @@ def folder(request, tmp_path):
     if request.param == "s3":
         return open_folder(request.getfixturevalue("s3_root"))
     if request.param == "memory":
-        return open_folder(f"memory://{secrets.token_hex(6)}/folder")
+        return open_folder(f"memory://{new_name()}/folder")
     return open_folder(tmp_path / "folder")
 
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger.engine.database import MemoryDatabase
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
@@ -23,11 +22,12 @@ from ledger.errors import (
 )
 from ledger.eventlog import base, postgres_connections, postgres_log
 from ledger.eventlog.entry import Entry, Envelope, erased, leaf_of, seal
-from ledger.eventlog.memory_log import MemoryLog
 from ledger.eventlog.sqlite_connections import Datastore
 from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
 from ledger.model.events import Draft, RecordChanged
 from ledger.model.ids import CommandId, Position, StreamId, command_id, stream_id
+from tests.support.memory_database import MemoryDatabase
+from tests.support.memory_log import MemoryLog
 from tests.support.servers import new_schema
 
 if TYPE_CHECKING:

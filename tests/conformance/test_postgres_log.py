@@ -6,7 +6,7 @@ nothing, an append of megabytes returns, and an append whose acknowledgement was
 
 from __future__ import annotations
 
-import secrets
+import random
 import sys
 import threading
 import uuid
@@ -40,9 +40,11 @@ from projections.select import Select
 from projections.select import Test as Is
 from projections.sql.postgres import PostgresModels, plain, spelled
 from tests.support import builders as b
+from tests.support.chance import new_name
+from tests.support.patience import PATIENCE
 from tests.support.servers import Wire, in_new_schema, new_schema
 
-PATIENCE = 60
+STREAM, OTHER_STREAM = uuid.UUID(int=1), uuid.UUID(int=2)
 MEGABYTE = 1_000_000
 COMMIT = b"COMMIT\0"  # as it is sent; the level of isolation at the beginning has the word too
 
@@ -128,7 +130,7 @@ def test_a_tail_misses_nothing_although_a_later_writer_is_faster(database, postg
 def until(watch, condition: str) -> None:
     """Wait until a session of the server is like this; a test that waits in vain fails."""
     sql = f"SELECT count(*) FROM pg_stat_activity WHERE {condition}"  # noqa: S608 (our own words)
-    for _ in range(PATIENCE * 100):
+    for _ in range(int(PATIENCE) * 100):
         if watch.execute(sql.encode()).fetchone()[0]:
             return
         watch.execute("SELECT pg_sleep(0.01)")
@@ -185,8 +187,7 @@ def test_megabytes_through_the_frameworks_own_door_return(postgres, n, size):
 
 
 def stored(n: int, size: int) -> list[StoredEvent]:
-    stream = uuid.uuid4()
-    return [StoredEvent(stream, number + 1, "topic", b"x" * size) for number in range(n)]
+    return [StoredEvent(STREAM, number + 1, "topic", b"x" * size) for number in range(n)]
 
 
 @pytest.fixture
@@ -301,7 +302,7 @@ def test_a_position_that_is_not_the_next_one_is_refused(database, postgres, posi
 @contextmanager
 def user(url, *roles: str, rights: str = "", password: str = ""):
     """Lend the ledger's URL as a new user sees it who is a member of these roles."""
-    name = f"user_{secrets.token_hex(6)}"
+    name = f"user_{new_name()}"
     with administrator(url) as connection:
         connection.execute(f"CREATE ROLE {name} LOGIN {rights} PASSWORD '{password}'".encode())
         for it in roles:
@@ -455,7 +456,7 @@ def test_a_failed_making_leaves_nothing(postgres, monkeypatch):
 
 
 def test_a_database_of_another_encoding_is_refused(postgres_url):
-    name = f"latin_{secrets.token_hex(4)}"
+    name = f"latin_{new_name()}"
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute(
             f"CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LOCALE 'C'".encode()
@@ -595,7 +596,8 @@ def test_parts_are_found_at_characters_and_not_within_their_spelling(postgres):
 
 def test_a_key_may_be_as_long_as_keys_may_be(postgres):
     # Each character takes four bytes, and nothing of it can be compressed.
-    key = "".join(chr(0x10000 + secrets.randbelow(0xE0000)) for _ in range(1024))
+    chance = random.Random(1024)  # noqa: S311 (not a secret)
+    key = "".join(chr(chance.randrange(0x10000, 0xF0000)) for _ in range(1024))
     with in_new_schema(postgres) as connection:
         models = PostgresModels(connection)
         models.create()
@@ -666,7 +668,7 @@ def test_the_framework_without_its_lock_lets_a_tail_miss_events(postgres):
             slower.execute(
                 "INSERT INTO stored_events VALUES (%s, 1, 'slower', '')", (event.originator_id,)
             )
-            recorder.insert_events([replace(event, originator_id=uuid.uuid4(), topic="faster")])
+            recorder.insert_events([replace(event, originator_id=OTHER_STREAM, topic="faster")])
             seen = recorder.select_notifications(start=1, limit=10)
             assert [it.topic for it in seen] == ["faster"]
         seen = recorder.select_notifications(start=seen[-1].id + 1, limit=10)

@@ -17,12 +17,11 @@ from ledger.errors import InvalidProofError, InvalidValueError
 from ledger.model.merkle import EMPTY_ROOT, Frontier, leaf_hash, root_hash
 from ledger.proving import notes
 from ledger.proving.proofs import (
-    prove_consistency,
-    prove_inclusion,
     verify_consistency,
     verify_inclusion,
     verify_subtree,
 )
+from tests.support.proofs import prove_consistency, prove_inclusion
 
 PUBLISHED = Path(__file__).resolve().parents[3] / "shared/vectors/rfc6962/vectors.jsonl"
 SIZES = range(1, 34)

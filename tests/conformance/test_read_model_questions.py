@@ -8,11 +8,11 @@ import pytest
 
 from ledger.errors import InvalidValueError, UnknownFieldError
 from ledger.model.schema import REGISTRIES, RelationSpec
-from projections.memory import MemoryModels
 from projections.select import OPERATORS, And, Not, Or, Order, Select
 from projections.select import Test as Is
 from tests.property.strategies import known_values
 from tests.support import builders as b
+from tests.support.memory_models import MemoryModels
 from tests.support.story import PLOT, RUN_1, RUN_2, STORY, TABBY, TORTIE, A, B, C
 
 
@@ -388,3 +388,34 @@ def test_every_path_and_operator_answers_as_plain_python_does(models, registry):
             for where in (test, Not(test)):
                 select = Select(registry=registry, where=where, at=at, trash=trash)
                 assert models.select(select) == oracle.select(select), select
+
+
+# --- statements are kept by shape -----------------------------------------------------------------
+
+
+def test_questions_of_one_shape_answer_by_their_own_values(models):
+    b.feed(models, STORY)
+    memory = MemoryModels()
+    b.feed(memory, STORY)
+    questions = [
+        Select(registry=registry, where=Is(path, operator, given), at=at, trash=trash)
+        for (registry, path), values in {
+            ("ulabel", ("name",)): ("tabby", "tortie", "none so", ""),
+            ("ulabel", ("uid",)): (TABBY, TORTIE, A),
+            ("artifact", ("labels", "name")): ("tabby", "tortie", "none so"),
+            ("artifact", ("run",)): (RUN_1, RUN_2),
+            ("artifact", ("key",)): ("a.csv", "b.csv", "none so"),
+            ("ulabel", ("artifacts", "uid")): (A, B, C),
+        }.items()
+        for operator in ("exact", "startswith", "icontains", "in", "gt")
+        for value in values
+        for given in (
+            [(value,), (value, values[0]), (None,)] if operator == "in" else [value, None]
+        )
+        for at in (None, 4, len(STORY))
+        for trash in ("without", "with")
+    ]
+    # There and back: each shape is asked with one value after the other.
+    for select in (*questions, *reversed(questions)):
+        assert models.select(select) == memory.select(select)
+        assert models.count(select) == memory.count(select)

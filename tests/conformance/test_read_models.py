@@ -6,11 +6,11 @@ import pytest
 
 from ledger.errors import CorruptLogError, NameTakenError, UnknownFieldError
 from projections.fold import Amended, Closed, Opened
-from projections.memory import MemoryModels
 from projections.select import And, Select
 from projections.select import Test as Is
 from projections.tables import FOREVER, TABLES
 from tests.support import builders as b
+from tests.support.memory_models import MemoryModels
 from tests.support.story import RUN_1, STORY, TABBY, TORTIE, A, B, C
 
 

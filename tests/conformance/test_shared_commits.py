@@ -19,8 +19,8 @@ from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import NameTakenError, NotFoundError, StorageError
 from ledger.model.commands import ChangeRecord, SaveRecord
 from ledger.model.times import now_micros
+from tests.support.patience import PATIENCE
 
-PATIENCE = 60.0
 THREADS = 6
 PLAN = RunPlan(identity="script", fields={})
 

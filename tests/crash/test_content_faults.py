@@ -24,6 +24,7 @@ from ledger.content.backends import open_store
 from ledger.content.hashing import hash_path
 from ledger.content.tree import HashedContent
 from ledger.errors import StorageError
+from tests.support.chance import bytes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ BOUND = 200
 def source(request, tmp_path) -> Path:
     path = tmp_path / "source"
     if request.param == "file":
-        path.write_bytes(os.urandom(2 * files.BLOCK + 5))
+        path.write_bytes(bytes_of(2 * files.BLOCK + 5))
     else:
         for name in ("a", "x/b", "x/c", "z/y/d"):
             (path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -239,9 +240,9 @@ for number in range(begin, begin + 10**6):
 def test_killed_writer_loses_nothing_it_acknowledged_and_leaves_nothing_half(tmp_path):
     sources = tmp_path / "sources"
     (sources / "folder" / "deep").mkdir(parents=True)
-    for name in ("a", "b", "deep/c"):
-        (sources / "folder" / name).write_bytes(os.urandom(5000))
-    (sources / "file").write_bytes(os.urandom(files.BLOCK + 100))
+    for seed, name in enumerate(("a", "b", "deep/c")):
+        (sources / "folder" / name).write_bytes(bytes_of(5000, seed))
+    (sources / "file").write_bytes(bytes_of(files.BLOCK + 100))
     expected = {path.name: hash_path(path) for path in sources.iterdir()}
     store = open_store(str(tmp_path / "root"))
     chance = random.Random(20)  # noqa: S311  (not a secret)

@@ -30,14 +30,14 @@ ROOM = 3 * 1024**2
 
 # Saves until the disk refuses, is given room, and goes on; says what was acknowledged.
 FILLING = r"""
-import json, os, resource, signal, sys
+import json, random, resource, signal, sys
 import ledger as ln
 from pathlib import Path
 
 kind, means, room = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ln.settings.verbosity = "error"
 ln.settings.creation.search_names = False
-Path("big.bin").write_bytes(os.urandom(room))
+Path("big.bin").write_bytes(random.Random(room).randbytes(room))
 saved, refused = [], []
 
 def save(n):

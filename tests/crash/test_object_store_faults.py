@@ -6,7 +6,6 @@ the rest is an error of ours.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from functools import partial
@@ -21,6 +20,7 @@ from ledger.content.hashing import hash_path
 from ledger.content.objects import Upload
 from ledger.content.tree import HashedContent
 from ledger.errors import DamagedContentError, FileChangedError, StorageError
+from tests.support.chance import bytes_of
 from tests.support.proxy import KINDS, FaultyProxy
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def source(request, tmp_path, monkeypatch) -> Path:
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_bytes(name.encode() * 1000)
     else:
-        path.write_bytes(os.urandom(200_000 if request.param == "file" else 11 * MIB))
+        path.write_bytes(bytes_of(200_000 if request.param == "file" else 11 * MIB))
     return path
 
 
@@ -52,7 +52,6 @@ def proxy(object_store, s3_root, monkeypatch):
     proxy = FaultyProxy(object_store.address)
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
     monkeypatch.setattr(retry, "pause", lambda _seconds: None)
-    monkeypatch.setattr(s3, "READ_SECONDS", 1)
     proxy.root = s3_root
     yield proxy
     proxy.close()
@@ -109,7 +108,9 @@ def test_one_fault_anywhere_in_a_download_is_got_over(proxy, source, kind, tmp_p
 
 @pytest.mark.parametrize("source", ["file"], indirect=True)
 @pytest.mark.parametrize("method", ["HEAD", "PUT", "GET"])
-def test_answer_that_does_not_come_is_asked_for_again(proxy, source, method, tmp_path):
+def test_answer_that_does_not_come_is_asked_for_again(proxy, source, method, tmp_path, monkeypatch):
+    monkeypatch.setattr(s3, "READ_SECONDS", 2)
+    forget_connections()
     expected = hash_path(source)
     store = open_store(proxy.root)
     waiting = [method]

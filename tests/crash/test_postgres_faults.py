@@ -6,10 +6,9 @@ Whatever it is: nothing that was acknowledged is lost, nothing is there twice, n
 from __future__ import annotations
 
 import random
-import secrets
 import sys
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psycopg
 import pytest
@@ -17,7 +16,6 @@ import pytest
 import ledger as ln
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import LedgerError, MissingDependencyError, StorageError
-from ledger.eventlog import postgres_connections
 from ledger.eventlog.database_url import parse
 from ledger.model.events import Draft
 from ledger.model.ids import command_id, stream_id
@@ -27,8 +25,11 @@ from ledger.places.initialization import initialize
 from projections.select import Select
 from tests.crash.killed import saver
 from tests.support import builders as b
+from tests.support.chance import bytes_of
 from tests.support.judge import assert_audit_passes, assert_log_and_read_models_agree, judge
-from tests.support.servers import PostgresServer, free_port, leave, small_disk
+from tests.support.patience import PATIENCE
+from tests.support.ports import free_port
+from tests.support.servers import PostgresServer, leave, small_disk
 
 KILLS = 20
 SECRET = "correct horse"  # noqa: S105 (of a server that lives as long as these tests)
@@ -188,6 +189,11 @@ def with_setting(url, setting: str):
     return parse(f"{url.text}?options=-c%20{setting}").in_schema(url.schema)
 
 
+def with_patience(database, seconds: float) -> None:
+    """Let a database that is open wait so long, for a lock or for a server that is gone."""
+    database._open()[0].patience = seconds
+
+
 def test_a_server_that_only_lets_read_is_read_and_named(database, url):
     save(database, "tabby")
     with closing(PostgresDatabase(with_setting(url, "default_transaction_read_only%3Don"))) as it:
@@ -198,17 +204,20 @@ def test_a_server_that_only_lets_read_is_read_and_named(database, url):
 
 def test_a_statement_that_takes_too_long_is_told(database, url):
     with closing(PostgresDatabase(with_setting(url, "statement_timeout%3D200"))) as impatient:
-        save(impatient, "tabby")
         with database.write():
             refused(lambda: save(impatient, "tom"), "statement_timeout", "nothing was recorded")
-        save(impatient, "tom")
-        assert names(impatient) == ["tabby", "tom"]
+        # On a busy computer that may take too long as well.
+        while names(database) != ["tom"]:
+            with suppress(StorageError):
+                save(impatient, "tom")
 
 
-def test_a_writer_that_keeps_the_lock_is_named(database, url, monkeypatch):
-    monkeypatch.setattr(postgres_connections, "PATIENCE", 0.2)
-    with closing(PostgresDatabase(url)) as other, database.write():
-        refused(lambda: save(other, "tom"), "another writer held it", "nothing was recorded")
+def test_a_writer_that_keeps_the_lock_is_named(database, url):
+    with closing(PostgresDatabase(url)) as other:
+        save(other, "tabby")  # connects, which has its own patience
+        with_patience(other, 0.2)
+        with database.write():
+            refused(lambda: save(other, "tom"), "another writer held it", "nothing was recorded")
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(database, url):
@@ -234,7 +243,7 @@ def until_refused(database) -> tuple[list[str], str]:
     """Save labels until one is refused; return the names of the others, and what was said."""
     saved: list[str] = []
     for number in range(10_000):
-        name = f"label {number} {secrets.token_hex(1_000)}"
+        name = f"label {number} {bytes_of(1_000, number).hex()}"
         try:
             save(database, name)
         except StorageError as error:
@@ -272,8 +281,7 @@ def test_a_disk_that_runs_full_while_tables_grow_is_told_and_loses_nothing(serve
             connection.execute("DROP TABLESPACE small")
 
 
-def test_a_disk_that_runs_full_under_the_servers_log_loses_nothing(monkeypatch):
-    monkeypatch.setattr(postgres_connections, "PATIENCE", 1.0)
+def test_a_disk_that_runs_full_under_the_servers_log_loses_nothing():
     with small_disk(12 * MIB) as disk:
         if disk is None:
             return  # As above.
@@ -284,12 +292,14 @@ def test_a_disk_that_runs_full_under_the_servers_log_loses_nothing(monkeypatch):
             with closing(PostgresDatabase.create(there)) as database:
                 save(database, "tabby")
                 ballast = leave(disk, MIB)
+                with_patience(database, 1.0)
                 # The server stops dead where it cannot write its log: it must not go on.
                 saved, said = until_refused(database)
                 assert "ledger database" in said
                 server.kill()
                 ballast.unlink()
                 server.start()
+                with_patience(database, PATIENCE)
                 acknowledged = ["tabby", *saved]
                 found = names(database)
                 # What was refused may have been durable before the server fell, and is there once.
@@ -407,11 +417,11 @@ def test_killed_in_mid_append_nothing_acknowledged_is_lost_and_nothing_is_there_
     writer.start()
     for _ in range(KILLS):
         for _ in range(3):
-            assert ticket.acquire(timeout=60)
+            assert ticket.acquire(timeout=PATIENCE)
         server.kill()
         server.start()
     is_over.set()
-    writer.join(60)
+    writer.join(PATIENCE)
     assert not writer.is_alive()
     assert len(acknowledged) >= 3 * KILLS
     assert names(database) == acknowledged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import pty
@@ -13,13 +14,16 @@ import struct
 import subprocess
 import sys
 import termios
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.warm import Warm
+from tests.support.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = [sys.executable, "-m", "ledger"]
-PATIENCE = 60.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -51,21 +55,40 @@ class Said:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
+@functools.cache
+def _warm() -> Warm:
+    return Warm(environment())
+
+
 def metaledger(folder: Path, *args: str, status: int = 0, **env: str) -> Said:
-    """Run the command in a folder, with nobody to answer it, and return what it said."""
+    """Run the command in a folder, with nobody to answer it, and return what it said.
+
+    It begins warm, unless it looks at how Python was started or runs scripts itself.
+    """
+    is_fresh = {"plan", "demo"}.intersection(args) or any(
+        not name.startswith("METALEDGER_") for name in env
+    )
+    run = _freshly if is_fresh else _warm().run
+    code, out, err = run(folder, args, environment(**env))
+    said = Said(code, out.decode(), err.decode())
+    assert said.status == status, said
+    assert "Traceback" not in said.err, said
+    return said
+
+
+def _freshly(
+    folder: Path, args: Sequence[str], variables: dict[str, str]
+) -> tuple[int, bytes, bytes]:
     done = subprocess.run(
         [*PROGRAM, *args],
         cwd=folder,
-        env=environment(**env),
+        env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=PATIENCE,
         check=False,
     )
-    said = Said(done.returncode, done.stdout.decode(), done.stderr.decode())
-    assert said.status == status, said
-    assert "Traceback" not in said.err, said
-    return said
+    return done.returncode, done.stdout, done.stderr
 
 
 class OnATerminal:
@@ -101,7 +124,7 @@ class OnATerminal:
         A signal that comes in the instant before a program begins to read is told to it with the
         next key only: people press again, and so does this.
         """
-        for _ in range(30):
+        for _ in range(int(PATIENCE)):
             self.type("\x03")
             while self._has_something_to_say(1.0):
                 if not self._read():

@@ -181,7 +181,7 @@ def test_readers_on_a_server_are_answered_until_a_rebuild_ends(postgres, monkeyp
     def watched(models, *, is_new):
         honest(models, is_new=is_new)
         with psycopg.connect(str(postgres).partition("?")[0]) as connection:
-            connection.execute("SET statement_timeout = '10s'")
+            connection.execute("SET statement_timeout = '15min'")
             count = SQL("SELECT count(*) FROM {}.ulabel").format(Identifier(schema))
             seen.append(connection.execute(count).fetchone()[0])
 

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.e2e.command import PATIENCE, environment, metaledger
+from tests.e2e.command import environment, metaledger
+from tests.support.patience import PATIENCE
 
 
 def test_the_demo_shows_that_a_second_pass_adds_nothing(tmp_path):

@@ -15,6 +15,7 @@ import pytest
 import ledger as ln
 from tests.e2e.command import PROGRAM, OnATerminal, environment, metaledger
 from tests.support.door import artifact, label
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_followed_log_goes_on_as_others_write(past):
         label("while you watch")
         event = json.loads(followed.stdout.readline())
         followed.send_signal(signal.SIGINT)
-        _, said = followed.communicate(timeout=60)
+        _, said = followed.communicate(timeout=PATIENCE)
     assert (event["position"], event["type"]) == (past.head + 1, "record-created.v1")
     assert followed.returncode == 130
     assert "Traceback" not in said

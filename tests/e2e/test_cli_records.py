@@ -155,7 +155,7 @@ def test_an_unknown_uid_is_answered_with_the_nearest(filled):
 
 def test_an_ambiguous_beginning_is_refused_with_what_it_could_mean(filled):
     first = {label["uid"][0] for label in listed(filled, "label")}
-    for number in range(40):  # of 62 digits some are then shared
+    for number in range(63):  # of 62 digits one is then shared
         metaledger(filled, "label", "add", f"{number} {chr(97 + number % 26) * 9}", "--yes", "-q")
         uids = [label["uid"][0] for label in listed(filled, "label")]
         first = {digit for digit in uids if uids.count(digit) > 1}

@@ -19,6 +19,7 @@ import ledger as ln
 from tests.support import processes
 from tests.support.door import artifact, file, label, names
 from tests.support.judge import assert_log_and_read_models_agree, assert_orphans_are_named
+from tests.support.patience import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -356,11 +357,11 @@ def test_a_thread_in_a_batch_and_another_that_saves_do_not_lock_each_other():
         with ln.batch():
             label("first of the batch")
             inside.set()
-            assert go_on.wait(60)
+            assert go_on.wait(PATIENCE)
             label("second of the batch")
 
     def saving() -> None:
-        assert inside.wait(60)
+        assert inside.wait(PATIENCE)
         new = ln.ULabel(name="single")
         go_on.set()
         new.save()

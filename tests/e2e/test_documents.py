@@ -28,7 +28,7 @@ import pytest
 import ledger
 import ledger.errors
 from ledger.model.schema import COMMON_FIELDS, REGISTRIES
-from ledger.past.changes import Diff, Happening, History, Listing
+from ledger.past.changes import Comparison, Diff, Happening, History, Listing
 from ledger.past.lineage import Lineage
 from ledger.places.instance import Ledger
 from ledger.registries.base import Record, Related
@@ -296,6 +296,8 @@ CLASSES = {
     "Q": ledger.Q,
     "Ledger": Ledger,
 }
+# Bases that are no public names, with the classes that are described as if they had no base.
+PARTS = ((RecordHistory, Record), (NamedRecord, ledger.ULabel), (Comparison, Diff))
 CONSTRUCTED = {"ULabel", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.
 INNER = {"Ledger": {"store", "hash_cache", "name_search", "blob"}}
@@ -322,7 +324,7 @@ def members(title: str, kind: type) -> set[str]:
     """Return how the reference must write the public members that a class itself defines."""
     written = set()
     own = dict(vars(kind))
-    for part, whole in ((RecordHistory, Record), (NamedRecord, ledger.ULabel)):
+    for part, whole in PARTS:
         own = vars(part) | own if kind is whole else own
     for name, member in own.items():
         if name.startswith("_") or name in INNER.get(title, ()):

@@ -8,8 +8,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 import ledger as ln
+from tests.support.patience import PATIENCE
 from tests.support.processes import PROJECT
 
 CELLS = (
@@ -38,7 +40,14 @@ def notebook(ledger_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(path: Path) -> list[str]:
     """Run a notebook as Jupyter does, save it with its outputs, and return what its cells said."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": path.parent}})
+    client = NotebookClient(
+        notebook,
+        timeout=int(PATIENCE),
+        startup_timeout=int(PATIENCE),
+        resources={"metadata": {"path": path.parent}},
+        # By files: a port that is chosen for a kernel may be taken before it listens.
+        config=Config({"KernelManager": {"transport": "ipc"}}),
+    )
     client.execute(env=dict(os.environ))
     nbformat.write(notebook, path)
     return [

@@ -12,6 +12,7 @@ import pytest
 import s3fs
 
 import ledger as ln
+from ledger.auditing.audit import audit
 from ledger.content import content_at_url, hash_cache, retry
 from ledger.content.backends import open_store
 from ledger.content.content_at_url import ContentAtUrl
@@ -330,8 +331,25 @@ def test_large_file_in_place_is_opened_without_being_fetched(s3_root, monkeypatc
 def test_content_in_place_can_be_copied_out(s3_root, tmp_path):
     url = upload(f"{s3_root}/raw/sample.txt", b"as it came")
     artifact = ln.Artifact(url, key="raw/sample.txt").save()
-    copied = copy_content(instance.current(), artifact, tmp_path / "out.txt")
+    copied = copy_content(artifact, tmp_path / "out.txt")
     assert copied.read_bytes() == b"as it came"
+
+
+@pytest.mark.usefixtures("lab")
+def test_an_audit_reads_what_is_in_the_store_and_in_place(s3_root):
+    one = ln.Artifact(write("a.txt", b"a"), key="a.txt").save()
+    url = upload(f"{s3_root}/raw/sample.txt", b"as it came")
+    two = ln.Artifact(url, key="raw/sample.txt").save()
+    gone = upload(f"{s3_root}/raw/gone.txt", b"to be removed")
+    three = ln.Artifact(gone, key="raw/gone.txt").save()
+    report = audit(content=True)
+    assert (report.findings, report.contents) == ((), 3)
+    for place in (str(one.path), url):
+        upload(place, b"something else")
+    open_store(s3_root)._objects.remove([gone.removeprefix("s3://")])
+    found = {finding.subject: finding.found for finding in audit(content=True).findings}
+    assert found.keys() == {f"artifact {each.uid}" for each in (one, two, three)}
+    assert "found nothing" in found[f"artifact {three.uid}"]
 
 
 @pytest.mark.usefixtures("lab")

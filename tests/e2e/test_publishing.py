@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from ledger.proving import checkpoints, notes, publication
 from ledger.proving.publication import LATEST, name_of, read_published
 from tests.e2e.command import metaledger
 from tests.support.door import label
-from tests.support.object_store import free_ports
+from tests.support.ports import free_port
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -178,7 +180,7 @@ def test_an_object_store_out_of_reach_delays_publishing(s3_root, ledger_folder, 
     monkeypatch.setattr(retry, "pause", waits.append)
     with monkeypatch.context() as patch:
         s3fs.S3FileSystem.clear_instance_cache()
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_ports(1)[0]}")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
         first = ln.checkpoint()
     assert first.unpublished == (s3_root,)
     assert len(waits) == retry.ATTEMPTS - 1
@@ -278,12 +280,20 @@ def test_a_command_that_failed_is_told_and_gets_everything_the_next_time(
 
 
 def test_a_command_that_does_not_end_is_ended_with_what_it_began(local, monkeypatch, capsys):
-    (local / "got").mkdir()
     hangs = (
-        "import subprocess, sys\n"
-        "sys.stderr.write('waiting'); sys.stderr.flush()\n"
+        "import pathlib, subprocess, sys\n"
+        "sys.stderr.write('waiting'); sys.stderr.flush(); pathlib.Path('said').touch()\n"
         "subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
     )
+    communicate = subprocess.Popen.communicate
+
+    def once_it_said_something(program, *arguments, **options):
+        while not (local / "said").exists():
+            assert program.poll() is None
+            time.sleep(0.01)
+        return communicate(program, *arguments, **options)
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", once_it_said_something)
     monkeypatch.setattr(publication, "SECONDS", 1.0)
     monkeypatch.setenv(PUBLISH_VARIABLE, command(hangs))
     assert ln.checkpoint().unpublished

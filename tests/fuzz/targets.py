@@ -33,11 +33,11 @@ from ledger.places.databases import open_database
 from ledger.places.initialization import initialize
 from ledger.places.instance import Ledger
 from ledger.proving import keys, notes, verification
-from ledger.proving.proofs import prove_consistency, prove_inclusion
 from ledger.registries import lookups
 from ledger.tracking import imports, notebook, source_code
 from ledger.tracking.params import canonical_params, plain_params
 from tests.support import builders as b
+from tests.support.proofs import prove_consistency, prove_inclusion
 
 KEY = notes.PrivateKey(name="metaledger.local/0f8c", kind=notes.ED25519, seed=bytes(32))
 WITNESS = notes.PrivateKey(name="witness.example/w1", kind=notes.COSIGNATURE, seed=bytes(32))

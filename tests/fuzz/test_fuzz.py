@@ -66,7 +66,11 @@ def test_changed_values_are_answered_or_refused_in_our_own_words(name):
 
     @settings(
         max_examples=settings().max_examples // (5 if target.is_costly else 1),
-        suppress_health_check=[HealthCheck.large_base_example, HealthCheck.data_too_large],
+        suppress_health_check=[
+            *settings().suppress_health_check,
+            HealthCheck.large_base_example,
+            HealthCheck.data_too_large,
+        ],
     )
     @given(inputs(seeds))
     def answered(data):
@@ -80,7 +84,7 @@ def test_changed_values_are_answered_or_refused_in_our_own_words(name):
     find_spec("atheris") is None, reason="atheris is not installed (no wheel for this platform)"
 )
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_a_fuzzer_finds_in_minutes_is_nothing(name, tmp_path, figure):
+def test_what_a_fuzzer_finds_in_minutes_is_nothing(name, tmp_path, figure, pytestconfig):
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for number, seed in enumerate(TARGETS[name].seeds()):
@@ -88,7 +92,8 @@ def test_what_a_fuzzer_finds_in_minutes_is_nothing(name, tmp_path, figure):
     done = subprocess.run(
         [
             *(sys.executable, str(Path(__file__).with_name("run.py")), name, str(corpus)),
-            *(f"-max_total_time={SECONDS}", "-timeout=20", "-rss_limit_mb=2048"),
+            *(f"-seed={pytestconfig.getoption('randomly_seed') or 1}", "-timeout=20"),
+            *(f"-max_total_time={SECONDS}", "-rss_limit_mb=2048"),
             *("-malloc_limit_mb=1024", "-max_len=4096", f"-artifact_prefix={tmp_path}/"),
         ],
         env=environment(),

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.decisions.facts import Stamp
-from ledger.engine.database import MemoryDatabase
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.eventlog.base import decode
@@ -20,10 +19,11 @@ from ledger.model.payloads import to_payload
 from ledger.model.schema import ERASED, REGISTRIES
 from ledger.upkeep.erasure import Erasure
 from projections.fold import fold
-from projections.memory import MemoryModels
 from projections.tables import TABLES
 from tests.property.strategies import histories
 from tests.support.builders import EPOCH
+from tests.support.memory_database import MemoryDatabase
+from tests.support.memory_models import MemoryModels
 from tests.support.story import STORY
 
 

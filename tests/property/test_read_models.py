@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projections.memory import MemoryModels
 from projections.select import Select
 from projections.sql.models import SqlModels
 from projections.tables import TABLES
 from tests.property.strategies import finds, histories, known_values, readable_names, selects
 from tests.support.builders import feed
+from tests.support.memory_models import MemoryModels
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from ledger.model.events import RecordedEvent, tag_of
 from ledger.places import instance
 from ledger.tracking.context import context
 from ledger.tracking.source_code import SourceCode, text_hash
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 # A run's first pass records these before anything else; forks and later runs only the last.
@@ -79,7 +80,7 @@ class Lab:
             env=self._environment(environment),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == code, done.stderr
@@ -176,7 +177,7 @@ class Paused:
 
     def end(self) -> str:
         """Wait for its good end and return what it said."""
-        _, said = self.process.communicate(timeout=120)
+        _, said = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, said
         return said
 

@@ -8,36 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.support.chance import new_name
+from tests.support.patience import PATIENCE
+from tests.support.ports import free_port
+
 S3_VARIABLE = "METALEDGER_TEST_S3_URL"
-PATIENCE = 90.0
 KEY, SECRET = "test-key", "test-secret"
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of the loopback that nobody listens on at this moment."""
-    with ExitStack() as stack:
-        ports = []
-        while len(ports) < count:
-            probe = stack.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-            # The server derives some of its own from those it is given.
-            if port < 50_000:
-                ports.append(port)
-            if len(ports) < count and port >= 50_000:
-                probe.close()
-        return ports
 
 
 class ObjectStore:
@@ -62,7 +47,7 @@ class ObjectStore:
 
     def new_bucket(self) -> str:
         """Make a bucket and return its name."""
-        name = f"test-{secrets.token_hex(6)}"
+        name = f"test-{new_name()}"
         self.files().mkdir(name)
         return name
 
@@ -101,7 +86,7 @@ class SeaweedServer(ObjectStore):
         doors = ("master", "volume", "filer", "s3")
         names = [f"{door}.port" for door in doors] + [f"{door}.port.grpc" for door in doors]
         names += ["s3.port.iceberg", "s3.port.lance"]
-        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        ports = {name: free_port() for name in names}
         options = [f"-{name}={port}" for name, port in ports.items()]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -14,8 +14,8 @@ from ledger.model.schema import REGISTRIES
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
 from ledger.registries.base import Record
-from projections.memory import MemoryModels
 from tests.support.builders import feed
+from tests.support.memory_models import MemoryModels
 
 UTC = dt.UTC
 

@@ -8,7 +8,6 @@ folder of another version's `initdb`, `postgres` and so on.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -26,10 +25,12 @@ import psycopg
 
 from ledger.eventlog.database_url import DatabaseUrl, parse
 from ledger.eventlog.postgres_schema import drop_schema
+from tests.support.chance import new_name
+from tests.support.patience import PATIENCE
+from tests.support.ports import free_port
 
 POSTGRES_VARIABLE = "METALEDGER_TEST_POSTGRES_URL"
 PROGRAMS_VARIABLE = "METALEDGER_TEST_POSTGRES_PROGRAMS"
-PATIENCE = 60.0
 
 # Starts a program, and ends it with whoever holds the other end of the pipe, who may be killed;
 # nothing is left of it then.
@@ -38,13 +39,6 @@ _AS_LONG_AS_WE_LIVE = (
     'if [ "$answer" = keep ]; then wait $server; '
     'else kill -QUIT $server; wait $server; rm -rf "$folder"; fi'
 )
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def postgres_programs() -> Path:
@@ -61,7 +55,7 @@ def postgres_programs() -> Path:
 @contextmanager
 def new_schema(server: str) -> Iterator[DatabaseUrl]:
     """Lend the URL of a schema in which nothing is yet; whatever is made there is taken away."""
-    url = parse(server).in_schema(f"test_{secrets.token_hex(6)}")
+    url = parse(server).in_schema(f"test_{new_name()}")
     try:
         yield url
     finally:
@@ -155,6 +149,7 @@ class PostgresServer:
         while not self._answers():
             assert self._process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < deadline, (self.folder / "log").read_text()
+            time.sleep(0.02)
 
     def stop(self, kind: signal.Signals = signal.SIGINT) -> None:
         """Stop it: after closing connections, or at once with SIGQUIT, as if it had crashed."""
@@ -175,7 +170,7 @@ class PostgresServer:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url, connect_timeout=2).close()
+            psycopg.connect(self.url, connect_timeout=60).close()
         except psycopg.OperationalError:
             return False
         return True

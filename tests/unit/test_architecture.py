@@ -7,11 +7,9 @@ what it cannot see. Each finder is also tried on a planted mistake, so that none
 from __future__ import annotations
 
 import ast
-import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +34,11 @@ CLOCKS_AND_CHANCE = frozenset(
         "uuid.uuid1",
         "uuid.uuid4",
     }
+)
+WITHOUT_A_SEED = frozenset(
+    {"os.urandom", "secrets", "uuid.uuid1", "uuid.uuid4"}
+    | {f"random.{it}" for it in ("choice", "choices", "randbytes", "randint", "random", "sample")}
+    | {f"random.{it}" for it in ("randrange", "shuffle", "uniform", "SystemRandom")}
 )
 HEAVY = (
     "click",
@@ -197,19 +200,25 @@ def test_a_planted_clock_or_chance_is_found(source, found):
     assert uses(source, CLOCKS_AND_CHANCE) == found
 
 
+def test_no_test_draws_without_a_stated_seed():
+    told = [
+        f"{path.relative_to(ROOT)}:{use}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if path != ROOT / "tests" / "support" / "chance.py"
+        for use in uses(path.read_text(encoding="utf-8"), WITHOUT_A_SEED)
+    ]
+    assert not told, f"draw with a seed, as in tests/support/chance.py: {', '.join(told)}"
+
+
+def test_a_planted_draw_without_a_seed_is_found():
+    assert uses("import random\nrandom.choice('ab')", WITHOUT_A_SEED) == ["2: random.choice"]
+    assert uses("import random\nrandom.Random(7).choice('ab')", WITHOUT_A_SEED) == []
+
+
 def test_the_package_of_projections_is_hollow():
     tree = ast.parse((ROOT / "projections" / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     assert len(tree.body) == 1, "projections/__init__.py holds a docstring and nothing else"
-
-
-def test_every_module_can_be_the_first_one_imported():
-    # `__main__` is left out: importing it is running the program.
-    names = [dotted(path) for path in modules() if path.name != "__main__.py"]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = zip(names, pool.map(run_python, [f"import {name}" for name in names]), strict=True)
-        failed = [f"{name}\n{result.stderr}" for name, result in done if result.returncode]
-    assert not failed, "\n".join(failed)
 
 
 def test_the_public_door_loads_nothing_heavy():

@@ -21,6 +21,7 @@ from ledger.errors import (
 )
 from ledger.files import Member, copy_file, copy_tree, make_folders, remove_durably, write_durably
 from ledger.input_files import open_regular
+from tests.support.chance import bytes_of
 
 
 @pytest.fixture
@@ -161,7 +162,7 @@ def test_file_system_that_cannot_fsync_a_folder_is_written_to_all_the_same(tmp_p
 
 
 def test_copy_tells_size_and_digest_of_what_was_read(tmp_path):
-    data = os.urandom(3 * files.BLOCK + 7)
+    data = bytes_of(3 * files.BLOCK + 7)
     (tmp_path / "a").write_bytes(data)
     counts: list[int] = []
     copied = copy_file(tmp_path / "a", tmp_path / "b", mode=0o444, progress=counts.append)

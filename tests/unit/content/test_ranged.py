@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.content import ranged
+from tests.support.chance import bytes_of
+from tests.support.patience import PATIENCE
 
 DATA = bytes(range(256)) * 40
 
@@ -68,13 +70,13 @@ def test_reading_straight_on_asks_for_more_at_once():
 
 @pytest.mark.parametrize("size", [0, 1, 1000, ranged.CHUNK, ranged.CHUNK + 1, 3 * ranged.CHUNK + 7])
 def test_straight_reader_reads_all_of_it_in_order(size):
-    data = os.urandom(size)
+    data = bytes_of(size)
     with ranged.straight(reader_of(data), size) as reader:
         assert b"".join(iter(lambda: reader.read(1024**2), b"")) == data
 
 
 def test_straight_reader_has_several_requests_on_their_way():
-    together = threading.Barrier(2, timeout=30)
+    together = threading.Barrier(2, timeout=PATIENCE)
     size = 2 * ranged.CHUNK
 
     def read(start: int, end: int) -> bytes:

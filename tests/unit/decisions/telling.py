@@ -15,8 +15,8 @@ from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Stamp
 from ledger.model.commands import Command
 from ledger.model.events import LedgerEvent
-from projections.memory import MemoryModels
 from tests.support import builders as b
+from tests.support.memory_models import MemoryModels
 
 
 def given(*events: LedgerEvent) -> Given:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.engine.database import MemoryDatabase
 from ledger.engine.handler import Handler
 from ledger.engine.sessions import Sessions
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import StorageError
 from ledger.model.commands import SaveRecord
+from tests.support.memory_database import MemoryDatabase
 
 
 @pytest.fixture

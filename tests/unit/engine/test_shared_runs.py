@@ -8,11 +8,11 @@ import pytest
 
 from ledger.decisions.replay import Case
 from ledger.decisions.runs import RunPlan
-from ledger.engine.database import MemoryDatabase
 from ledger.engine.handler import Handler
 from ledger.engine.sessions import Sessions
 from ledger.model.commands import ChangeRecord, SaveRecord
 from ledger.model.events import tag_of
+from tests.support.memory_database import MemoryDatabase
 
 PLAN = RunPlan(identity="script", fields={})
 

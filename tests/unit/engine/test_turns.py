@@ -6,8 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from ledger.engine.turns import Turns
-
-PATIENCE = 60.0
+from tests.support.patience import PATIENCE
 
 
 def until(turns: Turns, n_waiting: int) -> None:

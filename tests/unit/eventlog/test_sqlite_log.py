@@ -17,6 +17,7 @@ from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
 from ledger.model.events import Draft, RecordCreated
 from ledger.model.ids import command_id, stream_id, uid
 from ledger.model.payloads import to_payload
+from tests.support.patience import PATIENCE
 
 NOON = 1_700_000_000_000_000
 
@@ -206,10 +207,10 @@ def test_a_second_writer_waits_for_the_first_and_sees_what_it_did(log, path):
     writer = threading.Thread(target=other.save, args=("second",))
     with log.write() as appender:
         writer.start()
-        assert waiting.wait(timeout=60)
+        assert waiting.wait(timeout=PATIENCE)
         identity, draft = label("first")
         appender.append(command_id(identity), [draft])
-    writer.join(timeout=60)
+    writer.join(timeout=PATIENCE)
     assert log.names() == ["first", "second"]
     other.store.close()
 
@@ -372,7 +373,7 @@ fork = multiprocessing.get_context("fork")
 def in_child(claim) -> None:
     child = fork.Process(target=claim)
     child.start()
-    child.join(timeout=60)
+    child.join(timeout=PATIENCE)
     assert child.exitcode == 0
 
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from ledger.errors import CorruptLogError, InvalidValueError, NameTakenError, UnknownFieldError
 from projections.fold import Amended, Closed, Opened, fold
-from projections.memory import MemoryModels
 from projections.shadow import Shadow
 from projections.tables import FOREVER, TABLES
 from tests.property.strategies import histories
 from tests.support import builders as b
+from tests.support.memory_models import MemoryModels
 
 
 def shadow_of(*changes) -> Shadow:

@@ -10,9 +10,8 @@ from ledger.proving.blocks import Blocks, Tree
 from ledger.proving.proofs import (
     consistency_parts,
     inclusion_parts,
-    prove_consistency,
-    prove_inclusion,
 )
+from tests.support.proofs import prove_consistency, prove_inclusion
 
 BLOCK = 8
 LEAVES = [leaf_hash(bytes([number])) for number in range(61)]

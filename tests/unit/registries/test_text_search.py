@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ledger.engine.database import MemoryDatabase
 from ledger.engine.handler import Handler
 from ledger.engine.sessions import Sessions
 from ledger.engine.similar_names import NameSearch
 from ledger.model.commands import SaveRecord
 from projections.names.index import NameIndex
+from tests.support.memory_database import MemoryDatabase
 
 
 def saved(handler: Handler, name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from ledger.tracking import git
 from ledger.tracking.git import start_git_query, without_credentials
+from tests.support.patience import PATIENCE
 
 GIT = shutil.which("git") or "git"
 
@@ -195,12 +196,12 @@ def test_program_that_hangs_is_ended_at_the_limit(repo, monkeypatch, tmp_path):
     query = start_git_query(repo)
     processes = list(query._processes)
     assert query.result() is None
-    assert [process.poll() is not None for process in processes] == [True, True]
+    assert [process.wait(PATIENCE) != 0 for process in processes] == [True, True]
 
 
 def test_query_asked_for_after_the_limit_still_answers(repo, monkeypatch):
     monkeypatch.setattr(git, "TIME_LIMIT", 0.0)
-    monkeypatch.setattr(git, "GRACE", 60.0)
+    monkeypatch.setattr(git, "GRACE", PATIENCE)
     assert start_git_query(repo).result() is not None
 
 
@@ -210,7 +211,7 @@ def test_dropped_query_ends_its_processes(repo, monkeypatch, tmp_path):
     processes = list(query._processes)
     del query
     gc.collect()
-    assert [process.poll() is not None for process in processes] == [True, True]
+    assert [process.wait(PATIENCE) != 0 for process in processes] == [True, True]
 
 
 def test_answer_longer_than_a_pipe_holds_is_read(repo, run_git):

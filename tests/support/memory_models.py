@@ -1,4 +1,4 @@
-"""The read models as Python objects: the oracle that the databases are held to, and a store.
+"""The read models as Python objects: the oracle that the databases are held to.
 
 1. Every question is answered by looking at each row in turn, as `projections.select` words it.
 2. Rows are found by the columns that tables index, and otherwise one by one.
@@ -291,7 +291,7 @@ class _Moment:
         return row[name]
 
     def _is_latest(self, spec: RegistrySpec, row: Row) -> bool:
-        if spec.name == "artifact":
+        if spec.has_keys:
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             if any(_was_valid(key, self._at) for key in keys):
                 return any(_is_valid(key, self._at) for key in keys)
@@ -327,7 +327,7 @@ class _Moment:
         relation = spec.relation(name)
         if relation is not None:
             return [other["uid"] for other in self._related(relation, row)]
-        if spec.name == "artifact" and name == "key":
+        if spec.has_keys and name == "key":
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             return [key["key"] for key in keys if _was_valid(key, self._at)]
         value = self._value(spec, row, name)
@@ -341,7 +341,7 @@ class _Moment:
             links = self._tables["link"].that_equal({"field": relation.link, here: uid})
             ends = [link[there] for link in links if _is_valid(link, self._at)]
             return [it for end in ends for it in self._records(relation.target, {"uid": end})]
-        assert relation.column is not None  # noqa: S101 (a relation is one or the other)
+        assert relation.column is not None
         if relation.is_reverse:
             return self._records(relation.target, {relation.column: uid})
         end = row[relation.column]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from uuid import UUID
 
-from eventsourcing.persistence import IntegrityError, StoredEvent
+from eventsourcing.persistence import IntegrityError
 from eventsourcing.popo import POPOApplicationRecorder
 
 from ledger.errors import WrongExpectedVersionError
 from ledger.eventlog.base import Appender
 from ledger.eventlog.entry import Entry
+from ledger.eventlog.framework import stored_events_of
 from ledger.model.ids import CommandId, Position, StreamId
 
 
@@ -115,17 +115,7 @@ class MemoryLog(Appender):
                     f"append refused: command {entry.envelope.command_id} is recorded already"
                 )
         try:
-            self._recorder.insert_events(
-                [
-                    StoredEvent(
-                        originator_id=UUID(entry.envelope.stream),
-                        originator_version=entry.envelope.version,
-                        topic=entry.envelope.tag,
-                        state=entry.payload,
-                    )
-                    for entry in entries
-                ]
-            )
+            self._recorder.insert_events(stored_events_of(entries))
         except IntegrityError as error:
             raise WrongExpectedVersionError(f"append refused: {error}") from error
         for entry in entries:

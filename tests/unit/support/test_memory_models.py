@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ledger.errors import NameTakenError
-from projections.memory import MemoryModels
 from projections.tables import TABLES
 from tests.support import builders as b
+from tests.support.memory_models import MemoryModels
 from tests.support.story import STORY, TABBY
 
 

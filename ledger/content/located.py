@@ -1,0 +1,135 @@
+"""Where the bytes of one artifact are: under a name in a store, or in place below its root.
+
+Content in place is a file or folder that lay in the storage before it was registered. It may be
+changed by anybody, so that nothing but its bytes says what it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ledger.content.hashing import hash_path
+from ledger.content.local import contents_at
+from ledger.content.store import ContentStore, StoredContents, damaged, digest_of, name_in_store
+from ledger.content.tree import Stamp
+from ledger.errors import MissingFileError
+
+if TYPE_CHECKING:
+    from ledger.content.content_at_url import ContentAtUrl
+
+
+def stored_name(stated: Mapping[str, Any]) -> str | None:
+    """Return the name of an artifact's content in its store; None for content in place."""
+    return None if stated["in_place"] else name_in_store(stated["storage_key"])
+
+
+class LocatedContent:
+    """The content of an artifact, wherever it is.
+
+    Args:
+        store: The storage that its event names.
+        stated: What its event states: `storage_key`, `in_place`, `digest` and `n_files`.
+    """
+
+    def __init__(self, store: ContentStore, stated: Mapping[str, Any]) -> None:
+        self._store = store
+        self._stated = stated
+        self._digest: str = stated["digest"]
+        self._name = stored_name(stated)
+
+    @property
+    def path(self) -> Path | str:
+        """A path of this computer, or a URL."""
+        if self._name is not None:
+            local = self._store.local_path(self._name)
+            return self._store.url(self._name) if local is None else local
+        root, key = self._store.root, self._stated["storage_key"]
+        return f"{root.rstrip('/')}/{key}" if "://" in root else Path(root, key)
+
+    def exists(self) -> bool:
+        """Tell whether anything is there."""
+        if self._name is not None:
+            return self._store.exists(self._name)
+        place = self.path
+        return place.exists() if isinstance(place, Path) else self.size({}) is not None
+
+    def size(self, listed: Mapping[str, int]) -> int | None:
+        """Return how many bytes are there; None where nothing is, or where only reading would tell.
+
+        Args:
+            listed: Sizes by name, as the store listed them.
+        """
+        if self._name is not None:
+            return listed.get(self._name)
+        place = self.path
+        if not isinstance(place, Path):
+            return _at_url(place).size()
+        is_folder = self._stated["n_files"] is not None
+        return None if is_folder or not place.exists() else place.stat().st_size
+
+    def stat(self) -> Stamp | None:
+        """Return what changes when stored content does; None where no stamp is a witness."""
+        return None if self._name is None else self._store.stat(self._name)
+
+    def open(self) -> BinaryIO:
+        """Return a reader of a file that is elsewhere; nothing compares what it reads.
+
+        Raises:
+            MissingFileError: It is not there.
+        """
+        if self._name is not None:
+            return self._store.open(self._name)
+        return _at_url(str(self.path)).open()
+
+    def verify(self) -> None:
+        """Read every byte and compare it with what the event states.
+
+        Raises:
+            DamagedContentError: It is missing or other content.
+            StorageError: It cannot be read, which is not yet damage.
+        """
+        if self._name is not None:
+            is_folder = self._stated["n_files"] is not None
+            self._store.verify(self._name, self._digest, is_folder)
+            return
+        place = self.path
+        # Neither a remembered hash nor one that a store vouches for is a witness.
+        if isinstance(place, Path) and place.exists():
+            found = hash_path(place).digest
+        else:
+            found = digest_of(self._contents())
+        if found != self._digest:
+            raise damaged(str(place), self._digest, found)
+
+    def fetch(self, dest: Path, *, mode: int | None = None) -> None:
+        """Copy it to `dest`, which appears whole and compared, or not at all.
+
+        Raises:
+            DamagedContentError: It is missing or other content; `dest` stays free.
+            PathTakenError: Something is at `dest`; it is untouched.
+            StorageError: The store or the disk refused.
+        """
+        if self._name is not None:
+            self._store.fetch(self._name, dest, self._digest, mode=mode)
+            return
+        self._contents().fetch(dest, self._digest, mode=mode)
+
+    def remove(self) -> None:
+        """Remove it from its store; content in place stays."""
+        if self._name is not None:
+            self._store.remove(self._name)
+
+    def _contents(self) -> StoredContents:
+        place = self.path
+        try:
+            return contents_at(place) if isinstance(place, Path) else _at_url(place).contents()
+        except MissingFileError as error:
+            raise damaged(str(place), self._digest, "nothing") from error
+
+
+def _at_url(url: str) -> ContentAtUrl:
+    from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
+
+    return ContentAtUrl(url)

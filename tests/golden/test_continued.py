@@ -12,6 +12,9 @@ import ledger as ln
 from ledger.eventlog.base import decode
 from ledger.eventlog.entry import leaf_of
 from ledger.places import instance
+from ledger.proving import checkpoints
+from ledger.transfer.archive_export import export
+from ledger.transfer.archive_import import restore
 from ledger.upkeep.rebuild import rebuild
 from tests.golden.test_golden import restored
 
@@ -97,9 +100,7 @@ def test_another_residue_than_the_erasure_names_is_told():
 
 
 def test_the_log_goes_out_and_comes_back_with_both_formats(old, tmp_path, monkeypatch):
-    from ledger.transfer.archive_export import export  # noqa: PLC0415
-    from ledger.transfer.archive_import import restore  # noqa: PLC0415
-
+    checkpoints.rotate_key(is_lost=True)
     ln.erase(ln.ULabel.get(name="final"), reason="request 17")
     new = ln.ULabel("new").save()
     done = export(old / "archive")

@@ -341,7 +341,6 @@ def _make_tree(root: Path, members: Sequence[Member]) -> list[Path]:
 
 
 def _publish(temporary: Path, target: Path, *, replace: bool) -> None:
-    """Give the finished file `temporary` its name."""
     with writing(target):
         step("publish", str(target))
         if replace:
@@ -365,7 +364,6 @@ def _publish(temporary: Path, target: Path, *, replace: bool) -> None:
 
 
 def _publish_tree(temporary: Path, target: Path) -> None:
-    """Give the finished folder `temporary` its name."""
     with writing(target):
         # A rename would silently replace an empty folder.
         if os.path.lexists(target):

@@ -28,7 +28,6 @@ def program_version() -> str:
 
 
 def _of_checkout() -> str | None:
-    """Return the version in the project file of a checkout."""
     import tomllib  # noqa: PLC0415 (only in a checkout)
 
     path = Path(__file__).resolve().parents[1] / "pyproject.toml"

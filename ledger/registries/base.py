@@ -94,7 +94,6 @@ class Record(RecordHistory):
             CLASSES[cls.registry] = cls
 
     def _begin(self) -> None:
-        """Set up a record that is not saved yet."""
         self._source = Source(instance.current())
         self._row: dict[str, Any] = {}
         self._assigned: dict[str, Any] = {}

@@ -187,8 +187,6 @@ class Context:
 
 
 class _Start:
-    """The findings of `track()`, and their recording."""
-
     def __init__(self, ledger: Ledger, source: SourceCode, git: GitQuery) -> None:
         self._ledger = ledger
         self._source = source

@@ -1,11 +1,11 @@
 """The audit, in its order: entries, rules, tree, file, checkpoints, read models, content.
 
-1. It reads one moment of the ledger, beside whoever writes, and changes nothing.
-2. Every finding is told, not the first one. What cannot be read is a finding too; only where there
-   is nothing to read, or no key to trust, it raises.
-3. Where the auditor brings keys, those are trusted and no other, and the keys that they endorse;
-   a witness whose key is among them must have cosigned the newest checkpoint.
-4. The root is that of the entries as they were hashed anew, never of stored hashes alone.
+1. It reads one moment of the ledger while others may write, and changes nothing.
+2. It reports every finding, unreadable parts included. It raises only if there is nothing to read,
+   or no key to trust.
+3. If the auditor brings keys, only those and the keys that they endorse are trusted; a witness
+   whose key is among them must have cosigned the newest checkpoint.
+4. The root covers the entries as they were hashed again, never stored hashes alone.
 """
 
 from __future__ import annotations
@@ -73,21 +73,21 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     place: Any = None,
     archive: str | os.PathLike[str] | None = None,
 ) -> Report:
-    """Read everything again and return what does not add up; nothing is changed.
+    """Read everything again and report every contradiction; nothing is changed.
 
     Args:
         checkpoints: Checkpoints that were kept, as text: the log must extend each of them.
-        keys: Public key lines to trust, and no others; those of this user and of the log without.
+        keys: Public key lines to trust, instead of those of this user and of the log.
         since: Position up to which stored hashes and read models are believed.
         content: Whether to read stored contents again.
         sample: Share of the contents that is read, above 0 and up to 1.
-        place: Folder of the ledger; the one that would be used here by default.
-        archive: Folder or URL of an export, to be audited instead; there need be no ledger.
+        place: Folder of the ledger; by default the one in use here.
+        archive: Folder or URL of an export, to be audited instead of a ledger.
 
     Raises:
         LedgerNotFoundError: There is no ledger here.
         StorageError: Its database cannot be opened.
-        InvalidProofError: A checkpoint is none, or is not of a ledger's form.
+        InvalidProofError: A checkpoint does not have the form of a ledger's checkpoint.
         KeyUnavailableError: There are checkpoints, and no key to trust.
     """
     if not 0 < sample <= 1:
@@ -100,7 +100,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
 
 
 class Audit:
-    """One audit: what it was given, and what it has found so far."""
+    """One audit: its input, and its findings so far."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class Audit:
         self.events = self.rows = 0
 
     def run(self, *, content: bool = False, sample: float = 1.0) -> Report:
-        """Carry it out."""
+        """Carry out the audit."""
         began = time.monotonic()
         head, contents = 0, ContentAudit(self.subject.resolved)
         trusted: list[PublicKey] = []
@@ -160,7 +160,7 @@ class Audit:
         )
 
     def _step(self, subject: str, step: Callable[[], T]) -> T | None:
-        """Carry out a part of the audit; what it cannot read is a finding."""
+        """Carry out a part of the audit; an error is a finding."""
         try:
             return step()
         except LedgerError as error:
@@ -230,7 +230,7 @@ class Audit:
         )
 
     def _grow(self, leaves: list[bytes], wanted: set[int]) -> None:
-        """Add leaf hashes to the tree, and keep the roots that checkpoints speak of."""
+        """Add leaf hashes to the tree, and keep the roots at the sizes of checkpoints."""
         first, after = self.tree.size, self.tree.size + len(leaves)
         for size in sorted(it for it in wanted if first < it <= after):
             self.tree.extend(leaves[self.tree.size - first : size - first])
@@ -243,7 +243,7 @@ class Audit:
         except UnknownEventError as error:
             self._tell("unknown-event", position=read.position, expected=read.tag, found=str(error))
             return
-        # Whatever an event that nobody should have been able to record breaks is a finding.
+        # An event outside of the rules may break any code below: each error is a finding.
         try:
             self.rules.check(read, event, self.findings)
             if read.position > self.since:
@@ -260,7 +260,7 @@ class Audit:
         )
 
     def _believe(self, evidence: Evidence, shadow: Shadow) -> None:
-        """Take the read models for right up to the position that the audit begins after."""
+        """Believe the read models up to the position after which the audit begins."""
         for table, described in TABLES.items():
             first = described.column_names.index("from_position")
             shadow.believe(
@@ -344,7 +344,7 @@ class Audit:
         )
 
     def _cosigned(self, results: Sequence[CheckpointResult]) -> None:
-        """Ask each witness whose key was given for its signature of the newest checkpoint."""
+        """Require that each witness whose key was given has signed the newest checkpoint."""
         newest = max((it.size for it in results), default=0)
         signers = {signer for it in results if it.size == newest for signer in it.signers}
         for key in self.given if results else ():
@@ -360,12 +360,12 @@ class Audit:
 
     def _table(self, evidence: Evidence, shadow: Shadow, table: str) -> None:
         problems: list[Problem] = []
-        # As stored where it is known how it is stored; else as the program reads both.
+        # A file is compared as it stores its values; a server, as the program reads them.
         told = shadow.rows(table, problems, as_stored=self.subject.is_file)
         if evidence.has_models:
             self._compare(table, told, self._counted(evidence.table(table, rows_statement(table))))
         for _ in told:
-            pass  # problems are complete after the last one
+            pass  # problems are complete after the last row
         for position, error in sorted(problems, key=itemgetter(0)):
             self._misfit(position, error)
 

@@ -28,7 +28,7 @@ class RowDifference(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         table: Its table.
         key: Values of its key, and the position from which it holds.
-        expected: Columns that differ, as the log gives them; None where it gives no row.
+        expected: Columns that differ, as the log gives them; None for a surplus row.
         found: The same columns as they are stored; None where the row is missing.
     """
 

@@ -237,18 +237,15 @@ class _Notes:
         return (*keys, position, _encode([shape, *values.values()]))
 
     def whole(self, row: Sequence[Any]) -> tuple[Any, ...]:
-        """Return the note of a finished row."""
         keys = [row[self._columns[name]] for name in self._table.key]
         shape = self._shape(_WHOLE, tuple(self._columns))
         return (*keys, row[-2], _encode((shape, *row)))
 
     def add(self, note: tuple[Any, ...] | None) -> None:
-        """Keep a note."""
         if note is not None:
             self._waiting.append(note)
 
     def write(self) -> None:
-        """Write the waiting notes to the database."""
         if not self._waiting:
             return
         if not self._is_there:
@@ -260,7 +257,6 @@ class _Notes:
         self._waiting.clear()
 
     def drop(self) -> None:
-        """Remove the written notes."""
         if self._is_there:
             self._connection.execute(self._drop)
 
@@ -285,7 +281,6 @@ class _Notes:
     # --- making rows ------------------------------------------------------------------------------
 
     def rows(self, problems: list[Problem], *, as_stored: bool) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows that the changes make."""
         if not self._is_there:
             return
         finished = self._stored if as_stored and self._booleans else tuple
@@ -367,7 +362,6 @@ class _Notes:
                     row[-1] = positions[place]
 
     def _stored(self, row: Row) -> tuple[Any, ...]:
-        """Return a row as SQLite stores it, with booleans as numbers."""
         for place in self._booleans:
             if row[place] is not None:
                 row[place] = int(row[place])

@@ -77,7 +77,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
 
     Args:
         checkpoints: Checkpoints that were kept, as text: the log must extend each of them.
-        keys: Public key lines to trust, instead of those of this user and of the log.
+        keys: Public key lines to trust, instead of the keys of this user and of the log.
         since: Position up to which stored hashes and read models are believed.
         content: Whether to read stored contents again.
         sample: Share of the contents that is read, above 0 and up to 1.

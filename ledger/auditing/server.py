@@ -87,7 +87,7 @@ class ServerEvidence(Evidence):
         return {row["name"]: row["value"] for row in found}
 
     def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield the faults of the schema: triggers that differ from those of a new ledger."""
+        """Yield the faults of the schema: triggers that differ from a new ledger's."""
         from ledger.eventlog.postgres_schema import LOG_TABLES  # noqa: PLC0415 (loads the driver)
 
         del read_models

@@ -305,7 +305,6 @@ def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
 
 
 def _read_models(ledger: Ledger) -> Iterator[DoctorFinding]:
-    """Compare the read models with the last events that they must show."""
     with ledger.reading() as session:
         found = lag(session)
     wrong = (("lack", found.behind), ("know of", found.ahead))

@@ -40,7 +40,7 @@ _CLOCK_LOOKS = 3
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """The difference between a server's clock and that of this computer.
+    """The difference between a server's clock and the clock of this computer.
 
     Attributes:
         difference: Seconds by which the server is ahead; negative where it is behind.

@@ -77,7 +77,7 @@ def _newest_first(
 
 
 def _is_shown(session: Session | WriteSession, recorded: RecordedEvent) -> bool | None:
-    """Return whether the last row of an event is there; None if the event leaves no row."""
+    """Return whether the last row of an event is there; None for an event without rows."""
     for change in reversed(fold(recorded)):
         if isinstance(change, Closed):
             continue

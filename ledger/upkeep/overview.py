@@ -36,7 +36,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         program: Version of this program.
         format: Format of the log.
         server: The server that holds the database, and the schema on it; None for a file.
-        clock: Difference of the server's clock to that of this computer; None for a file.
+        clock: Difference of the server's clock to this computer's; None for a file.
     """
 
     name: str

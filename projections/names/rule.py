@@ -49,8 +49,8 @@ def letter_bound(query: NameKey, length: int, cutoff: float) -> int:
     Args:
         query: The name that is asked about.
         length: Number of letters in the other name.
-        cutoff: Score in force. One below 82 raises the 18 % to its distance from 100; otherwise
-            it would have no effect on names without numbers.
+        cutoff: Score in force. One below 82 raises the 18 % to its distance from 100, to have an
+            effect on names without numbers too.
     """
     least = 2 if sum(map(len, query.numbers)) >= _ACCESSION_DIGITS else 1
     percent = max(_EDITS_PERCENT, 100.0 - cutoff)

@@ -40,7 +40,7 @@ from projections.sql.dialect import (
     valid,
 )
 
-# Places among the values of a question; those of its comparisons follow.
+# Places among the values of a question; the values of its comparisons follow.
 AT, LIMIT, OFFSET = range(3)
 _COMPARED = "{}"  # the left side, in the text of a comparison
 _MISSING = Fragment(f"{_COMPARED} IS NULL")
@@ -70,7 +70,7 @@ class _Path(NamedTuple):
 class Conditions:
     """Compiles the conditions of one statement: one dialect, one position, each alias used once.
 
-    Questions and positions are those of a shape; see `shaped`.
+    Questions and positions are in the form that `shaped` gives them.
     """
 
     def __init__(self, dialect: Dialect, at: int | None) -> None:
@@ -308,7 +308,7 @@ def _startswith(dialect: Dialect, left: str, prefix: str) -> Fragment:
 def after_prefix(prefix: str) -> str | None:
     """Return the least text, by code point, after all texts that begin with `prefix`.
 
-    None where no text comes after them: the prefix is empty, or repeats the last code point.
+    None where there is no such text: the prefix is empty, or repeats the last code point.
     """
     head = prefix.rstrip(chr(sys.maxunicode))
     if not head:
@@ -331,7 +331,7 @@ def _taken_apart(
 
 
 def _joins(step: _Step) -> list[tuple[str, str, str]]:
-    """Return the tables of a step: each with its own column and that of the table before."""
+    """Return the tables of a step: each with its own column and the one of the table before."""
     if isinstance(step, _Keys):
         return [("artifact_key", "uid", "uid")]
     if step.link is not None:

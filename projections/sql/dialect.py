@@ -69,7 +69,7 @@ class Dialect(ABC):
         """Return the test whether a value is one of `values`, of which there is at least one."""
 
     def primary_key(self, table: Table) -> str | None:
-        """Return the columns of a table's primary key; None where the table has none."""
+        """Return the columns of a table's primary key; None for a table without one."""
         return ", ".join(map(quoted, (*table.key, "from_position")))
 
     def index_columns(self, index: Index) -> str:

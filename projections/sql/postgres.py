@@ -1,6 +1,6 @@
 """The read models on a PostgreSQL server: everything special to PostgreSQL.
 
-1. Text is compared byte by byte in UTF-8 (`COLLATE "C"`): by code point, whatever the locale.
+1. Text is compared byte by byte in UTF-8 (`COLLATE "C"`): by code point, in every locale.
 2. Servers fold case in other ways than Python: some only ASCII, some without `ß`, each by its own
    version of Unicode. Therefore `folded()` is made from Python's own table.
 3. PostgreSQL's text cannot contain NUL. Two characters stand for it, and two others for the
@@ -114,18 +114,15 @@ class _Statements:
         self.trips = trips
 
     def execute(self, sql: str, parameters: Sequence[Any], /) -> _Answer:
-        """Carry out a statement."""
         return _Answer(self.trips.ask(sql.encode(), [_spelled(it) for it in parameters]))
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> _Answer:
-        """Carry out a statement once for each set of parameters."""
         cursor = self.trips.settled().cursor(row_factory=tuple_row)
         for each in parameters:
             cursor.execute(sql.encode(), [_spelled(it) for it in each])
         return _Answer(cursor)
 
     def execute_all(self, statements: Iterable[Fragment]) -> list[_Answer]:
-        """Carry out several statements in as few round trips as possible."""
         asked = [statement(it.text, it.params) for it in statements]
         return [_Answer(answer) for answer in self.trips.ask_all(asked)]
 
@@ -138,7 +135,6 @@ class _Answer:
 
     @property
     def rowcount(self) -> int:
-        """Number of rows that the statement changed."""
         return self._cursor.rowcount
 
     def fetchall(self) -> list[Any]:
@@ -156,7 +152,7 @@ class PostgresModels(SqlModels):
     is_far = True
 
     def __init__(self, connection: Connection[Any] | Trips) -> None:
-        """Use a connection, or share the trips of others who use the same one."""
+        """Use a connection, or share the trips of its other users."""
         self._trips = connection if isinstance(connection, Trips) else Trips(connection)
         self._statements = _Statements(self._trips)
         super().__init__(self._statements)

@@ -60,7 +60,7 @@ def _first(session: Session, url: DatabaseUrl) -> LedgerInitialized:
     events = session.log.read_batch(limit=1)
     if not events or not isinstance(events[0].event, LedgerInitialized):
         raise CorruptLogError(
-            f"ledger database {url}: expected a log that begins with who the ledger is, found "
+            f"ledger database {url}: expected a log whose first event names the ledger, found "
             f"{'another event' if events else 'an empty one'}; 'metaledger init' may have been "
             "interrupted there"
         )
@@ -80,7 +80,7 @@ def _storage(session: Session, url: DatabaseUrl) -> str:
     )
     if not rows:
         raise ConfigurationError(
-            f"ledger {url}: nothing in it tells yet where content is kept; say so: "
+            f"ledger {url}: it holds no content yet that would show its storage; name one: "
             f"{STORAGE_VARIABLE}=s3://bucket/prefix"
         )
     storage = str(rows[0]["storage"])

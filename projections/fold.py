@@ -2,7 +2,8 @@
 
 A change names a table of `projections.tables`; the stores carry it out at the event's position:
 `Opened` begins a row, `Amended` ends the valid row of a key and begins one that differs in
-`values`, `Closed` ends every valid row that matches. The fold sees one event and nothing else.
+`values`, `Closed` ends every valid row that matches. The fold sees one event and nothing else: of
+an erased one only the kept part, which makes rows of the same validity, emptied.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ledger.model.events import (
     BlobRecorded,
     CollectionCreated,
     EntriesErased,
+    EntriesErasedV1,
     InputRecorded,
     KeyAdopted,
     LedgerEvent,
@@ -46,6 +48,7 @@ from ledger.model.events import (
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
+from projections.redaction import blanks, redacted
 
 Values: TypeAlias = dict[str, Any]
 
@@ -73,6 +76,10 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
 
 
 Change: TypeAlias = Opened | Amended | Closed
+
+Creation: TypeAlias = (
+    RecordCreated | TransformRegistered | ArtifactRegistered | CollectionCreated | RunStarted
+)
 
 
 def fold(recorded: RecordedEvent) -> list[Change]:
@@ -121,12 +128,12 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
         case InputRecorded():
             return [_link("run.inputs", event.uid, event.artifact, event.uid)]
         case RecordCreated():
-            return [_created(recorded, event.registry, event.natural, event.n, event.fields)]
+            return [_created(recorded, event.registry, event, event.fields)]
         case TransformRegistered():
-            return [_created(recorded, "transform", event.natural, event.n, _fields(event))]
+            return [_created(recorded, "transform", event, _fields(event))]
         case ArtifactRegistered():
             return [
-                _created(recorded, "artifact", event.natural, event.n, _fields(event)),
+                _created(recorded, "artifact", event, _fields(event)),
                 *_key_moves(recorded, event),
                 *_made_by(event.uid, event.run),
             ]
@@ -142,7 +149,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             ]
         case CollectionCreated():
             return [
-                _created(recorded, "collection", event.natural, event.n, _fields(event)),
+                _created(recorded, "collection", event, _fields(event)),
                 *(
                     _link("collection.artifacts", event.uid, target, event.run, ordinal)
                     for ordinal, target in enumerate(dict.fromkeys(event.artifacts))
@@ -191,7 +198,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 *(_link(field, holder, event.uid, event.run) for field, holder in event.back),
             ]
         case RunStarted():
-            return [_created(recorded, "run", event.natural, event.n, _run_fields(event))]
+            return [_created(recorded, "run", event, _run_fields(event))]
         case RunResumed():
             values = {"status": "started", "finished_at": None, "error": None}
             return [
@@ -217,7 +224,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 "actor": event.actor,
             }
             return [Opened("tag", values)]
-        case EntriesErased():
+        case EntriesErasedV1() | EntriesErased():
             return [_amended(recorded, event.registry, event.uid, {"state": ERASED})]
 
 
@@ -227,12 +234,20 @@ def intents_of(recorded: RecordedEvent) -> list[Noted]:
     if event.run is None:
         return []
     known = list(event.noted)
-    command = event.command
-    if recorded.number == 1 and command[0] == "intent":
-        _, _, kind, subject, fields, occurrence = command
-        key = intent_key(kind, subject, fields, occurrence)
-        known.append((key, subject_key(kind, subject), outcome_of(event)))
+    intent = event.intent
+    if intent is None and recorded.number == 1:
+        intent = intent_of(event.command)
+    if intent is not None:
+        known.append((*intent, outcome_of(event)))
     return known
+
+
+def intent_of(command: list[Any]) -> tuple[str, str] | None:
+    """Return intent key and subject key of a command's identity; None where it is no intent."""
+    if not command or command[0] != "intent":
+        return None
+    _, _, kind, subject, fields, occurrence = command
+    return intent_key(kind, subject, fields, occurrence), subject_key(kind, subject)
 
 
 def _intent_changes(recorded: RecordedEvent) -> list[Change]:
@@ -252,16 +267,12 @@ def _intent_changes(recorded: RecordedEvent) -> list[Change]:
     ]
 
 
-def _created(
-    recorded: RecordedEvent, registry: str, natural: list[Any], n: int, fields: Values
-) -> Opened:
-    event = recorded.event
+def _created(recorded: RecordedEvent, registry: str, event: Creation, fields: Values) -> Opened:
     values: Values = {
-        "uid": outcome_of(event),
+        "uid": event.uid,
         "stream": recorded.stream,
-        # Of an erased record only the id of its natural key is left.
-        "natural": natural[1] if recorded.is_erased else natural_id(natural),
-        "n": n,
+        "natural": event.natural_id or natural_id(event.natural),
+        "n": event.n,
         "state": LIVE,
         "created_position": recorded.position,
         "created_at": event.at,
@@ -274,23 +285,24 @@ def _created(
         values["stem"] = values["uid"][: spec.uid_length]
     if spec.relation("run") is not None:
         values["run"] = event.run
-    return Opened(registry, values | _columns_of(registry, fields))
+    return Opened(registry, values | _columns_of(recorded, registry, event.uid, fields))
 
 
 def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Amended:
     stamped = {"updated_at": recorded.event.at, "changed_by": recorded.event.actor}
-    return Amended(registry, {"uid": uid}, _columns_of(registry, values) | stamped)
+    columns = _columns_of(recorded, registry, uid, values)
+    return Amended(registry, {"uid": uid}, columns | stamped)
 
 
-def _columns_of(registry: str, values: Values) -> Values:
-    """Return `values` as columns hold them: JSON fields become canonical text."""
+def _columns_of(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Values:
+    """Return `values` as columns hold them: JSON as canonical text, and what is gone as blanks."""
     json = _json_fields(REGISTRIES[registry])
-    if json.isdisjoint(values):
-        return values
-    return {
-        name: encode(value).decode() if name in json and value is not None else value
-        for name, value in values.items()
-    }
+    if not json.isdisjoint(values):
+        values = {
+            name: encode(value).decode() if name in json and value is not None else value
+            for name, value in values.items()
+        }
+    return redacted(values, blanks(registry, uid)) if recorded.is_erased else values
 
 
 @lru_cache(maxsize=256)
@@ -339,13 +351,13 @@ def _run_fields(event: RunStarted) -> Values:
 
 
 def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeyed) -> list[Change]:
-    if event.key is None:
-        return []
     if recorded.is_erased:
         # What the key was is gone; that it led elsewhere no more is not.
         if event.displaced is None:
             return []
         return [Closed("artifact_key", {"from_position": event.displaced})]
+    if event.key is None:
+        return []
     values: Values = {"key": event.key, "uid": event.uid}
     return [Closed("artifact_key", {"key": event.key}), Opened("artifact_key", values)]
 

@@ -1,19 +1,17 @@
-"""What the rows of an erased record hold no more: the same that folding its residues leaves out.
+"""What the rows of an erased record hold no more: the same that folding its kept parts leaves out.
 
 1. Rows keep their validity, their uids and what is kept by `FieldSpec.is_kept`.
-2. Every other text becomes one mark, numbers become 0, structures empty; what is missing stays so.
+2. Every other value becomes the `FieldSpec.blank` of its field; what was missing stays so.
 3. Keys lead to an erased artifact at no time: those rows go.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from ledger.model.schema import REGISTRIES
-
-Kind = Literal["text", "integer", "json"]
+from ledger.model.schema import MARK, REGISTRIES, erased_text
 
 
 class Redaction(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,41 +19,37 @@ class Redaction(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         table: The table; its rows are found by their `uid`.
-        columns: Columns whose values are replaced, and their kinds.
+        values: What stands in the place of each column's value, where there is one.
         removes: Whether the rows go instead.
     """
 
     table: str
-    columns: tuple[tuple[str, Kind], ...] = ()
+    values: dict[str, Any] = {}
     removes: bool = False
 
 
-def redactions(registry: str) -> list[Redaction]:
-    """Return what happens to the rows of a record of a registry when it is erased."""
-    columns: list[tuple[str, Kind]] = []
-    for field in REGISTRIES[registry].fields:
-        if field.is_kept or field.is_virtual:
-            continue
-        if field.kind in {"boolean", "time"}:
-            raise AssertionError(f"{registry}.{field.name}: say that it is kept")
-        columns.append((field.name, field.kind))  # type: ignore[arg-type]
-    found = [Redaction(table=registry, columns=tuple(columns))]
-    found += [
-        Redaction(table=table, columns=(("reason", "text"),)) for table in ("retraction", "merger")
+def redactions(registry: str, uid: str) -> list[Redaction]:
+    """Return what happens to the rows of a record when it is erased."""
+    found = [
+        Redaction(table=registry, values=blanks(registry, uid)),
+        Redaction(table="retraction", values={"reason": erased_text(uid)}),
+        Redaction(table="merger", values={"reason": None}),
     ]
     if REGISTRIES[registry].has_keys:
         found.append(Redaction(table="artifact_key", removes=True))
     return found
 
 
-def redacted(value: Any, kind: Kind, mark: str) -> Any:
-    """Return what stands in the place of a value."""
-    if value is None:
-        return None
-    match kind:
-        case "text":
-            return mark
-        case "integer":
-            return 0
-        case "json":
-            return "[]" if value.startswith("[") else "{}"
+def blanks(registry: str, uid: str) -> dict[str, Any]:
+    """Return what stands in the place of each value that an erased record does not keep."""
+    return {
+        field.name: erased_text(uid) if field.blank == MARK else field.blank
+        for field in REGISTRIES[registry].fields
+        if not field.is_kept and not field.is_virtual
+    }
+
+
+def redacted(row: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return a row, or a part of one, with blanks in the place of the values that are there."""
+    gone = {name for name in values.keys() & row.keys() if row[name] is not None}
+    return row | {name: values[name] for name in gone}

@@ -131,14 +131,8 @@ class WritableModels(ReadModels):
         return [] if shown is None else self.select(shown)
 
     @abstractmethod
-    def redact(self, registry: str, uid: str, mark: str) -> None:
-        """Empty the rows of a record, of all times, as `projections.redaction` says.
-
-        Args:
-            registry: Its registry.
-            uid: Its uid.
-            mark: Replaces every text.
-        """
+    def redact(self, registry: str, uid: str) -> None:
+        """Empty the rows of a record, of all times, as `projections.redaction` says."""
 
     @abstractmethod
     def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -1,11 +1,13 @@
-"""The audit, in its order: entries, rules, tree, file, checkpoints, read models, content.
+"""The audit, in its order: entries, rules, tree, file, checkpoints, erasures, read models, content.
 
-1. It reads one moment of the ledger while others may write, and changes nothing.
-2. It reports every finding, unreadable parts included. It raises only if there is nothing to read,
-   or no key to trust.
-3. If the auditor brings keys, only those and the keys that they endorse are trusted; a witness
-   whose key is among them must have cosigned the newest checkpoint.
-4. The root covers the entries as they were hashed again, never stored hashes alone.
+1. It reads one moment of the ledger, beside whoever writes, and changes nothing.
+2. Every finding is told, not the first one. What cannot be read is a finding too; only where there
+   is nothing to read, or no key to trust, it raises.
+3. Where the auditor brings keys, those are trusted and no other, and the keys that they endorse;
+   a witness whose key is among them must have cosigned the newest checkpoint.
+4. An erasure is signed by a trusted key, or a checkpoint that is met covers it, where the auditor
+   brings keys. What was erased since the oldest checkpoint is told, findings or not.
+5. The root is that of the entries as they were hashed anew, never of stored hashes alone.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from ledger.auditing.contents import ContentAudit, drawn
 from ledger.auditing.entries import Entries, Read
-from ledger.auditing.findings import CheckpointResult, Finding, Report
+from ledger.auditing.erasures import Signers, judged
+from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding, Report
 from ledger.auditing.rules import Rules, endorsed
 from ledger.auditing.subjects import Subject, of_archive, of_place
 from ledger.display.progress import progress
@@ -33,8 +36,9 @@ from ledger.errors import (
     UnknownEventError,
 )
 from ledger.eventlog.evidence import Evidence
-from ledger.model.events import LedgerEvent, RecordedEvent, from_payload
+from ledger.model.events import LedgerEvent, RecordedEvent
 from ledger.model.merkle import Frontier
+from ledger.model.payloads import from_payload
 from ledger.model.schema import LIVE, TRASHED
 from ledger.places.config import Place
 from ledger.places.discovery import locate
@@ -70,6 +74,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     since: int = 0,
     content: bool = False,
     sample: float = 1.0,
+    erasures: Literal["list", "refuse"] = "list",
     place: Any = None,
     archive: str | os.PathLike[str] | None = None,
 ) -> Report:
@@ -81,8 +86,9 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
         since: Position up to which stored hashes and read models are believed.
         content: Whether to read stored contents again.
         sample: Share of the contents that is read, above 0 and up to 1.
-        place: Folder of the ledger; by default the one in use here.
-        archive: Folder or URL of an export, to be audited instead of a ledger.
+        erasures: "refuse" makes a finding of each erasure that is listed.
+        place: Folder of the ledger; the one that would be used here by default.
+        archive: Folder or URL of an export, to be audited instead; there need be no ledger.
 
     Raises:
         LedgerNotFoundError: There is no ledger here.
@@ -92,11 +98,16 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     """
     if not 0 < sample <= 1:
         raise InvalidValueError(f"sample: expected a share above 0 and up to 1, got {sample!r}")
+    if erasures not in {"list", "refuse"}:
+        raise InvalidValueError(f"erasures: expected 'list' or 'refuse', got {erasures!r}")
     if archive is not None:
         subject = of_archive(archive)
     else:
         subject = of_place(place if isinstance(place, Place) else locate(place))
-    return Audit(subject, checkpoints, keys, since).run(content=content, sample=sample)
+    refuses = erasures == "refuse"
+    return Audit(subject, checkpoints, keys, since, refuses_erasures=refuses).run(
+        content=content, sample=sample
+    )
 
 
 class Audit:
@@ -108,8 +119,11 @@ class Audit:
         checkpoints: Sequence[str] = (),
         keys: Sequence[str] = (),
         since: int = 0,
+        *,
+        refuses_erasures: bool = False,
     ) -> None:
         self.subject = subject
+        self.refuses_erasures = refuses_erasures
         self.since = max(0, since)
         self.findings: list[Finding] = []
         self.notes = [(note, read_checkpoint(note)) for note in map(read_note, checkpoints)]
@@ -126,6 +140,7 @@ class Audit:
         head, contents = 0, ContentAudit(self.subject.resolved)
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
+        erasures: list[ErasureResult] = []
         evidence = self._step("database", self.subject.open)
         if evidence is not None:
             with closing(evidence), Shadow() as shadow:
@@ -136,6 +151,13 @@ class Audit:
                 trusted = self._trusted()
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
                 self._cosigned(results)
+                erasures = judged(
+                    self.rules.erasures,
+                    results,
+                    Signers(trusted, self.subject.ledger, are_given=bool(self.given)),
+                    self.findings,
+                    refuses=self.refuses_erasures,
+                )
                 for table in TABLES:
                     self._step(f"table {table}", partial(self._table, evidence, shadow, table))
                 if content:
@@ -154,6 +176,8 @@ class Audit:
             contents=contents.read,
             content_bytes=contents.bytes,
             checkpoints=tuple(results),
+            erasures=tuple(erasures),
+            unverifiable=tuple(self.rules.unverifiable),
             keys=tuple(map(str, trusted)),
             seconds=round(time.monotonic() - began, 3),
             findings=tuple(self.findings),
@@ -239,7 +263,7 @@ class Audit:
 
     def _event(self, read: Read, shadow: Shadow) -> None:
         try:
-            event = from_payload(read.payload, position=read.position)
+            event = from_payload(read.payload, position=read.position, is_erased=read.is_erased)
         except UnknownEventError as error:
             self._tell("unknown-event", position=read.position, expected=read.tag, found=str(error))
             return

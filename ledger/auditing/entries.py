@@ -14,19 +14,27 @@ from hashlib import sha256
 import msgspec
 
 from ledger.auditing.findings import Finding
-from ledger.eventlog.entry import SALT_BYTES, is_erased
 from ledger.eventlog.evidence import RawRow, Text
 from ledger.model.canonical import encode
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.payloads import (
+    SALT_BYTES,
+    format_of,
+    hashes_of,
+    is_erased,
+    is_left,
+    kept_salt,
+)
 
 _ID_BYTES = 16
 _HASH_BYTES = 32
 _STREAM = re.compile(rb"[0-9a-f]{32}")
 _PLAIN = re.compile(rb"[A-Za-z0-9_.-]+")
 _ENVELOPE = (
-    b'{"command_id":"%b","number":%d,"position":%d,"recorded_at":%d,"stream":"%b","tag":"%b",'
+    b'{"command_id":"%b",%b"number":%d,"position":%d,"recorded_at":%d,"stream":"%b","tag":"%b",'
     b'"version":%d}'
 )
+_FORMATS = {1: b"", 2: b'"format":2,'}
 # Types of events that were looked at: there are few.
 _SEEN: dict[bytes, str] = {}
 _MOST_SEEN = 1_000
@@ -43,6 +51,7 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     number: int
     tag: str
     payload: bytes
+    format: int = 1
     is_erased: bool = False
 
 
@@ -103,6 +112,7 @@ class Entries:
                     row.number,
                     _tag(row.topic),
                     row.state,
+                    format_of(row.state),
                     len(row.salt) != SALT_BYTES,
                 )
             )
@@ -135,10 +145,16 @@ class Entries:
         elif number != 1 or command_id in self._commands:
             return None
         digits = command_id.hex()
+        end = state.find(b"\n")
+        if end < 0:
+            of, hashed = 1, sha256(salt + state).digest()
+        else:
+            of, hashed = 2, sha256(kept_salt(salt) + state[:end]).digest()
+            hashed += sha256(salt + state[end + 1 :]).digest()
         envelope = _ENVELOPE % (
-            digits.encode(), number, position, recorded_at, stream, topic, version,
+            digits.encode(), _FORMATS[of], number, position, recorded_at, stream, topic, version,
         )  # fmt: skip
-        if sha256(b"\x00" + envelope + sha256(salt + state).digest()).digest() != leaf:
+        if sha256(b"\x00" + envelope + hashed).digest() != leaf:
             return None
         self.position, self._recorded_at = position, recorded_at
         self._command, self._number = command_id, number
@@ -154,6 +170,7 @@ class Entries:
             number,
             tag,
             state,
+            of,
         )
 
     def _gap(self, row: RawRow) -> Finding:
@@ -253,7 +270,7 @@ def _is_well_formed(row: RawRow) -> bool:
         and (topic in _SEEN or _is_text(topic))
         and type(command_id) is type(salt) is type(leaf) is type(state) is bytes
         and len(command_id) == _ID_BYTES
-        and (len(salt) == SALT_BYTES or is_erased(salt))
+        and (len(salt) == SALT_BYTES or (is_erased(salt) and is_left(state, salt)))
         and len(leaf) == _HASH_BYTES
     )
 
@@ -270,6 +287,8 @@ def _wrong_kinds(row: RawRow) -> Iterator[tuple[str, str, str]]:
     for name, size in (("command_id", _ID_BYTES), ("salt", SALT_BYTES), ("leaf", _HASH_BYTES)):
         value = getattr(row, name)
         if name == "salt" and type(value) is bytes and is_erased(value):
+            if type(row.state) is bytes and not is_left(row.state, value):
+                yield "state", "what an erasure leaves", f"{len(row.state):,} bytes"
             continue
         if type(value) is not bytes or len(value) != size:
             yield name, f"{size} bytes", _shown(value)
@@ -301,15 +320,16 @@ def leaf_of(row: RawRow) -> bytes:
     What `ledger.eventlog.entry.leaf_of` gives, for every row.
     """
     position, recorded_at, stream, version, command_id, number, salt, _, topic, state = row
-    digits = command_id.hex()
+    digits, of = command_id.hex(), format_of(state)
     if topic in _SEEN or _PLAIN.fullmatch(topic):
         envelope = _ENVELOPE % (
-            digits.encode(), number, position, recorded_at, stream, topic, version,
+            digits.encode(), _FORMATS[of], number, position, recorded_at, stream, topic, version,
         )  # fmt: skip
     else:
         envelope = encode(
             {
                 "command_id": digits,
+                **({"format": of} if of > 1 else {}),
                 "number": number,
                 "position": position,
                 "recorded_at": recorded_at,
@@ -318,8 +338,7 @@ def leaf_of(row: RawRow) -> bytes:
                 "version": version,
             }
         )
-    kept = sha256(salt + state).digest() if len(salt) == SALT_BYTES else salt[1:]
-    return sha256(b"\x00" + envelope + kept).digest()
+    return sha256(b"\x00" + envelope + hashes_of(state, salt)).digest()
 
 
 def _shown(value: object) -> str:

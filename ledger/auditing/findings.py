@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from ledger.model.times import to_datetime
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A contradiction that an audit found.
@@ -48,6 +50,41 @@ class CheckpointResult(msgspec.Struct, frozen=True, kw_only=True):
     signers: tuple[str, ...]
 
 
+class ErasureResult(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure that the log tells of.
+
+    Attributes:
+        position: Place of the event that says so.
+        recorded_at: When the log took it, in microseconds since 1970 UTC.
+        actor: Who erased.
+        reason: Why.
+        registry: Registry of the record.
+        uid: Its uid.
+        entries: Positions of the entries that were erased.
+        content_removed: Whether its stored content was removed too.
+        signer: Public key line of the trusted key that signed it; None where none did.
+    """
+
+    position: int
+    recorded_at: int
+    actor: str
+    reason: str
+    registry: str
+    uid: str
+    entries: tuple[int, ...]
+    content_removed: bool
+    signer: str | None
+
+    def __str__(self) -> str:
+        when = f"{to_datetime(self.recorded_at):%Y-%m-%d %H:%M:%S}Z"
+        content = " and stored content" if self.content_removed else ""
+        signed = "not signed" if self.signer is None else f"signed by {self.signer}"
+        return (
+            f"position {self.position}: {self.registry} {self.uid}: {when}, by {self.actor}: "
+            f"{self.reason} (entries {', '.join(map(str, self.entries))}{content}; {signed})"
+        )
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an audit.
 
@@ -65,6 +102,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         contents: Number of stored contents that were read again.
         content_bytes: Number of bytes of these contents.
         checkpoints: Results for the given checkpoints.
+        erasures: Erasures since the oldest checkpoint that was given; all of them without one.
+        unverifiable: Positions of erased entries of format 1: no hash vouches for what they say.
         keys: Public key lines that were trusted.
         seconds: Duration of the audit.
         findings: All findings, in the order of discovery.
@@ -83,6 +122,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     contents: int
     content_bytes: int
     checkpoints: tuple[CheckpointResult, ...]
+    erasures: tuple[ErasureResult, ...]
+    unverifiable: tuple[int, ...]
     keys: tuple[str, ...]
     seconds: float
     findings: tuple[Finding, ...]

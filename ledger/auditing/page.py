@@ -7,6 +7,7 @@ from html import escape
 import msgspec
 
 from ledger.auditing.findings import Report
+from ledger.model.times import to_datetime
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
@@ -29,6 +30,7 @@ def as_page(report: Report, *, told: str) -> str:
         "root hash": report.root,
         "rows of read models": f"{report.rows:,}",
         "contents": f"{report.contents:,} ({report.content_bytes:,} bytes)",
+        "unverifiable": ", ".join(map(str, report.unverifiable)) or "none",
         "trusted keys": "\n".join(report.keys) or "none",
         "seconds": f"{report.seconds:,}",
     }
@@ -42,6 +44,22 @@ def as_page(report: Report, *, told: str) -> str:
         + _table(
             ("entries", "root hash", "met"),
             [(f"{it.size:,}", it.root, "yes" if it.is_met else "no") for it in report.checkpoints],
+        )
+        + "<h2>Erasures</h2>\n"
+        + _table(
+            ("position", "when", "who", "why", "about", "entries", "signed by"),
+            [
+                (
+                    f"{it.position:,}",
+                    to_datetime(it.recorded_at).isoformat(sep=" ", timespec="seconds"),
+                    it.actor,
+                    it.reason,
+                    f"{it.registry} {it.uid}",
+                    ", ".join(map(str, it.entries)),
+                    it.signer or "nobody",
+                )
+                for it in report.erasures
+            ],
         )
         + "<h2>Findings</h2>\n"
         + _table(

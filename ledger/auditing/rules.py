@@ -1,10 +1,13 @@
 """Events against the rules, in the state before them: what a record may not do, whoever wrote it.
 
-1. The payload is canonical, of the type that its envelope says, and its command hashes to its id.
+1. The payload is canonical, of the type that its envelope says, each field is in the part where it
+   belongs, and its command hashes to its id. What the kept part repeats (id of the natural key,
+   keys of the intent, since when a key had led elsewhere) is what the other part gives.
 2. A record comes into being once: in a stream of its own, at version 1, with the ids that its
    natural key gives.
 3. What is changed, linked, read, run in or pointed at was there before.
-4. What was erased is named by a later event, with the hash of what is left; nothing else is.
+4. What was erased is named by a later event, which names nothing else; a residue of format 1 with
+   its hash. No entry of format 1 follows one of a later format.
 5. A blob is the text that its hash says; a tag points before its own event; the first event, and no
    other, names the ledger; each key is named by the one before.
 """
@@ -12,44 +15,56 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from ledger.auditing.entries import Read
 from ledger.auditing.findings import Finding
 from ledger.errors import InvalidProofError, InvalidValueError
-from ledger.model.canonical import Json
+from ledger.model.canonical import Json, encode
 from ledger.model.events import (
+    ArtifactKeyed,
+    ArtifactRegistered,
     BlobRecorded,
     EntriesErased,
+    EntriesErasedV1,
     InputRecorded,
     KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
     PositionTagged,
+    RecordWithdrawn,
     RunStarted,
     TransformRegistered,
     tag_of,
-    to_payload,
 )
 from ledger.model.ids import derive, uid, versioned_uid
+from ledger.model.payloads import kept_part, to_payload
 from ledger.model.schema import REGISTRIES
 from ledger.proving.notes import PublicKey, read_note, read_public_key, verify_note
-from projections.fold import registry_of
+from projections.fold import Creation, intent_of, registry_of
 
 # Kind, subject, expected, found.
-Told: TypeAlias = tuple[str, str, object, object]
+Wrong: TypeAlias = tuple[str, str, object, object]
 
 
-class _Residue(msgspec.Struct, frozen=True):
-    """What is left of an erased entry: whose it is, and the hash of it."""
+class _Left(msgspec.Struct, frozen=True):
+    """What is left of an erased entry: whose it is, and the hash of it in format 1."""
 
     stream: str
     is_blob: bool
-    digest: str
+    digest: str | None
+
+
+class Told(NamedTuple):
+    """An erasure that the log tells of: the event and its place."""
+
+    read: Read
+    event: EntriesErasedV1 | EntriesErased
 
 
 class Rules:
@@ -60,12 +75,16 @@ class Rules:
         self.keys: list[KeyAdopted] = []
         self._records: dict[str, tuple[str, str]] = {}
         self._blobs: set[str] = set()
+        self.erasures: list[Told] = []
+        self.unverifiable: list[int] = []
+        self._format = 1
         # Erased entries that no event has named so far.
-        self._erased: dict[int, _Residue] = {}
+        self._erased: dict[int, _Left] = {}
+        self._pointers = _Pointers()
 
     def check(self, read: Read, event: LedgerEvent, findings: list[Finding]) -> None:
         """Add what an event breaks to the findings, and take it for a part of the state."""
-        told: list[Told] = []
+        told: list[Wrong] = []
         try:
             self._broken(read, event, told)
         finally:
@@ -88,21 +107,25 @@ class Rules:
             for position in self._erased
         )
 
-    def _broken(self, read: Read, event: LedgerEvent, told: list[Told]) -> None:
+    def _broken(self, read: Read, event: LedgerEvent, told: list[Wrong]) -> None:
         tag = tag_of(event)
         if tag != read.tag:
             told.append(("event-type", "", read.tag, tag))
-        again = to_payload(event)
+        again = _written_again(read, event)
         if again != read.payload:
             told.append(("not-canonical", tag, _text(again), _text(read.payload)))
+        if read.format < self._format:
+            told.append(("format", tag, f"an entry of format {self._format}", read.format))
+        self._format = max(self._format, read.format)
         if read.is_erased:
-            self._erased[read.position] = _Residue(
-                stream=read.stream,
-                is_blob=isinstance(event, BlobRecorded),
-                digest=hashlib.sha256(read.payload).hexdigest(),
-            )
-        elif (wanted := _derived(event.command)) != read.command_id:
-            told.append(("command-id", tag, wanted or "an identity", read.command_id))
+            self._left(read, event)
+        else:
+            if (wanted := _derived(event.command)) != read.command_id:
+                told.append(("command-id", tag, wanted or "an identity", read.command_id))
+            if read.format > 1:
+                told.extend(_kept_otherwise(read, event))
+        if isinstance(event, ArtifactRegistered | ArtifactKeyed | RecordWithdrawn):
+            told.extend(self._pointers.follow(read, event))
         if (read.position == 1) != isinstance(event, LedgerInitialized):
             told.append(("first-event", "", "ledger-initialized.v1 at position 1 only", tag))
         registry, own = registry_of(event), getattr(event, "uid", None)
@@ -112,7 +135,7 @@ class Rules:
         self._particular(read, event, told)
 
     def _subject(
-        self, read: Read, event: LedgerEvent, registry: str, own: str, told: list[Told]
+        self, read: Read, event: LedgerEvent, registry: str, own: str, told: list[Wrong]
     ) -> None:
         natural = getattr(event, "natural", None)
         known = self._records.get(own)
@@ -148,7 +171,7 @@ class Rules:
         if named != own:
             told.append(("uid", own, named or "a uid of its natural key", own))
 
-    def _named(self, event: LedgerEvent, registry: str, own: str | None, told: list[Told]) -> None:
+    def _named(self, event: LedgerEvent, registry: str, own: str | None, told: list[Wrong]) -> None:
         """Tell what an event names and is not there."""
         self._there(event.run, "run", own, told)
         match event:
@@ -166,7 +189,7 @@ class Rules:
         for member in getattr(event, "artifacts", ()):
             self._there(member, "artifact", own, told)
 
-    def _there(self, named: str | None, registry: str, own: str | None, told: list[Told]) -> None:
+    def _there(self, named: str | None, registry: str, own: str | None, told: list[Wrong]) -> None:
         if named is None or named == own:
             return
         known = self._records.get(named)
@@ -181,7 +204,7 @@ class Rules:
             )
 
     def _particular(  # noqa: C901, PLR0912 (one case a kind)
-        self, read: Read, event: LedgerEvent, told: list[Told]
+        self, read: Read, event: LedgerEvent, told: list[Wrong]
     ) -> None:
         stream: Json = None
         match event:
@@ -212,27 +235,99 @@ class Rules:
             case TransformRegistered():
                 if not read.is_erased:
                     self._blob(event.source, told)
-            case EntriesErased():
-                for position, digest in event.entries:
-                    self._residue(position, digest, read, told)
+            case EntriesErasedV1() | EntriesErased():
+                self._erasure(read, event, told)
             case _:
                 return
         if stream is not None and _derived(stream) != read.stream:
             told.append(("stream-id", "", _derived(stream), read.stream))
 
-    def _residue(self, position: int, digest: str, read: Read, told: list[Told]) -> None:
-        found = self._erased.pop(position, None)
-        about = f"position {position}"
-        if found is None:
-            told.append(("erasure", about, "an entry that is erased", "one that is not"))
-        elif found.digest != digest:
-            told.append(("erasure", about, f"a residue of SHA-256 {digest}", found.digest))
-        elif found.stream != read.stream and not found.is_blob:
-            told.append(("erasure", about, f"an entry of stream {read.stream}", found.stream))
+    def _left(self, read: Read, event: LedgerEvent) -> None:
+        digest = None
+        if read.format == 1:
+            self.unverifiable.append(read.position)
+            digest = hashlib.sha256(read.payload).hexdigest()
+        self._erased[read.position] = _Left(
+            stream=read.stream, is_blob=isinstance(event, BlobRecorded), digest=digest
+        )
 
-    def _blob(self, blob: str | None, told: list[Told]) -> None:
+    def _erasure(
+        self, read: Read, event: EntriesErasedV1 | EntriesErased, told: list[Wrong]
+    ) -> None:
+        self.erasures.append(Told(read, event))
+        if isinstance(event, EntriesErasedV1) and read.format > 1:
+            told.append(("erasure", event.uid, "entries-erased.v2", "entries-erased.v1"))
+        digests = dict(event.digests)
+        for position in event.positions:
+            found, about = self._erased.pop(position, None), f"position {position}"
+            if found is None:
+                told.append(("erasure", about, "an entry that is erased", "one that is not"))
+            elif found.digest != digests.get(position):
+                told.append(("erasure", about, digests.get(position), found.digest))
+            elif found.stream != read.stream and not found.is_blob:
+                told.append(("erasure", about, f"an entry of stream {read.stream}", found.stream))
+
+    def _blob(self, blob: str | None, told: list[Wrong]) -> None:
         if blob is not None and blob not in self._blobs:
             told.append(("unknown-blob", blob, "a text that was recorded before", "none"))
+
+
+class _Pointers:
+    """Where keys lead: since which position each, and whose they are."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, int] = {}
+        self._keys: dict[int, str] = {}
+        self._of: dict[str, set[int]] = {}
+        # Erased events that may have given an artifact a key, which is not known any more.
+        self._unknown: set[int] = set()
+
+    def follow(
+        self, read: Read, event: ArtifactRegistered | ArtifactKeyed | RecordWithdrawn
+    ) -> Iterator[Wrong]:
+        """Take what an event does to keys, and yield what it says otherwise of those before."""
+        if isinstance(event, RecordWithdrawn):
+            for position in self._of.pop(event.uid, ()):
+                self._end(position)
+            return
+        said = event.displaced
+        if read.is_erased:
+            self._end(said)
+            self._unknown.add(read.position)
+        elif event.key is not None:
+            since = self._since.get(event.key)
+            if read.format > 1 and said != since and not (since is None and said in self._unknown):
+                yield "displaced", event.uid, since, said
+            self._end(said if since is None else since)
+            self._since[event.key] = read.position
+            self._keys[read.position] = event.key
+            self._of.setdefault(event.uid, set()).add(read.position)
+
+    def _end(self, position: int | None) -> None:
+        if position is not None:
+            self._unknown.discard(position)
+            self._since.pop(self._keys.pop(position, ""), None)
+
+
+def _written_again(read: Read, event: LedgerEvent) -> bytes:
+    """Return the bytes that an event is written as, as far as they are known."""
+    if read.format > 1:
+        return kept_part(event) if read.is_erased else to_payload(event)
+    # What is left of an entry of format 1 is what the erasure's hash says.
+    return read.payload if read.is_erased else encode(event)
+
+
+def _kept_otherwise(read: Read, event: LedgerEvent) -> Iterator[Wrong]:
+    """Yield what the kept part says otherwise than the part that an erasure removes."""
+    if isinstance(event, Creation):
+        wanted = _derived(event.natural)
+        if event.natural_id != wanted:
+            yield "natural-id", event.uid, wanted, event.natural_id
+    intent = None
+    if read.number == 1 and event.run is not None:
+        intent = intent_of(event.command)
+    if event.intent != intent:
+        yield "intent", "", intent, event.intent
 
 
 @lru_cache(maxsize=256)

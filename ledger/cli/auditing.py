@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -45,6 +45,12 @@ _FAILED = 2
     metavar="FOLDER|URL",
     help="Audit an export instead; no ledger is needed.",
 )
+@click.option(
+    "--erasures",
+    type=click.Choice(["list", "refuse"]),
+    default="list",
+    help="Tell of erasures since the checkpoint, or take each for a finding.",
+)
 @click.option("--html", type=click.Path(path_type=Path), help="Write a report to this file too.")
 @json_option
 def audit_verb(  # noqa: PLR0913 (its options)
@@ -55,6 +61,7 @@ def audit_verb(  # noqa: PLR0913 (its options)
     content: bool,
     sample: float | None,
     archive: str | None,
+    erasures: Literal["list", "refuse"],
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -79,6 +86,7 @@ def audit_verb(  # noqa: PLR0913 (its options)
             content=content,
             sample=1.0 if sample is None else sample,
             archive=archive,
+            erasures=erasures,
         )
         if html is not None:
             _write_page(report, html)
@@ -105,7 +113,7 @@ def _position(since: str | None) -> int:
 
 
 def _tell(report: Report) -> None:
-    from ledger.cli.output import print_pairs, styled
+    from ledger.cli.output import listed, print_pairs, styled
     from ledger.display.messages import say
     from ledger.display.tables import shown
 
@@ -127,6 +135,14 @@ def _tell(report: Report) -> None:
             ),
         ]
     )
+    for erasure in report.erasures:
+        click.echo(f"erasure  {shown(erasure)}")
+    if report.unverifiable:
+        say(
+            "warning",
+            f"{len(report.unverifiable):,} entries of format 1 were erased (at positions "
+            f"{listed(report.unverifiable)}): no hash vouches for what is left of them",
+        )
     for finding in report.findings:
         click.echo(f"{styled('finding', fg='red')}  {shown(finding)}")
     if report.ok:

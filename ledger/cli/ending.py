@@ -6,6 +6,7 @@ import os
 import sys
 
 MISUNDERSTOOD = 2
+NOT_SHOWN = 3  # a proof holds, and does not show what it is about
 INTERRUPTED = 130  # as shells report a program that Ctrl-C ended
 UNHEARD = 141  # as shells report a program whose reader went away
 

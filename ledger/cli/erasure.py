@@ -14,8 +14,6 @@ from ledger.cli.moment import source_at
 if TYPE_CHECKING:
     from ledger.upkeep.erasure import Erased
 
-_SHOWN = 20  # positions that are told at most
-
 
 @verb(
     "erase",
@@ -71,12 +69,13 @@ def _ask(planned: Erased) -> None:
 
 
 def _tell(done: Erased, *, is_dry: bool) -> None:
+    from ledger.cli.output import listed
     from ledger.display.messages import say
     from ledger.model.schema import REGISTRIES
 
     called = f"{REGISTRIES[done.registry].title} {done.uid}"
     entries = f"{len(done.entries):,} entr{'y' if len(done.entries) == 1 else 'ies'}"
-    places = f" (at {_listed(done.entries)})" if done.entries else ""
+    places = f" (at {listed(done.entries)})" if done.entries else ""
     content = ", and its stored content" if done.content_removed else ""
     if is_dry:
         say("info", f"{called}: would erase {entries}{places}{content}; nothing was changed")
@@ -87,8 +86,14 @@ def _tell(done: Erased, *, is_dry: bool) -> None:
     if done.mentions:
         say(
             "warning",
-            f"its texts occur elsewhere too, at {_listed(done.mentions)}: "
+            f"its texts occur elsewhere too, at {listed(done.mentions)}: "
             "'metaledger log' shows what those are; erase them too if they are about the same",
+        )
+    if done.unverifiable:
+        say(
+            "warning",
+            f"{len(done.unverifiable):,} of them are of format 1: an audit tells of what is left "
+            "there as unverifiable",
         )
     if not is_dry and not done.is_scrubbed:
         say(
@@ -96,12 +101,6 @@ def _tell(done: Erased, *, is_dry: bool) -> None:
             "the database may still hold overwritten bytes: a reader was at work, or the user may "
             "not rewrite the tables; run the same command again, as the owner of the tables",
         )
-
-
-def _listed(positions: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, positions[:_SHOWN]))
-    more = len(positions) - _SHOWN
-    return shown if more <= 0 else f"{shown} and {more:,} more"
 
 
 __all__ = ["erase_verb"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ledger.registries.base import Record
 
 _GAP = "  "
+_MOST_LISTED = 20  # positions
 
 
 def has_colours(stream: TextIO) -> bool:
@@ -172,3 +173,10 @@ def print_json_lines(objects: Iterable[Any]) -> None:
 def _plain(value: object) -> str:
     # Paths, mostly; what is not UTF-8 in them is escaped.
     return shown(value)
+
+
+def listed(positions: Sequence[int]) -> str:
+    """Return positions as text, the first of them where there are many."""
+    shown = ", ".join(map(str, positions[:_MOST_LISTED]))
+    more = len(positions) - _MOST_LISTED
+    return shown if more <= 0 else f"{shown} and {more:,} more"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ledger.cli.ending import NOT_SHOWN
 from ledger.cli.group import json_option, verb
 
 if TYPE_CHECKING:
@@ -140,20 +141,40 @@ def prove_verb(
     "--key", required=True, multiple=True, help="Public key line, or a file that holds it."
 )
 @click.option("--old", type=_FILE, help="The older checkpoint, for a proof of an extension.")
+@click.option("--erasure", type=_FILE, help="A proof of the event that erased the entry.")
 @json_option
-def verify_verb(*, proof: Path, key: Sequence[str], old: Path | None, as_json: bool) -> None:
-    """Verify a proof or a checkpoint; no ledger is needed or read."""
+def verify_verb(
+    *, proof: Path, key: Sequence[str], old: Path | None, erasure: Path | None, as_json: bool
+) -> None:
+    """Verify a proof or a checkpoint; no ledger is needed or read.
+
+    Ends with status 0 if it holds and shows the entry, 3 if it holds and the entry is not shown:
+    the entry is erased, or somebody cut it off the proof.
+    """
     from ledger.cli.output import print_json
     from ledger.display.messages import say
     from ledger.proving.verification import verify
 
     lines = [line for given in key for line in keys_of(given)]
-    found = verify(text_of(proof), key=lines, old=None if old is None else text_of(old))
+    found = verify(
+        text_of(proof),
+        key=lines,
+        old=None if old is None else text_of(old),
+        erasure=None if erasure is None else text_of(erasure),
+    )
     if as_json:
         print_json(found)
-        return
-    _tell(found)
-    say("success", "verified")
+    else:
+        _tell(found)
+    if found.status == "not shown":
+        say(
+            "warning",
+            "verified, and the entry is not shown whole: it was erased, or whoever gave the proof "
+            "cut it off; ask for the proof of the erasure, and give it with --erasure",
+        )
+        raise click.exceptions.Exit(NOT_SHOWN)
+    if not as_json:
+        say("success", "verified")
 
 
 def _tell(found: Verified) -> None:
@@ -164,7 +185,6 @@ def _tell(found: Verified) -> None:
 
     event = found.event
     recorded = None if found.recorded_at is None else to_datetime(found.recorded_at).isoformat()
-    erased = found.kind == "entry" and event is None
     print_pairs(
         [
             ("log", found.origin),
@@ -178,7 +198,8 @@ def _tell(found: Verified) -> None:
             ("position", found.position),
             ("recorded", recorded),
             ("type", found.type),
-            ("event", "erased" if erased else event and msgspec.json.encode(event).decode()),
+            ("status", found.status),
+            ("event", event and msgspec.json.encode(event).decode()),
         ]
     )
 

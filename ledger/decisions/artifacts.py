@@ -95,9 +95,7 @@ def family_of(command: SaveArtifact, facts: Facts) -> Row | None:
     """Return the artifact that new content is a new version of; None where it founds a family."""
     if command.revises is not None:
         return require(facts, "artifact", command.revises)
-    if command.key is None:
-        return None
-    for pointer in facts.find("artifact_key", key=command.key):
+    for pointer in _pointers(facts, command.key):
         for row in facts.find("artifact", uid=pointer["uid"]):
             if row["state"] < WITHDRAWN:
                 return row
@@ -135,6 +133,7 @@ def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
     event = ArtifactRegistered(
         uid=born.uid,
         natural=command.natural,
+        natural_id=born.natural_id,
         n=born.n,
         key=command.key,
         description=command.fields.get("description"),
@@ -149,6 +148,7 @@ def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
         storage=content.storage,
         storage_key=_storage_key(command, facts, born.uid),
         in_place=content.in_place is not None,
+        displaced=_displaced(_pointers(facts, command.key)),
         **stamp.fields(),
     )
     return Decision(
@@ -159,6 +159,16 @@ def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
         stream=born.stream,
         notices=tuple(notices),
     )
+
+
+def _pointers(facts: Facts, key: str | None) -> list[Row]:
+    """Return where a key leads now: one row, or none."""
+    return [] if key is None else facts.find("artifact_key", key=key)
+
+
+def _displaced(pointers: list[Row]) -> int | None:
+    """Return the position from which on a key has led where it leads until now."""
+    return int(pointers[0]["from_position"]) if pointers else None
 
 
 def _storage_key(command: SaveArtifact, facts: Facts, uid: str) -> str:
@@ -184,8 +194,12 @@ def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> 
         "link", field="artifact.runs", source=uid, target=stamp.run
     ):
         events.append(ArtifactReproduced(uid=uid, **stamp.fields()))
-    if command.key is not None and not facts.find("artifact_key", key=command.key, uid=uid):
-        events.append(ArtifactKeyed(uid=uid, key=command.key, **stamp.fields()))
+    pointers = _pointers(facts, command.key)
+    if command.key is not None and not any(it["uid"] == uid for it in pointers):
+        displaced = _displaced(pointers)
+        events.append(
+            ArtifactKeyed(uid=uid, key=command.key, displaced=displaced, **stamp.fields())
+        )
     changes = differing(row, command.fields)
     if changes:
         events.append(RecordChanged(registry="artifact", uid=uid, fields=changes, **stamp.fields()))
@@ -248,6 +262,7 @@ def _create_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> D
     event = CollectionCreated(
         uid=born.uid,
         natural=command.natural,
+        natural_id=born.natural_id,
         n=born.n,
         name=command.name,
         description=command.fields.get("description"),

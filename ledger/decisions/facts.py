@@ -71,11 +71,22 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     stream: StreamId
     notices: tuple[Notice, ...] = ()
 
-    def drafts(self, identity: list[Json], noted: tuple[Noted, ...] = ()) -> list[Draft]:
-        """Return the events as one command: its identity in each, intents passed in the first."""
+    def drafts(
+        self,
+        identity: list[Json],
+        noted: tuple[Noted, ...] = (),
+        intent: tuple[str, str] | None = None,
+    ) -> list[Draft]:
+        """Return the events as one command: its identity in each, intents in the first.
+
+        Args:
+            identity: Of the command.
+            noted: Intents without effect that were passed before it.
+            intent: Intent key and subject key, where the command is an intent itself.
+        """
         events = [msgspec.structs.replace(event, command=identity) for event in self.events]
-        if noted:
-            events[0] = msgspec.structs.replace(events[0], noted=noted)
+        if noted or intent:
+            events[0] = msgspec.structs.replace(events[0], noted=noted, intent=intent)
         return [Draft(stream=self.stream, event=event) for event in events]
 
 
@@ -86,6 +97,7 @@ class Birth(msgspec.Struct, frozen=True):
     uid: str
     stream: StreamId
     identity: list[Json]
+    natural_id: str
 
 
 def survivor(facts: Facts, uid: str) -> str:
@@ -172,7 +184,7 @@ def birth(
         else:
             name = uid(identity, spec.uid_length)
         if not facts.find(registry, uid=name):
-            return Birth(n, name, stream_id(identity), identity)
+            return Birth(n, name, stream_id(identity), identity, natural_id(natural))
     raise CorruptLogError(f"{registry}: no free uid for {natural} after a thousand tries")
 
 

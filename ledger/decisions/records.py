@@ -123,6 +123,7 @@ def save_record(command: SaveRecord, facts: Facts, stamp: Stamp) -> Decision:
         registry=registry,
         uid=born.uid,
         natural=command.natural,
+        natural_id=born.natural_id,
         n=born.n,
         fields={"name": command.name, **command.fields},
         **stamp.fields(),

@@ -201,6 +201,7 @@ def _started(
     event = RunStarted(
         uid=born.uid,
         natural=plan.natural,
+        natural_id=born.natural_id,
         n=born.n,
         forked_from=forked_from,
         noted=noted,

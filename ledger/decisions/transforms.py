@@ -86,6 +86,7 @@ def save_transform(command: SaveTransform, facts: Facts, stamp: Stamp) -> Decisi
     event = TransformRegistered(
         uid=born.uid,
         natural=command.natural,
+        natural_id=born.natural_id,
         n=born.n,
         name=values.get("name") or values.get("key") or command.stem,
         key=values.get("key"),

@@ -20,7 +20,7 @@ from projections.fold import fold
 from projections.select import Select
 from projections.store import ReadModels, Row, WritableModels
 
-FORMAT = 1  # of the log; raised only when today's program could not read tomorrow's log
+FORMAT = 2  # of the log; raised only when today's program could not read tomorrow's log
 
 
 class Session:

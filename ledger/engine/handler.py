@@ -220,7 +220,8 @@ class Handler(RunTracker):
         noted = self._unrecorded(session, passage)
         identity = intent.identity(passage.run)
         shown = _shown(request, decision)
-        events = session.append(command_id(identity), decision.drafts(identity, noted), shown=shown)
+        drafts = decision.drafts(identity, noted, (intent.key, intent.subject_key))
+        events = session.append(command_id(identity), drafts, shown=shown)
         passage.pass_effect(intent, decision.outcome, len(events))
         passage.heard = events[-1].position
         return _done(decision, len(events), session)

@@ -197,17 +197,28 @@ class PostgresDatabase(Database):
                 f"ledger {self.url}: format {found['format']}, this program knows up to {FORMAT}; "
                 "upgrade metaledger"
             )
-        if found.get("read_models") != str(schema_number()):
+        is_older = 0 < int(found["format"]) < FORMAT
+        if is_older or found.get("read_models") != str(schema_number()):
             self._renew(store, recorder)
         return store, recorder
 
     def _renew(self, store: Datastore, recorder: Recorder) -> None:
-        """Replace read models of another version of this program by today's."""
+        """Replace read models of another version of this program, and its guards, by today's.
+
+        What is appended from now on is of today's format, so that older programs have to refuse.
+        """
         from ledger.eventlog.postgres_connections import set_meta  # noqa: PLC0415
-        from ledger.eventlog.postgres_schema import become_owner, grant  # noqa: PLC0415
+        from ledger.eventlog.postgres_schema import (  # noqa: PLC0415
+            become_owner,
+            create_guards,
+            grant,
+        )
 
         with store.appending() as transaction:
-            if transaction.read_models == str(schema_number()):
+            if (transaction.log_format, transaction.read_models) == (
+                str(FORMAT),
+                str(schema_number()),
+            ):
                 return  # Another process came first.
             connection = transaction.connection
             become_owner(connection, store.schema)
@@ -215,7 +226,8 @@ class PostgresDatabase(Database):
             models.drop()
             models.create()
             refold(self._appender(transaction, recorder), models)
-            set_meta(connection, {"read_models": str(schema_number())})
+            create_guards(connection, store.schema)
+            set_meta(connection, {"format": str(FORMAT), "read_models": str(schema_number())})
             grant(connection, store.schema)
 
     def _require_ours(self, transaction: Transaction) -> None:

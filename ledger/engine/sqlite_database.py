@@ -153,21 +153,26 @@ class SqliteDatabase(Database):
                 "upgrade metaledger"
             )
         recorder = Recorder(store)
-        if found.get("read_models") != str(schema_number()):
+        is_older = 0 < int(found.get("format", 0)) < FORMAT
+        if is_older or found.get("read_models") != str(schema_number()):
             self._renew(store, recorder)
         return store, recorder
 
     def _renew(self, store: Datastore, recorder: Recorder) -> None:
-        """Replace read models of another version of this program by today's."""
+        """Replace read models of another version of this program, and its triggers, by today's.
+
+        What is appended from now on is of today's format, so that older programs have to refuse.
+        """
         from ledger.eventlog.sqlite_connections import set_meta  # noqa: PLC0415
-        from ledger.eventlog.sqlite_log import SqliteAppender  # noqa: PLC0415
+        from ledger.eventlog.sqlite_log import SqliteAppender, renew_triggers  # noqa: PLC0415
 
         with store.connection(write=True) as connection:
+            renew_triggers(connection)
             models = self._models(connection)
             models.drop()
             models.create()
             refold(SqliteAppender(connection, recorder, self._clock), models)
-            set_meta(connection, {"read_models": str(schema_number())})
+            set_meta(connection, {"format": str(FORMAT), "read_models": str(schema_number())})
 
     @staticmethod
     def _models(connection: Any) -> SqliteModels:

@@ -23,12 +23,12 @@ import pyarrow.parquet as pq
 from ledger.content.backends import open_folder
 from ledger.content.folder import Folder
 from ledger.errors import CorruptLogError, InvalidValueError, LedgerError, MissingFileError
-from ledger.eventlog.entry import SALT_BYTES
 from ledger.eventlog.evidence import Evidence, RawRow, Text
-from ledger.model.events import LedgerInitialized, from_payload
+from ledger.model.events import LedgerInitialized
+from ledger.model.payloads import ERASED_IN_FORMAT_1, SALT_BYTES, from_payload
 
 MANIFEST, KEYS, LOG = "manifest.json", "key.pub", "log"
-FORMAT = 1  # of archives; raised only when today's program could not read tomorrow's archive
+FORMAT = 2  # of archives; raised only when today's program could not read tomorrow's archive
 
 SCHEMA = pa.schema(
     [
@@ -56,8 +56,6 @@ _MOST_PORTION = 1 << 26  # bytes of values that are handed on at once, unless on
 _MOST_TEXT = 1 << 20  # characters of a note
 _READ = 2_000
 _REFUSALS = (OSError, pa.ArrowException, ValueError, TypeError, OverflowError, MemoryError)
-# Before the payload hash, in the place of a salt: the entry was erased.
-_ERASED = b"\x00"
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +126,9 @@ def read_manifest(folder: Folder) -> Manifest | None:
         found = _manifests.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidValueError(f"archive {shown}: {error}") from error
-    if found.format != FORMAT:
+    if not 1 <= found.format <= FORMAT:
         raise InvalidValueError(
-            f"archive {shown}: format {found.format}, this program knows {FORMAT}; upgrade "
+            f"archive {shown}: format {found.format}, this program knows up to {FORMAT}; upgrade "
             "metaledger"
         )
     after = 0
@@ -313,6 +311,8 @@ def _written_out(batch: Any) -> Any:
 
 def _raw(row: dict[str, Any]) -> RawRow:
     salt, hashed = row["salt"], row["payload_hash"]
+    if hashed is not None:
+        salt = (ERASED_IN_FORMAT_1 if salt is None else salt) + hashed
     return RawRow(
         position=row["position"],
         recorded_at=row["recorded_at"],
@@ -320,7 +320,7 @@ def _raw(row: dict[str, Any]) -> RawRow:
         version=row["version"],
         command_id=row["command_id"],
         number=row["number"],
-        salt=_ERASED + hashed if salt is None and hashed is not None else salt,
+        salt=salt,
         leaf=row["leaf"],
         topic=_text(row["tag"]),
         state=row["payload"],

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ledger.errors import CorruptLogError, WrongExpectedVersionError
 from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
-from ledger.model.events import Draft, RecordedEvent, from_payload
+from ledger.model.events import Draft, RecordedEvent
 from ledger.model.ids import CommandId, Position, StreamId
 from ledger.model.merkle import leaf_hash
+from ledger.model.payloads import from_payload
 
 READ_BATCH = 1_000
 
@@ -205,9 +206,10 @@ class Appender(LogReader):
 
 
 def decode(entry: Entry) -> RecordedEvent:
-    """Return the event of a stored entry.
+    """Return the event of a stored entry; of an erased one, what is left of it.
 
     Raises:
         UnknownEventError: Its type or shape is not known to this program.
     """
-    return recorded(entry, from_payload(entry.payload, position=entry.envelope.position))
+    event = from_payload(entry.payload, position=entry.envelope.position, is_erased=entry.is_erased)
+    return recorded(entry, event)

@@ -13,18 +13,16 @@ from typing import Any
 import msgspec
 
 from ledger.errors import CorruptLogError
+from ledger.model import payloads
 from ledger.model.canonical import encode
-from ledger.model.events import LedgerEvent, RecordedEvent, tag_of, to_payload
+from ledger.model.events import LedgerEvent, RecordedEvent, tag_of
 from ledger.model.ids import CommandId, Position, StreamId, as_uuid_hex
-from ledger.model.merkle import leaf_hash, payload_hash
-
-SALT_BYTES = 32
-# An erased entry has this byte in the place of its salt, and then the hash of its former payload.
-_ERASED = b"\x00"
+from ledger.model.merkle import leaf_hash
+from ledger.model.payloads import SALT_BYTES, format_of, hashes_of, is_erased, to_payload
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of an entry that stays readable when its payload is erased."""
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The part of an entry that an erasure does not touch; `format` says what is hashed with it."""
 
     position: Position
     recorded_at: int
@@ -33,13 +31,14 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     command_id: CommandId
     number: int
+    format: int = 1
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One row of the log as it is stored: envelope, payload, salt and leaf hash.
 
-    In an erased entry `payload` is the residue that the erasure left, and `salt` holds the hash of
-    the former payload.
+    Of an erased entry `payload` is its kept part, and `salt` holds what the leaf hash needs beside
+    it: the kept part's own salt and the hash of the part that went.
     """
 
     envelope: Envelope
@@ -49,13 +48,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_erased(self) -> bool:
-        """Whether its original payload is gone."""
+        """Whether its erasable part is gone."""
         return is_erased(self.salt)
 
     @property
     def hashed(self) -> bytes:
-        """The bytes under the leaf hash: envelope, then payload hash."""
-        return encode(self.envelope) + hash_of_payload(self.payload, self.salt)
+        """The bytes under the leaf hash: envelope, then the hashes of both parts."""
+        return encode(self.envelope) + hashes_of(self.payload, self.salt)
 
 
 def entry_of(row: Sequence[Any]) -> Entry:
@@ -79,24 +78,21 @@ def entry_of(row: Sequence[Any]) -> Entry:
         tag=tag,
         command_id=CommandId(command.hex()),
         number=number,
+        format=format_of(payload),
     )
     return Entry(envelope=envelope, payload=payload, salt=salt, leaf=leaf)
 
 
-def is_erased(salt: bytes) -> bool:
-    """Return whether a stored salt is that of an erased entry."""
-    return len(salt) == SALT_BYTES + 1 and salt.startswith(_ERASED)
+def erased(entry: Entry) -> Entry:
+    """Return what stays of an entry: the same leaf, and the kept part as it was."""
+    payload, salt = payloads.erased(entry.payload, entry.salt)
+    return msgspec.structs.replace(entry, payload=payload, salt=salt)
 
 
-def hash_of_payload(payload: bytes, salt: bytes) -> bytes:
-    """Return the payload hash of a stored entry: computed, or kept from before its erasure."""
-    return salt[1:] if is_erased(salt) else payload_hash(salt, payload)
-
-
-def erased(entry: Entry, residue: bytes) -> Entry:
-    """Return an entry without its payload, under the same leaf hash."""
-    kept = hash_of_payload(entry.payload, entry.salt)
-    return msgspec.structs.replace(entry, payload=residue, salt=_ERASED + kept)
+def erased_in_format_1(entry: Entry, residue: bytes) -> Entry:
+    """Return what stays of an entry of format 1: its leaf hash, and a residue."""
+    salt = payloads.ERASED_IN_FORMAT_1 + hashes_of(entry.payload, entry.salt)
+    return msgspec.structs.replace(entry, payload=residue, salt=salt)
 
 
 def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> Entry:
@@ -109,7 +105,7 @@ def seal(envelope: Envelope, payload: bytes, *, salt: bytes | None = None) -> En
 
 def leaf_of(envelope: Envelope, payload: bytes, salt: bytes) -> bytes:
     """Return the leaf hash that an honest entry of these parts has."""
-    return leaf_hash(encode(envelope) + hash_of_payload(payload, salt))
+    return leaf_hash(encode(envelope) + hashes_of(payload, salt))
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +127,7 @@ def entry_for(pending: Pending, *, position: int, version: int, recorded_at: int
         tag=tag_of(pending.event),
         command_id=pending.command_id,
         number=pending.number,
+        format=2,
     )
     return seal(envelope, to_payload(pending.event))
 
@@ -152,6 +149,7 @@ def entry_without_command(  # noqa: PLR0913 (what such an event has)
         tag=tag,
         command_id=CommandId(as_uuid_hex(command)),
         number=1,
+        format=format_of(payload),
     )
     return seal(envelope, payload)
 

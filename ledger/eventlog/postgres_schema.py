@@ -43,33 +43,45 @@ TABLES = (
     )""",
 )
 
+_TRIGGERED = ("refuse", "refuse_gap", "refuse_salt", "refuse_state")
+
 KINDS = ("owner", "writer", "reader", "eraser")
 
-_REFUSE = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+# `search_path` is fixed in every function: whoever writes has no say in whose operators are meant.
+_REFUSE = """CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE EXCEPTION 'the log is append-only: % on %', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'restrict_violation';
 END $$"""
 
-# Where the last event erases a position: the SHA-256 of its residue, in hexadecimal; else NULL.
-_RESIDUE = """CREATE FUNCTION residue_of(erased bigint) RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT named ->> 1 FROM {schema}.entries AS last
+# Where the last event erases a position: the SHA-256 of its residue in hexadecimal, which an entry
+# of format 1 has, else an empty text. NULL where it does not.
+_RESIDUE = """CREATE FUNCTION residue_of(erased bigint) RETURNS text LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((SELECT residue ->> 1 FROM jsonb_array_elements(told -> 'residues') AS residue
+            WHERE (residue ->> 0)::bigint = erased), '')
+        FROM {schema}.entries AS last
         JOIN {schema}.stored_events AS erasure ON erasure.originator_id = last.stream
             AND erasure.originator_version = last.version
-        CROSS JOIN LATERAL jsonb_array_elements(
-            convert_from(erasure.state, 'UTF8')::jsonb -> 'entries') AS named
+        CROSS JOIN LATERAL (SELECT convert_from(erasure.state, 'UTF8')::jsonb AS told) AS event
     WHERE last.position = (SELECT max(position) FROM {schema}.entries)
-        AND erasure.topic = 'entries-erased.v1' AND (named ->> 0)::bigint = erased
+        AND erasure.topic = 'entries-erased.v2' AND told -> 'entries' @> to_jsonb(erased)
 $$"""
 
-# First the salt makes place for the hash of the payload that was, then the payload for its residue.
-_REFUSE_SALT = """CREATE FUNCTION refuse_salt() RETURNS trigger LANGUAGE plpgsql AS $$
+# First the salt makes place for what the leaf hash needs of what goes, then that part goes:
+# all after the first line. An entry of format 1 has one line; a residue takes its place.
+_REFUSE_SALT = """CREATE FUNCTION refuse_salt() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     payload CONSTANT bytea := (SELECT state FROM {schema}.stored_events
         WHERE originator_id = OLD.stream AND originator_version = OLD.version);
+    kept CONSTANT int := position('\\x0a'::bytea IN payload);
 BEGIN
     IF to_jsonb(NEW) - 'salt' = to_jsonb(OLD) - 'salt' AND octet_length(OLD.salt) = 32
-        AND NEW.salt = decode('00', 'hex') || sha256(OLD.salt || payload)
+        AND NEW.salt = (CASE kept WHEN 0 THEN '\\x00'::bytea || sha256(OLD.salt || payload)
+            ELSE sha256('kept'::bytea || OLD.salt)
+                || sha256(OLD.salt || substring(payload FROM kept + 1)) END)
         AND {schema}.residue_of(OLD.position) IS NOT NULL
     THEN
         RETURN NEW;
@@ -78,14 +90,19 @@ BEGIN
         USING ERRCODE = 'restrict_violation';
 END $$"""
 
-_REFUSE_STATE = """CREATE FUNCTION refuse_state() RETURNS trigger LANGUAGE plpgsql AS $$
+_REFUSE_STATE = """CREATE FUNCTION refuse_state() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     erased CONSTANT bigint := (SELECT position FROM {schema}.entries
         WHERE stream = OLD.originator_id AND version = OLD.originator_version
-        AND octet_length(salt) = 33);
+        AND octet_length(salt) > 32);
+    kept CONSTANT int := position('\\x0a'::bytea IN OLD.state);
 BEGIN
-    IF to_jsonb(NEW) - 'state' = to_jsonb(OLD) - 'state'
-        AND encode(sha256(NEW.state), 'hex') = {schema}.residue_of(erased)
+    IF to_jsonb(NEW) - 'state' = to_jsonb(OLD) - 'state' AND octet_length(NEW.state) > 0
+        AND (CASE kept WHEN 0
+            THEN encode(sha256(NEW.state), 'hex') = {schema}.residue_of(erased)
+            ELSE NEW.state = substring(OLD.state FROM 1 FOR kept)
+                AND {schema}.residue_of(erased) IS NOT NULL END)
     THEN
         RETURN NEW;
     END IF;
@@ -94,7 +111,8 @@ BEGIN
 END $$"""
 
 # A volatile function sees the rows that its own statement has inserted so far.
-_REFUSE_GAP = """CREATE FUNCTION refuse_gap() RETURNS trigger LANGUAGE plpgsql AS $$
+_REFUSE_GAP = """CREATE FUNCTION refuse_gap() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     expected CONSTANT bigint := (SELECT coalesce(max(position), 0) + 1 FROM {schema}.entries);
 BEGIN
@@ -105,7 +123,6 @@ BEGIN
     RETURN NEW;
 END $$"""
 
-# `search_path` is fixed as for every function that runs with the rights of its owner.
 _APPEND_LOCK = """CREATE FUNCTION append_lock(OUT format text, OUT read_models text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -117,8 +134,10 @@ END $$"""
 
 
 def create_guards(connection: Connection[Any], schema: str) -> None:
-    """Make the triggers, and the function that takes the append lock."""
+    """Make the triggers, and the function that takes the append lock; renew those of before."""
     name = Identifier(schema)
+    for function in (*_TRIGGERED, "residue_of", "append_lock"):
+        connection.execute(SQL("DROP FUNCTION IF EXISTS {} CASCADE").format(Identifier(function)))
     connection.execute(_REFUSE)
     for function in (_REFUSE_GAP, _RESIDUE, _REFUSE_SALT, _REFUSE_STATE, _APPEND_LOCK):
         connection.execute(SQL(function).format(schema=name))

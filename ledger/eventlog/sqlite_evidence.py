@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -210,7 +209,7 @@ class SqliteEvidence(Evidence):
         found = _objects(self._ask("SELECT type, name, tbl_name, sql FROM sqlite_master"))
         for name, text in wanted.items():
             told = found.get(name, "nothing")
-            if told not in {text, _before_erasures(name, text)}:
+            if told != text:
                 yield name, text, told
         for name, text in found.items():
             if name not in wanted and name.startswith(("trigger", "view")):
@@ -298,11 +297,6 @@ def _new_file(read_models: Sequence[str]) -> list[tuple[Any, ...]]:
         for statement in (*log, *read_models):
             connection.execute(statement)
         return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-
-
-def _before_erasures(name: str, text: str) -> str:
-    """Return how a trigger reads in a file from before erasures were known: it refuses more."""
-    return re.sub(" WHEN .* BEGIN", " BEGIN", text) if name.endswith("_refuse_update") else text
 
 
 def _objects(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:

@@ -44,23 +44,31 @@ _TABLES = (
     ) WITHOUT ROWID""",
 )
 
-# Whether the last event is an erasure that names the position {0}. Canonical JSON has no spaces,
-# and a quotation mark within a text is escaped, so that nothing else reads like this. (SQLite's
-# own JSON functions are not for triggers of a schema that is not trusted.)
-_ERASES = """EXISTS (SELECT 1 FROM entries last JOIN stored_events erasure
-            ON erasure.originator_id = last.stream AND erasure.originator_version = last.version
-            WHERE last.position = (SELECT max(position) FROM entries)
-            AND erasure.topic = 'entries-erased.v1'
-            AND instr(CAST(erasure.state AS TEXT), '[' || {0} || ',"') > 0)"""
+# Whether the last event is an erasure that names the position {0}. A quotation mark within a text
+# is escaped, so that nothing but the list itself begins like this. (SQLite's own JSON functions are
+# not for triggers of a schema that is not trusted.)
+_ERASES = """EXISTS (SELECT 1 FROM (
+            SELECT substr(told, instr(told, '"entries":[') + 11) AS named FROM (
+                SELECT CAST(erasure.state AS TEXT) AS told FROM entries last
+                JOIN stored_events erasure ON erasure.originator_id = last.stream
+                    AND erasure.originator_version = last.version
+                WHERE last.position = (SELECT max(position) FROM entries)
+                AND erasure.topic = 'entries-erased.v2'))
+            WHERE instr(',' || substr(named, 1, instr(named, ']') - 1) || ',',
+                ',' || {0} || ',') > 0)"""
 
 _REFUSALS = (
-    # First the state goes, then the salt: once that is no salt any more, both stay as they are.
+    # First the state goes, then the salt: once that is no salt any more, both stay as they are. Of
+    # a state with a line feed its first line stays; one of format 1 gives way to a residue.
     (
         "stored_events",
         "UPDATE",
         f"""WHEN NEW.originator_id IS NOT OLD.originator_id
         OR NEW.originator_version IS NOT OLD.originator_version OR NEW.topic IS NOT OLD.topic
         OR NEW.rowid IS NOT OLD.rowid
+        OR (instr(OLD.state, x'0a') > 0
+            AND NEW.state IS NOT substr(OLD.state, 1, instr(OLD.state, x'0a')))
+        OR (instr(OLD.state, x'0a') = 0 AND instr(NEW.state, x'0a') > 0)
         OR NOT EXISTS (SELECT 1 FROM entries e WHERE e.stream = OLD.originator_id
             AND e.version = OLD.originator_version AND length(e.salt) = 32
             AND {_ERASES.format("e.position")})""",  # noqa: S608 (text of our own)
@@ -73,8 +81,12 @@ _REFUSALS = (
         OR NEW.stream IS NOT OLD.stream OR NEW.version IS NOT OLD.version
         OR NEW.command_id IS NOT OLD.command_id OR NEW.number IS NOT OLD.number
         OR NEW.leaf IS NOT OLD.leaf OR length(OLD.salt) IS NOT 32
-        OR length(NEW.salt) IS NOT 33 OR substr(NEW.salt, 1, 1) IS NOT x'00'
-        OR NOT {_ERASES.format("OLD.position")}""",
+        OR NOT EXISTS (SELECT 1 FROM stored_events s WHERE s.originator_id = OLD.stream
+            AND s.originator_version = OLD.version
+            AND ((length(NEW.salt) = 64 AND instr(s.state, x'0a') = length(s.state))
+            OR (length(NEW.salt) = 33 AND substr(NEW.salt, 1, 1) IS x'00'
+            AND instr(s.state, x'0a') = 0)))
+        OR NOT {_ERASES.format("OLD.position")}""",  # noqa: S608
     ),
     ("entries", "DELETE", ""),
     # INSERT OR REPLACE removes a row without firing the DELETE trigger; these close that door, for
@@ -228,10 +240,6 @@ class SqliteAppender(SqliteReader, Appender):
         with translated():
             # SQLite then overwrites the former payload with zeros.
             execute("PRAGMA secure_delete=ON")
-            for refusal in _REFUSALS:
-                if refusal[1] == "UPDATE":
-                    # A ledger from before erasures refuses all of them.
-                    _renew_trigger(self.connection, refusal)
             for entry in entries:
                 envelope = entry.envelope
                 execute(
@@ -251,13 +259,10 @@ class SqliteAppender(SqliteReader, Appender):
             self._recorder._insert_events(cursor, stored, entries=entries)  # noqa: SLF001
 
 
-def _renew_trigger(connection: sqlite3.Connection, refusal: tuple[str, str, str]) -> None:
-    name = _trigger_name(refusal)
-    row = connection.execute(
-        "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = ?", (name,)
-    ).fetchone()
-    if row is None or refusal[2] not in row[0]:
-        connection.execute(f"DROP TRIGGER IF EXISTS {name}")
+def renew_triggers(connection: sqlite3.Connection) -> None:
+    """Put today's triggers in the place of those of an earlier format."""
+    for refusal in _REFUSALS:
+        connection.execute(f"DROP TRIGGER IF EXISTS {_trigger_name(refusal)}")
         connection.execute(_trigger(refusal))
 
 

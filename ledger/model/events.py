@@ -11,8 +11,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ledger.errors import UnknownEventError
-from ledger.model.canonical import Json, encode
 from ledger.model.ids import CommandId, Position, StreamId
 
 # What one save without effect leaves behind: intent key, subject key, uid of the outcome.
@@ -31,6 +29,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_de
         command: Identity of the command that caused it, in plain; its hash is the command id.
         causation: Command id of what directly caused this command; None where a user did.
         noted: Intents of the run without effect since its last event, and their outcomes.
+        intent: Of the first event of a command that is an intent within a run: intent key and
+            subject key. None in format 1, where they are computed of the command.
     """
 
     at: int
@@ -39,6 +39,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_de
     command: list[Any]
     causation: str | None = None
     noted: tuple[Noted, ...] = ()
+    intent: tuple[str, str] | None = None
 
 
 class LedgerInitialized(Event, frozen=True, kw_only=True, tag="ledger-initialized.v1"):
@@ -65,6 +66,7 @@ class RecordCreated(Event, frozen=True, kw_only=True, tag="record-created.v1"):
         registry: Name of its registry.
         uid: Its uid.
         natural: Natural key: what identified it when it was created.
+        natural_id: Id of the natural key; None in format 1.
         n: Which record of that natural key; 1 unless another one was made on purpose.
         fields: Values of its fields.
     """
@@ -72,6 +74,7 @@ class RecordCreated(Event, frozen=True, kw_only=True, tag="record-created.v1"):
     registry: str
     uid: str
     natural: list[Any]
+    natural_id: str | None = None
     n: int = 1
     fields: dict[str, Any]
 
@@ -85,6 +88,7 @@ class TransformRegistered(Event, frozen=True, kw_only=True, tag="transform-regis
 
     uid: str
     natural: list[Any]
+    natural_id: str | None = None
     n: int = 1
     name: str
     key: str | None = None
@@ -107,11 +111,12 @@ class ArtifactRegistered(Event, frozen=True, kw_only=True, tag="artifact-registe
         storage: Root that holds the content.
         storage_key: Path of the content below the root.
         in_place: Whether the content was left where the user had it.
-        displaced: In a residue only: from which position on the key had led elsewhere.
+        displaced: From which position on the key had led elsewhere; None where it led nowhere.
     """
 
     uid: str
     natural: list[Any]
+    natural_id: str | None = None
     n: int = 1
     key: str | None = None
     description: str | None = None
@@ -138,7 +143,7 @@ class ArtifactReproduced(Event, frozen=True, kw_only=True, tag="artifact-reprodu
 class ArtifactKeyed(Event, frozen=True, kw_only=True, tag="artifact-keyed.v1"):
     """A key points at this artifact from now on, whatever it pointed at before.
 
-    `displaced` occurs in a residue only, as in `ArtifactRegistered`.
+    `displaced` is that of `ArtifactRegistered`.
     """
 
     uid: str
@@ -151,6 +156,7 @@ class CollectionCreated(Event, frozen=True, kw_only=True, tag="collection-create
 
     uid: str
     natural: list[Any]
+    natural_id: str | None = None
     n: int = 1
     name: str
     description: str | None = None
@@ -269,6 +275,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
 
     uid: str
     natural: list[Any]
+    natural_id: str | None = None
     n: int = 1
     transform: str
     name: str | None = None
@@ -319,22 +326,64 @@ class PositionTagged(Event, frozen=True, kw_only=True, tag="position-tagged.v1")
     position: int
 
 
-class EntriesErased(Event, frozen=True, kw_only=True, tag="entries-erased.v1"):
+class Erasure(Event, frozen=True, kw_only=True):
     """What earlier entries said was removed for good; their leaf hashes stay.
 
     Attributes:
         registry: Registry of the record that was erased.
         uid: Its uid.
         reason: Why.
-        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
         content_removed: Whether its stored content was removed too.
     """
 
     registry: str
     uid: str
     reason: str
-    entries: tuple[tuple[int, str], ...]
     content_removed: bool = False
+
+
+class EntriesErasedV1(Erasure, frozen=True, kw_only=True, tag="entries-erased.v1"):
+    """An erasure as format 1 had it.
+
+    Attributes:
+        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
+    """
+
+    entries: tuple[tuple[int, str], ...]
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Positions of the entries."""
+        return tuple(position for position, _ in self.entries)
+
+    @property
+    def digests(self) -> tuple[tuple[int, str], ...]:
+        """Position and SHA-256 of each residue."""
+        return self.entries
+
+
+class EntriesErased(Erasure, frozen=True, kw_only=True, tag="entries-erased.v2"):
+    """An erasure.
+
+    Attributes:
+        entries: Position of each entry, in order.
+        residues: Of the entries of format 1 among them: position, and the SHA-256 of the residue.
+        signature: A note over this event, signed by the ledger's key; None where that was not here.
+    """
+
+    entries: tuple[int, ...]
+    residues: tuple[tuple[int, str], ...] = ()
+    signature: str | None = None
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Positions of the entries."""
+        return self.entries
+
+    @property
+    def digests(self) -> tuple[tuple[int, str], ...]:
+        """Position and SHA-256 of each residue."""
+        return self.residues
 
 
 class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
@@ -376,6 +425,7 @@ LedgerEvent: TypeAlias = (
     | RunAbandoned
     | InputRecorded
     | PositionTagged
+    | EntriesErasedV1
     | EntriesErased
     | KeyAdopted
 )
@@ -398,7 +448,7 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
         version: 1-based place in that stream.
         command_id: Hash of the identity of its command.
         number: 1-based place within its command.
-        event: The fact; of an erased entry, its residue.
+        event: The fact; of an erased entry, what is left of it.
         is_erased: Whether it was erased.
     """
 
@@ -412,53 +462,6 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
     is_erased: bool = False
 
 
-# msgspec tells apart bytes that are no UTF-8, and nesting without end, from other damage.
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-_decoder: msgspec.json.Decoder[LedgerEvent] = msgspec.json.Decoder(LedgerEvent)
-
-
-class _Head(msgspec.Struct):
-    type: str = ""
-
-
-_head_decoder = msgspec.json.Decoder(_Head)
-
-
 def tag_of(event: LedgerEvent) -> str:
     """Return the stored name of an event's type."""
     return str(type(event).__struct_config__.tag)
-
-
-def to_payload(event: LedgerEvent) -> bytes:
-    """Return the canonical JSON that is stored and hashed for an event."""
-    return encode(event)
-
-
-def from_payload(payload: bytes, *, position: int) -> LedgerEvent:
-    """Return the event that a stored payload holds.
-
-    Raises:
-        UnknownEventError: Its type, or the shape of its fields, is not known to this program.
-    """
-    try:
-        return _decoder.decode(payload)
-    except _UNREADABLE as error:
-        raise UnknownEventError(
-            f"event at position {position} ({_type_of(payload)}): {error}; "
-            "audit the ledger, or open it with the version of metaledger that wrote it",
-            position=position,
-        ) from error
-
-
-def _type_of(payload: bytes) -> str:
-    try:
-        return _head_decoder.decode(payload).type or "no type"
-    except _UNREADABLE:
-        return "not an event"
-
-
-def as_json(event: LedgerEvent) -> dict[str, Json]:
-    """Return an event as plain data, with its type."""
-    data: dict[str, Json] = msgspec.json.decode(to_payload(event))
-    return data

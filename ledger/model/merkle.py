@@ -1,8 +1,9 @@
 """Hashes of the transparency log: RFC 6962 section 2.1, with SHA-256.
 
-1. An entry is the envelope's canonical JSON followed by SHA-256(salt ‖ payload): 32 bytes.
+1. An entry is the envelope's canonical JSON followed by SHA-256(salt ‖ part) of each part of the
+   payload: 32 bytes for each.
 2. Its leaf hash is SHA-256(0x00 ‖ entry); an inner node's is SHA-256(0x01 ‖ left ‖ right).
-3. A payload and its salt can be erased without touching any hash above them.
+3. A part and its salt can be erased without touching any hash above them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 def payload_hash(salt: bytes, payload: bytes) -> bytes:
-    """Return SHA-256(salt ‖ payload), which stands for the payload in an entry."""
+    """Return SHA-256(salt ‖ payload), which stands for a part of a payload in an entry."""
     return sha256(salt + payload).digest()
 
 

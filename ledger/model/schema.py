@@ -18,6 +18,9 @@ FieldKind = Literal["text", "integer", "boolean", "time", "json"]
 # A withdrawn record is found only by its uid; an erased record is withdrawn and emptied.
 LIVE, TRASHED, WITHDRAWN, ERASED = 0, 1, 2, 3
 
+# Stands in the place of a text that every record has, once it is erased.
+MARK = "[erased {uid}]"
+
 
 class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One plain field of a registry.
@@ -28,8 +31,10 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
         max_length: Characters at most, for text.
         is_editable: Whether it may be assigned on a saved record.
         is_indexed: Whether look-ups by it should be fast.
-        is_virtual: Whether the query computes it, without a column.
-        is_kept: Whether it stays when the record is erased, as it describes only the ledger.
+        is_virtual: Computed by the query; no column holds it.
+        is_kept: Whether it stays when the record is erased: it tells of the ledger, not of
+            what the record stands for.
+        blank: What stands in its place else, where there was a value; `MARK` tells the uid.
         help: One line for documentation.
     """
 
@@ -40,6 +45,7 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_indexed: bool = False
     is_virtual: bool = False
     is_kept: bool = False
+    blank: str | int | None = None
     help: str = ""
 
 
@@ -142,7 +148,9 @@ COMMON_FIELDS = (
     ),
 )
 
-_NAME = FieldSpec(name="name", max_length=255, is_editable=True, is_indexed=True, help="its name")
+_NAME = FieldSpec(
+    name="name", max_length=255, is_editable=True, is_indexed=True, blank=MARK, help="its name"
+)
 _DESCRIPTION = FieldSpec(
     name="description", max_length=4096, is_editable=True, help="what a person says of it"
 )
@@ -151,7 +159,10 @@ _IS_LATEST = FieldSpec(
     name="is_latest", kind="boolean", is_virtual=True, help="whether no later version replaced it"
 )
 _RETRACTION = FieldSpec(
-    name="retraction", max_length=4096, help="why it is not to be relied on; empty while it is"
+    name="retraction",
+    max_length=4096,
+    blank=MARK,
+    help="why it is not to be relied on; empty while it is",
 )
 _RUN = RelationSpec(name="run", target="run", column="run")
 
@@ -176,16 +187,21 @@ ARTIFACT = RegistrySpec(
     fields=(
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="name that points at it"),
         _DESCRIPTION,
-        FieldSpec(name="suffix", max_length=64, help="ending of the file name"),
-        FieldSpec(name="size", kind="integer", help="bytes of all content"),
+        FieldSpec(name="suffix", max_length=64, blank="", help="ending of the file name"),
+        FieldSpec(name="size", kind="integer", blank=0, help="bytes of all content"),
         FieldSpec(name="n_files", kind="integer", help="files of a folder"),
-        FieldSpec(name="hash", is_indexed=True, help="content hash, base64url"),
+        FieldSpec(name="hash", is_indexed=True, blank=MARK, help="content hash, base64url"),
         FieldSpec(name="hash_type", is_kept=True, help="md5, sha256 or md5-d"),
-        FieldSpec(name="digest", help="sha256 over all content"),
+        FieldSpec(name="digest", blank=MARK, help="sha256 over all content"),
         _VERSION,
         _IS_LATEST,
-        FieldSpec(name="storage", help="root that holds the content"),
-        FieldSpec(name="storage_key", max_length=4096, help="path of the content below the root"),
+        FieldSpec(name="storage", blank=MARK, help="root that holds the content"),
+        FieldSpec(
+            name="storage_key",
+            max_length=4096,
+            blank=MARK,
+            help="path of the content below the root",
+        ),
         FieldSpec(name="in_place", kind="boolean", is_kept=True, help="left where the user had it"),
         _RETRACTION,
     ),
@@ -209,10 +225,10 @@ COLLECTION = RegistrySpec(
     name="collection",
     title="Collection",
     fields=(
-        FieldSpec(name="name", max_length=255, is_editable=True, is_indexed=True, help="its name"),
+        _NAME,
         _DESCRIPTION,
-        FieldSpec(name="hash", is_indexed=True, help="hash over the members' hashes"),
-        FieldSpec(name="digest", help="sha256 over the members' digests"),
+        FieldSpec(name="hash", is_indexed=True, blank=MARK, help="hash over the members' hashes"),
+        FieldSpec(name="digest", blank=MARK, help="sha256 over the members' digests"),
         FieldSpec(
             name="is_ordered",
             kind="boolean",
@@ -261,20 +277,25 @@ RUN = RegistrySpec(
     name="run",
     title="Run",
     fields=(
-        _NAME,
+        msgspec.structs.replace(_NAME, blank=None),
         FieldSpec(
             name="status", is_kept=True, help="started, finished, ended, failed or abandoned"
         ),
         FieldSpec(name="started_at", kind="time", is_kept=True, help="when it began"),
         FieldSpec(name="finished_at", kind="time", is_kept=True, help="when it ended"),
-        FieldSpec(name="params", kind="json", help="its parameters"),
-        FieldSpec(name="arguments", kind="json", help="command-line arguments"),
+        FieldSpec(name="params", kind="json", blank="{}", help="its parameters"),
+        FieldSpec(name="arguments", kind="json", blank="[]", help="command-line arguments"),
         FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
         FieldSpec(
             name="resumptions", kind="integer", is_kept=True, help="how often it was continued"
         ),
         FieldSpec(name="environment_blob", is_kept=True, help="blob that holds its environment"),
-        FieldSpec(name="modules", kind="json", help="imported distributions and their versions"),
+        FieldSpec(
+            name="modules",
+            kind="json",
+            blank="{}",
+            help="imported distributions and their versions",
+        ),
         FieldSpec(name="git_commit", help="commit of the working folder"),
         FieldSpec(
             name="git_is_dirty", kind="boolean", is_kept=True, help="whether the folder had changes"
@@ -339,5 +360,5 @@ def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
 
 
 def erased_text(uid: str) -> str:
-    """Return the text that replaces every text of an erased record."""
-    return f"[erased {uid}]"
+    """Return the text that replaces a text which an erased record must have."""
+    return MARK.format(uid=uid)

@@ -10,8 +10,9 @@ import msgspec
 
 from ledger.display.rows import cell
 from ledger.model.canonical import Json
-from ledger.model.events import InputRecorded, RecordedEvent, as_json, tag_of
+from ledger.model.events import InputRecorded, RecordedEvent, tag_of
 from ledger.model.ids import StreamId
+from ledger.model.payloads import as_json, left_as_json
 from ledger.model.times import to_datetime
 from projections.fold import outcome_of, registry_of
 
@@ -34,7 +35,8 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
         registry: Registry of the record it is about; "" where it is about none.
         uid: Uid of that record.
         command_id: Id of the command that caused it.
-        event: The event as plain data.
+        event: The event as plain data; of an erased one, what is left of it.
+        is_erased: Whether what it said was erased.
     """
 
     position: int
@@ -47,6 +49,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     uid: str
     command_id: str
     event: dict[str, Any]
+    is_erased: bool = False
 
     def as_json(self) -> dict[str, Json]:
         """Return it as plain data, times as ISO 8601."""
@@ -98,7 +101,8 @@ def happening(recorded: RecordedEvent) -> Happening:
         registry=registry_of(event),
         uid=event.uid if isinstance(event, InputRecorded) else outcome_of(event),
         command_id=recorded.command_id,
-        event=as_json(event),
+        event=left_as_json(event) if recorded.is_erased else as_json(event),
+        is_erased=recorded.is_erased,
     )
 
 
@@ -144,6 +148,8 @@ def _of_stream(ledger: Ledger, which: Which, stream: str) -> Iterator[Happening]
 def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
     """Return the content of an event in a few words."""
     data = event.event
+    if event.is_erased:
+        return "[erased]"
     fields = data.get("fields")
     if isinstance(fields, dict):
         return cell("text", ", ".join(f"{name}={value!r}" for name, value in fields.items()))

@@ -228,6 +228,16 @@ def _signing_key(ledger: Ledger, ring: KeyRing) -> PrivateKey:
     return key
 
 
+def key_at_hand(ledger: Ledger, log: LogReader) -> PrivateKey | None:
+    """Return the private key that signs for a ledger; None where it has none, or not here.
+
+    Raises:
+        KeyUnavailableError: It can be read by others, or not at all.
+    """
+    lines = key_lines(log, ledger_id(ledger))
+    return ring_of(ledger).private_key(read_public_key(lines[-1])) if lines else None
+
+
 def _recorded_key(ledger: Ledger) -> PublicKey | None:
     with ledger.reading() as session:
         lines = key_lines(session.log, ledger_id(ledger))
@@ -313,8 +323,9 @@ def prove(what: Any, *, checkpoint: str | SignedCheckpoint | None = None) -> str
             "ledger",
             position=position,
         ) from error
-    # Of an erased entry there is nothing to show but what was hashed.
-    shown = () if entry.is_erased else (entry.salt, entry.payload)
+    # Nothing vouches for what is left of an erased entry of format 1.
+    is_shown = not entry.is_erased or entry.envelope.format > 1
+    shown = (entry.salt, entry.payload) if is_shown else ()
     return proof_text(index=position - 1, path=path, checkpoint=text, extra=(entry.hashed, *shown))
 
 

@@ -1,19 +1,29 @@
 """Verifying a proof or a checkpoint with nothing but a public key: no ledger is opened.
 
 The order of the checks: the signature first, then the sizes, then the hashes, then that the entry,
-its salt and its payload belong together. What fails raises; what returns was verified whole.
+its salt and its payload belong together. What fails raises; what returns was verified whole. A part
+that is not shown is told as that: whoever hands a proof out can cut it off. That it was erased is
+shown by nothing but the proof of an erasure that names it.
 The bytes are stated in docs/format.md, section "Checkpoints, proofs and keys".
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from ledger.errors import InvalidProofError
-from ledger.model.merkle import leaf_hash, payload_hash
+from ledger.model.merkle import leaf_hash
+from ledger.model.payloads import (
+    ERASED_BYTES,
+    HASH_BYTES,
+    SALT_BYTES,
+    format_of,
+    hashes_of,
+    parts_of,
+)
 from ledger.proving.notes import (
     ED25519,
     Checkpoint,
@@ -28,12 +38,11 @@ from ledger.proving.notes import (
     read_public_key,
     verify_note,
 )
-from ledger.proving.proofs import HASH_BYTES, verify_consistency, verify_inclusion
+from ledger.proving.proofs import verify_consistency, verify_inclusion
 
 HEADER = "c2sp.org/tlog-proof@v1"
 MAX_PROOF = 1 << 28
 
-_SALT_BYTES = 32
 _MOST_HASHES = 128
 
 
@@ -50,7 +59,9 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         position: Place of the proved entry in the log.
         recorded_at: When the log took it, in microseconds since 1970 UTC.
         type: Type of its event.
-        event: The event as data; None where its payload was erased.
+        status: Of the entry: "shown" whole; "not shown", or no more than what an erasure keeps of
+            it; "erased", where the proof of an erasure beside it says so.
+        event: The event as data, as far as it is shown; None where nothing of it is.
         old_size: Entries of the older checkpoint that this one extends.
     """
 
@@ -63,6 +74,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
     position: int | None = None
     recorded_at: int | None = None
     type: str | None = None
+    status: Literal["shown", "not shown", "erased"] | None = None
     event: dict[str, Any] | None = None
     old_size: int | None = None
 
@@ -75,6 +87,7 @@ class _Envelope(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     stream: str
     tag: str
     version: int
+    format: int = 1
 
 
 # What msgspec raises of bytes that are no JSON, no UTF-8, or nested without end.
@@ -83,7 +96,13 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _envelopes = msgspec.json.Decoder(_Envelope)
 
 
-def verify(text: str, *, key: str | Sequence[str], old: str | None = None) -> Verified:
+def verify(
+    text: str,
+    *,
+    key: str | Sequence[str],
+    old: str | None = None,
+    erasure: str | None = None,
+) -> Verified:
     """Return what a proof or a checkpoint shows, verified against public keys that you trust.
 
     Args:
@@ -91,6 +110,8 @@ def verify(text: str, *, key: str | Sequence[str], old: str | None = None) -> Ve
         key: Public key line of the ledger, or several lines; those of witnesses may be among them,
             and then every one of them must have signed.
         old: The older checkpoint, for a proof of consistency.
+        erasure: For a proof of an entry that does not show it: the proof of the event that erased
+            it.
 
     Raises:
         InvalidProofError: It does not show what it claims.
@@ -100,7 +121,8 @@ def verify(text: str, *, key: str | Sequence[str], old: str | None = None) -> Ve
     if len(text) > MAX_PROOF:
         raise InvalidProofError(f"proof: expected at most {MAX_PROOF:,} characters")
     if text.startswith(HEADER):
-        return _entry(text, keys)
+        found = _entry(text, keys)
+        return found if erasure is None else _erased(found, _entry(erasure, keys))
     if text.startswith("old "):
         return _consistency(text, keys, old)
     return open_checkpoint(text, keys)[1]
@@ -173,32 +195,70 @@ def _entry(text: str, keys: Sequence[PublicKey]) -> Verified:
             f"proof of index {index}: expected the entry of position {index + 1}, "
             f"found that of {envelope.position}"
         )
+    is_whole = len(parts) > 1 and len(parts[1]) == SALT_BYTES
     return msgspec.structs.replace(
         found,
         kind="entry",
         position=envelope.position,
         recorded_at=envelope.recorded_at,
         type=envelope.tag,
+        status="shown" if is_whole else "not shown",
         event=_event(parts, envelope) if len(parts) > 1 else None,
     )
 
 
+def _erased(found: Verified, erasure: Verified) -> Verified:
+    """Return what a proof shows of an entry that another proof shows the erasure of."""
+    event = erasure.event or {}
+    named = [it[0] if isinstance(it, list) else it for it in event.get("entries", ())]
+    if (
+        found.origin != erasure.origin
+        or erasure.type not in {"entries-erased.v1", "entries-erased.v2"}
+        or found.position not in named
+    ):
+        raise InvalidProofError(
+            f"proof of position {found.position}: expected beside it that of an erasure that "
+            f"names it, found one of {erasure.type} at position {erasure.position}"
+        )
+    if found.status == "shown":
+        raise InvalidProofError(
+            f"proof of position {found.position}: it shows the entry that the erasure at "
+            f"position {erasure.position} names"
+        )
+    return msgspec.structs.replace(found, status="erased")
+
+
 def _envelope(entry: bytes) -> _Envelope:
-    try:
-        return _envelopes.decode(entry[:-HASH_BYTES])
-    except UNREADABLE as error:
-        raise InvalidProofError(f"proof: its entry has no envelope: {error}") from error
+    """Return the envelope of an entry: before one hash in format 1, before two since."""
+    reason: Exception | None = None
+    for number, hashes in ((1, HASH_BYTES), (2, 2 * HASH_BYTES)):
+        try:
+            found = _envelopes.decode(entry[:-hashes])
+        except UNREADABLE as error:
+            reason = error
+        else:
+            if found.format == number:
+                return found
+    raise InvalidProofError(f"proof: its entry has no envelope: {reason}")
 
 
 def _event(parts: Sequence[bytes], envelope: _Envelope) -> dict[str, Any]:
     entry, salt, payload = parts
-    if len(salt) != _SALT_BYTES or payload_hash(salt, payload) != entry[-HASH_BYTES:]:
+    sizes = {SALT_BYTES} if envelope.format == 1 else {SALT_BYTES, ERASED_BYTES}
+    hashes = hashes_of(payload, salt)
+    if (
+        len(salt) not in sizes
+        or format_of(payload) != envelope.format
+        or hashes != entry[-len(hashes) :]
+    ):
         raise InvalidProofError(
             f"proof of position {envelope.position}: expected the payload that its entry names, "
             "found another one"
         )
+    event: dict[str, Any] = {}
     try:
-        event: dict[str, Any] = msgspec.json.decode(payload, type=dict[str, Any])
+        for part in filter(None, parts_of(payload)):
+            event |= msgspec.json.decode(part, type=dict[str, Any])
     except UNREADABLE as error:
         raise InvalidProofError(
             f"proof of position {envelope.position}: its payload is no event: {error}"
@@ -208,7 +268,7 @@ def _event(parts: Sequence[bytes], envelope: _Envelope) -> dict[str, Any]:
             f"proof of position {envelope.position}: expected an event {envelope.tag}, "
             f"found {event.get('type')!r}"
         )
-    return event
+    return dict(sorted(event.items()))
 
 
 def _unpacked(data: bytes) -> list[bytes]:

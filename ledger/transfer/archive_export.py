@@ -41,9 +41,10 @@ from ledger.eventlog.archive import (
     times_written,
 )
 from ledger.eventlog.base import LogReader
-from ledger.eventlog.entry import Entry, hash_of_payload, leaf_of
-from ledger.model.events import EntriesErased
+from ledger.eventlog.entry import Entry, leaf_of
+from ledger.model.events import Erasure
 from ledger.model.merkle import Frontier
+from ledger.model.payloads import HASH_BYTES, SALT_BYTES
 from ledger.places import instance
 from ledger.proving.checkpoints import SignedCheckpoint, checkpoint, key_lines
 from ledger.proving.publication import name_of
@@ -173,8 +174,8 @@ def _erased(log: LogReader, *, after: int, until: int | None) -> set[int]:
     return {
         position
         for recorded in log.read(after=after, until=until)
-        if isinstance(recorded.event, EntriesErased)
-        for position, _ in recorded.event.entries
+        if isinstance(recorded.event, Erasure)
+        for position in recorded.event.positions
     }
 
 
@@ -266,9 +267,9 @@ def _table(entries: Sequence[Entry]) -> Any:
         [bytes.fromhex(it.command_id) for it in envelopes],
         [it.number for it in envelopes],
         [it.tag for it in envelopes],
-        [None if it.is_erased else it.salt for it in entries],
+        [it.salt[:SALT_BYTES] if len(it.salt) != SALT_BYTES + 1 else None for it in entries],
         [it.payload for it in entries],
-        [hash_of_payload(it.payload, it.salt) if it.is_erased else None for it in entries],
+        [it.salt[-HASH_BYTES:] if it.is_erased else None for it in entries],
         [it.leaf for it in entries],
     ]
     arrays = [

@@ -37,6 +37,7 @@ from ledger.eventlog.entry import Entry, Envelope
 from ledger.eventlog.evidence import RawRow
 from ledger.model.ids import CommandId, Position, StreamId
 from ledger.model.merkle import Frontier
+from ledger.model.payloads import format_of
 from ledger.model.times import now_micros
 from ledger.places import config
 from ledger.places.config import DATABASE, Configuration, Place
@@ -205,6 +206,7 @@ def _entry(row: RawRow) -> Entry:
         tag=row.topic.decode(),
         command_id=CommandId(row.command_id.hex()),
         number=row.number,
+        format=format_of(row.state),
     )
     return Entry(envelope=envelope, payload=row.state, salt=row.salt, leaf=row.leaf)
 

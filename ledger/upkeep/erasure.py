@@ -1,11 +1,13 @@
 """Erasure: what the log says of a record is removed for good, and provably nothing else.
 
-1. An event says who erased what, and why. It names each entry that was erased and the hash of the
-   residue that took its place; leaf hashes stay, so that every proof and checkpoint stays valid.
+1. An event says who erased what, and why, and names each entry; it is signed where the ledger's key
+   is here. Of each entry the kept part stays byte for byte, and so does the leaf hash: every proof
+   and checkpoint stays valid, and what stays is verified like everything else.
 2. Log and read models change in one transaction; content is removed inside it, before its end, so
    that an erasure that was cut short is only repeated.
 3. Then caches are emptied, and the database is written anew without what it had overwritten.
-4. A record that was erased keeps its uid and the hash of its natural key: what is saved again
+4. An entry of format 1 has no parts: a residue takes its place, which the event names by its hash.
+5. A record that was erased keeps its uid and the hash of its natural key: what is saved again
    under that key is refused, and a replay of the run that saved it passes it by.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -24,26 +26,30 @@ from ledger.display.messages import say
 from ledger.display.progress import progress
 from ledger.errors import CommandRejectedError, InvalidValueError, NotFoundError
 from ledger.eventlog.base import decode
-from ledger.eventlog.entry import Entry, erased
+from ledger.eventlog.entry import Entry, erased, erased_in_format_1
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
     EntriesErased,
+    LedgerEvent,
     RecordedEvent,
-    to_payload,
 )
-from ledger.model.ids import StreamId, command_id, stream_id
+from ledger.model.ids import StreamId, command_id, derive, stream_id
+from ledger.model.payloads import format_of, kept_part, parts_of, to_payload
 from ledger.model.schema import REGISTRIES, WITHDRAWN, FieldSpec, erased_text
 from ledger.places import instance
+from ledger.proving.checkpoints import key_at_hand
+from ledger.proving.erasures import signed
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_text
-from ledger.upkeep.residue import residue_of
+from projections.fold import Creation, intent_of
 
 if TYPE_CHECKING:
     from ledger.decisions.facts import Stamp
     from ledger.engine.database import Session, WriteSession
     from ledger.places.instance import Ledger
+    from ledger.proving.notes import PrivateKey
 
 _REASON = FieldSpec(name="reason", max_length=4096)
 _STEP = 1_000
@@ -64,6 +70,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
         mentions: Positions of other entries that hold a text which the record bore: erase those
             records too if they are about the same person or thing.
         is_scrubbed: Whether the database was written anew without what was overwritten.
+        is_signed: Whether the ledger's key was here to sign the event that says so.
+        unverifiable: Positions among `entries` of format 1: no hash vouches for what stays there.
     """
 
     registry: str
@@ -73,6 +81,8 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
     content_removed: bool
     mentions: tuple[int, ...]
     is_scrubbed: bool
+    is_signed: bool = False
+    unverifiable: tuple[int, ...] = ()
 
 
 def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased:
@@ -91,6 +101,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
         NotFoundError: No record has this uid.
         InvalidValueError: The reason is missing.
         CommandRejectedError: It is the run in hand, or a batch is open.
+        KeyUnavailableError: The key that would sign can be read by others.
         StorageError: The database refused, or the user may not erase; nothing was erased.
     """
     reason = check_text("erase: reason", reason, _REASON, required=True)
@@ -109,7 +120,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
         found = Erasure(ledger, session, uid)
         texts = found.texts()
         plan = found.entries()
-    own = {int(entry.envelope.position) for entry, _ in plan}
+    own = {int(entry.envelope.position) for entry in plan}
     mentions = tuple(_mentions(ledger, texts, own))
     if dry_run:
         return Erased(
@@ -120,10 +131,12 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
             content_removed=found.has_removable(),
             mentions=mentions,
             is_scrubbed=False,
+            unverifiable=_of_format_1(plan),
         )
     with ledger.sessions.turn(), ledger.writing() as writing:
         found = Erasure(ledger, writing, uid)
-        done = found.carry_out(writing, reason, handler.stamp())
+        key = key_at_hand(ledger, writing.log)
+        done = found.carry_out(writing, reason, handler.stamp(), key)
     is_scrubbed = ledger.database.scrub()
     _forget(ledger, found.rows)
     if found.in_place:
@@ -131,6 +144,12 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
             "warning",
             f"{found.in_place}: content that was registered in place is left there; remove it "
             "yourself if it is to go too",
+        )
+    if done.position is not None and not done.is_signed:
+        say(
+            "warning",
+            f"the erasure of {uid} is not signed: the ledger's key is not on this computer; an "
+            "audit with that key tells of it as a finding, unless a checkpoint covers it",
         )
     return msgspec.structs.replace(done, mentions=mentions, is_scrubbed=is_scrubbed)
 
@@ -154,25 +173,35 @@ class Erasure:
                 return registry, rows
         raise NotFoundError(f"uid '{self.uid}': no record of any registry has it", uid=self.uid)
 
-    def entries(self) -> list[tuple[Entry, bytes]]:
-        """Return the entries to erase, in order, and the residue of each."""
-        found = list(self._residues(self._log.stream_entries(StreamId(self.row["stream"]))))
+    def entries(self) -> list[Entry]:
+        """Return the entries to erase, in order: those that hold more than what is kept."""
+        found = self._log.stream_entries(StreamId(self.row["stream"]))
         for blob in self._own_blobs():
-            found += self._residues(self._log.stream_entries(stream_id(["blob", blob])))
-        return sorted(found, key=lambda pair: pair[0].envelope.position)
+            found += self._log.stream_entries(stream_id(["blob", blob]))
+        told = [it for it in found if not it.is_erased and _says_more(decode(it).event)]
+        return sorted(told, key=lambda entry: entry.envelope.position)
 
-    def _residues(self, entries: list[Entry]) -> Iterator[tuple[Entry, bytes]]:
-        for entry in entries:
-            recorded = decode(entry)
-            if recorded.is_erased or isinstance(recorded.event, EntriesErased):
-                continue
-            residue = residue_of(recorded, self.uid, displaced=self._displaced(recorded))
-            if residue is not recorded.event:
-                yield entry, to_payload(residue)
+    def _erased(self, entry: Entry) -> Entry:
+        if format_of(entry.payload) > 1:
+            return erased(entry)
+        left = kept_part(self._as_today(decode(entry)))
+        return erased_in_format_1(entry, left.removesuffix(b"\n"))
+
+    def _as_today(self, recorded: RecordedEvent) -> LedgerEvent:
+        """Return an event of format 1 with what kept parts hold since."""
+        event = recorded.event
+        values: dict[str, Any] = {}
+        if isinstance(event, Creation):
+            values["natural_id"] = derive(event.natural)
+        if recorded.number == 1 and event.run is not None:
+            values["intent"] = intent_of(event.command)
+        if isinstance(event, ArtifactRegistered | ArtifactKeyed):
+            values["displaced"] = self._displaced(recorded)
+        return msgspec.structs.replace(event, **values)
 
     def _displaced(self, recorded: RecordedEvent) -> int | None:
-        event = recorded.event
-        if not isinstance(event, ArtifactRegistered | ArtifactKeyed) or event.key is None:
+        event: Any = recorded.event
+        if event.key is None:
             return None
         for row in self._models.find("artifact_key", ever=True, key=event.key):
             if row["to_position"] == recorded.position and row["uid"] != self.uid:
@@ -183,7 +212,7 @@ class Erasure:
         """Return the sources that no other transform ever named."""
         if self.registry != "transform":
             return []
-        own = {row["source"] for row in self.rows} - {None, erased_text(self.uid)}
+        own = {row["source"] for row in self.rows} - {None}
         return sorted(
             blob
             for blob in own
@@ -215,8 +244,17 @@ class Erasure:
         found -= {None, erased_text(self.uid)}
         return {str(text) for text in found if len(str(text)) >= _SHORTEST}
 
-    def carry_out(self, session: WriteSession, reason: str, stamp: Stamp) -> Erased:
-        """Record the erasure and do it; durable when the transaction around it has ended."""
+    def carry_out(
+        self, session: WriteSession, reason: str, stamp: Stamp, key: PrivateKey | None = None
+    ) -> Erased:
+        """Record the erasure and do it; durable when the transaction around it has ended.
+
+        Args:
+            session: Of the transaction.
+            reason: Why.
+            stamp: Who does it, and when.
+            key: What signs it; None where the ledger has none, or not here.
+        """
         chosen = self.entries()
         is_removed = self.has_removable()
         nothing = Erased(
@@ -232,31 +270,50 @@ class Erasure:
             return nothing
         if self.registry == "artifact" and stored_name(self.row) is None:
             self.in_place = f"{self.row['storage']}/{self.row['storage_key']}"
+        left = [self._erased(entry) for entry in chosen]
+        positions = tuple(entry.envelope.position for entry in left)
+        unverifiable = _of_format_1(left)
         stream = StreamId(self.row["stream"])
         version = session.log.stream_version(stream)
         identity: list[Json] = ["erase", self.uid, {"reason": reason}, version]
         event = EntriesErased(
-            **{**stamp.fields(), "run": None},
+            **{**stamp.fields(), "run": None, "command": identity},
             registry=self.registry,
             uid=self.uid,
             reason=reason,
-            entries=tuple(
-                (entry.envelope.position, sha256(residue).hexdigest()) for entry, residue in chosen
+            entries=positions,
+            residues=tuple(
+                (entry.envelope.position, sha256(entry.payload).hexdigest())
+                for entry in left
+                if entry.envelope.position in unverifiable
             ),
             content_removed=is_removed,
         )
+        if key is not None:
+            event = signed(event, key)
         decision = Decision(events=(event,), outcome=self.uid, stream=stream)
         (recorded,) = session.append(command_id(identity), decision.drafts(identity))
-        session.log.erase([erased(entry, residue) for entry, residue in chosen])
-        session.models.redact(self.registry, self.uid, erased_text(self.uid))
+        session.log.erase(left)
+        session.models.redact(self.registry, self.uid)
         if is_removed:
             self._ledger.content(self.row).remove()
         return msgspec.structs.replace(
             nothing,
             position=recorded.position,
-            entries=tuple(entry.envelope.position for entry, _ in chosen),
+            entries=positions,
             content_removed=is_removed,
+            is_signed=key is not None,
+            unverifiable=unverifiable,
         )
+
+
+def _says_more(event: LedgerEvent) -> bool:
+    """Return whether an event says more than what is kept of it."""
+    return parts_of(to_payload(event))[1] != b""
+
+
+def _of_format_1(entries: list[Entry]) -> tuple[int, ...]:
+    return tuple(it.envelope.position for it in entries if format_of(it.payload) == 1)
 
 
 def _mentions(ledger: Ledger, texts: set[str], own: set[int]) -> Iterator[int]:

@@ -22,7 +22,7 @@ from ledger.display.progress import progress
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import CommandRejectedError
 from ledger.eventlog.base import LogReader
-from ledger.model.events import EntriesErased
+from ledger.model.events import Erasure
 from ledger.model.ids import Position
 from ledger.places import instance
 from ledger.places.databases import schema_of
@@ -115,7 +115,7 @@ def _as_owner(session: Session | WriteSession, schema: str | None) -> Iterator[N
 
 
 def _is_erased(log: LogReader, *, after: int) -> bool:
-    return any(isinstance(it.event, EntriesErased) for it in log.read(after=after))
+    return any(isinstance(it.event, Erasure) for it in log.read(after=after))
 
 
 def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) -> Iterator[Any]:

@@ -156,13 +156,11 @@ class SqlModels(WritableModels):
                     raise self._name_taken(change) from error
                 raise
 
-    def redact(self, registry: str, uid: str, mark: str) -> None:
+    def redact(self, registry: str, uid: str) -> None:
         """Empty the rows of a record, of all times, as `projections.redaction` says."""
-        for redaction in redactions(registry):
-            marks = sum(kind == "text" for _, kind in redaction.columns)
-            self._executor.execute(
-                sql_tables.redact(self.dialect, redaction), (*[mark] * marks, uid)
-            )
+        for redaction in redactions(registry, uid):
+            values = [value for value in redaction.values.values() if value is not None]
+            self._executor.execute(sql_tables.redact(self.dialect, redaction), (*values, uid))
 
     def load(self, table: str, rows: Iterable[Sequence[Any]], *, is_new: bool = False) -> None:
         """Add finished rows to a table: values of all its columns, both bounds included.

@@ -118,26 +118,17 @@ def take_place(table: str) -> str:
 
 
 def redact(dialect: Dialect, redaction: Redaction) -> str:
-    """Return the statement that empties rows; it takes the mark for each text, then the uid."""
-    table = quoted(redaction.table)
+    """Return the statement that empties rows: each blank that is a value, then the uid."""
+    table, placeholder = quoted(redaction.table), dialect.placeholder
     if redaction.removes:
-        return f"DELETE FROM {table} WHERE uid = {dialect.placeholder}"
+        return f"DELETE FROM {table} WHERE uid = {placeholder}"
     values = ", ".join(
-        f"{quoted(name)} = {_redacted(dialect, quoted(name), kind)}"
-        for name, kind in redaction.columns
+        f"{quoted(name)} = NULL"
+        if blank is None
+        else f"{quoted(name)} = CASE WHEN {quoted(name)} IS NOT NULL THEN {placeholder} END"
+        for name, blank in redaction.values.items()
     )
-    return f"UPDATE {table} SET {values} WHERE uid = {dialect.placeholder}"
-
-
-def _redacted(dialect: Dialect, name: str, kind: str) -> str:
-    match kind:
-        case "text":
-            return f"CASE WHEN {name} IS NOT NULL THEN {dialect.placeholder} END"
-        case "integer":
-            return f"CASE WHEN {name} IS NOT NULL THEN 0 END"
-        case _:
-            structure = f"CASE WHEN substr({name}, 1, 1) = '[' THEN '[]' ELSE '{{}}' END"
-            return f"CASE WHEN {name} IS NOT NULL THEN {structure} END"
+    return f"UPDATE {table} SET {values} WHERE uid = {placeholder}"
 
 
 def is_guarded(table: str) -> bool:

@@ -17,14 +17,15 @@ from ledger.content.hashing import hash_members, hash_path, members_digest
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import InvalidValueError
-from ledger.eventlog.entry import Envelope, erased, leaf_of, recorded, seal
-from ledger.model import events, ids, merkle
+from ledger.eventlog.entry import Envelope, erased, erased_in_format_1, leaf_of, seal
+from ledger.model import events, ids, merkle, payloads
 from ledger.model.canonical import encode, identity_bytes
 from ledger.model.schema import REGISTRIES
+from ledger.proving.erasures import signer_of
+from ledger.proving.notes import read_public_key
 from ledger.registries.transform import stem_of
 from ledger.tracking.environment import Environment, environment_hash, environment_text
 from ledger.tracking.source_code import text_hash
-from ledger.upkeep.residue import residue_of
 from projections.fold import intent_key, subject_key
 from tests.support.servers import in_new_schema, new_schema
 
@@ -114,23 +115,56 @@ TYPES = {kind.__struct_config__.tag: kind for kind in typing.get_args(events.Led
 COMMON = {field.encode_name for field in msgspec.structs.fields(events.Event)}
 
 
-@vectors("payloads")
-def test_payloads_are_read_and_written_byte_by_byte(it):
-    payload = it["payload"].encode()
-    event = events.from_payload(payload, position=1)
+@vectors("parts")
+def test_both_parts_are_read_and_written_byte_by_byte(it):
+    payload = f"{it['kept']}\n{it['erasable']}".encode()
+    event = payloads.from_payload(payload, position=1)
     assert events.tag_of(event) == it["type"]
-    assert events.to_payload(event) == payload
+    assert payloads.to_payload(event) == payload
+
+
+@vectors("parts")
+def test_what_is_left_of_an_event_is_read_of_its_kept_part_alone(it):
+    kept = f"{it['kept']}\n".encode()
+    left = payloads.from_payload(kept, position=1, is_erased=True)
+    assert events.tag_of(left) == it["type"]
+    assert payloads.kept_part(left) == kept
+    # Nothing that follows the kept part is read.
+    more = kept + b'{"uid":"another"}'
+    assert payloads.from_payload(more, position=1, is_erased=True) == left
+
+
+@vectors("payloads")
+def test_payloads_of_format_1_are_read_and_written_byte_by_byte(it):
+    payload = it["payload"].encode()
+    event = payloads.from_payload(payload, position=1)
+    assert events.tag_of(event) == it["type"]
+    assert encode(event) == payload
 
 
 def test_the_examples_show_every_type_and_every_field():
     shown: dict[str, set[str]] = {}
-    for it in BLOCKS["payloads"]:
-        shown.setdefault(it["type"], set()).update(json.loads(it["payload"]))
-    assert set(shown) == set(TYPES)
+    for it in BLOCKS["parts"]:
+        for part in filter(None, (it["kept"], it["erasable"])):
+            shown.setdefault(it["type"], set()).update(json.loads(part))
+    assert set(shown) == set(TYPES) - {"entries-erased.v1"}
     for tag, kind in TYPES.items():
         own = {field.encode_name for field in msgspec.structs.fields(kind)} - COMMON
-        assert own <= shown[tag], tag
+        assert own <= shown.get(tag, own), tag
     assert shown["record-created.v1"] >= COMMON
+
+
+def test_the_table_of_erasable_fields_is_that_of_the_program():
+    section = PAGE.split("## 5. Events")[1].split("## 6.")[0]
+    told: dict[str, tuple[str, ...]] = {}
+    for line in section.splitlines():
+        cells = line.strip("|").split("|")
+        if len(cells) == 2:
+            names = tuple(re.findall(r"`(\w+)`", cells[1]))
+            told |= dict.fromkeys(re.findall(r"`([\w-]+\.v\d)`", cells[0]), names)
+    assert told == {
+        str(kind.__struct_config__.tag): names for kind, names in payloads.ERASABLE.items()
+    }
 
 
 def test_the_table_of_events_has_every_field_and_default():
@@ -169,8 +203,38 @@ def _events_told() -> dict[str, dict[str, str]]:
 # --- entries and the tree -------------------------------------------------------------------------
 
 
-@vectors("entry")
+@vectors("split")
 def test_an_entry_byte_by_byte(it):
+    payload, salt = it["payload"].encode(), bytes.fromhex(it["salt"])
+    envelope = msgspec.json.decode(it["envelope"], type=Envelope)
+    assert payload.hex() == it["payload_hex"]
+    assert encode(envelope) == it["envelope"].encode()
+    assert payloads.kept_salt(salt).hex() == it["kept_salt"]
+    assert payloads.hashes_of(payload, salt).hex() == it["kept_hash"] + it["erasable_hash"]
+    entry = seal(envelope, payload, salt=salt)
+    assert entry.hashed.hex() == it["entry_hex"]
+    assert entry.leaf.hex() == leaf_of(envelope, payload, salt).hex() == it["leaf"]
+    event = payloads.from_payload(payload, position=envelope.position)
+    assert envelope.command_id == ids.command_id(event.command)
+    assert envelope.tag == events.tag_of(event)
+
+
+@vectors("split")
+def test_an_erased_entry_has_the_leaf_that_it_had(it):
+    envelope = msgspec.json.decode(it["envelope"], type=Envelope)
+    entry = erased(seal(envelope, it["payload"].encode(), salt=bytes.fromhex(it["salt"])))
+    if it["erased_payload"] is not None:
+        assert (entry.payload.decode(), entry.salt.hex()) == (
+            it["erased_payload"],
+            it["erased_salt"],
+        )
+    assert leaf_of(envelope, entry.payload, entry.salt).hex() == it["leaf"]
+    for more in (b"{}", b"\n"):
+        assert leaf_of(envelope, entry.payload + more, entry.salt).hex() != it["leaf"]
+
+
+@vectors("entry")
+def test_an_entry_of_format_1_byte_by_byte(it):
     payload, salt = it["payload"].encode(), bytes.fromhex(it["salt"])
     envelope = msgspec.json.decode(it["envelope"], type=Envelope)
     assert payload.hex() == it["payload_hex"]
@@ -180,24 +244,32 @@ def test_an_entry_byte_by_byte(it):
     assert (encode(envelope) + hashed).hex() == it["entry_hex"]
     assert leaf_of(envelope, payload, salt).hex() == it["leaf"]
     assert seal(envelope, payload, salt=salt).leaf.hex() == it["leaf"]
-    event = events.from_payload(payload, position=envelope.position)
-    assert envelope.command_id == ids.command_id(event.command)
-    assert envelope.tag == events.tag_of(event)
 
 
 @vectors("erased")
-def test_an_erased_entry_has_the_leaf_that_it_had(it):
+def test_an_erased_entry_of_format_1_has_the_leaf_that_it_had(it):
     envelope = msgspec.json.decode(it["envelope"], type=Envelope)
     (before,) = BLOCKS["entry"]
     payload, salt = before["payload"].encode(), bytes.fromhex(before["salt"])
-    entry = erased(seal(envelope, payload, salt=salt), it["residue"].encode())
+    residue = it["residue"].encode()
+    entry = erased_in_format_1(seal(envelope, payload, salt=salt), residue)
     assert entry.salt.hex() == it["salt"]
     assert entry.leaf.hex() == it["leaf"] == before["leaf"]
     assert leaf_of(envelope, entry.payload, entry.salt) == entry.leaf
-    assert hashlib.sha256(entry.payload).hexdigest() == it["residue_sha256"]
-    event = events.from_payload(payload, position=envelope.position)
-    recorded_event = recorded(seal(envelope, payload, salt=salt), event)
-    assert events.to_payload(residue_of(recorded_event, event.uid)) == entry.payload
+    assert hashlib.sha256(residue).hexdigest() == it["residue_sha256"]
+    # Of a residue is read what a kept part would hold, and nothing else.
+    left = payloads.from_payload(residue, position=envelope.position, is_erased=True)
+    natural = payloads.from_payload(payload, position=envelope.position).natural
+    assert (left.natural_id, left.natural, left.command) == (ids.derive(natural), [], [])
+
+
+@vectors("erasure")
+def test_an_erasure_is_signed_as_the_page_says(it):
+    event = payloads.from_payload(it["payload"].encode(), position=1)
+    assert encode(msgspec.structs.replace(event, signature=None)) == it["said"].encode()
+    assert event.signature.startswith(it["note"] + "\n")
+    key = read_public_key(it["key"])
+    assert signer_of(event, [key], key.name) == key
 
 
 def test_roots_of_trees():

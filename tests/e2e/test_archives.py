@@ -407,7 +407,7 @@ def test_an_archive_that_was_tampered_with_is_refused_whole(exported, tmp_path, 
 
 
 MANIFESTS = {
-    "of a newer format": lambda it: it.update(format=2),
+    "of a newer format": lambda it: it.update(format=3),
     "with another root": lambda it: it.update(root="00" * 32),
     "with more entries": lambda it: it.update(entries=it["entries"] + 1),
     "with a hole": lambda it: it["segments"][0].update(first=2),

@@ -320,6 +320,7 @@ def test_a_wholly_consistent_forgery_meets_the_rules_only(kept):
         tag=tag,
         command_id=command.hex(),
         number=number,
+        format=2,
     )
     leaf = leaf_of(envelope, state, salt).hex()
     kept.do(f"UPDATE entries SET recorded_at = {row[1] - 1}, leaf = x'{leaf}' WHERE position = 5")

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +15,7 @@ import ledger as ln
 from ledger.engine.postgres_database import PostgresDatabase
 from ledger.errors import (
     CommandRejectedError,
+    InvalidProofError,
     InvalidValueError,
     LedgerError,
     NotFoundError,
@@ -24,6 +24,7 @@ from ledger.errors import (
 )
 from ledger.eventlog.base import Appender
 from ledger.eventlog.entry import Entry
+from ledger.model.payloads import erased
 from ledger.places import instance
 from ledger.proving import checkpoints
 from ledger.proving.verification import verify
@@ -98,7 +99,7 @@ def test_what_is_left_says_that_there_was_one_and_who_erased_it_and_why(patient)
     assert [it.name for it in ln.as_of(before).Artifact.get(values.uid).labels] == [mark]
     last = ln.log(newest_first=True, limit=1)[0]
     assert (last.type, last.event["reason"], last.uid) == (
-        "entries-erased.v1",
+        "entries-erased.v2",
         "request 17",
         one.uid,
     )
@@ -113,7 +114,8 @@ def test_the_past_of_an_erased_artifact_knows_no_key_and_has_no_content(patient)
     before = ln.head()
     erase(values, reason="request 17")
     past = ln.as_of(before).Artifact.get(values.uid)
-    assert past.key == f"[erased {values.uid}]"
+    assert past.key is None
+    assert past.hash == f"[erased {values.uid}]"
     for use in (past.cache, past.load, past.open, lambda: past.path):
         with pytest.raises(RecordErasedError, match="erased, and its content with it"):
             use()
@@ -162,7 +164,14 @@ def test_checkpoints_and_proofs_from_before_stay_valid(patient):
         erase(record, reason="request 17")
     assert verify(ln.prove(kept), key=key, old=kept).kind == "consistency"
     after = verify(ln.prove(one.uid, checkpoint=kept), key=key)
-    assert (after.event, after.type) == (None, "record-created.v1")
+    assert (after.status, after.type) == ("not shown", "record-created.v1")
+    assert set(after.event) == {"actor", "at", "natural_id", "registry", "type", "uid"}
+    erasure = ln.prove(ln.head() - 1)
+    assert verify(ln.prove(one.uid), key=key, erasure=erasure).status == "erased"
+    with pytest.raises(InvalidProofError, match="that the erasure"):
+        verify(before, key=key, erasure=erasure)
+    with pytest.raises(InvalidProofError, match="expected beside it that of an erasure"):
+        verify(ln.prove(one.uid), key=key, erasure=ln.prove(1))
     assert verify(before, key=key).position == after.position
     assert values.uid != one.uid
 
@@ -176,10 +185,56 @@ def test_an_audit_accepts_what_an_erasure_covers(patient):
     assert report.ok
 
 
+def test_an_audit_tells_each_erasure_since_the_checkpoint(patient):
+    one, values = patient
+    erase(values, reason="before it")
+    kept, key = str(ln.checkpoint()), str(checkpoints.public_key())
+    done = erase(one, reason="request 17")
+    assert done.is_signed
+    report = ln.audit(checkpoints=[kept], keys=[key])
+    (told,) = report.erasures
+    assert (told.position, told.uid, told.reason, told.entries, told.signer) == (
+        done.position,
+        one.uid,
+        "request 17",
+        done.entries,
+        key,
+    )
+    assert report.ok
+    assert len(ln.audit().erasures) == 2
+    refused = ln.audit(checkpoints=[kept], keys=[key], erasures="refuse")
+    assert [(it.kind, it.position) for it in refused.findings] == [
+        ("erasure-refused", done.position)
+    ]
+
+
+def test_an_erasure_that_nobody_signed_is_a_finding_once_a_key_is_given(patient, monkeypatch):
+    one, values = patient
+    kept, key = str(ln.checkpoint()), str(checkpoints.public_key())
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("METALEDGER_KEY_DIR", str(Path("nobody's keys").absolute()))
+        said: list[str] = []
+        elsewhere.setattr("ledger.upkeep.erasure.say", lambda _, text: said.append(text))
+        done = erase(one, reason="request 17")
+    assert not done.is_signed
+    assert any("is not signed" in text for text in said)
+    assert ln.audit(checkpoints=[kept]).ok
+    report = ln.audit(checkpoints=[kept], keys=[key])
+    assert [(it.kind, it.position) for it in report.findings] == [
+        ("erasure-signature", done.position)
+    ]
+    # Whoever signs a checkpoint over it has seen it.
+    later = str(ln.checkpoint())
+    assert ln.audit(checkpoints=[kept, later], keys=[key]).ok
+    assert [it.signer for it in ln.audit(checkpoints=[kept, later], keys=[key]).erasures] == [None]
+    erase(values, reason="request 17")
+    assert ln.audit(checkpoints=[kept, later], keys=[key]).ok
+
+
 @pytest.mark.parametrize("is_named", [True, False], ids=["named", "not named"])
 @pytest.mark.parametrize("here", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("here")
-def test_an_audit_tells_of_a_residue_that_no_erasure_covers(is_named):
+def test_an_audit_tells_of_an_erased_entry_that_was_changed_or_that_nobody_erased(is_named):
     one, two = label(NAME), label("control")
     done = erase(one, reason="request 17")
     ledger = instance.current()
@@ -198,17 +253,17 @@ def test_an_audit_tells_of_a_residue_that_no_erasure_covers(is_named):
         ).fetchone()
         if not is_named:
             # As an erasure does it, without the event that says so.
-            kept = b"\x00" + hashlib.sha256(salt + state).digest()
-            connection.execute("UPDATE entries SET salt = ? WHERE position = ?", (kept, position))
+            state, salt = erased(state, salt)
+            connection.execute("UPDATE entries SET salt = ? WHERE position = ?", (salt, position))
+        else:
+            state = state.replace(b'"at":1', b'"at":2')
         connection.execute(
-            "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), '\"at\":1',"
-            " '\"at\":2') AS BLOB) WHERE originator_id = ? AND originator_version = ?",
-            (stream, version),
+            "UPDATE stored_events SET state = ? WHERE originator_id = ? AND originator_version = ?",
+            (state, stream, version),
         )
         connection.commit()
-    found = [it for it in ln.audit().findings if it.kind == "erasure"]
-    assert found, "nothing told"
-    assert found[0].position == (done.position if is_named else position)
+    wanted = "leaf-hash" if is_named else "erasure"
+    assert [it.position for it in ln.audit().findings if it.kind == wanted] == [position]
 
 
 def test_what_was_erased_is_not_recorded_again(patient):
@@ -373,7 +428,7 @@ def refused(statement: str) -> None:
 def test_nothing_is_changed_but_what_the_last_event_erases(patient):
     one, _ = patient
     is_on_server = isinstance(instance.current().database, PostgresDatabase)
-    salt = "decode(repeat('00', 33), 'hex')" if is_on_server else "zeroblob(33)"
+    salt = "decode(repeat('00', 64), 'hex')" if is_on_server else "zeroblob(64)"
     state = "'\\x7b7d'" if is_on_server else "x'7b7d'"
     change_salt = f"UPDATE entries SET salt = {salt} WHERE position = "
     change_state = f"UPDATE stored_events SET state = {state} WHERE originator_version = 1"
@@ -384,7 +439,7 @@ def test_nothing_is_changed_but_what_the_last_event_erases(patient):
     with instance.current().reading() as session:
         (*_, erasure) = session.log.read()
     # Now the last event is an erasure. What it names was erased, and is not once more.
-    refused(change_salt + str(erasure.event.entries[0][0]))
+    refused(change_salt + str(erasure.event.entries[0]))
     refused(change_salt + "1")
     refused(change_state)
     refused("DELETE FROM entries WHERE position = 1")
@@ -412,6 +467,31 @@ def test_the_command_asks_first_and_tells_what_it_did(here):
     assert f"[erased {one.uid}]" in history.out
     assert "entries-erased" in history.out
     assert "entries-erased" in metaledger(here, "log", "--record", one.uid).out
+
+
+def test_the_commands_tell_of_erasures_and_of_what_a_proof_does_not_show(here):
+    one = label(NAME)
+    Path("kept").write_text(str(ln.checkpoint()))
+    Path("ledger.pub").write_text(f"{checkpoints.public_key()}\n")
+    erase(one, reason="request 17")
+    Path("created").write_text(ln.prove(one.uid))
+    Path("erasure").write_text(ln.prove(ln.head()))
+    ln.close()
+    given = ("--checkpoint", "kept", "--key", "ledger.pub")
+    said = metaledger(here, "audit", *given).out
+    assert f"ulabel {one.uid}" in said
+    assert "request 17 (entries 2; signed by" in said
+    assert (
+        "erasure-refused" in metaledger(here, "audit", *given, "--erasures", "refuse", status=1).out
+    )
+    metaledger(here, "audit", *given, "--html", "report.html")
+    assert "request 17" in Path("report.html").read_text("utf-8")
+    shown = metaledger(here, "verify", "created", "--key", "ledger.pub", status=3)
+    assert "not shown" in shown.out
+    assert one.uid in shown.out
+    beside = metaledger(here, "verify", "created", "--key", "ledger.pub", "--erasure", "erasure")
+    assert "erased" in beside.out
+    assert "[erased]" in metaledger(here, "log").out
 
 
 @pytest.fixture

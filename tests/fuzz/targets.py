@@ -24,8 +24,8 @@ from ledger.content import backends, store
 from ledger.content.local import LocalStore
 from ledger.errors import LedgerError
 from ledger.eventlog.database_url import is_database_url, parse
-from ledger.model.events import from_payload, to_payload
 from ledger.model.merkle import leaf_hash
+from ledger.model.payloads import from_payload, to_payload
 from ledger.past import points
 from ledger.places import config, discovery
 from ledger.places.config import Configuration

@@ -138,8 +138,13 @@ class _World:
             (intent_key("noted", place, {}, n), subject_key("noted", place), "uid")
             for n in range(self.draw(st.integers(0, 2)))
         ]
-        command = ["intent", run, "save", f"subject {place}", {}, place]
-        return given | {"run": run, "command": command, "noted": tuple(noted)}
+        intent = ("save", f"subject {place}", {}, place)
+        return given | {
+            "run": run,
+            "command": ["intent", run, *intent],
+            "intent": (intent_key(*intent), subject_key(*intent[:2])),
+            "noted": tuple(noted),
+        }
 
     def add(self, event: Any) -> None:
         self.events.append(event)

@@ -15,6 +15,7 @@ from ledger.model.ids import (
     Position,
     StreamId,
     command_id,
+    derive,
     stream_id,
     uid,
     versioned_uid,
@@ -57,6 +58,7 @@ def label_created(name: str = "T cell", *, n: int = 1, fields: dict | None = Non
         registry="ulabel",
         uid=label_uid(name, n),
         natural=["ulabel", name],
+        natural_id=derive(["ulabel", name]),
         n=n,
         fields={"name": name} | (fields or {}),
         **_common(["create", "ulabel", name, None, n], common),
@@ -124,11 +126,12 @@ def artifact_registered(content: str = "a", *, n: int = 1, **given: Any):
         "storage": "data",
         "storage_key": f".metaledger/{content}",
     }
-    return ev.ArtifactRegistered(**values | own, **_common(["create", content, n], common))
+    return ev.ArtifactRegistered(**_born(values | own), **_common(["create", content, n], common))
 
 
-def artifact_keyed(uid: str, key: str, **common: Any):
-    return ev.ArtifactKeyed(uid=uid, key=key, **_common(["key", uid, key], common))
+def artifact_keyed(uid: str, key: str, **given: Any):
+    common, own = _split(given)
+    return ev.ArtifactKeyed(uid=uid, key=key, **own, **_common(["key", uid, key], common))
 
 
 def artifact_reproduced(uid: str, **common: Any):
@@ -145,7 +148,7 @@ def collection_created(name: str = "study", artifacts: Iterable[str] = (), **giv
         "digest": f"digest of {name}",
         "artifacts": list(artifacts),
     }
-    return ev.CollectionCreated(**values | own, **_common(["create", name], common))
+    return ev.CollectionCreated(**_born(values | own), **_common(["create", name], common))
 
 
 def transform_registered(name: str = "plot.py", **given: Any):
@@ -156,7 +159,7 @@ def transform_registered(name: str = "plot.py", **given: Any):
         "name": name,
         "kind": "script",
     }
-    return ev.TransformRegistered(**values | own, **_common(["create", name], common))
+    return ev.TransformRegistered(**_born(values | own), **_common(["create", name], common))
 
 
 def run_started(n: int = 1, *, transform: str = "", **given: Any):
@@ -167,7 +170,7 @@ def run_started(n: int = 1, *, transform: str = "", **given: Any):
         "n": n,
         "transform": transform or transform_uid("plot.py"),
     }
-    return ev.RunStarted(**values | own, **_common(["run", n], common))
+    return ev.RunStarted(**_born(values | own), **_common(["run", n], common))
 
 
 def run_resumed(uid: str, resumption: int = 1, **common: Any):
@@ -252,6 +255,11 @@ def feed(models: WritableModels, history: Iterable[ev.RecordedEvent]) -> None:
 def _split(given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     common = {name: given[name] for name in given if name in ev.Event.__struct_fields__}
     return common, {name: given[name] for name in given if name not in common}
+
+
+def _born(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a creation with the id of its natural key."""
+    return {"natural_id": derive(values["natural"])} | values
 
 
 def _common(command: list[Any], given: dict[str, Any]) -> dict[str, Any]:

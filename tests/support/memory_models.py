@@ -154,22 +154,16 @@ class MemoryModels(WritableModels):
                     for row in rows.valid_that_equal(matching):
                         self._end(rows, position, row)
 
-    def redact(self, registry: str, uid: str, mark: str) -> None:
+    def redact(self, registry: str, uid: str) -> None:
         """Empty the rows of a record, of all times, as `projections.redaction` says."""
-        for redaction in redactions(registry):
+        for redaction in redactions(registry, uid):
             before = self._tables[redaction.table]
             after = self._tables[redaction.table] = _Rows(before.table)
             for row in before:
                 if row["uid"] != uid:
                     after.add(row)
                 elif not redaction.removes:
-                    after.add(
-                        row
-                        | {
-                            name: redacted(row[name], kind, mark)
-                            for name, kind in redaction.columns
-                        }
-                    )
+                    after.add(redacted(row, redaction.values))
             self._undo.append(partial(self._tables.__setitem__, redaction.table, before))
 
     def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:

@@ -150,7 +150,7 @@ def test_content_left_in_place_is_named_where_it_lies():
 
 def test_new_content_under_a_key_is_a_new_version():
     given(b.artifact_registered("a", key="k")).when(save("b", key="k")).then(
-        registered("b", stem=stem_of(A), key="k", revises=A)
+        registered("b", stem=stem_of(A), key="k", revises=A, displaced=1)
     ).and_says(f"revises artifact {A}")
 
 
@@ -163,7 +163,7 @@ def test_known_content_under_another_key_bears_both():
 def test_content_that_comes_back_under_its_key_takes_it_again():
     given(b.artifact_registered("a", key="k"), b.artifact_registered("b", key="k", revises=A)).when(
         save("a", key="k")
-    ).then(b.artifact_keyed(A, "k"))
+    ).then(b.artifact_keyed(A, "k", displaced=2))
 
 
 def test_a_revision_that_is_named_is_the_one():

@@ -8,7 +8,7 @@ from ledger.decisions.records import find_named, whereabouts
 from ledger.errors import CommandRejectedError, NameTakenError, NotFoundError
 from ledger.model.commands import ChangeRecord, LinkRecords, MoveRecord, ReadArtifact, SaveRecord
 from ledger.model.events import RecordCreated
-from ledger.model.ids import uid
+from ledger.model.ids import derive, uid
 from tests.support import builders as b
 from tests.unit.decisions.telling import given
 
@@ -54,6 +54,11 @@ def link(record, target, *, field="labels", is_present=True, registry="artifact"
 
 def test_a_new_name_is_a_new_record():
     given().when(save("x", description="d")).then(born("x", description="d"))
+
+
+def test_a_creation_tells_the_id_of_its_natural_key():
+    (event,) = given().when(save("x")).decision.events
+    assert event.natural_id == derive(["ulabel", "x"])
 
 
 def test_a_creation_knows_its_identity():

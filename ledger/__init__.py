@@ -1,6 +1,6 @@
 """An event-sourced metadata ledger: `import ledger as ln`.
 
-Every public name is loaded when it is first used, so that importing this costs nothing.
+Every public name is loaded at its first use, so that the import itself costs little.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ledger.upkeep.erasure import erase
     from ledger.user_settings import settings
 
-# Public name: module that holds it, and its name there; "" for the module itself.
+# Public name to its module and its name there; "" means the module itself.
 _DOOR = {
     "Artifact": ("ledger.registries.artifact", "Artifact"),
     "Collection": ("ledger.registries.collection", "Collection"),
@@ -101,7 +101,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from ledger.version import program_version  # noqa: PLC0415 (only where it is asked for)
+        from ledger.version import program_version  # noqa: PLC0415 (rarely asked for)
 
         return program_version()
     if name not in _DOOR:

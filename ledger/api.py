@@ -1,4 +1,4 @@
-"""The verbs of the public door that are no class: track, finish, batch, save, head."""
+"""The functions of the public door: track, finish, batch, save, head."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def track(
     new_run: bool = False,
     transform: Transform | None = None,
 ) -> Run:
-    """Track what runs from here on, and return the run.
+    """Track the code that runs from here on, and return the run.
 
     The same script again, with the same source, parameters, user and environment, is the same run
     and adds nothing; anything new in it begins a new run.
 
     Args:
-        name: What people call the transform; the file's name by default.
-        key: Path that identifies the transform; that of the file by default.
+        name: Name of the transform for people; by default the file's name.
+        key: Path that identifies the transform; by default the file's path.
         params: Parameters, a mapping; command-line arguments are recorded beside them.
-        new_run: Whether to begin a new run whatever there was.
+        new_run: Whether to begin a new run in any case.
         transform: A saved transform to track instead of the running file.
 
     Raises:
@@ -50,7 +50,7 @@ def track(
 
 
 def finish() -> None:
-    """End the tracked run well, and print its receipt.
+    """End the tracked run as successful, and print its receipt.
 
     Raises:
         NotTrackingError: No run is tracked.
@@ -60,10 +60,10 @@ def finish() -> None:
 
 @contextmanager
 def batch() -> Iterator[None]:
-    """Group every save in the block into one transaction: all of it is recorded, or nothing.
+    """Group every save in the block into one transaction: all of them are recorded, or none.
 
-    It costs one commit. From its first effect on it holds the append lock: other writers wait until
-    the block ends. A block without effect locks nothing.
+    It costs one commit. From its first effect on, the block holds the append lock: other writers
+    wait until it ends. A block without effect locks nothing.
     """
     with instance.current().handler.batch():
         yield
@@ -72,8 +72,8 @@ def batch() -> Iterator[None]:
 def save(records: Iterable[T]) -> list[T]:
     """Save records in groups of one transaction each, with a progress bar, and return them.
 
-    Contents of artifacts are stored first, in threads. A group is recorded whole or not at all;
-    where one is refused, the groups before it stay.
+    Contents of artifacts are stored first, in threads. A group is recorded whole or not at all; if
+    one is refused, the groups before it stay.
 
     Raises:
         CommandRejectedError: A record cannot be recorded as it stands.

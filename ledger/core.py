@@ -24,7 +24,7 @@ class datasets:  # noqa: N801 (a namespace, as LaminDB users know it)
     @staticmethod
     def files_fcs(folder: str | Path = ".", *, limit: int | None = None) -> list[Path]:
         """Copy real flow-cytometry files into a folder, smallest last, and return their paths."""
-        # Found, not imported: fcsparser imports six, which it does not declare.
+        # Importing fcsparser would fail without six, a dependency that it does not declare.
         spec = find_spec("fcsparser")
         if spec is None or spec.origin is None:
             raise MissingDependencyError(

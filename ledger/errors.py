@@ -1,8 +1,8 @@
-"""Every error this project raises on purpose, sorted by what the caller can do about it.
+"""Every error that this project raises on purpose, sorted by the caller's way out.
 
-Each class carries a `code` that is never renamed, and `details`: the values its message prints.
-Some classes are also the built-in error that a Python programmer expects in their place
-(`FileExistsError`, `ValueError`, …), so that existing `except` clauses keep working.
+Each class carries a `code` that is never renamed, and `details`: the values in its message. Some
+classes are also a built-in error (`FileExistsError`, `ValueError`, …), so that existing `except`
+clauses keep working.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import ClassVar
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    """Return a text or a path so that it can be printed and stored, whatever is in it.
+    """Return a text or a path in a form that can always be printed and stored.
 
     Control characters and bytes that are not UTF-8 become escapes; a line break stays.
     """
     text = os.fspath(text)
     if text.isprintable():
         return text
-    # Python holds the byte 0xNN of a path as the character U+DCNN where it is not UTF-8.
+    # In a path, Python keeps a byte 0xNN that is not UTF-8 as the character U+DCNN.
     return "".join(
         character
         if character.isprintable() or character == "\n"
@@ -31,24 +31,24 @@ def printable(text: str | os.PathLike[str]) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """Return up to three of `names` that resemble `name`, the nearest first."""
-    import difflib  # noqa: PLC0415 (costly, and only needed once a name is wrong)
+    import difflib  # noqa: PLC0415 (costly, and only needed if a name is wrong)
 
     return difflib.get_close_matches(name, names, n=3, cutoff=0.5)
 
 
 class LedgerError(Exception):
-    """Root of the tree; catch it to catch everything this project raises on purpose."""
+    """Root of the tree: catching it catches every error of this project."""
 
     code: ClassVar[str] = "ledger-error"
 
     def __init__(self, message: str, /, **details: object) -> None:
-        # Messages quote what others wrote, and a traceback prints them as they are.
+        # Messages quote texts of others, and a traceback prints messages as they are.
         message = printable(message)
         super().__init__(message)
         self.message = message
         self.details = details
 
-    # KeyError and OSError format themselves otherwise; ours always read as the plain message.
+    # KeyError and OSError would format themselves; these errors always read as the plain message.
     def __str__(self) -> str:
         return self.message
 
@@ -70,7 +70,7 @@ class CommandRejectedError(LedgerError):
 
 
 class InvalidValueError(CommandRejectedError, ValueError):
-    """A value is of the wrong kind, too long, empty, or otherwise outside what is allowed."""
+    """A value is of the wrong kind, too long, empty, or otherwise not allowed."""
 
     code = "invalid-value"
 
@@ -100,13 +100,13 @@ class NameTakenError(CommandRejectedError, ValueError):
 
 
 class NotSavedError(CommandRejectedError):
-    """The operation needs a record that was saved."""
+    """The operation needs a saved record."""
 
     code = "not-saved"
 
 
 class MultipleResultsError(CommandRejectedError, ValueError):
-    """One record was asked for and several answer."""
+    """One record was asked for and several match."""
 
     code = "multiple-results"
 
@@ -118,7 +118,7 @@ class FileChangedError(CommandRejectedError, OSError):
 
 
 class PathTakenError(CommandRejectedError, FileExistsError):
-    """Something is at this path already and is not to be replaced."""
+    """Something is at this path already and must not be replaced."""
 
     code = "path-taken"
 
@@ -130,7 +130,7 @@ class UnsupportedFileError(CommandRejectedError, OSError):
 
 
 class ReadOnlyViewError(CommandRejectedError):
-    """The past cannot be written to."""
+    """The past cannot be changed."""
 
     code = "read-only-view"
 
@@ -160,13 +160,13 @@ class StorageNotEmptyError(CommandRejectedError, OSError):
 
 
 class MissingDependencyError(CommandRejectedError, ImportError):
-    """An optional dependency is needed for this and is not installed."""
+    """The operation needs an optional dependency that is not installed."""
 
     code = "missing-dependency"
 
 
 class InvalidProofError(CommandRejectedError, ValueError):
-    """A proof, a checkpoint or a signature does not show what it claims."""
+    """A proof, a checkpoint or a signature does not prove its claim."""
 
     code = "invalid-proof"
 
@@ -196,19 +196,19 @@ class WrongExpectedVersionError(LedgerError):
 
 
 class NotFoundError(LedgerError, KeyError):
-    """Nothing answers to this uid, name, key or tag."""
+    """Nothing has this uid, name, key or tag."""
 
     code = "not-found"
 
 
 class RecordErasedError(NotFoundError):
-    """The record was erased: what it said is gone, and is not recorded again."""
+    """The record was erased: its contents are gone, and will not be recorded again."""
 
     code = "record-erased"
 
 
 class MissingFileError(NotFoundError, FileNotFoundError):
-    """A path that was named does not exist."""
+    """A given path does not exist."""
 
     code = "missing-file"
 
@@ -232,7 +232,7 @@ class UnknownEventError(LedgerError):
 
 
 class StorageError(LedgerError, OSError):
-    """The disk, the database or the object store refused; what was acknowledged is safe."""
+    """The disk, the database or the object store refused; acknowledged writes are safe."""
 
     code = "storage"
 
@@ -247,12 +247,12 @@ class UnreadableFileError(StorageError, PermissionError):
 
 
 class CorruptLogError(LedgerError):
-    """What is recorded contradicts itself; stop writing and audit."""
+    """The recorded facts contradict each other; stop writing and audit."""
 
     code = "corrupt-log"
 
 
 class DamagedContentError(CorruptLogError, OSError):
-    """Stored content is missing or is not what its event says."""
+    """Stored content is missing or differs from its event."""
 
     code = "damaged-content"

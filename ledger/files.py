@@ -1,20 +1,20 @@
 """Durable file steps; the only caller of fsync, replace, rename and link in this project.
 
-The rules, in the order every function keeps them:
+Every function keeps these rules, in this order:
 
 1. Bytes go to a temporary name (`.tmp-` and 16 hex digits) in the folder of the target, so that the
    last step is a rename within one file system.
-2. What was copied is hashed while it is copied, and `accept` may refuse it before it has a name.
-3. The bytes are fsynced, then named, then the folder that holds the name is fsynced.
-   What is durable is therefore always whole.
-4. A target that is there is replaced only where `replace` says so.
-5. After a failure the temporary is removed as far as that is possible. After a crash it may stay:
-   it is recognised by its prefix and never mistaken for content.
+2. Bytes are hashed while they are copied, and `accept` may refuse them before they have a name.
+3. The bytes are fsynced, then named, then the folder that holds the name is fsynced. A durable
+   file is therefore always whole.
+4. An existing target is replaced only if `replace` is set.
+5. After a failure the temporary is removed if possible. After a crash it may stay: its prefix tells
+   it apart from content.
 
 Only bytes are copied: no owner, times, extended attributes or executable bits.
 """
 
-# One look for `os.` finds every durable step.
+# The calls of `os` make every durable step easy to find.
 # ruff: noqa: PTH101, PTH104, PTH105, PTH108, PTH123
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ TEMPORARY_PREFIX = ".tmp-"
 READ_ONLY = 0o444
 BLOCK = 1024**2
 
-# An fsync waits for the disk, not for the processor: eight at a time share one journal commit.
+# An fsync waits for the disk; eight at a time share one commit of the file system's journal.
 _WRITERS = 8
 _DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-# What file systems answer that cannot fsync a folder at all, or cannot link.
+# Errors of file systems that cannot fsync a folder at all, or cannot link.
 _NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _NO_LINKS = _NOT_OFFERED | {errno.EPERM, errno.EMLINK, errno.EXDEV}
 
 
 class Copied(NamedTuple):
-    """One file as it was read while it was copied; `name` is empty unless it is part of a tree."""
+    """Size and digest of one copied file; `name` is empty unless the file is part of a tree."""
 
     name: str
     size: int
@@ -71,13 +71,13 @@ step: Callable[[str, str], None] = _no_fault
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether `name` is one that only an unfinished step leaves behind."""
+    """Tell whether `name` is the name of a temporary file."""
     return name.startswith(TEMPORARY_PREFIX)
 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the system says while `path` is written into a `StorageError`."""
+    """Turn an error of the system while `path` is written into a `StorageError`."""
     try:
         yield
     except LedgerError:
@@ -98,11 +98,11 @@ def write_durably(
     Args:
         path: In a folder that exists.
         data: All of the bytes.
-        mode: Permission bits; the process's own default if not given.
-        replace: Whether a file that is there gives way; readers see the old one or the new one.
+        mode: Permission bits; by default the process's own.
+        replace: Whether to replace an existing file; readers see the old one or the new one.
 
     Raises:
-        PathTakenError: Something is at `path` and is not to be replaced; it is untouched.
+        PathTakenError: Something is at `path` and `replace` is False; it is untouched.
         StorageError: The disk refused.
     """
     temporary = _temporary_beside(path)
@@ -125,14 +125,14 @@ def copy_stream(  # noqa: PLR0913  (options are keyword-only)
     mode: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Copied:
-    """Copy what `reader` holds to `target`, durably, and return what was read.
+    """Copy the bytes of `reader` to `target`, durably, and return their size and digest.
 
     Args:
         reader: Positioned at its first byte; not closed.
         target: A path that must be free, in a folder that exists.
-        source: Name of what is read, for messages.
-        accept: Called with what was read before it gets its name; raises to refuse it.
-        mode: Permission bits; the process's own default if not given.
+        source: Name of the source, for messages.
+        accept: Called with size and digest before the file gets its name; raises to refuse it.
+        mode: Permission bits; by default the process's own.
         progress: Called with the number of bytes of each block.
 
     Raises:
@@ -183,13 +183,13 @@ def copy_tree(
 ) -> list[Copied]:
     """Copy `members` into a new folder `target`, which appears whole or not at all.
 
-    Files are copied in threads, as each waits for the disk; `progress` is called by one at a time.
+    Files are copied in threads, as each waits for the disk; one thread at a time calls `progress`.
 
     Args:
         members: Files of the tree; their names are trusted to be relative and without `..`.
         target: A path that must be free, in a folder that exists.
-        accept: Called with what was read, in the order of `members`; raises to refuse it.
-        mode: Permission bits of the files; the process's own default if not given.
+        accept: Called with sizes and digests, in the order of `members`; raises to refuse them.
+        mode: Permission bits of the files; by default the process's own.
         progress: Called with the number of bytes of each block.
 
     Raises:
@@ -229,7 +229,7 @@ def copy_tree(
 
 
 def make_folders(path: Path) -> None:
-    """Make `path` and the folders above it that are missing; their names are durable afterwards.
+    """Make `path` and the missing folders above it; their names are durable afterwards.
 
     Raises:
         PathTakenError: Something at `path` is not a folder.
@@ -250,8 +250,8 @@ def make_folders(path: Path) -> None:
     if not is_folder:
         raise _taken(path)
     if not missing:
-        # Another process may have made it a moment ago and not yet have come to its own fsync.
-        # The folder above may be one that only its owner may open; then it is not a new one.
+        # Another process may have made the folder and may still be on the way to its own fsync.
+        # A folder above that only its owner may open is an old one, and durable already.
         _sync_folder(path.parent, tolerated=_NOT_OFFERED | {errno.EACCES, errno.EPERM})
 
 
@@ -261,9 +261,9 @@ def sync_folder(path: Path) -> None:
 
 
 def remove_durably(path: Path) -> None:
-    """Remove the file or the whole folder at `path`, read-only or not; nothing there is fine.
+    """Remove the file or the whole folder at `path`, even if read-only; it may be missing.
 
-    A folder is first renamed to a temporary name: it vanishes at once, never half.
+    A folder first gets a temporary name, so that it vanishes at once.
 
     Raises:
         StorageError: The disk refused; at worst a temporary is left.
@@ -294,7 +294,7 @@ def _pour(
     mode: int | None,
     progress: Callable[[int], None] | None,
 ) -> Copied:
-    """Write all of `reader` to the new file `target`, fsync it, and return what was read."""
+    """Write all of `reader` to the new file `target`, fsync it, and return size and digest."""
     sha256 = hashlib.sha256()
     size = 0
 
@@ -341,14 +341,13 @@ def _make_tree(root: Path, members: Sequence[Member]) -> list[Path]:
 
 
 def _publish(temporary: Path, target: Path, *, replace: bool) -> None:
-    """Give the finished file `temporary` its name."""
     with writing(target):
         step("publish", str(target))
         if replace:
             os.replace(temporary, target)
             return
-        # A link refuses to overwrite, which a rename does not; it closes the gap between two
-        # writers that both saw the name free. Not every file system has links.
+        # A link, unlike a rename, refuses to overwrite: of two writers that both saw the name free,
+        # one is refused. Some file systems have no links.
         try:
             os.link(temporary, target)
         except FileExistsError as error:
@@ -365,9 +364,8 @@ def _publish(temporary: Path, target: Path, *, replace: bool) -> None:
 
 
 def _publish_tree(temporary: Path, target: Path) -> None:
-    """Give the finished folder `temporary` its name."""
     with writing(target):
-        # A rename would take the place of an empty folder without a word.
+        # A rename would silently replace an empty folder.
         if os.path.lexists(target):
             raise _taken(target)
         step("publish", str(target))
@@ -404,7 +402,7 @@ def _sync_folder(path: Path, *, tolerated: frozenset[int] = _NOT_OFFERED) -> Non
 
 def _flush_to_disk(descriptor: int) -> None:
     if sys.platform == "darwin":
-        # There an fsync reaches the drive and not its platter.
+        # On this system an fsync stops at the drive's own cache.
         import fcntl  # noqa: PLC0415  (not on every platform)
 
         with suppress(OSError):

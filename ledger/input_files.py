@@ -1,7 +1,7 @@
-"""Opening what others may still be writing, and saying in this project's errors what is wrong.
+"""Opening files that others may still be writing, with errors of this project.
 
-Only regular files are opened, and links that lead to one. Devices, pipes and sockets are told by
-a look at them, never by opening them.
+Only regular files, and links that lead to one, are opened. Devices, pipes and sockets are
+recognised before they are opened.
 """
 
 # The calls of `os` are several times faster, and hashing comes here for every file.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open the regular file at `path` (or where a link at `path` leads) for reading, unbuffered.
+    """Open the regular file at `path`, or at the end of a link, for reading, unbuffered.
 
     Raises:
         MissingFileError: Nothing is at `path`.
@@ -37,7 +37,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         UnsupportedFileError: It is a folder, socket, pipe, device or a link that leads nowhere.
     """
     with reading(path):
-        # Looked at before it is opened, as opening a device or a pipe already has effects.
+        # The look comes first, as opening a device or a pipe already has effects.
         _require_regular(os.stat(path), path)
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         reader = os.fdopen(os.open(path, flags), "rb", buffering=0)
@@ -58,7 +58,7 @@ def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> No
 
 
 def kind_of(status: os.stat_result) -> str:
-    """Return in words what a path leads to."""
+    """Return the kind of a file in words, for messages."""
     kinds = (
         (stat.S_ISREG, "a regular file"),
         (stat.S_ISDIR, "a folder"),
@@ -71,7 +71,7 @@ def kind_of(status: os.stat_result) -> str:
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the system says while `path` is read into an error of this project."""
+    """Turn an error of the system while `path` is read into one of this project."""
     shown = ascii(path) if "\0" in os.fspath(path) else printable(path)
     try:
         yield
@@ -96,5 +96,5 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def reason(error: OSError) -> str:
-    """Return what the system says, without number and path."""
+    """Return the system's message, without number and path."""
     return error.strerror or str(error)

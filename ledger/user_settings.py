@@ -1,6 +1,6 @@
-"""What a user can set for the session: `ln.settings`.
+"""The user's settings for the session: `ln.settings`.
 
-An unknown name and an unknown value are refused, with the way out; nothing here is stored.
+An unknown name or value is refused, with the way out; nothing here is stored.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class CreationSettings(_Section):
     """How records are created.
 
     `search_names`: whether constructing a record looks for similar names (default True).
-    `artifact_if_hash_exists`: what happens where content is registered already:
+    `artifact_if_hash_exists`: how to treat content that is registered already:
     `"warn_return_existing"` (default), `"error"`, `"warn_create_new"`.
     """
 
@@ -75,9 +75,10 @@ class CreationSettings(_Section):
 
 
 class TransformSettings(_Section):
-    """What identifies the transform that `track()` begins.
+    """Identity of the transform that `track()` begins.
 
-    `stem_uid`: first 12 digits of its uid; `version`: pins the version. None: found out.
+    `stem_uid`: first 12 digits of its uid; `version`: its pinned version. None: determined by
+    `track()`.
     """
 
     _title = "settings.transform"
@@ -93,9 +94,9 @@ class Settings(_Section):
     """Settings of this process.
 
     `verbosity`: "error", "warning", "success", "info", "hint" (default) or "debug".
-    `storage`: folder or URL that new content is kept in; None for the ledger's own (default).
-    `cache_limit`: bytes that content fetched from elsewhere may take on this computer (default
-    20 GiB); None for no limit.
+    `storage`: folder or URL for new content; None for the ledger's own (default).
+    `cache_limit`: most bytes of fetched content on this computer (default 20 GiB); None for no
+    limit.
     """
 
     verbosity: str
@@ -124,7 +125,7 @@ def check_mode(name: str, value: object) -> Mode:
     """Return `value` if it is a mode.
 
     Raises:
-        InvalidValueError: It is not; the message names the three.
+        InvalidValueError: It is not; the message names the modes.
     """
     if value not in MODES:
         raise InvalidValueError(

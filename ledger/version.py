@@ -1,7 +1,7 @@
 """The version of this program, found in a millisecond.
 
-`importlib.metadata` would say the same and costs as much as everything else that starts; it is
-asked where the quick look finds nothing.
+`importlib.metadata` would double the time of a start; it is asked only if the quick look finds
+nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SUFFIX = ".dist-info"
 
 
 def program_version() -> str:
-    """Return the version of the installed program; "unknown" where nothing says it."""
+    """Return the version of the installed program; "unknown" if nothing tells it."""
     for entry in sys.path:
         try:
             names = os.listdir(entry or ".")  # noqa: PTH208 (several times faster)
@@ -28,7 +28,6 @@ def program_version() -> str:
 
 
 def _of_checkout() -> str | None:
-    """Return what the project file beside a package that is not installed says."""
     import tomllib  # noqa: PLC0415 (only in a checkout)
 
     path = Path(__file__).resolve().parents[1] / "pyproject.toml"

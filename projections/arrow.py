@@ -1,4 +1,4 @@
-"""The way out: rows of a registry as an Arrow table, and from there to pandas and polars."""
+"""Rows of a registry as an Arrow table, and from there as pandas and polars frames."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Read models compared row by row: those that are, and those that the log gives.
+"""Stored read models compared with those that the log gives, row by row.
 
-Both sides come in the order of their key, so that two tables of any size are compared in one pass
-and none is held in memory. Values are compared as they are stored, kinds included: many rows at
-once as long as they are the same, and one by one from where they are not.
+Both sides come in the order of their key, so tables of any size are compared in one pass with
+little memory. Values are compared as they are stored, types included: many rows at once while they
+are the same, and one by one from the first difference.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from projections.tables import TABLES
 Rows = Iterator[tuple[Any, ...]]
 
 _AT_ONCE = 1_000
-# Two kinds never have one encoding: numbers with and without a fraction, truth values, text, bytes.
+# Each type has its own encoding: numbers with and without a fraction, truth values, text, bytes.
 _encode = msgspec.msgpack.Encoder().encode
 
 
 class RowDifference(msgspec.Struct, frozen=True, kw_only=True):
-    """A row that is not as the log says.
+    """A row that differs from the log.
 
     Attributes:
         table: Its table.
-        key: Values of its key, and the position it holds from.
-        expected: Columns that differ, as the log gives them; None where no row should be.
-        found: The same columns as they are; None where the row is missing.
+        key: Values of its key, and the position from which it holds.
+        expected: Columns that differ, as the log gives them; None for a surplus row.
+        found: The same columns as they are stored; None where the row is missing.
     """
 
     table: str
@@ -50,7 +50,7 @@ def compare(table: str, expected: Rows, found: Rows) -> Iterator[RowDifference]:
 
 
 def _are_same(left: list[tuple[Any, ...]], right: list[tuple[Any, ...]]) -> bool:
-    """Return whether all rows are the same, kinds included; False where that is not known."""
+    """Return whether all rows are the same, types included; False where that is unknown."""
     try:
         return _encode(left) == _encode(right)
     except (TypeError, OverflowError, UnicodeEncodeError):
@@ -83,9 +83,9 @@ def _is_same(left: tuple[Any, ...], right: tuple[Any, ...]) -> bool:
 
 
 def _sortable(value: Any) -> tuple[int, Any]:
-    """Return a value such that any two compare: missing, numbers, text, bytes.
+    """Return a sort key for a value of any type: missing, numbers, text, bytes.
 
-    Text that is no text for its damage comes as a kind of bytes, and keeps its place.
+    Damaged text comes as a subclass of bytes, and sorts as text.
     """
     if value is None:
         return 0, 0

@@ -1,9 +1,9 @@
-"""What a question may say, checked once for every store.
+"""The rules for a question, checked once for every store.
 
-1. Every step of a path but the last is a relation; the last is a field or a relation, and stands
-   for the uid of the record there where it is a relation.
-2. A value is of the kind of the field it is compared with; None may stand in for any of them.
-3. Parts of a text are looked for in text only.
+1. Every step of a path is a relation, except the last one, which may be a field. A relation at the
+   end stands for the uid of its record.
+2. A value has the kind of the field it is compared with, or is None.
+3. Only text is searched for parts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 class Readable(msgspec.Struct, frozen=True):
-    """What one record shows under a name: a column of its table, or a virtual field."""
+    """A name that a record can show: a column of its table, or a virtual field."""
 
     name: str
     kind: FieldKind
@@ -52,7 +52,7 @@ def spec_of(name: str) -> RegistrySpec:
 
 
 def readable(spec: RegistrySpec, name: str) -> Readable:
-    """Return what a record shows under a name; for a relation to one record, the other's uid.
+    """Return the column or virtual field of a name; a relation to one record shows its uid.
 
     Raises:
         UnknownFieldError: The registry has no such field.
@@ -72,10 +72,10 @@ def readable(spec: RegistrySpec, name: str) -> Readable:
 
 
 def check(select: Select) -> RegistrySpec:
-    """Return the registry asked about; every path, operator and value of the question is sound.
+    """Return the registry of a question, after checking its paths, operators and values.
 
     Raises:
-        UnknownFieldError: A path names what a registry does not have.
+        UnknownFieldError: A path contains a name that its registry does not have.
         InvalidValueError: A path stops short or goes too far, or a value is of another kind.
     """
     spec = spec_of(select.registry)
@@ -167,10 +167,10 @@ def _label(test: Test) -> str:
 
 
 def require_columns(table: str, names: Iterable[str]) -> None:
-    """See to it that a table has all these columns.
+    """Require that a table has all these columns.
 
     Raises:
-        UnknownFieldError: It has not; the message names the first that is missing.
+        UnknownFieldError: A column is missing; the message names the first.
     """
     for name in names:
         if name not in TABLES[table].column_names:

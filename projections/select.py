@@ -1,22 +1,21 @@
-"""A question to the read models, as data: which registry, which rows, in what order, as of when.
+"""A question to the read models, as data: its registry, rows, order and position.
 
-The same question is compiled to SQL by the database stores and evaluated in Python by the
-in-memory one; both must give the same rows in the same order. A path leads over relations of
+Every store gives the same rows in the same order for a question. A path leads over relations of
 `ledger.model.schema` to a field, such as `("run", "transform", "key")`.
 
 Rules of meaning, the same everywhere:
 
-1. A test over a relation holds where any record at its end passes it, so nowhere where there is
-   none. A path that ends in a relation compares the uids there; `isnull` asks if there is none.
-2. A comparison with a missing value holds for no row; `isnull` asks for missing values.
-   `Not` turns round what held: `Not(a test)` holds for rows whose value is missing.
+1. A test over a relation holds if at least one record at its end passes it. A path that ends in a
+   relation compares the uids there; `isnull` asks whether there is no record.
+2. A comparison with a missing value holds for no row; `isnull` finds missing values.
+   `Not` reverses a test: `Not(a test)` holds for rows whose value is missing.
 3. Case-insensitive comparison compares `str.casefold` of both sides.
 4. Missing values sort before all others, and so after them in descending order; text sorts by
    code point.
 5. The last sort key is always `created_position`, ascending; reversed queries reverse it too.
 6. `key` of an artifact matches every key that ever pointed at it (up to `at`); ordering by it and
    reading it use its latest key.
-7. Records at the end of a relation count only where they are live or trashed, not withdrawn.
+7. Records at the end of a relation count only if they are live or trashed.
 """
 
 from __future__ import annotations
@@ -62,19 +61,19 @@ class Test(msgspec.Struct, frozen=True):
 
 
 class And(msgspec.Struct, frozen=True):
-    """All of these; holds where there are none."""
+    """Holds if all items hold, and without items."""
 
     items: tuple[Where, ...]
 
 
 class Or(msgspec.Struct, frozen=True):
-    """Any of these; holds nowhere where there are none."""
+    """Holds if any item holds; fails without items."""
 
     items: tuple[Where, ...]
 
 
 class Not(msgspec.Struct, frozen=True):
-    """Not this."""
+    """Holds if its item does not."""
 
     item: Where
 
@@ -95,12 +94,12 @@ class Select(msgspec.Struct, frozen=True, kw_only=True):
     """A question.
 
     Attributes:
-        registry: Whose records are asked for.
-        where: Which of them.
-        order: By what, first key first; then by creation.
-        reverse: Whether the whole order is turned round, the order of creation included.
-        offset: How many rows to pass over.
-        limit: How many rows at most; None for all.
+        registry: Registry of the records.
+        where: Condition that they meet.
+        order: Sort keys, the first one first; creation is always the last.
+        reverse: Whether the whole order is reversed, creation included.
+        offset: Number of rows to skip.
+        limit: Largest number of rows; None for all.
         at: As of which position; None for now.
         trash: `"without"` (the default), `"with"`, or `"only"`. Withdrawn records never answer.
     """

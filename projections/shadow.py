@@ -1,16 +1,15 @@
-"""Read models folded anew, to be compared with those that are, or put in their place.
+"""Read models folded again from the log, to compare with the stored ones or to replace them.
 
-1. Changes are noted as they come, each under the key of the row that it is about. To make the rows,
-   they are sorted by key, and each key's changes are carried out one after the other: no row has to
-   be looked for, rows come out in the order of their key, and any number of them takes bounded
-   memory.
-2. Notes are in a temporary database, which goes when it is closed and was never durable.
-3. A change that cannot be carried out is told with its position, and leaves no trace; an event that
-   cannot be noted leaves none of its changes.
-4. Inside its block Python looks for cycles of objects less often, as none are made.
+1. Each change is noted under the key of its row. To make the rows, the notes are sorted by key and
+   carried out one by one: rows come out in the order of their key, without a search for any row, in
+   bounded memory.
+2. The notes are in a temporary database, which vanishes when it is closed.
+3. A change that cannot be carried out is reported with its position, and has no effect. An event is
+   noted with all its changes or with none.
+4. Inside its block, Python looks for cycles of objects less often, as none are made.
 """
 
-# ruff: noqa: S608 (statements are made of names of our own)
+# ruff: noqa: S608 (statements contain only names of our own)
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ Row: TypeAlias = list[Any]
 
 _NOTED = 20_000  # changes in memory
 _FETCHED = 2_000
-_OBJECTS = 100_000  # new ones, before Python looks for cycles
+_OBJECTS = 100_000  # new ones before Python looks for cycles
 _OPEN, _AMEND, _CLOSE, _WHOLE = range(4)
 _NOTHING: Values = {}
 
@@ -48,10 +47,10 @@ _decode: Callable[[bytes], list[Any]] = msgspec.msgpack.Decoder(list[Any]).decod
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Have Python look for cycles less often inside the block, for every thread of the process.
+    """Make Python look for cycles less often inside the block, in every thread of the process.
 
-    Python looks again after every 700 new objects that stay. Work that makes many small objects and
-    no cycles among them spends an eighth of its time on that.
+    By default, Python looks after every 700 new objects that stay. Work that makes many small
+    objects without cycles spends an eighth of its time on that.
     """
     before = gc.get_threshold()
     if 0 < before[0] < _OBJECTS:
@@ -70,12 +69,12 @@ class Problem(NamedTuple):
 
 
 class _Shape(NamedTuple):
-    """What changes of one kind look like.
+    """The common form of changes that give values to the same columns.
 
     Attributes:
-        verb: What they do.
-        columns: Places of the columns that they give values to.
-        row: Makes a row of a note's values, what stands for a missing one, and two bounds.
+        verb: Their kind, such as `_OPEN`.
+        columns: Places of the columns.
+        row: Makes a row from the values of a note, followed by None and two bounds.
     """
 
     verb: int
@@ -87,7 +86,7 @@ class Shadow:
     """Fresh read models."""
 
     def __init__(self) -> None:
-        # Without a name it is in memory, and in a file that is already removed once it is large.
+        # A database without a name is in memory; a large one, in a file that is removed already.
         self._connection = sqlite3.connect("", isolation_level=None)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536"):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -96,11 +95,11 @@ class Shadow:
         self._ending = ExitStack()
 
     def apply(self, position: int, changes: Iterable[Change]) -> None:
-        """Note the changes of one event; none of them where one cannot be.
+        """Note the changes of one event: all of them, or none after an error.
 
         Raises:
             UnknownFieldError: A change names a column that its table does not have.
-            InvalidValueError: A change is about a key that is no text.
+            InvalidValueError: The key of a change is not text.
         """
         noted = [(notes := self._notes[it.table], notes.noted(position, it)) for it in changes]
         for notes, note in noted:
@@ -110,13 +109,13 @@ class Shadow:
             self._write()
 
     def believe(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Take finished rows, both bounds included, as they were at a position."""
+        """Take finished rows, both bounds included."""
         notes = self._notes[table]
         for row in rows:
             notes.add(notes.whole(row))
 
     def forget(self) -> None:
-        """Begin anew, without any event."""
+        """Drop all notes."""
         for name, notes in self._notes.items():
             notes.drop()
             self._notes[name] = _Notes(self._connection, TABLES[name])
@@ -129,12 +128,12 @@ class Shadow:
 
         Args:
             table: One of `projections.tables.TABLES`.
-            problems: Takes what could not be carried out, in no order; complete after the last row.
+            problems: Takes the failed changes, in any order; complete after the last row.
             as_stored: Whether a boolean is a number, as it is in SQLite.
 
         Raises:
-            CorruptLogError, NameTakenError: After the last row, where there is a problem and no
-                list to take it.
+            CorruptLogError, NameTakenError: After the last row, if a change failed and there is
+                no list to take it.
         """
         self._write()
         told: list[Problem] = [] if problems is None else problems
@@ -148,7 +147,7 @@ class Shadow:
     def _guarded(
         self, table: str, rows: Iterator[tuple[Any, ...]], problems: list[Problem]
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield rows, and tell where two live ones bear one name."""
+        """Yield rows, and report where two live ones have the same name."""
         columns = TABLES[table].column_names
         name, state = columns.index("name"), columns.index("state")
         execute = self._connection.execute
@@ -178,7 +177,7 @@ class Shadow:
         self._waiting = 0
 
     def close(self) -> None:
-        """Remove them."""
+        """Remove the notes."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -204,7 +203,7 @@ class _Notes:
         self._shapes: list[_Shape] = []
         self._known: dict[tuple[Any, ...], int] = {}
         self._waiting: list[tuple[Any, ...]] = []
-        # Changes that name rows by other columns than the key: those columns, their values, when.
+        # Changes that name rows by other columns than the key: columns to values to positions.
         self._aside: dict[tuple[int, ...], dict[tuple[Any, ...], list[int]]] = {}
         self._is_there = False
         keys = [f"key_{number}" for number in range(len(table.key))]
@@ -218,7 +217,7 @@ class _Notes:
     # --- noting -----------------------------------------------------------------------------------
 
     def noted(self, position: int, change: Change) -> tuple[Any, ...] | None:
-        """Return a change as it is noted; None where it is not about one key."""
+        """Return the note of a change; None if it names rows by other columns than the key."""
         if isinstance(change, Closed):
             if change.matching.keys() != self._own_key:
                 self._put_aside(position, change.matching)
@@ -238,18 +237,15 @@ class _Notes:
         return (*keys, position, _encode([shape, *values.values()]))
 
     def whole(self, row: Sequence[Any]) -> tuple[Any, ...]:
-        """Return a finished row as it is noted."""
         keys = [row[self._columns[name]] for name in self._table.key]
         shape = self._shape(_WHOLE, tuple(self._columns))
         return (*keys, row[-2], _encode((shape, *row)))
 
     def add(self, note: tuple[Any, ...] | None) -> None:
-        """Keep a note."""
         if note is not None:
             self._waiting.append(note)
 
     def write(self) -> None:
-        """Write down what waits."""
         if not self._waiting:
             return
         if not self._is_there:
@@ -261,7 +257,6 @@ class _Notes:
         self._waiting.clear()
 
     def drop(self) -> None:
-        """Remove what was written down."""
         if self._is_there:
             self._connection.execute(self._drop)
 
@@ -286,13 +281,12 @@ class _Notes:
     # --- making rows ------------------------------------------------------------------------------
 
     def rows(self, problems: list[Problem], *, as_stored: bool) -> Iterator[tuple[Any, ...]]:
-        """Yield the rows that the changes make."""
         if not self._is_there:
             return
         finished = self._stored if as_stored and self._booleans else tuple
         width = len(self._table.key)
         current: tuple[Any, ...] | None = None
-        rows: list[Row] = []  # of the current key, from the first one that has no end
+        rows: list[Row] = []  # of the current key, from the first one without an end
         began = 0
         cursor = self._connection.execute(self._select)
         while batch := cursor.fetchmany(_FETCHED):
@@ -315,7 +309,7 @@ class _Notes:
     def _carry_out(
         self, rows: list[Row], note: tuple[Any, ...], began: int, problems: list[Problem]
     ) -> int:
-        """Do to the rows of a key what was noted, and return where the last one began."""
+        """Apply a note to the rows of its key, and return where the last one began."""
         position: int = note[-2]
         values = _decode(note[-1])
         verb, columns, row_of = self._shapes[values[0]]
@@ -368,7 +362,6 @@ class _Notes:
                     row[-1] = positions[place]
 
     def _stored(self, row: Row) -> tuple[Any, ...]:
-        """Return a row as SQLite stores it: a boolean is a number."""
         for place in self._booleans:
             if row[place] is not None:
                 row[place] = int(row[place])

@@ -1,7 +1,6 @@
-"""The seam of the read models: what every store of the interval tables can do.
+"""The seam of the read models: the methods of every store of the interval tables.
 
-A store is bound to a connection or transaction by whoever composes it with the log; it never
-opens, commits or rolls back anything itself.
+A store is bound to a connection or transaction that its caller opens, commits and rolls back.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class ReadModels(ABC):
     """Answers questions, now or as of a position.
 
     Attributes:
-        is_far: Whether a question costs a round trip, so that it is worth asking several at once.
+        is_far: Whether a question costs a round trip, so that several at once are cheaper.
     """
 
     is_far: ClassVar[bool] = False
@@ -39,43 +38,43 @@ class ReadModels(ABC):
         Args:
             table: One of `projections.tables.TABLES`.
             at: As of which position; None for now.
-            ever: All rows that were valid at any position up to `at`, not only the valid ones.
+            ever: Whether to return all rows that were valid at any position up to `at`.
             equals: Column values; None matches missing values.
         """
 
     def find_all(self, questions: Sequence[tuple[str, dict[str, Any]]]) -> list[list[Row]]:
-        """Return the answers to several questions of `find`: a table and what its columns equal."""
+        """Return the answers to several `find` questions: each a table and values of columns."""
         return [self.find(table, **equals) for table, equals in questions]
 
     @abstractmethod
     def select(self, select: Select) -> list[Row]:
         """Return the rows of the registry that answer, in order, with virtual fields computed.
 
-        A row holds every column of the registry's table, `from_position` (since when it reads like
-        this), `is_trashed`, and `is_latest` where the registry has it; JSON columns as text, times
-        as microseconds, booleans as bool.
+        A row holds every column of the registry's table, `from_position` (of its last change),
+        `is_trashed`, and `is_latest` where the registry has it; JSON columns as text, times as
+        microseconds, booleans as bool.
 
         Raises:
-            UnknownFieldError: The question names what a registry does not have.
+            UnknownFieldError: The question contains a name that a registry does not have.
             InvalidValueError: A path, an operator or a value does not fit its field.
         """
 
     @abstractmethod
     def count(self, select: Select) -> int:
-        """Return how many rows answer; `order`, `offset` and `limit` play no part."""
+        """Return the number of rows that answer; `order`, `offset` and `limit` have no effect."""
 
     @abstractmethod
     def distinct(self, select: Select, field: str) -> list[Any]:
         """Return the distinct values of one field over all rows that answer, sorted.
 
-        A missing value is one of them, and the first; `offset` and `limit` play no part.
+        A missing value counts too, and comes first; `offset` and `limit` have no effect.
         """
 
     @abstractmethod
     def changed_names(self, registry: str, *, after: int) -> list[Row]:
         """Return `uid`, `name`, `is_live`, `position` of each record that changed after a position.
 
-        One row a record, its present state: what a name index needs to catch up.
+        One row for each record, in its present state: a name index catches up with them.
         """
 
     @abstractmethod
@@ -115,13 +114,13 @@ class WritableModels(ReadModels):
 
         Raises:
             NameTakenError: A change would give two live records of a registry one name.
-            CorruptLogError: A change is about a record that is not there.
+            CorruptLogError: A change concerns a record that does not exist.
         """
 
     def apply_all(
         self, events: Iterable[tuple[int, Iterable[Change]]], *, shown: Select | None = None
     ) -> list[Row]:
-        """Carry out the changes of several events, in order, and return what is asked for then.
+        """Carry out the changes of several events in order, then return the answer to `shown`.
 
         Raises:
             NameTakenError: As for `apply`.
@@ -141,11 +140,11 @@ class WritableModels(ReadModels):
 
     @abstractmethod
     def clear(self) -> None:
-        """Empty every table: for rebuilds."""
+        """Empty every table, for a rebuild."""
 
 
 def oldest_first(table: str) -> tuple[str, ...]:
-    """Return by which columns rows of one position are sorted: place within it, then key."""
+    """Return the columns that sort rows of one position: their ordinal, then their key."""
     described = TABLES[table]
     has_place = table in {"link", "intent"}
     return (*(("ordinal",) if has_place else ()), *described.key)

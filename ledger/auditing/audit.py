@@ -78,11 +78,11 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     place: Any = None,
     archive: str | os.PathLike[str] | None = None,
 ) -> Report:
-    """Read everything again and return what does not add up; nothing is changed.
+    """Read everything again and report every contradiction; nothing is changed.
 
     Args:
         checkpoints: Checkpoints that were kept, as text: the log must extend each of them.
-        keys: Public key lines to trust, and no others; those of this user and of the log without.
+        keys: Public key lines to trust, instead of the keys of this user and of the log.
         since: Position up to which stored hashes and read models are believed.
         content: Whether to read stored contents again.
         sample: Share of the contents that is read, above 0 and up to 1.
@@ -93,7 +93,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
     Raises:
         LedgerNotFoundError: There is no ledger here.
         StorageError: Its database cannot be opened.
-        InvalidProofError: A checkpoint is none, or is not of a ledger's form.
+        InvalidProofError: A checkpoint does not have the form of a ledger's checkpoint.
         KeyUnavailableError: There are checkpoints, and no key to trust.
     """
     if not 0 < sample <= 1:
@@ -111,7 +111,7 @@ def audit(  # noqa: PLR0913 (each widens or narrows the audit in its own way)
 
 
 class Audit:
-    """One audit: what it was given, and what it has found so far."""
+    """One audit: its input, and its findings so far."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Audit:
         self.events = self.rows = 0
 
     def run(self, *, content: bool = False, sample: float = 1.0) -> Report:
-        """Carry it out."""
+        """Carry out the audit."""
         began = time.monotonic()
         head, contents = 0, ContentAudit(self.subject.resolved)
         trusted: list[PublicKey] = []
@@ -184,7 +184,7 @@ class Audit:
         )
 
     def _step(self, subject: str, step: Callable[[], T]) -> T | None:
-        """Carry out a part of the audit; what it cannot read is a finding."""
+        """Carry out a part of the audit; an error is a finding."""
         try:
             return step()
         except LedgerError as error:
@@ -254,7 +254,7 @@ class Audit:
         )
 
     def _grow(self, leaves: list[bytes], wanted: set[int]) -> None:
-        """Add leaf hashes to the tree, and keep the roots that checkpoints speak of."""
+        """Add leaf hashes to the tree, and keep the roots at the sizes of checkpoints."""
         first, after = self.tree.size, self.tree.size + len(leaves)
         for size in sorted(it for it in wanted if first < it <= after):
             self.tree.extend(leaves[self.tree.size - first : size - first])
@@ -267,7 +267,7 @@ class Audit:
         except UnknownEventError as error:
             self._tell("unknown-event", position=read.position, expected=read.tag, found=str(error))
             return
-        # Whatever an event that nobody should have been able to record breaks is a finding.
+        # An event outside of the rules may break any code below: each error is a finding.
         try:
             self.rules.check(read, event, self.findings)
             if read.position > self.since:
@@ -284,7 +284,7 @@ class Audit:
         )
 
     def _believe(self, evidence: Evidence, shadow: Shadow) -> None:
-        """Take the read models for right up to the position that the audit begins after."""
+        """Believe the read models up to the position after which the audit begins."""
         for table, described in TABLES.items():
             first = described.column_names.index("from_position")
             shadow.believe(
@@ -368,7 +368,7 @@ class Audit:
         )
 
     def _cosigned(self, results: Sequence[CheckpointResult]) -> None:
-        """Ask each witness whose key was given for its signature of the newest checkpoint."""
+        """Require that each witness whose key was given has signed the newest checkpoint."""
         newest = max((it.size for it in results), default=0)
         signers = {signer for it in results if it.size == newest for signer in it.signers}
         for key in self.given if results else ():
@@ -384,12 +384,12 @@ class Audit:
 
     def _table(self, evidence: Evidence, shadow: Shadow, table: str) -> None:
         problems: list[Problem] = []
-        # As stored where it is known how it is stored; else as the program reads both.
+        # A file is compared as it stores its values; a server, as the program reads them.
         told = shadow.rows(table, problems, as_stored=self.subject.is_file)
         if evidence.has_models:
             self._compare(table, told, self._counted(evidence.table(table, rows_statement(table))))
         for _ in told:
-            pass  # problems are complete after the last one
+            pass  # problems are complete after the last row
         for position, error in sorted(problems, key=itemgetter(0)):
             self._misfit(position, error)
 

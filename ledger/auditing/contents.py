@@ -1,7 +1,7 @@
-"""Stored contents read again: what the log says of each artifact's bytes, and what is there.
+"""Stored contents read again, and compared with the log.
 
-Nothing that was remembered about a file is believed; every byte of what is looked at is read. With
-a sample, which artifacts are looked at is drawn anew each time, so that nobody can know it before.
+Cached hashes are never believed: every byte of a chosen content is read. A sample is drawn again
+for each audit, so that nobody can predict it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 class ContentAudit:
-    """The stores of a ledger, and how much was read of them."""
+    """The stores of a ledger, and the amount read from them."""
 
     def __init__(self, resolved: Callable[[str], str]) -> None:
         self.read = 0
@@ -30,9 +30,9 @@ class ContentAudit:
         self._seen: dict[tuple[str, str, str], str | None] = {}
 
     def check(self, row: Row) -> Iterator[Finding]:
-        """Read the content of an artifact's row and yield what is wrong with it.
+        """Read the content of an artifact's row, and yield a finding if it is wrong.
 
-        A storage that is not to be found is one finding, and says nothing of the content in it.
+        A storage that cannot be found is one finding; its contents are passed over.
         """
         storage = row["storage"]
         if storage not in self._stores:
@@ -66,7 +66,7 @@ class ContentAudit:
 
 
 def _wrong(store: ContentStore, row: Row) -> str | None:
-    """Return what is there instead of the content; None where it is as it should be."""
+    """Return the error of wrong content as text; None if the content is right."""
     try:
         LocatedContent(store, row).verify()
     except LedgerError as error:
@@ -77,6 +77,6 @@ def _wrong(store: ContentStore, row: Row) -> str | None:
 
 
 def drawn(rows: list[Row], share: float) -> list[Row]:
-    """Return a share of the rows, drawn by chance; at least one where there is any."""
+    """Return a random share of the rows, at least one if there are any."""
     count = max(1, round(len(rows) * share)) if rows else 0
     return secrets.SystemRandom().sample(rows, min(count, len(rows)))

@@ -1,4 +1,4 @@
-"""What an audit found, as values; and what it looked at."""
+"""The findings and the report of an audit, as values."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ledger.model.times import to_datetime
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that does not add up.
+    """A contradiction that an audit found.
 
     Attributes:
-        kind: What it is, a word that is never renamed; docs/auditors.md lists them.
-        position: Place in the log, where it has one.
-        subject: What it is about: a uid, a table, a file, a key.
-        expected: What an honest ledger would hold there.
-        found: What is there.
+        kind: A word that is never renamed; docs/auditors.md lists them.
+        position: Position in the log, where it has one.
+        subject: The uid, table, file or key that it concerns.
+        expected: The value that an honest ledger would hold.
+        found: The value that is there.
     """
 
     kind: str
@@ -41,7 +41,7 @@ class CheckpointResult(msgspec.Struct, frozen=True, kw_only=True):
         size: Entries that it covers.
         root: Its root hash, in hexadecimal.
         is_met: Whether the log has this root at this size, and a trusted key signed it.
-        signers: Keys that signed, of those that are trusted.
+        signers: Trusted keys that signed it.
     """
 
     size: int
@@ -89,24 +89,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an audit.
 
     Attributes:
-        ok: Whether everything adds up.
+        ok: Whether there are no findings.
         ledger: Id of the ledger.
-        name: What people call it.
-        database: Where it was read.
-        head: Last position that was looked at.
+        name: Name of the ledger.
+        database: Path or URL from which it was read.
+        head: Last position that was read.
         root: Root hash over all entries, recomputed, in hexadecimal.
-        since: Position after which entries were hashed and folded anew; 0 for all of them.
-        events: How many were read.
-        rehashed: How many entries were hashed anew.
-        rows: How many rows of read models were compared.
-        contents: How many stored contents were read again.
-        content_bytes: How many bytes that was.
-        checkpoints: Those that were given.
+        since: Position after which entries were hashed and folded again; 0 for all of them.
+        events: Number of events that were read.
+        rehashed: Number of entries that were hashed again.
+        rows: Number of rows of read models that were compared.
+        contents: Number of stored contents that were read again.
+        content_bytes: Number of bytes of these contents.
+        checkpoints: Results for the given checkpoints.
         erasures: Erasures since the oldest checkpoint that was given; all of them without one.
         unverifiable: Positions of erased entries of format 1: no hash vouches for what they say.
         keys: Public key lines that were trusted.
-        seconds: How long it took.
-        findings: Everything that does not add up, in the order it was met.
+        seconds: Duration of the audit.
+        findings: All findings, in the order of discovery.
     """
 
     ok: bool

@@ -1,4 +1,4 @@
-"""The report of an audit as one HTML page: no script, nothing from elsewhere, all text escaped."""
+"""The report of an audit as one HTML page: self-contained, without script, all text escaped."""
 
 from __future__ import annotations
 
@@ -19,12 +19,7 @@ td{overflow-wrap:anywhere}code{font-size:.9em}
 
 
 def as_page(report: Report, *, told: str) -> str:
-    """Return the report as a page.
-
-    Args:
-        report: The outcome.
-        told: When it was made, for people.
-    """
+    """Return the report as a page, on which `told` names the time of the audit."""
     verdict = "Everything adds up" if report.ok else f"{len(report.findings):,} findings"
     facts = {
         "ledger": f"{report.name} ({report.ledger})",

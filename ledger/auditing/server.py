@@ -1,7 +1,7 @@
-"""A ledger on a server as an auditor reads it: through the ways by which the program reads it.
+"""A ledger on a server as evidence for an audit, read in the ways of the program.
 
-Everything is of one transaction that sees one moment. A server keeps kinds of values and the
-integrity of its own files; what remains to be found is what somebody did with its leave.
+One transaction reads everything, and sees one moment. The server guards the types of values and its
+own files; the audit looks for changes that somebody made with its permission.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class ServerEvidence(Evidence):
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def close(self) -> None:
-        """Let go of the moment."""
+        """End the transaction, and close the database."""
         try:
             self._connection.execute("ROLLBACK")
         finally:
@@ -54,7 +54,7 @@ class ServerEvidence(Evidence):
         return int(self._session.log.head())
 
     def batches(self, *, until: int) -> Iterator[list[RawRow] | LedgerError]:
-        """Yield the rows of the log in order; an error in the place of what cannot be read."""
+        """Yield the rows of the log in order, and an error in the place of an unreadable one."""
         after = 0
         while after < until:
             try:
@@ -82,12 +82,12 @@ class ServerEvidence(Evidence):
         return [(row["stream"], row["version"], row["topic"]) for row in found]
 
     def meta(self) -> dict[str, str]:
-        """Return what the schema says of itself."""
+        """Return the names and values of the table `meta`."""
         found = self._connection.execute("SELECT name, value FROM meta").fetchall()
         return {row["name"]: row["value"] for row in found}
 
     def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield what is wrong with the schema: triggers that are not those of a new ledger."""
+        """Yield the faults of the schema: triggers that differ from a new ledger's."""
         from ledger.eventlog.postgres_schema import LOG_TABLES  # noqa: PLC0415 (loads the driver)
 
         del read_models

@@ -1,4 +1,4 @@
-"""What can be audited: a ledger in a file, one on a server, an archive."""
+"""The subjects of an audit: a ledger in a file, one on a server, an archive."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ledger.places.config import Place, resolved
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """What is audited.
+    """The subject of one audit.
 
     Attributes:
         ledger: Id that the ledger should have.
-        name: What people call it.
-        where: Where it is read.
+        name: Name of the ledger.
+        where: Path or URL from which it is read.
         is_file: Whether its values are read as a SQLite file holds them.
-        open: Takes hold of one moment of it.
+        open: Opens it at one moment.
         resolved: Returns the root of a storage that its events name, or raises a LedgerError.
     """
 
@@ -39,7 +39,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def of_place(place: Place) -> Subject:
-    """Return the ledger of a folder as what is audited; nothing is opened but a missing file.
+    """Return the ledger of a folder as the subject of an audit.
 
     Raises:
         StorageError: Its database is not there.
@@ -56,7 +56,7 @@ def of_place(place: Place) -> Subject:
         )
     path = place.database_path
     if not path.exists():
-        # Without a file there is nothing that an audit could find: this says so.
+        # Opening a missing file raises the error that says so.
         _in_file(path)
     return Subject(
         ledger=known.id,
@@ -69,13 +69,13 @@ def of_place(place: Place) -> Subject:
 
 
 def of_archive(where: str | os.PathLike[str]) -> Subject:
-    """Return an archive as what is audited.
+    """Return an archive as the subject of an audit.
 
     Args:
         where: Its folder, or a URL that fsspec knows.
 
     Raises:
-        InvalidValueError: It is none.
+        InvalidValueError: It is not an archive.
         StorageError: It cannot be reached.
     """
     from ledger.eventlog.archive import ArchiveEvidence, first_event  # noqa: PLC0415 (loads pyarrow)
@@ -94,10 +94,10 @@ def of_archive(where: str | os.PathLike[str]) -> Subject:
 def _beside(where: str, storage: str) -> str:
     """Return the root of a storage that an archive's events name.
 
-    An archive takes the place of a ledger's `.metaledger/`: what is relative lies beside it.
+    An archive takes the place of a ledger's `.metaledger/`: a relative storage lies beside it.
 
     Raises:
-        ConfigurationError: There is no such storage here: nothing can be said of its content.
+        ConfigurationError: There is no such storage here.
     """
     root = resolved(storage, path_of(where).parent if is_local(where) else None)
     if "://" not in root and not Path(root).is_dir():

@@ -1,4 +1,4 @@
-"""Which store, or folder, a place takes: here or at a URL."""
+"""Opening the store or the folder at a place: a path or a URL."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ledger.content.store import ContentStore, is_local
 def open_store(root: str) -> ContentStore:
     """Return the store under `root`: a path, a `file://` URL, or any URL that fsspec knows.
 
-    Nothing is made or reached before it is needed.
+    Nothing is made or reached until its first use.
 
     Raises:
-        InvalidValueError: No file system answers to this protocol.
+        InvalidValueError: No file system has this protocol.
         MissingDependencyError: The protocol needs a package that is not installed.
     """
     if is_local(root):
         from ledger.content.local import LocalStore  # noqa: PLC0415  (it imports this module)
 
         return LocalStore(root)
-    from ledger.content.remote import RemoteStore  # noqa: PLC0415  (fsspec only where needed)
+    from ledger.content.remote import RemoteStore  # noqa: PLC0415  (loads fsspec)
 
     return RemoteStore(root)
 
@@ -30,10 +30,10 @@ def open_store(root: str) -> ContentStore:
 def open_folder(where: str | os.PathLike[str]) -> Folder:
     """Return the folder at a path, a `file://` URL, or any URL that fsspec knows.
 
-    Nothing is made or reached before it is needed.
+    Nothing is made or reached until its first use.
 
     Raises:
-        InvalidValueError: No file system answers to this protocol.
+        InvalidValueError: No file system has this protocol.
         MissingDependencyError: The protocol needs a package that is not installed.
     """
     named = os.fspath(where)

@@ -1,10 +1,10 @@
-"""A file or folder at a URL: hashed as it streams by, never on this computer as a whole.
+"""A file or folder at a URL: hashed as a stream, never stored on this computer as a whole.
 
-1. The formulas are those of `hashing.py`. Every byte is read, unless the store vouches for the
-   SHA-256 of a whole file of more than 50 MiB, which is then all that the formulas ask for.
-2. A hash is remembered by URL, size, entity tag and time of change; the same rules hold as for
+1. The formulas are those of `hashing.py`. Every byte is read, except if the store vouches for the
+   SHA-256 of a whole file of more than 50 MiB: the formulas need nothing else then.
+2. A hash is remembered by URL, size, entity tag and time of change, with the same rules as for
    files (`hash_cache.py`).
-3. A folder is what lies below the URL. A name that could lead out of it is refused.
+3. A folder is everything below the URL. A name that could lead out of it is refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ledger.content.store import FOLDER, StoredContents, check_member
 from ledger.content.tree import HashedContent, Stamp, folder_stamp
 from ledger.errors import FileChangedError, UnsupportedFileError
 
-# What cannot be asked for ranges, or may answer each time anew, is fetched first.
+# Places that serve no ranges, or may answer differently each time, are fetched first.
 _NOT_STREAMED = ("http", "https", "data", "file", "local")
 
 
@@ -44,7 +44,7 @@ def is_streamed(place: str) -> bool:
 
 
 class ContentAtUrl:
-    """What is at a URL."""
+    """The file or folder at a URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -59,7 +59,7 @@ class ContentAtUrl:
         rehash: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> HashedContent:
-        """Return what the file or folder holds.
+        """Return hash, digest and size of the file or folder.
 
         Raises:
             MissingFileError: There is nothing at the URL.
@@ -70,7 +70,7 @@ class ContentAtUrl:
         def hash_one(pair: tuple[str, Object]) -> tuple[str, HashedContent]:
             return pair[0], self._hash(pair[1], cache, rehash, progress)
 
-        # In their order: several readers of several parts each would ask for too much at once.
+        # One after the other: several files at once, each in several parts, would be too much.
         parts = [hash_one(pair) for pair in self._found()]
         if not self._is_folder:
             return parts[0][1]
@@ -85,7 +85,7 @@ class ContentAtUrl:
         )
 
     def contents(self) -> StoredContents:
-        """Return readers of what is there.
+        """Return readers of the file, or of the files of the folder.
 
         Raises:
             MissingFileError: There is nothing at the URL.
@@ -97,7 +97,7 @@ class ContentAtUrl:
         return StoredContents(is_folder=self._is_folder, members=members, url=self.shown)
 
     def open(self) -> BinaryIO:
-        """Return a reader of a file by ranges; nothing compares what it reads.
+        """Return a reader of a file by ranges, which are not compared with a digest.
 
         Raises:
             MissingFileError: There is no file at the URL.
@@ -108,7 +108,7 @@ class ContentAtUrl:
         return self._objects.open(found)
 
     def size(self) -> int | None:
-        """Return how many bytes are there, None where nothing is."""
+        """Return the number of bytes; None if nothing is there."""
         found = self._objects.head(self._objects.base)
         if found is not None:
             return found.size
@@ -199,7 +199,7 @@ class ContentAtUrl:
 
 
 def _stamp(found: Object) -> Stamp:
-    """Return a stamp in the form of a file's; empty where no time of change is known."""
+    """Return a stamp in the form of a file's; empty if no time of change is known."""
     if found.modified is None:
         return ()
     modified = int(found.modified * 10**9)

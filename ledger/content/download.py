@@ -1,12 +1,12 @@
-"""Content from elsewhere, kept on this computer: verified, bounded, and lost without harm.
+"""The cache of fetched content on this computer: verified, bounded and disposable.
 
-1. An entry is called by its digest, so that the same content is there once whatever artifact it is
-   of. It appears whole, after its bytes were compared with that digest, and is read-only.
-2. An entry that was there before this process is compared once more when it is first used, and
-   again when size or times of its files change; what is no longer right is fetched anew.
-3. Before something is fetched, entries give way until all of them fit the limit, the longest
-   unused first. What was used within the last ten minutes stays: somebody may be reading it. So
-   does what is larger than the limit by itself, until something else needs the room.
+1. Its digest names an entry, so that artifacts with the same content share one. An entry appears
+   whole, after its bytes were compared with that digest, and is read-only.
+2. An entry from an earlier process is compared once more at its first use, and again when size or
+   times of its files change; a wrong one is fetched anew.
+3. Before a fetch, the longest unused entries are removed until all of them fit the limit. An entry
+   used within the last ten minutes stays, as somebody may be reading it. One entry larger than the
+   limit stays until another fetch needs the room.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ledger.content.hashing import hash_path, is_unchanged
 from ledger.content.tree import HashedContent
 from ledger.errors import LedgerError, PathTakenError
 
-IN_USE = 600.0  # seconds since the last use in which an entry stays
-_ABANDONED = 86_400.0  # seconds after which a temporary belongs to nobody any more
+IN_USE = 600.0  # seconds after its last use in which an entry stays
+_ABANDONED = 86_400.0  # seconds after which nobody needs a temporary any more
 _USED = ".used"
 
 
@@ -35,7 +35,7 @@ class ContentCache:
         self._known: dict[Path, HashedContent] = {}
 
     def path(self, digest: str, suffix: str) -> Path:
-        """Return where content is or would be."""
+        """Return the path of content, present or not."""
         return self._folder / f"{digest.removeprefix('sha256:')}{suffix}"
 
     def get(
@@ -50,10 +50,10 @@ class ContentCache:
         """Return the path of content, fetched if need be.
 
         Args:
-            digest: What its event states.
+            digest: The digest in its event.
             suffix: Ending of the path.
-            size: Bytes that it will take.
-            limit: Bytes that all entries may take; None for no limit.
+            size: Its bytes.
+            limit: Most bytes of all entries; None for no limit.
             fetch: Makes the path, whole and compared with the digest, or raises.
 
         Raises:
@@ -70,7 +70,7 @@ class ContentCache:
         return target
 
     def forget(self, digest: str) -> None:
-        """Remove content, whatever the suffixes are that it was fetched under.
+        """Remove content under every suffix.
 
         Raises:
             StorageError: The disk refused.
@@ -82,7 +82,7 @@ class ContentCache:
                 self._known.pop(path, None)
 
     def make_room(self, size: int, limit: int | None, *, sparing: Path | None = None) -> None:
-        """Have entries give way until `size` more bytes fit the limit, as far as they may.
+        """Remove entries that may go until `size` more bytes fit the limit.
 
         Raises:
             StorageError: The disk refused.
@@ -108,7 +108,7 @@ class ContentCache:
             taken -= room
 
     def _is_good(self, target: Path, digest: str) -> bool:
-        """Tell whether the content is there; what is there and is something else is removed."""
+        """Tell whether the right content is there; remove wrong content."""
         known = self._known.get(target)
         if known is not None and is_unchanged(target, known):
             return True
@@ -125,7 +125,7 @@ class ContentCache:
         return False
 
     def _touch(self, target: Path) -> None:
-        # Losing a mark costs a fetch, nothing else.
+        # Losing a mark only costs a fetch.
         with suppress(OSError):
             mark = self._folder / _USED / target.name
             mark.parent.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
-"""Which paths lie on a network file system, where locks and shared memory cannot be relied on.
+"""Recognition of network file systems, on which locks and shared memory are unreliable.
 
 Answers come from `/proc/self/mountinfo` (Linux): the mount with the longest mount point above the
-path decides, and of two at one point the later, which hides the earlier. Elsewhere, and for file
-systems not listed here, the answer is None: unknown, not local.
+path decides; of two at one point, the later hides the earlier. On other systems, and for file
+systems not listed here, the answer is None: unknown.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _NETWORK = frozenset(
     }
 )
 _OCTAL = re.compile(r"\\([0-7]{3})")
-# Of a line such as `36 35 98:0 /root /point rw,noatime shared:1 - nfs4 server:/export rw`, from 0.
+# In a line such as `36 35 98:0 /root /point rw,noatime shared:1 - nfs4 server:/export rw`, from 0.
 _POINT_FIELD = 4
 
 
 def network_filesystem(path: str | os.PathLike[str], *, mountinfo: str | None = None) -> str | None:
-    """Return the type of the network file system `path` lies on, None if it is none or unknown.
+    """Return the type of the network file system that holds `path`; None if none or unknown.
 
     Args:
-        path: Need not exist; links are followed as far as they lead.
-        mountinfo: Text to read instead of what this system says.
+        path: May be missing; links are followed as far as they lead.
+        mountinfo: Text to read instead of this system's own.
     """
     text = _read_mountinfo() if mountinfo is None else mountinfo
     real = PurePosixPath(os.path.realpath(path))

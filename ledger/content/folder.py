@@ -1,9 +1,9 @@
 """Files by name in one folder, here or at a URL: published checkpoints, archives.
 
-1. A name is one path component without a leading dot. What bears it appears whole or not at all.
-2. `put` never overwrites: the same bytes under the same name are fine, others are refused. Object
-   stores that can refuse by themselves do (`objects.py`); elsewhere a look comes first.
-3. What `put` and `replace` have returned from is durable, and was compared with what was sent.
+1. A name is one path component without a leading dot. A file appears whole or not at all.
+2. `put` never overwrites: the same bytes under the same name are fine, others are refused. Some
+   object stores refuse by themselves (`objects.py`); elsewhere a look comes first.
+3. When `put` or `replace` returns, the file is durable and was compared with the bytes sent.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Folder(ABC):
 
     @abstractmethod
     def names(self) -> list[str]:
-        """Return the names of the files that lie directly in it, sorted; none where it is not."""
+        """Return the sorted names of the files directly in it; none if the folder is missing."""
 
     @abstractmethod
     def size(self, name: str) -> int | None:
-        """Return the bytes of a file, None where there is none."""
+        """Return the number of bytes of a file; None if there is none."""
 
     @abstractmethod
     def open(self, name: str) -> BinaryIO:
@@ -61,7 +61,7 @@ class Folder(ABC):
 
     @abstractmethod
     def put_file(self, name: str, path: Path) -> None:
-        """Have what the file `path` holds under a name.
+        """Store the bytes of the file `path` under a name.
 
         Raises:
             PathTakenError: Something else bears the name; it is untouched.
@@ -70,15 +70,15 @@ class Folder(ABC):
 
     @abstractmethod
     def put(self, name: str, data: bytes) -> None:
-        """Have these bytes under a name, as `put_file` does."""
+        """Store these bytes under a name, as `put_file` does."""
 
     @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
-        """Have these bytes under a name, whatever bore it before."""
+        """Store these bytes under a name, in place of any file that has it."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Remove a file; nothing there is fine."""
+        """Remove a file; it may be missing."""
 
     @abstractmethod
     def below(self, name: str) -> Folder:
@@ -101,7 +101,7 @@ class Folder(ABC):
         return data
 
     def shown(self, name: str) -> str:
-        """Return how to call a file in messages."""
+        """Return a file's path or URL for messages."""
         return f"{self.where.rstrip('/')}/{name}"
 
     def _taken(self, name: str) -> PathTakenError:

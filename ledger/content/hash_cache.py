@@ -3,13 +3,13 @@
 The rules, in the order they are kept:
 
 1. An entry answers only for the same path with the same device, inode, size, mtime and ctime.
-2. The racy rule: a file whose mtime or ctime is not clearly older than the moment it was hashed
-   could change once more without a new time. It is not remembered until it is hashed again later.
-3. Every entry carries a check over all its fields, so that damage to the file is not an answer.
-4. Whatever goes wrong with the file costs time only: it is made anew once, after that the cache
-   is off for this process. Nothing here raises.
+2. The racy rule: a file that changed shortly before it was hashed, by its mtime or ctime, could
+   change once more without a new time. It is remembered only when it is hashed again later.
+3. Every entry carries a check over all its fields, so that a damaged entry gives no answer.
+4. Trouble with the cache file costs only time: the file is made anew once; after that, the cache is
+   off for this process. Nothing here raises.
 
-Only hashes of files are kept; those of folders are made from them.
+Only hashes of files are kept; hashes of folders are computed from them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 MAX_ENTRIES = 1_000_000
 
-# The coarsest clock of a file system in use (FAT) counts in steps of two seconds; one more is for
-# a server whose clock differs from ours.
+# The coarsest clock of a file system (FAT) has steps of two seconds; one second more allows for a
+# server with another clock.
 _RACY_NS = 3 * 10**9
 _BATCH = 1000
 _LOCK_SECONDS = 1.0
@@ -64,10 +64,10 @@ _Row = tuple[bytes, str, int, str, str, str, int, bytes]
 
 
 class HashCache:
-    """Remembered hashes in the file at `path`, which is made when it is first needed.
+    """Remembered hashes in the file at `path`, which is made at its first use.
 
-    Entries are written in batches, at the latest by `close`. May be used from several threads and
-    several processes.
+    Entries are written in batches, at the latest by `close`. Several threads and processes may use
+    one file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_entries: int = MAX_ENTRIES) -> None:
@@ -82,7 +82,7 @@ class HashCache:
         self._patience = 3
 
     def get(self, path: str | os.PathLike[str], stamp: Stamp) -> HashedContent | None:
-        """Return what the file at the absolute `path` held when it bore `stamp`, if remembered."""
+        """Return the remembered hash of the file at the absolute `path` with `stamp`, if any."""
         key, text = os.fsencode(path), _stamp_text(stamp)
         with self._lock:
             waiting = self._waiting.get(key)
@@ -99,11 +99,11 @@ class HashCache:
             return _content(row, stamp)
 
     def put(self, path: str | os.PathLike[str], hashed: HashedContent, *, hashed_at: int) -> None:
-        """Remember what the file at the absolute `path` holds, unless rule 2 forbids it.
+        """Remember the hash of the file at `path`, unless rule 2 forbids it.
 
         Args:
             path: Absolute.
-            hashed: Of a file; a folder is ignored.
+            hashed: Hash of a file; that of a folder is ignored.
             hashed_at: Nanoseconds since the epoch, taken before the file was opened.
         """
         if hashed.is_folder or _is_racy(hashed.stamp, hashed_at):
@@ -116,7 +116,7 @@ class HashCache:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what waits to be written; where that is not possible it is forgotten."""
+        """Write waiting entries; forget them if that fails."""
         with self._lock:
             rows, touched = list(self._waiting.values()), [(_today(), key) for key in self._touched]
             self._waiting.clear()
@@ -125,17 +125,13 @@ class HashCache:
                 self._run(lambda connection: _write(connection, rows, touched))
 
     def stale_count(self) -> int:
-        """Return how many entries no longer answer: their file is gone or was changed."""
+        """Return the number of stale entries, whose file is gone or was changed."""
         with self._lock:
             self.flush()
             return len(self._stale())
 
     def prune(self) -> int:
-        """Remove entries that no longer answer, and the longest unused ones above the bound.
-
-        Returns:
-            How many were removed.
-        """
+        """Remove stale entries and the longest unused ones above the bound; return their number."""
         with self._lock:
             self.flush()
             stale = [(key,) for key in self._stale()]
@@ -151,7 +147,7 @@ class HashCache:
             self._delete()
 
     def close(self) -> None:
-        """Write what waits, keep to the bound, and let go of the file."""
+        """Write waiting entries, keep to the bound, and close the file."""
         with self._lock:
             if self._waiting:
                 self.flush()
@@ -165,9 +161,9 @@ class HashCache:
         return [key for key, text in rows or [] if _current_stamp(key) != text]
 
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
-        """Return what `work` returns, or None where the file does not let it."""
+        """Return the result of `work`; None if the file makes it fail."""
         if self._process != os.getpid():
-            # A connection does not survive a fork; the parent goes on using its own.
+            # After a fork the child needs its own connection; the parent keeps the old one.
             self._connection, self._process = None, os.getpid()
         while self._attempts_left:
             try:
@@ -176,7 +172,7 @@ class HashCache:
                 return work(self._connection)
             except (sqlite3.Error, OSError, ValueError, TypeError, OverflowError) as error:
                 if _is_busy(error):
-                    # Each refusal has already cost a wait; a file in use is not waited for long.
+                    # Each refusal has already cost a wait, so a busy file gets few attempts.
                     self._patience -= 1
                     self._attempts_left = self._attempts_left if self._patience else 0
                     return None
@@ -192,7 +188,7 @@ class HashCache:
             self._path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
         )
         try:
-            # Losing it costs less than waiting for the disk.
+            # Losing the cache costs less than waiting for the disk.
             connection.execute("PRAGMA synchronous = OFF")
             _require_schema(connection.execute("PRAGMA user_version").fetchone()[0])
             connection.execute(_CREATE)

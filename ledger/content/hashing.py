@@ -6,9 +6,9 @@ of 16 and of 32 bytes.
 - **File** of up to 50 MiB (52,428,800 bytes, inclusive): `hash` is the MD5 of all bytes, 22
   characters, `hash_type` is "md5". Above: the SHA-256 of all bytes, 43 characters, "sha256".
 - **Digest** of every file: "sha256:" and the SHA-256 of all bytes in 64 lower-case hex digits.
-- **Folder**: its files in the order of the bytes of their relative POSIX paths (which files those
-  are: `tree.py`; empty sub-folders do not count). `net(x)` is the decimal number of bytes of x, a
-  colon, x, a comma. `hash` is the MD5, 22 characters, of
+- **Folder**: its files (`tree.py` says which; empty sub-folders do not count) in the order of the
+  bytes of their relative POSIX paths. `net(x)` is the decimal number of bytes of x, a colon, x, a
+  comma. `hash` is the MD5, 22 characters, of
 
       "metaledger folder v1\n", then for each file net(path) net(hash_type) net(hash)
 
@@ -17,13 +17,13 @@ of 16 and of 32 bytes.
       "metaledger folder v1\n", then for each file net(path) net(size in decimal) net(digest)
 
   The first line keeps an empty folder apart from an empty file. Sizes add up; `n_files` counts.
-- **Collection**: the MD5, 22 characters, of the member hashes joined by ":". They are sorted by
-  their bytes first; where the order matters they are not, and "ordered::" stands before them. The
-  digest is "sha256:" and the SHA-256 in hex of the members' digests, joined by line feeds, sorted
-  or marked likewise.
+- **Collection**: the MD5, 22 characters, of the member hashes joined by ":". First they are sorted
+  by their bytes; if the order matters they stay unsorted, with "ordered::" before them. The digest
+  is "sha256:" and the SHA-256 in hex of the members' digests, joined by line feeds, sorted or
+  marked in the same way.
 
-A file must not change while it is read: its stamp (device, inode, size, mtime, ctime) is the same
-before and after, or it is read once more, or refused.
+A file must stay the same while it is read. If its stamp (device, inode, size, mtime, ctime) differs
+afterwards, it is read once more; after a second difference it is refused.
 """
 
 # The calls of `os` are several times faster, and this is the inner loop.
@@ -59,20 +59,20 @@ if TYPE_CHECKING:
 MD5_LIMIT = 50 * 1024**2
 MD5, SHA256, MD5_FOLDER = "md5", "sha256", "md5-d"
 
-# Larger blocks gained nothing; MD5 and SHA-256 in two threads gained 28 ms on 50 MiB, which is
-# less than what hashing several files side by side gives away.
+# Larger blocks gained nothing. MD5 and SHA-256 in two threads gained 28 ms on 50 MiB, less than
+# they cost while several files are hashed in parallel.
 _BLOCK = 1024**2
 _FOLDER_PREFIX = b"metaledger folder v1\n"
 _ORDERED_PREFIX = "ordered::"
 _MEMBER_HASH = re.compile(r"[A-Za-z0-9_-]+")
-# One task hashes several small files, as handing over a task costs more than a small file does.
+# One task hashes several small files, as starting a task costs more than hashing a small file.
 _FILES_PER_TASK = 64
 _BYTES_PER_TASK = 8 * 1024**2
 _ATTEMPTS = 2
 
 
 class _Plan(NamedTuple):
-    """What is to be hashed for one path: its files, and whether they are a folder's."""
+    """The files to hash for one path, and whether they form a folder."""
 
     is_folder: bool
     files: list[TreeFile]
@@ -85,7 +85,7 @@ def hash_path(
     progress: Callable[[int], None] | None = None,
     rehash: bool = False,
 ) -> HashedContent:
-    """Return what the file or folder at `path` holds; see `hash_many`."""
+    """Return the hash of the file or folder at `path`; see `hash_many`."""
     return hash_many([path], cache=cache, progress=progress, rehash=rehash)[0]
 
 
@@ -97,17 +97,17 @@ def hash_many(
     rehash: bool = False,
     threads: int | None = None,
 ) -> list[HashedContent]:
-    """Return what the files and folders at `paths` hold, in their order.
+    """Return the hashes of the files and folders at `paths`, in their order.
 
-    Costs one pass over the bytes that `cache` does not vouch for, in threads.
+    Costs one pass, in threads, over the bytes whose hash is missing in `cache`.
 
     Args:
-        paths: Links given here are followed wherever they lead; links inside a folder are not.
+        paths: Links given here are followed anywhere; inside a folder, the rules of `tree.py` hold.
         cache: Remembered hashes; new ones are added to it.
-        progress: Called with numbers of bytes that add up to the sizes (to more where a file
-            changed and was read again), by one thread at a time.
-        rehash: Whether to read every byte, whatever the cache says; it still learns from it.
-        threads: How many at most; by default a few more than there are processors.
+        progress: Called with numbers of bytes that add up to the sizes (to more if a file changed
+            and was read again), by one thread at a time.
+        rehash: Whether to read every byte even if the cache has the hash; the cache still learns.
+        threads: Most threads; by default a few more than there are processors.
 
     Raises:
         MissingFileError: A path does not exist.
@@ -137,10 +137,10 @@ def hash_many(
 
 
 def is_unchanged(path: str | os.PathLike[str], hashed: HashedContent) -> bool:
-    """Tell whether `path` still bears the stamp it had when it was hashed, without reading it.
+    """Tell whether `path` still has the stamp it had when it was hashed, without reading it.
 
-    A change within the granularity of the file system's clock that keeps the size goes unseen;
-    copying therefore compares digests as well.
+    A change of the same size within one step of the file system's clock stays unseen; copying
+    therefore compares digests as well.
     """
     try:
         plan = _plan(path)
@@ -153,7 +153,7 @@ def hash_members(hashes: Iterable[str], ordered: bool) -> str:  # noqa: FBT001  
     """Return the hash of a collection from the hashes of its members.
 
     Raises:
-        InvalidValueError: A member hash holds something else than base64url characters.
+        InvalidValueError: A member hash holds characters outside base64url.
     """
     members = list(hashes)
     for member in members:
@@ -184,7 +184,7 @@ def folder_digest(files: Iterable[tuple[str, int, str]]) -> str:
 
 
 def stream_digest(reader: BinaryIO) -> tuple[int, str]:
-    """Return the size and the digest of all bytes that `reader` still holds."""
+    """Return the size and the digest of the remaining bytes of `reader`."""
     sha256 = hashlib.sha256()
     size = 0
     while block := reader.read(_BLOCK):
@@ -218,7 +218,7 @@ def _one_at_a_time(progress: Callable[[int], None] | None) -> Callable[[int], No
 
 def _plan(path: str | os.PathLike[str]) -> _Plan:
     with reading(path):
-        # Not normalised: `link/..` is above where the link leads, not above the link.
+        # Kept unnormalised: `link/..` is the folder above the link's target, not above the link.
         absolute = os.fspath(Path(path).absolute())
         status = os.stat(absolute)
     if stat.S_ISDIR(status.st_mode):
@@ -275,13 +275,13 @@ def _hash_file(path: str, report: Callable[[int], None]) -> HashedContent:
 
 
 def _hash_once(path: str, report: Callable[[int], None]) -> HashedContent | None:
-    """Return what the file holds, or None where it grew or shrank under the reader."""
+    """Return the hash of the file; None if it grew or shrank under the reader."""
     with open_regular(path) as reader, reading(path):
         before = os.fstat(reader.fileno())
         md5 = hashlib.md5(usedforsecurity=False) if before.st_size <= MD5_LIMIT else None
         sha256 = hashlib.sha256()
         size = 0
-        # A file that someone appends to without end would otherwise be read without end.
+        # Without this bound, a file that keeps growing would be read forever.
         while size <= before.st_size and (block := reader.read(_BLOCK)):
             if md5 is not None:
                 md5.update(block)

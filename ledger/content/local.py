@@ -1,8 +1,8 @@
 """A store in a folder of this machine (or one that is mounted on it).
 
 All durable steps are those of `files.py`: a file or a folder gets its name in one step, after all
-of its bytes are on the disk. Stored files are read-only, which keeps programs from changing them
-by accident; folders stay writable, so that content can be removed.
+of its bytes are on the disk. Stored files are read-only, against changes by accident; folders stay
+writable, so that content can be removed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 class LocalStore(ContentStore):
-    """Content in a folder; `root` is an absolute path, whatever it was given as."""
+    """Content in a folder; `root` becomes an absolute path."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self._root = path_of(root)
@@ -59,13 +59,13 @@ class LocalStore(ContentStore):
         target = self._path(name)
         files.make_folders(self._folder)
         if self._is_there(name, expected):
-            # Another process may have named it and not yet have come to its fsync.
+            # Another process may have named it a moment ago, before its fsync.
             files.sync_folder(self._folder)
             return
         try:
             self._copy(source, target, expected, progress)
         except PathTakenError:
-            # Another process was faster, with the same content or its name would be another.
+            # Another process was faster; equal names mean equal content, which is verified.
             self.verify(name, expected.digest, expected.is_folder)
             files.sync_folder(self._folder)
 
@@ -115,7 +115,7 @@ class LocalStore(ContentStore):
                 with reading(path):
                     size, modified = _size(path), path.lstat().st_mtime
             except MissingFileError:
-                continue  # Named or removed by someone else since the folder was read.
+                continue  # Another process named or removed it since the folder was read.
             yield StoredItem(
                 name=printable(name),
                 size=size,
@@ -128,7 +128,7 @@ class LocalStore(ContentStore):
         files.remove_durably(self._folder / check_name(name, may_be_temporary=True))
 
     def holds(self, path: Path | str) -> str | None:
-        """See `ContentStore.holds`; links are followed, so that what is registered is no link."""
+        """See `ContentStore.holds`; links are followed, so that no link is registered."""
         if isinstance(path, str) and "://" in path and not path.startswith("file:"):
             return None
         real, root = Path(os.path.realpath(path_of(path))), Path(os.path.realpath(self._root))
@@ -144,7 +144,7 @@ class LocalStore(ContentStore):
         """Tell whether the expected content is stored under `name`.
 
         Raises:
-            DamagedContentError: Something else is.
+            DamagedContentError: Other content is stored there.
         """
         if not self.exists(name):
             return False
@@ -183,7 +183,7 @@ class LocalStore(ContentStore):
     def _readers(
         self, source: Path | StoredContents, expected: HashedContent
     ) -> tuple[str, Sequence[files.Member]]:
-        """Return what the source is called in messages, and the files that it consists of."""
+        """Return the name of the source in messages, and its files."""
         if isinstance(source, StoredContents):
             return source.url, source.members
         require_kind(source, expected)
@@ -216,10 +216,10 @@ def _members(folder: Path) -> list[files.Member]:
 
 
 def path_of(path: str | os.PathLike[str]) -> Path:
-    """Return the absolute path that a path or a `file://` URL means.
+    """Return the absolute path for a path or a `file://` URL.
 
     Raises:
-        InvalidValueError: It is on another host, or no URL.
+        InvalidValueError: The URL is on another host or malformed.
     """
     text = os.fspath(path)
     if text.startswith("file:"):
@@ -238,7 +238,7 @@ def path_of(path: str | os.PathLike[str]) -> Path:
 
 
 def _size(path: Path) -> int:
-    """Return the bytes of a file, or of all that is below a folder, whatever it is."""
+    """Return the bytes of a file, or of everything below a folder."""
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
         return status.st_size

@@ -1,7 +1,7 @@
-"""Where the bytes of one artifact are: under a name in a store, or in place below its root.
+"""The place of one artifact's bytes: under a name in a store, or in place below the store's root.
 
-Content in place is a file or folder that lay in the storage before it was registered. It may be
-changed by anybody, so that nothing but its bytes says what it is.
+Content in place is a file or folder that lay in the storage before it was registered. Anybody may
+change it, so only reading its bytes can verify it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class LocatedContent:
 
     Args:
         store: The storage that its event names.
-        stated: What its event states: `storage_key`, `in_place`, `digest` and `n_files`.
+        stated: `storage_key`, `in_place`, `digest` and `n_files` of its event.
     """
 
     def __init__(self, store: ContentStore, stated: Mapping[str, Any]) -> None:
@@ -56,7 +56,7 @@ class LocatedContent:
         return place.exists() if isinstance(place, Path) else self.size({}) is not None
 
     def size(self, listed: Mapping[str, int]) -> int | None:
-        """Return how many bytes are there; None where nothing is, or where only reading would tell.
+        """Return the number of bytes; None if nothing is there, or if only reading would tell.
 
         Args:
             listed: Sizes by name, as the store listed them.
@@ -70,32 +70,32 @@ class LocatedContent:
         return None if is_folder or not place.exists() else place.stat().st_size
 
     def stat(self) -> Stamp | None:
-        """Return what changes when stored content does; None where no stamp is a witness."""
+        """Return the stamp of stored content; None for content that has no trustworthy stamp."""
         return None if self._name is None else self._store.stat(self._name)
 
     def open(self) -> BinaryIO:
-        """Return a reader of a file that is elsewhere; nothing compares what it reads.
+        """Return a reader of a file that is elsewhere; its bytes are not compared.
 
         Raises:
-            MissingFileError: It is not there.
+            MissingFileError: The file is missing.
         """
         if self._name is not None:
             return self._store.open(self._name)
         return _at_url(str(self.path)).open()
 
     def verify(self) -> None:
-        """Read every byte and compare it with what the event states.
+        """Read every byte and compare the digest with that of the event.
 
         Raises:
-            DamagedContentError: It is missing or other content.
-            StorageError: It cannot be read, which is not yet damage.
+            DamagedContentError: The content is missing or differs.
+            StorageError: The content cannot be read, which is not yet damage.
         """
         if self._name is not None:
             is_folder = self._stated["n_files"] is not None
             self._store.verify(self._name, self._digest, is_folder)
             return
         place = self.path
-        # Neither a remembered hash nor one that a store vouches for is a witness.
+        # Every byte is read here: remembered hashes and claims of a store prove nothing.
         if isinstance(place, Path) and place.exists():
             found = hash_path(place).digest
         else:
@@ -104,10 +104,10 @@ class LocatedContent:
             raise damaged(str(place), self._digest, found)
 
     def fetch(self, dest: Path, *, mode: int | None = None) -> None:
-        """Copy it to `dest`, which appears whole and compared, or not at all.
+        """Copy the content to `dest`, which appears whole and verified, or not at all.
 
         Raises:
-            DamagedContentError: It is missing or other content; `dest` stays free.
+            DamagedContentError: The content is missing or differs; `dest` stays free.
             PathTakenError: Something is at `dest`; it is untouched.
             StorageError: The store or the disk refused.
         """
@@ -117,7 +117,7 @@ class LocatedContent:
         self._contents().fetch(dest, self._digest, mode=mode)
 
     def remove(self) -> None:
-        """Remove it from its store; content in place stays."""
+        """Remove the content from its store; content in place stays."""
         if self._name is not None:
             self._store.remove(self._name)
 
@@ -130,6 +130,6 @@ class LocatedContent:
 
 
 def _at_url(url: str) -> ContentAtUrl:
-    from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only where it is)
+    from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only for URLs)
 
     return ContentAtUrl(url)

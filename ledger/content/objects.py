@@ -1,12 +1,12 @@
-"""What a content store asks of a place elsewhere, on any file system that fsspec reaches.
+"""Objects elsewhere, on any file system that fsspec reaches; the remote store is built on them.
 
-1. A key is text below a bucket or host, without the protocol. Absence is an answer (None), not an
-   error; every other trouble is a `StorageError`, after what may pass was tried again.
-2. `upload` makes an object appear whole, with the bytes it was told to expect, or not at all; what
-   bears the key already is compared and never overwritten.
-3. Here, where nothing more is known of the file system, that takes a temporary beside, read back
-   and compared, then moved. The move cannot refuse to overwrite in the same step: two writers of
-   one key bring the same bytes, as the key is made from them.
+1. A key is text below a bucket or host, without the protocol. A missing object is an answer (None);
+   every other trouble is a `StorageError`, after passing trouble was retried.
+2. `upload` makes an object appear whole, with the expected bytes, or not at all; an object that has
+   the key already is compared and never overwritten.
+3. On an unknown file system, `upload` writes a temporary beside, reads it back, compares it and
+   moves it. Such a move may overwrite; this is harmless, as the key is made from the bytes, so two
+   writers of one key bring the same ones.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ R = TypeVar("R")
 
 
 class Object(NamedTuple):
-    """What a store says of one object.
+    """A store's description of one object.
 
-    `digest` is that of its bytes, where the store or whoever uploaded it says; `is_checked` whether
-    the store itself compared it with all of the bytes.
+    `digest` is that of its bytes, if the store or the uploader recorded it; `is_checked` tells
+    whether the store itself compared it with all of the bytes.
     """
 
     key: str
@@ -64,7 +64,7 @@ class Object(NamedTuple):
 
 
 class Upload(NamedTuple):
-    """One file on its way: how to read it, what it must hold, and what it is called."""
+    """One file to upload: its reader, its expected size and digest, and its name in messages."""
 
     open: Callable[[], BinaryIO]
     size: int
@@ -84,7 +84,7 @@ class Objects:
     @property
     def _fs(self) -> Any:
         if self._process != os.getpid():
-            # Connections and their thread do not survive a fork.
+            # After a fork, connections and their thread are gone.
             type(self._system).clear_instance_cache()
             self._system, _ = _connect(self._root, self._options())
             self._process = os.getpid()
@@ -94,11 +94,11 @@ class Objects:
         return {}
 
     def url(self, key: str) -> str:
-        """Return a key as people write it, without secrets."""
+        """Return the URL of a key, without secrets."""
         return without_secrets(f"{self._root.split('://', 1)[0]}://{key.lstrip('/')}")
 
     def head(self, key: str) -> Object | None:
-        """Return what is said of the object at `key`, None where there is none."""
+        """Return the description of the object at `key`; None if there is none."""
 
         def look() -> Object | None:
             self._fs.invalidate_cache()
@@ -124,7 +124,7 @@ class Objects:
         """Return the bytes from `start` up to `end` of an object.
 
         Raises:
-            MissingFileError: It is gone.
+            MissingFileError: The object is gone.
         """
 
         def get() -> bytes:
@@ -141,7 +141,7 @@ class Objects:
         return data
 
     def open(self, found: Object) -> BinaryIO:
-        """Return a reader of an object that asks for ranges as they are read."""
+        """Return a reader of an object that requests ranges as they are read."""
         return ranged.seekable(partial(self.read, found), found.size)
 
     def stream(self, found: Object) -> BinaryIO:
@@ -156,10 +156,10 @@ class Objects:
     def upload(
         self, upload: Upload, key: str, progress: Callable[[int], None] | None = None
     ) -> None:
-        """Have the bytes of `upload` at `key`; they are durable and compared when this returns.
+        """Store the bytes of `upload` at `key`; they are durable and compared when this returns.
 
         Raises:
-            FileChangedError: The source does not hold what was expected; nothing was stored.
+            FileChangedError: The source has changed since it was hashed; nothing was stored.
             DamagedContentError: Something else is at `key`; it is untouched.
         """
         found = self.head(key)
@@ -182,7 +182,7 @@ class Objects:
                 self._fs.rm(stage)
 
     def replace(self, upload: Upload, key: str) -> None:
-        """Have the few bytes of `upload` at `key`, whatever was there before.
+        """Store the few bytes of `upload` at `key`, in place of any object there.
 
         Raises:
             DamagedContentError: Something else is there afterwards.
@@ -199,10 +199,10 @@ class Objects:
         self.require_arrived(key, upload)
 
     def require_same(self, found: Object, digest: str) -> None:
-        """Compare an object with what is expected: by what the store vouches for, or all of it.
+        """Compare an object with a digest, by the store's own digest or by reading all of it.
 
         Raises:
-            DamagedContentError: It is something else.
+            DamagedContentError: They differ.
         """
         there = found.digest or self.digest_of(found)
         if there != digest:
@@ -215,10 +215,10 @@ class Objects:
             )
 
     def require_arrived(self, key: str, upload: Upload) -> None:
-        """Read an object back, and compare it with what was sent.
+        """Read an object back, and compare it with its upload.
 
         Raises:
-            DamagedContentError: It is something else, or not there.
+            DamagedContentError: The object differs or is missing.
         """
         found = self.head(key)
         arrived = "nothing" if found is None else self.digest_of(found)
@@ -232,7 +232,7 @@ class Objects:
             )
 
     def remove(self, keys: Iterable[str]) -> None:
-        """Remove objects; what is not there is fine."""
+        """Remove objects; some may be missing."""
 
         def work(key: str) -> None:
             self._fs.invalidate_cache()
@@ -242,30 +242,30 @@ class Objects:
             self._ask(key, partial(work, key))
 
     def remove_folder(self, key: str) -> None:
-        """Remove what is left of a folder whose objects are gone, where folders are things."""
+        """Remove an empty folder, on file systems that keep folders."""
         with suppress(Exception):
             self._fs.invalidate_cache()
             self._fs.rm(key, recursive=True)
 
     def unfinished(self, _prefix: str) -> Iterator[Object]:
-        """Return uploads below `prefix` that were begun, never finished, and are no objects."""
+        """Return the unfinished uploads below `prefix`, which are no objects yet."""
         return iter(())
 
     def abandon(self, found: Object) -> None:
-        """Take an unfinished upload away."""
+        """Remove an unfinished upload."""
 
     def together(self, work: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """Return what `work` returns for each of `items`, several at once."""
+        """Return the results of `work` for `items`, several at once."""
         given = list(items)
         if len(given) <= 1:
             return [work(item) for item in given]
         with ThreadPoolExecutor(max_workers=_THREADS) as pool:
             return list(pool.map(work, given))
 
-    # --- what depends on the file system --------------------------------------------------------
+    # --- the parts that depend on the file system -----------------------------------------------
 
     def _ask(self, key: str, work: Callable[[], T]) -> T | None:
-        """Return what `work` returns, None where nothing is there."""
+        """Return the result of `work`; None if nothing is there."""
         try:
             return retrying(self.url(key), work)
         except FileNotFoundError as error:
@@ -307,7 +307,7 @@ class Objects:
 
 
 def require_digest(upload: Upload, found: str) -> None:
-    """Compare what was read from a source with what it must hold.
+    """Compare the digest read from a source with the expected one.
 
     Raises:
         FileChangedError: They differ.
@@ -323,7 +323,7 @@ def require_digest(upload: Upload, found: str) -> None:
 
 
 def gone(url: str) -> MissingFileError:
-    """Return the error for content that was asked for and is not there."""
+    """Return the error for missing content."""
     shown = without_secrets(url)
     return MissingFileError(f"{shown}: nothing is stored there", url=shown)
 

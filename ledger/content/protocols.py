@@ -1,4 +1,4 @@
-"""Which client the protocol of a URL takes."""
+"""Choosing the client for the protocol of a URL."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from ledger.errors import InvalidValueError
 
 
 def open_objects(root: str) -> Objects:
-    """Return the objects below a URL; nothing is reached before it is needed.
+    """Return the objects below a URL; nothing is reached until the first use.
 
     Raises:
-        InvalidValueError: No file system answers to this protocol, or the URL holds a password.
+        InvalidValueError: No file system has this protocol, or the URL holds a password.
         MissingDependencyError: The protocol needs a package that is not installed.
     """
     if ":" in root.partition("://")[2].partition("/")[0].rpartition("@")[0]:

@@ -1,8 +1,7 @@
-"""Reading what is elsewhere by ranges: in any order, or all of it with requests on their way.
+"""Reading remote content by ranges: in any order, or straight through with requests in advance.
 
-Both readers are given a function that returns the bytes from `start` up to `end`, both within the
-size, or raises. Neither can tell whether what it reads is what was registered: a part of something
-cannot be compared with the digest of the whole.
+Both readers get a function that returns the bytes from `start` up to `end`, both within the size,
+or raises. Neither reader verifies content: a part cannot be compared with the digest of the whole.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _FIRST_WINDOW, _LAST_WINDOW = 64 * 1024, CHUNK
 
 
 class RangedReader(io.RawIOBase):
-    """A seekable reader that asks for what is read, and for more where reading goes straight on."""
+    """A seekable reader that requests the bytes it reads, and more in advance on straight reads."""
 
     def __init__(self, read: Read, size: int) -> None:
         super().__init__()
@@ -44,11 +43,11 @@ class RangedReader(io.RawIOBase):
         return True
 
     def tell(self) -> int:
-        """Return the place of the next byte."""
+        """Return the offset of the next byte."""
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to a place, without asking for anything."""
+        """Move to an offset, without a request."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}.get(whence)
         if base is None:
             raise ValueError(f"seek: expected whence 0, 1 or 2, got {whence}")
@@ -58,7 +57,7 @@ class RangedReader(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill `buffer` as far as there are bytes; return how many."""
+        """Fill `buffer` as far as there are bytes; return their number."""
         view = memoryview(buffer).cast("B")
         wanted = min(len(view), self._size - self._at)
         if wanted <= 0:
@@ -76,7 +75,7 @@ class RangedReader(io.RawIOBase):
 
 
 class StraightReader(io.RawIOBase):
-    """A reader from the first byte to the last that has some requests on their way."""
+    """A reader from the first byte to the last, with some requests in advance."""
 
     def __init__(self, read: Read, size: int) -> None:
         super().__init__()
@@ -92,7 +91,7 @@ class StraightReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill `buffer` as far as the next bytes have come; return how many."""
+        """Fill `buffer` as far as the next bytes have arrived; return their number."""
         if not self._held:
             self._held = memoryview(self._next())
         view = memoryview(buffer).cast("B")
@@ -102,7 +101,7 @@ class StraightReader(io.RawIOBase):
         return taken
 
     def close(self) -> None:
-        """Ask for nothing more."""
+        """Make no more requests."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         super().close()

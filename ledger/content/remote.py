@@ -4,11 +4,11 @@ A file is one object, `<root>/.metaledger/<name>`, which appears whole or not at
 in S3 the store itself compares, `s3.py`). A folder is one object for each of its files,
 `<root>/.metaledger/<name>/<path>`, and a marker, `<root>/.metaledger/.whole-<name>`:
 
-1. The marker comes last and goes first. Without it a folder is part of one: it does not exist, the
-   next `put` completes it, and an empty folder is nothing but its marker.
-2. What is there is compared and never overwritten, nor taken away by `put`, so that two processes
-   that store the same folder complete each other.
-3. What is read back as content is compared by its bytes; the marker is no witness of them.
+1. The marker is written last and removed first. Without it a folder is incomplete: it counts as
+   missing, and the next `put` completes it. An empty folder is only its marker.
+2. `put` compares existing objects and never overwrites or removes them, so that two processes that
+   store the same folder complete each other.
+3. Content that is read back is compared by its bytes; the marker proves nothing about them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MARKER = ".whole-"
 
 
 class Marker(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in the marker of a folder that is whole."""
+    """The contents of the marker of a whole folder."""
 
     digest: str
     n_files: int
@@ -109,7 +109,7 @@ class RemoteStore(ContentStore):
         return None
 
     def open(self, name: str, member: str | None = None) -> BinaryIO:
-        """See `ContentStore.open`; reads ranges as they are asked for, which nothing compares."""
+        """See `ContentStore.open`; reads ranges on demand, which are not compared with a digest."""
         key, url = self._key(name), self.url(name)
         if member is not None:
             key, url = f"{key}/{check_member(member)}", f"{url}/{member}"
@@ -119,7 +119,7 @@ class RemoteStore(ContentStore):
         return self._objects.open(found)
 
     def exists(self, name: str) -> bool:
-        """See `ContentStore.exists`; a folder that is not whole does not."""
+        """See `ContentStore.exists`; an incomplete folder does not."""
         key = self._key(name)
         return self._objects.head(key) is not None or self._marker(name) is not None
 
@@ -135,7 +135,7 @@ class RemoteStore(ContentStore):
         return tree.folder_stamp(members)
 
     def list(self) -> Iterator[StoredItem]:
-        """See `ContentStore.list`; uploads that were never finished count as temporaries."""
+        """See `ContentStore.list`; unfinished uploads count as temporaries."""
         sizes: dict[str, int] = defaultdict(int)
         times: dict[str, float] = {}
         for found in self._objects.find(self._folder):
@@ -178,14 +178,14 @@ class RemoteStore(ContentStore):
     def fetch(
         self, name: str, dest: Path, expected_digest: str, *, mode: int | None = None
     ) -> None:
-        """See `ContentStore.fetch`; read once more where it came damaged, maybe on its way."""
+        """See `ContentStore.fetch`; reads once more if the bytes arrive damaged."""
         try:
             super().fetch(name, dest, expected_digest, mode=mode)
         except DamagedContentError:
             super().fetch(name, dest, expected_digest, mode=mode)
 
     def verify(self, name: str, digest: str, is_folder: bool) -> None:  # noqa: FBT001
-        """See `ContentStore.verify`; read once more where it came damaged, maybe on its way."""
+        """See `ContentStore.verify`; reads once more if the bytes arrive damaged."""
         try:
             super().verify(name, digest, is_folder)
         except DamagedContentError:
@@ -228,10 +228,10 @@ class RemoteStore(ContentStore):
     def _is_whole(self, name: str, expected: HashedContent) -> bool:
         """Tell whether the expected content is stored whole under `name`.
 
-        A folder that is not may be one that an interrupted `put` began.
+        An incomplete folder may come from an interrupted `put`.
 
         Raises:
-            DamagedContentError: Something else is.
+            DamagedContentError: Other content is stored there.
         """
         key = self._key(name)
         found = self._objects.head(key)
@@ -259,10 +259,10 @@ class RemoteStore(ContentStore):
 
 
 def _uploads(source: Path | StoredContents, expected: HashedContent) -> dict[str, Upload]:
-    """Return what is to be uploaded by its place in the folder; "" for a file.
+    """Return the uploads by their path in the folder; "" for a single file.
 
-    The files of a folder are hashed once more, so that each can be compared on its own and
-    nothing is uploaded of a folder that is no longer what it was.
+    The files of a folder are hashed once more: each is compared on its own, and a folder that has
+    changed is refused before its upload.
     """
     if isinstance(source, StoredContents):
         return _uploads_from(source, expected)
@@ -307,6 +307,6 @@ def _one_at_a_time(progress: Callable[[int], None] | None) -> Callable[[int], No
 
 
 def _name_of(upload: Object) -> str:
-    """Return a name for an unfinished upload; its own is too long for one."""
+    """Return a short name for an unfinished upload; its own name is too long."""
     text = f"{upload.key}\0{upload.stamp[1]}"
     return f"{files.TEMPORARY_PREFIX}upload-{sha256(text.encode()).hexdigest()[:16]}"

@@ -1,12 +1,12 @@
-"""Asking a store again: what passes by itself is tried once more, what does not is told at once.
+"""Retrying requests to a store: passing trouble is retried, lasting trouble is reported at once.
 
-1. Tried again are lost connections, timeouts, damage on the way, and what a store says when it is
-   busy (408, 409, 429, 500, 502, 503, 504). Never a refusal (401, 403) or an absence (404).
-2. The wait before each attempt is drawn at random between nothing and a bound that doubles, so
-   that many clients of one busy store do not come back all at once.
-3. Only work that may be done twice is given to this module: reads, and writes under a condition.
-4. What is left in the end is a `StorageError` with the cause, and with the way out where one is
-   known. No secret is in it: messages name places without passwords and query strings.
+1. Retried are lost connections, timeouts, damage on the way, and the answers of a busy store (408,
+   409, 429, 500, 502, 503, 504). Refusals (401, 403) and absence (404) are never retried.
+2. The wait before each attempt is random, up to a bound that doubles, so that the many clients of
+   a busy store come back at different times.
+3. Only repeatable work is given to this module: reads, and writes under a condition.
+4. The last failure becomes a `StorageError` with its cause, and with the way out if one is known.
+   Messages name places without passwords and query strings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ledger.errors import LedgerError, StorageError
 ATTEMPTS = 8
 FIRST_BOUND, LAST_BOUND = 0.1, 10.0  # seconds
 
-# Tests replace it: they look at the waits instead of sitting through them.
+# Tests replace it, to look at the waits without waiting.
 pause: Callable[[float], None] = time.sleep
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ _PASSING_ERRNO = frozenset(
         *(errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETRESET),
     }
 )
-# What the store or the client says of bytes that were changed on their way.
+# Codes of stores and clients for bytes that were changed on their way.
 _DAMAGED_ON_THE_WAY = frozenset(
     {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch", "InvalidDigest"}
 )
@@ -43,7 +43,7 @@ _PASSING_CODES = _DAMAGED_ON_THE_WAY | {
     *("SlowDown", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted"),
     *("IncompleteBody", "InternalError", "ServiceUnavailable", "ThrottlingException"),
 }
-# By name, as each client library has errors of its own, and none is imported for this.
+# By name, as each client library has its own errors, and none is imported for this.
 _PASSING_CLASSES = frozenset(
     {
         *("ConnectionError", "TimeoutError", "HTTPClientError", "IncompleteRead"),
@@ -61,15 +61,15 @@ _SECRET = re.compile(r"(://)[^/@\s]*@|\?[^\s)'\"]*=[^\s)'\"]*")
 
 
 def retrying(what: str, work: Callable[[], T]) -> T:
-    """Return what `work` returns, tried again while what it meets may pass.
+    """Return the result of `work`, retried while its trouble may pass.
 
     Args:
-        what: The place that is worked on, for messages.
+        what: Name of the place, for messages.
         work: May be done more than once.
 
     Raises:
-        FileNotFoundError: The store says that nothing is there; it is the caller's to judge.
-        StorageError: The store refused, or could not be reached however often it was tried.
+        FileNotFoundError: Nothing is there, says the store; the caller decides about it.
+        StorageError: The store refused, or could not be reached in any attempt.
     """
     for attempt in range(ATTEMPTS):
         try:
@@ -84,7 +84,7 @@ def retrying(what: str, work: Callable[[], T]) -> T:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Tell whether the same request may succeed a moment later; the outermost that says so does."""
+    """Tell whether the same request may succeed a moment later; the first telling cause decides."""
     for each in _chain(error):
         if _code(each) in _PASSING_CODES:
             return True
@@ -99,12 +99,12 @@ def is_passing(error: BaseException) -> bool:
 
 
 def status_code(error: BaseException) -> str | None:
-    """Return the word by which an S3 store says what is wrong, None where it says none."""
+    """Return the error code of an S3 store; None if there is none."""
     return next(filter(None, map(_code, _chain(error))), None)
 
 
 def http_status(error: BaseException) -> int | None:
-    """Return the HTTP status that an error carries, None where it carries none."""
+    """Return the HTTP status that an error carries; None if there is none."""
     return next(filter(None, map(_status, _chain(error))), None)
 
 
@@ -129,7 +129,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def refusal(what: str, error: BaseException, *, attempts: int = 1) -> StorageError:
-    """Return the error for what a store said, with the way out where one is known."""
+    """Return the error for a store's answer, with the way out if one is known."""
     shown = without_secrets(what) or "stored file"
     status, code = http_status(error), status_code(error)
     said = ", ".join(
@@ -159,7 +159,7 @@ def refusal(what: str, error: BaseException, *, attempts: int = 1) -> StorageErr
 
 
 def without_secrets(text: str) -> str:
-    """Return a text in which URLs hold neither passwords nor query strings."""
+    """Return a text whose URLs are without passwords and query strings."""
     return _SECRET.sub(lambda match: match[1] or "", text)
 
 

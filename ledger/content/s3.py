@@ -1,16 +1,16 @@
-"""Objects in S3 and in what speaks like it: the store itself refuses bytes that are not ours.
+"""Objects in S3 and compatible stores: the store itself refuses bytes that differ from ours.
 
-1. An upload names the SHA-256 of what it sends (`x-amz-checksum-sha256`), of the whole object or
-   of each part: what was changed on its way is refused by the store and sent again.
-2. It is conditional (`If-None-Match: *`): of two that upload the same, one makes the object and
-   the other finds it; nothing is ever overwritten. An object appears whole or not at all.
-3. Above one part an upload goes in parts, several at once. The store then vouches for the parts
-   only (a checksum of checksums); the digest of the whole is compared here before the upload is
-   completed, and kept beside the object as metadata (`metaledger-digest`).
-4. Where a store does not echo the checksum, the object is read back and compared.
-5. An upload that was interrupted leaves no object; its parts are found by `unfinished`.
+1. An upload names the SHA-256 of its bytes (`x-amz-checksum-sha256`), for the whole object or for
+   each part: the store refuses bytes that were changed on their way, and they are sent again.
+2. It is conditional (`If-None-Match: *`): of two equal uploads, one makes the object and the other
+   finds it; nothing is ever overwritten. An object appears whole or not at all.
+3. A file larger than one part is uploaded in parts, several at once. The store then vouches for the
+   parts only (a checksum of checksums); the digest of the whole is compared here before the upload
+   is completed, and kept beside the object as metadata (`metaledger-digest`).
+4. If a store does not echo the checksum, the object is read back and compared.
+5. An interrupted upload leaves no object; `unfinished` finds its parts.
 
-Credentials and endpoint are found as every AWS client does: environment (`AWS_ACCESS_KEY_ID`,
+Credentials and endpoint are found as by every AWS client: environment (`AWS_ACCESS_KEY_ID`,
 `AWS_PROFILE`, `AWS_ENDPOINT_URL`, …), files, roles. None is kept here.
 """
 
@@ -48,7 +48,7 @@ class S3Objects(Objects):
     _may_condition = True
 
     def _options(self) -> dict[str, Any]:
-        # Attempts are counted in one place, `retry.py`.
+        # Only `retry.py` counts attempts.
         return {
             "use_listings_cache": False,
             "config_kwargs": {
@@ -97,7 +97,7 @@ class S3Objects(Objects):
                 raise _no_bucket(bucket, error) from error
             for each in said.get("Contents", ()):
                 if each["Key"].endswith("/"):
-                    continue  # What consoles make to show an empty folder.
+                    continue  # Consoles make such an object to show an empty folder.
                 size = int(each["Size"])
                 stamp = (size, str(each["ETag"]))
                 modified = each["LastModified"].timestamp()
@@ -110,7 +110,7 @@ class S3Objects(Objects):
         self, upload: Upload, key: str, progress: Callable[[int], None] | None = None
     ) -> None:
         """See `Objects.upload`."""
-        # What is small is sent without a look: the condition finds out what is there.
+        # A small file is sent without a look first: the condition finds an existing object.
         found = None if upload.size <= PART and self._may_condition else self.head(key)
         if found is not None:
             self.require_same(found, upload.digest)
@@ -125,8 +125,8 @@ class S3Objects(Objects):
             try:
                 self._upload_parts(upload, key, report)
             except StorageError as error:
-                # Parts are taken away by whoever cleans up, or by a store that met a damaged
-                # request: all of it once more, as nothing of it was ever visible.
+                # A clean-up, or a store after a damaged request, may remove the parts. The upload
+                # starts again, as nothing of it was visible yet.
                 if status_code(error) != "NoSuchUpload" or not starts_left:
                     raise
             else:
@@ -166,7 +166,7 @@ class S3Objects(Objects):
         for each in (said or {}).get("Uploads", ()):
             key, name = f"{bucket}/{each['Key']}", str(each["UploadId"])
             times = [each["Initiated"].timestamp()]
-            # An upload may take long: its age is that of what was last sent.
+            # An upload may take long: its last part decides its age.
             with suppress(Exception):
                 parts = self._call("list_parts", key, UploadId=name).get("Parts", ())
                 times += [part["LastModified"].timestamp() for part in parts]
@@ -180,7 +180,7 @@ class S3Objects(Objects):
 
     def _upload_whole(self, upload: Upload, key: str) -> None:
         with upload.open() as reader, reading(upload.shown):
-            # One byte more, so that a file that has grown is not taken for what it was.
+            # One byte more, to notice a file that has grown.
             data = _read_fully(reader, upload.size + 1)
         checksum = hashlib.sha256(data).digest()
         require_digest(upload, f"sha256:{checksum.hex()}")
@@ -218,7 +218,7 @@ class S3Objects(Objects):
     def _send_parts(
         self, upload: Upload, key: str, name: str, progress: Callable[[int], None] | None
     ) -> list[dict[str, Any]]:
-        """Send all parts, several at once, and return what names them; the whole is compared."""
+        """Send all parts, several at once, compare the whole, and return the parts' names."""
         sha256 = hashlib.sha256()
         size = part_size(upload.size)
         sent: list[dict[str, Any]] = []
@@ -244,7 +244,7 @@ class S3Objects(Objects):
 
         with upload.open() as reader, ThreadPoolExecutor(max_workers=PARTS_AT_ONCE) as pool:
             try:
-                # What grows without end is not read without end: it is no longer what it was.
+                # The bound ends the reading of a file that keeps growing.
                 for number in range(1, -(-upload.size // size) + 2):
                     with reading(upload.shown):
                         data = _read_fully(reader, size)
@@ -265,7 +265,7 @@ class S3Objects(Objects):
     def _conditionally(
         self, method: str, key: str, upload: Upload, checksum: str, **options: Any
     ) -> None:
-        """Carry out the request that makes an object appear; one that is there is compared."""
+        """Make the request that makes an object appear; compare an existing object instead."""
         condition = {"IfNoneMatch": "*"} if self._may_condition else {}
         try:
             said = self._strictly(key, method, **options, **condition)
@@ -274,7 +274,7 @@ class S3Objects(Objects):
                 self._may_condition = False
                 self._conditionally(method, key, upload, checksum, **options)
                 return
-            # It is there: by another's hand, or by this request, whose first answer got lost.
+            # Another client made the object, or an earlier attempt of this one did unnoticed.
             is_there = http_status(error) == _PRECONDITION_FAILED
             if not is_there and status_code(error) != "NoSuchUpload":
                 raise
@@ -306,7 +306,7 @@ class S3Objects(Objects):
                 Bucket=bucket,
                 Key=below,
                 Range=f"bytes={start}-{end - 1}",
-                # Never half of one object and half of another.
+                # All ranges must come from the same object.
                 IfMatch=str(found.stamp[1]),
             )
             async with said["Body"] as body:
@@ -317,7 +317,7 @@ class S3Objects(Objects):
         return data
 
     def _strictly(self, key: str, method: str, **options: Any) -> dict[str, Any]:
-        """Return what the store says to a step of an upload; an absence is a refusal here."""
+        """Return the store's answer to a step of an upload; an absence is a refusal here."""
 
         def work() -> dict[str, Any]:
             files.step("write" if "Body" in options else "publish", key)
@@ -345,7 +345,7 @@ def part_size(size: int) -> int:
 
 
 def _at_most(size: int, progress: Callable[[int], None] | None) -> Callable[[int], None] | None:
-    """Return a report that never adds up to more than `size`, whatever is sent twice."""
+    """Return a report whose sum never exceeds `size`, even if parts are sent twice."""
     if progress is None:
         return None
     left = size

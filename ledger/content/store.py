@@ -1,17 +1,17 @@
-"""The seam: where content is kept, whatever kind of place that is.
+"""The seam of all content stores, whatever kind of place they use.
 
-Content of one artifact is one name, `<root>/.metaledger/<uid><suffix>`: a file, or a folder of
-files. Every store keeps these rules, and one suite holds all of them to it:
+The content of one artifact has one name, `<root>/.metaledger/<uid><suffix>`: a file, or a folder of
+files. Every store keeps these rules, and one test suite checks all of them:
 
 1. A name is one path component without a leading dot; a member of a folder is a relative path
-   that stays below it. What comes from outside is checked before it meets a path.
-2. `put` compares what it copied with what was hashed before it gives it a name. What is there
-   under that name already is compared too, never overwritten and never copied a second time.
-3. What `put` has returned from is whole and durable. What an interrupted `put` leaves behind is a
-   temporary, or (stores that cannot rename a folder at once) part of a folder that does not count
-   as one and that the next `put` completes; no event names either.
-4. Reading back compares with the digest that the event states; a difference is damage, and says
-   what was expected and what was found.
+   that stays below it. Names from outside are checked before they become part of a path.
+2. `put` compares the copied bytes with the hash before it gives them a name. Existing content under
+   that name is compared too, never overwritten and never copied a second time.
+3. When `put` returns, the content is whole and durable. An interrupted `put` leaves a temporary, or
+   (in stores that cannot rename a folder at once) an incomplete folder, which counts as missing and
+   which the next `put` completes; no event names either.
+4. Reading back compares with the digest in the event; a difference is damage, and the error names
+   the expected and the found digest.
 """
 
 from __future__ import annotations
@@ -54,8 +54,7 @@ class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
     """One name in a store.
 
     `size` is the bytes of a file, or of all files of a folder; `modified` is in seconds since the
-    epoch, None where the store does not say. A temporary may belong to a `put` that still runs:
-    only an old one is an orphan.
+    epoch, None if unknown. A temporary may belong to a running `put`: only an old one is an orphan.
     """
 
     name: str
@@ -65,17 +64,17 @@ class StoredItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredContents(NamedTuple):
-    """What is stored somewhere: a single member without a name, or those of a folder."""
+    """Stored content: a single member without a name, or the members of a folder."""
 
     is_folder: bool
     members: list[files.Member]
     url: str
 
     def fetch(self, dest: Path, digest: str, *, mode: int | None = None) -> None:
-        """Copy it to `dest`, which appears whole and compared, or not at all.
+        """Copy the content to `dest`, which appears whole and verified, or not at all.
 
         Raises:
-            DamagedContentError: It is not what the digest says; `dest` stays free.
+            DamagedContentError: The content has another digest; `dest` stays free.
             PathTakenError: Something is at `dest`; it is untouched.
             StorageError: The store or the disk refused.
         """
@@ -111,15 +110,15 @@ class ContentStore(ABC):
         """Copy the file or folder `source` to `name`; it is whole and durable when this returns.
 
         Args:
-            source: What was hashed: a path of this machine, or readers of what is elsewhere.
+            source: The hashed path of this machine, or readers of hashed content elsewhere.
             name: Uid and suffix of the artifact.
-            expected: What hashing `source` gave; what is copied is compared with it.
+            expected: The hash of `source`; the copied bytes are compared with it.
             progress: Called with numbers of bytes that add up to the size, by one thread at a
-                time; not called where the content is there already.
+                time; not called if the content is stored already.
 
         Raises:
-            InvalidValueError: `name` is not one, or `source` holds this very store.
-            FileChangedError: `source` is no longer what was hashed; nothing was stored.
+            InvalidValueError: `name` is no valid name, or `source` holds this very store.
+            FileChangedError: `source` has changed since it was hashed; nothing was stored.
             DamagedContentError: Something else is stored under `name`; it is untouched.
             MissingFileError: `source` is gone.
             StorageError: The store refused.
@@ -127,19 +126,19 @@ class ContentStore(ABC):
 
     @abstractmethod
     def url(self, name: str) -> str:
-        """Return where `name` is or would be, as a URL."""
+        """Return the URL of `name`, stored or not."""
 
     @abstractmethod
     def local_path(self, name: str) -> Path | None:
-        """Return where `name` is or would be on this machine, None if it is elsewhere."""
+        """Return the path of `name` on this machine, stored or not; None if it is elsewhere."""
 
     @abstractmethod
     def open(self, name: str, member: str | None = None) -> BinaryIO:
         """Open a stored file, or the file `member` of a stored folder, for reading.
 
         Raises:
-            InvalidValueError: A name that is not one.
-            MissingFileError: It is not there.
+            InvalidValueError: A name is invalid.
+            MissingFileError: The file is missing.
         """
 
     @abstractmethod
@@ -148,7 +147,7 @@ class ContentStore(ABC):
 
     @abstractmethod
     def stat(self, name: str) -> Stamp | None:
-        """Return what changes when the content under `name` does, None if nothing is there."""
+        """Return a stamp that changes with the content under `name`; None if nothing is there."""
 
     @abstractmethod
     def list(self) -> Iterator[StoredItem]:
@@ -156,25 +155,25 @@ class ContentStore(ABC):
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Remove what is stored under `name`, content or a temporary; nothing there is fine."""
+        """Remove the content or temporary under `name`; it may be missing."""
 
     @abstractmethod
     def holds(self, path: Path | str) -> str | None:
-        """Return `path` relative to the root if it lies in it, outside the folder of the store.
+        """Return `path` relative to the root if it lies there, outside the folder of the store.
 
-        Such content is registered in place and not copied.
+        Such content is registered in place, without a copy.
         """
 
     @abstractmethod
     def _contents(self, name: str) -> StoredContents | None:
-        """Return what is stored under the checked `name`, None if nothing is."""
+        """Return the content under the checked `name`; None if nothing is there."""
 
     def verify(self, name: str, digest: str, is_folder: bool) -> None:  # noqa: FBT001
-        """Read everything under `name` and compare it with what its event states.
+        """Read everything under `name` and compare its digest with that of its event.
 
         Raises:
-            DamagedContentError: It is missing, of the other kind, or other content.
-            StorageError: It cannot be read, which is not yet damage.
+            DamagedContentError: The content is missing, of the other kind, or differs.
+            StorageError: The content cannot be read, which is not yet damage.
         """
         try:
             contents = self._found(name, digest)
@@ -190,16 +189,16 @@ class ContentStore(ABC):
     def fetch(
         self, name: str, dest: Path, expected_digest: str, *, mode: int | None = None
     ) -> None:
-        """Copy what is stored under `name` to `dest`, which appears whole or not at all.
+        """Copy the content under `name` to `dest`, which appears whole or not at all.
 
         Args:
             name: Uid and suffix of the artifact.
             dest: A path that must be free, in a folder that exists.
-            expected_digest: What the event of the artifact states.
-            mode: Permission bits of the files; the process's own default if not given.
+            expected_digest: The digest in the event of the artifact.
+            mode: Permission bits of the files; by default the process's own.
 
         Raises:
-            DamagedContentError: It is missing or other content; `dest` stays free.
+            DamagedContentError: The content is missing or differs; `dest` stays free.
             PathTakenError: Something is at `dest`; it is untouched.
             StorageError: The store or the disk refused.
         """
@@ -222,7 +221,7 @@ def check_name(name: str, *, may_be_temporary: bool = False) -> str:
     """Return `name` if it can only mean something directly in the folder of the store.
 
     Raises:
-        InvalidValueError: It cannot.
+        InvalidValueError: It can mean something else.
     """
     fits = (
         bool(name)
@@ -245,7 +244,7 @@ def check_member(member: str) -> str:
     """Return `member` if it can only mean something below a stored folder.
 
     Raises:
-        InvalidValueError: It cannot.
+        InvalidValueError: It can mean something else.
     """
     parts = member.split("/")
     fits = _is_utf8(member) and "\0" not in member and not {"", ".", ".."} & set(parts)
@@ -259,7 +258,7 @@ def check_member(member: str) -> str:
 
 @contextmanager
 def reaching(what: str) -> Iterator[None]:
-    """Turn whatever a file system raises into a `StorageError`; each has errors of its own.
+    """Turn any error of a file system into a `StorageError`, as each has its own errors.
 
     Raises:
         StorageError: The store refused.
@@ -285,7 +284,7 @@ def digest_of(contents: StoredContents) -> str:
 
 
 def require_unchanged(shown: str, expected: HashedContent, found: str) -> None:
-    """Compare the digest of what was copied with that of what was hashed.
+    """Compare the digest of a copy with the hashed one.
 
     Raises:
         FileChangedError: They differ.
@@ -301,7 +300,7 @@ def require_unchanged(shown: str, expected: HashedContent, found: str) -> None:
 
 
 def require_kind(source: Path, expected: HashedContent) -> None:
-    """Compare what is at `source` with the kind of thing that was hashed.
+    """Check that `source` is still of the hashed kind: a file or a folder.
 
     Raises:
         FileChangedError: A folder is now a file, or the reverse.
@@ -329,12 +328,12 @@ def relative_below(path: str, root: str) -> str | None:
 
 
 def missing(url: str) -> MissingFileError:
-    """Return the error for stored content that was asked for and is not there."""
+    """Return the error for stored content that is missing."""
     return MissingFileError(f"{url}: nothing is stored there", url=url)
 
 
 def damaged(url: str, expected: str, found: str) -> DamagedContentError:
-    """Return the error for stored content that is not what its event states."""
+    """Return the error for stored content that differs from its event."""
     return DamagedContentError(
         f"{url}: expected content {expected}, found {found}; restore it from a copy",
         url=url,
@@ -352,5 +351,5 @@ def _is_utf8(text: str) -> bool:
 
 
 def name_in_store(storage_key: str) -> str:
-    """Return the name that a content store knows a storage key by."""
+    """Return the name of a storage key in a content store."""
     return storage_key.removeprefix(f"{FOLDER}/")

@@ -3,9 +3,9 @@
 The rules, in the order they are checked:
 
 1. Only regular files count. An empty sub-folder leaves no trace.
-2. A name must be UTF-8; its exact bytes are kept, no normalisation is applied.
-3. A symbolic link to a file is followed where the file lies in the same tree. A link out of the
-   tree, to a folder or to nothing is refused, as are sockets, pipes and devices.
+2. A name must be UTF-8; its exact bytes are kept, without normalisation.
+3. A symbolic link is followed if it leads to a file in the same tree. A link out of the tree, to a
+   folder or to nothing is refused, as are sockets, pipes and devices.
 4. Files come in the order of the bytes of their relative POSIX path.
 """
 
@@ -23,12 +23,12 @@ import msgspec
 from ledger.errors import UnsupportedFileError, printable
 from ledger.input_files import kind_of, reading
 
-# Opaque: compared for equality and printed, never taken apart.
+# Opaque: only compared for equality and printed.
 Stamp = tuple[int | str, ...]
 
 
 class TreeFile(NamedTuple):
-    """One regular file of a tree, as it was when the tree was walked."""
+    """One regular file of a tree, at the time of the walk."""
 
     name: str
     path: str
@@ -37,7 +37,7 @@ class TreeFile(NamedTuple):
 
 
 def stamp_of(status: os.stat_result) -> Stamp:
-    """Return what changes with a file: device, inode, size and both times to the nanosecond."""
+    """Return the stamp of a file: device, inode, size and both times to the nanosecond."""
     return (
         status.st_dev,
         status.st_ino,
@@ -107,7 +107,7 @@ def _file(entry: os.DirEntry[str], name: str, root: str) -> TreeFile:
 
 
 class HashedContent(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file or folder held at one moment.
+    """Size, hash and digest of a file or folder at one moment.
 
     `n_files` is None for a file. `stamp` is opaque: `is_unchanged` compares it.
     """

@@ -3,10 +3,10 @@
 Rules, in the order they are applied:
 
 1. Objects have their keys sorted by code point; there is no white space; text is UTF-8.
-2. Numbers are integers. An identity with a float is refused: whoever needs one tags it first as
-   `{"float": "<shortest decimal>"}` (`tag_float`), so that no two machines print it differently.
-3. Text that takes part in an identity is NFC (`identity_bytes` sees to it); text in an event was
-   made NFC when it was validated, except paths, which are kept as the file system has them.
+2. Numbers are integers. An identity with a float is refused; `tag_float` first writes the float as
+   `{"float": "<shortest decimal>"}`, the same on every machine.
+3. Text in an identity is NFC (`identity_bytes` makes it so). Text in an event was made NFC when it
+   was validated, except paths, which are kept as the file system has them.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def identity_bytes(identity: Json) -> bytes:
     """Return the bytes whose hash names a command or a record: NFC, canonical, no floats.
 
     Raises:
-        InvalidValueError: The identity holds a float or another type that JSON has no exact form
-            for, or an object with a key that is no text or has a second spelling.
+        InvalidValueError: The identity holds a float or another type that is inexact in JSON, or
+            an object with a key that is not text or is there twice.
     """
     return encode(identity if _is_plain(identity) else _exact(identity, "$"))
 
@@ -54,15 +54,15 @@ def nfc(text: str) -> str:
 
 
 def tag_float(value: float) -> dict[str, Json]:
-    """Return a float as canonical JSON can hold it: its shortest decimal that reads back equal."""
+    """Return a float for canonical JSON: as its shortest decimal that reads back equal."""
     return {"float": repr(value)}
 
 
-def _is_plain(value: Any) -> bool:  # noqa: C901 (one branch a kind)
-    """Tell whether a value is exact as it stands: nearly every one is, and this looks faster.
+def _is_plain(value: Any) -> bool:  # noqa: C901 (one branch for each kind)
+    """Return whether a value is exact as it stands: nearly every one is, and this check is fast.
 
-    ASCII is NFC, and ASCII keys that differ stay different. Whatever else there may be, such as
-    subclasses of text and numbers, is left to `_exact`.
+    ASCII is NFC, and ASCII keys that differ stay different. Everything else, such as subclasses of
+    text and numbers, is left to `_exact`.
     """
     kind = type(value)
     if kind is dict:

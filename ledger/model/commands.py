@@ -1,7 +1,7 @@
-"""Requests: what may be asked of the ledger, and what identifies each.
+"""Requests to the ledger, and the identity of each.
 
-`kind`, `subject` and `fields` are what replay.md calls an intent, without its run and occurrence:
-what is asked, never when, by whom or where. They are plain data that canonical JSON can hold.
+`kind`, `subject` and `fields` form the intent of a request, without its run and occurrence: time,
+place and user play no part. They are plain data that canonical JSON can hold.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ MODES: tuple[Mode, ...] = ("warn_return_existing", "error", "warn_create_new")
 
 
 class SaveRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a record of a named registry, with these fields.
+    """Ask for a record of a named registry, with these fields.
 
     Attributes:
         registry: A metadata registry.
-        name: What identifies it.
+        name: Name that identifies it.
         fields: Other fields that were assigned.
         target: Uid of the existing record that the caller was shown, if any.
     """
@@ -35,24 +35,24 @@ class SaveRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def natural(self) -> list[Json]:
-        """Natural key, as it takes part in the creation identity."""
+        """Natural key, a part of the creation identity."""
         return [self.registry, self.name]
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.natural
 
 
 class SaveTransform(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a version of a transform.
+    """Ask for a version of a transform.
 
     Attributes:
         stem: First 12 digits of the uids of its family.
         version: Version that the user pinned; None where the source decides.
         source_hash: Hash of its source text; None where it has none.
         source: Blob that holds the text.
-        defaults: Values for a new one only, such as a name made from the file name.
+        defaults: Values only for a new one, such as a name made from the file name.
         fields: Fields that were assigned.
     """
 
@@ -68,17 +68,17 @@ class SaveTransform(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def natural(self) -> list[Json]:
-        """Natural key, as it takes part in the creation identity."""
+        """Natural key, a part of the creation identity."""
         return ["transform", self.stem, self.version or ["source", self.source_hash]]
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.natural
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of the bytes of an artifact before it is registered."""
+    """The bytes of an artifact, described before it is registered."""
 
     hash: str
     hash_type: str
@@ -91,13 +91,13 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SaveArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """Have an artifact of this content, under this key.
+    """Ask for an artifact of this content, under this key.
 
     Attributes:
         content: Its bytes, described.
-        key: Name that shall point at it.
+        key: Name that will point at it.
         revises: Uid of the artifact that it is a new version of.
-        mode: What to do where the content is registered already.
+        mode: Treatment of content that is registered already.
         fields: Other fields that were assigned.
         target: Uid of the existing artifact that the caller was shown, if any.
     """
@@ -112,22 +112,22 @@ class SaveArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """Asking for another one of the same content is another intent."""
+        """A request for a second one of the same content is another intent."""
         return "save-new" if self.mode == "warn_create_new" else "save"
 
     @property
     def natural(self) -> list[Json]:
-        """Natural key, as it takes part in the creation identity."""
+        """Natural key, a part of the creation identity."""
         return ["artifact", self.content.hash_type, self.content.hash]
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return [*self.natural, self.content.digest, self.key]
 
 
 class SaveCollection(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a collection of these artifacts."""
+    """Ask for a collection of these artifacts."""
 
     name: str
     hash: str
@@ -142,17 +142,17 @@ class SaveCollection(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kind(self) -> str:
-        """Asking for another one of the same members is another intent."""
+        """A request for a second one of the same members is another intent."""
         return "save-new" if self.mode == "warn_create_new" else "save"
 
     @property
     def natural(self) -> list[Json]:
-        """Natural key, as it takes part in the creation identity."""
+        """Natural key, a part of the creation identity."""
         return ["collection", self.hash]
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return [*self.natural, self.digest, self.name]
 
 
@@ -167,7 +167,7 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.uid
 
 
@@ -188,12 +188,12 @@ class MoveRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.uid
 
 
 class LinkRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """Have, or have no more, a link from a record to another."""
+    """Add a link from a record to another, or remove it."""
 
     registry: str
     uid: str
@@ -208,14 +208,14 @@ class LinkRecords(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return [self.uid, self.field, self.target]
 
     fields: ClassVar[dict[str, Any]] = {}
 
 
 class RetractRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a record retracted for a reason, or, with `is_lifted`, no more."""
+    """Retract a record for a reason, or, with `is_lifted`, lift its retraction."""
 
     registry: str
     uid: str
@@ -229,17 +229,17 @@ class RetractRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.uid
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The reason, where one was given."""
+        """The reason, if given."""
         return {} if self.reason is None else {"reason": self.reason}
 
 
 class MergeRecords(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a record be another one of its registry from now on."""
+    """Merge a record into another one of its registry."""
 
     registry: str
     uid: str
@@ -250,17 +250,17 @@ class MergeRecords(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return [self.uid, self.into]
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The reason, where one was given."""
+        """The reason, if given."""
         return {} if self.reason is None else {"reason": self.reason}
 
 
 class UndoMerge(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a merged record stand for itself again."""
+    """Make a merged record a record of its own again."""
 
     registry: str
     uid: str
@@ -270,12 +270,12 @@ class UndoMerge(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.uid
 
 
 class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):
-    """Have read the content of an artifact in this run."""
+    """Note that this run read the content of an artifact."""
 
     uid: str
 
@@ -284,15 +284,15 @@ class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.uid
 
 
 class TagPosition(msgspec.Struct, frozen=True, kw_only=True):
-    """Have a name for a position of the log.
+    """Give a name to a position of the log.
 
-    `position` takes part in the identity only where the user gave it (`is_given`): a script that
-    tags the present asks for the same thing on each pass.
+    `position` is a part of the identity only if the user gave it (`is_given`): a script that tags
+    the present asks for the same thing on each run.
     """
 
     name: str
@@ -303,12 +303,12 @@ class TagPosition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def subject(self) -> Json:
-        """What the intent is about."""
+        """Subject of the intent."""
         return self.name
 
     @property
     def fields(self) -> dict[str, Any]:
-        """Position, where it was given."""
+        """The position, if given."""
         return {"position": self.position} if self.is_given else {}
 
 
@@ -329,7 +329,7 @@ Command: TypeAlias = (
 
 
 def assigned(command: Command) -> dict[str, Json]:
-    """Return every field that a command assigns, as its identity holds them."""
+    """Return the fields that a command assigns, in the form of its identity."""
     fields: dict[str, Json] = dict(command.fields)
     for name in ("version", "revises"):
         value = getattr(command, name, None)

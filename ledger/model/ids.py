@@ -1,4 +1,4 @@
-"""Names that are computed, never drawn: command ids, stream ids, uids, positions.
+"""Names that are computed, never random: command ids, stream ids, uids.
 
 1. An id is the first 16 bytes of the SHA-256 of an identity's canonical JSON, with the bits of a
    UUID version 8 (RFC 9562), written as 32 lower-case hexadecimal digits.
@@ -24,9 +24,9 @@ Position = NewType("Position", int)
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in BASE62 for second in BASE62]
 _UID_DIGITS = 43  # 62**43 > 2**256
-# Keys of saves that may still be under way in some thread; a save asks for its own again at once.
+# Cached ids, for the saves under way in all threads: a save soon asks for its own again.
 _RECENT = 512
-# The digit of a UUID that holds its variant: two bits are fixed, two are those that were there.
+# The digit of a UUID that holds its variant: two bits are fixed, the other two stay.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
@@ -50,12 +50,12 @@ def _as_uuid(digits: str) -> str:
 
 
 def command_id(identity: Json) -> CommandId:
-    """Return the id of a command from what it asks for."""
+    """Return the id of the command with this identity."""
     return CommandId(derive(identity))
 
 
 def stream_id(identity: Json) -> StreamId:
-    """Return the id of the stream that the record of this creation identity lives in."""
+    """Return the id of the stream of the record with this creation identity."""
     return StreamId(derive(identity))
 
 
@@ -65,7 +65,7 @@ def base62(raw: bytes) -> str:
 
 
 def _leading(raw: bytes, length: int) -> str:
-    """Return the first base62 digits of 32 bytes; those after them are never worked out."""
+    """Return the first base62 digits of 32 bytes, without computing the others."""
     number = int.from_bytes(raw) // 62 ** (_UID_DIGITS - length)
     pairs = []
     while number:
@@ -80,38 +80,38 @@ def uid(identity: Json, length: int) -> Uid:
 
 
 def versioned_uid(identity: Json, *, stem_length: int, stem: str | None = None) -> Uid:
-    """Return a uid of a versioned registry: the family's stem, then 4 digits of the version's own.
+    """Return a uid of a versioned registry: the family's stem, then 4 digits of the version.
 
     Args:
         identity: Creation identity of this version.
         stem_length: Digits of the stem: 16 for artifacts and collections, 12 for transforms.
-        stem: Stem of the family that this version joins; None where it founds one.
+        stem: Stem of the family that this version joins; None where it begins one.
     """
     digits = _leading(digest(identity), stem_length + 4)
     return Uid((stem or digits[:stem_length]) + digits[stem_length:])
 
 
 def intent_key(kind: str, subject: Json, fields: Json, occurrence: int) -> str:
-    """Return the name of an intent within any run: replay.md's intent without its run."""
+    """Return the name of an intent within any run."""
     return derive(["intent", kind, subject, fields, occurrence])
 
 
 def subject_key(kind: str, subject: Json) -> str:
-    """Return the name of what an intent is about, whatever it asks for."""
+    """Return the name of the subject of an intent, whatever the intent asks for."""
     if isinstance(subject, list):
         return _remembered(("subject", kind), subject)
     return derive(["subject", kind, subject])
 
 
 def natural_id(natural: Sequence[Json]) -> str:
-    """Return the id of a natural key, by which the records that bear it are found."""
+    """Return the id of a natural key, by which its records are found."""
     return _remembered((), natural)
 
 
 def _remembered(above: tuple[str, ...], parts: Sequence[Json]) -> str:
     """Return the id of a list, alone or at the end of another one.
 
-    A save asks for it again and again, from the constructor to the read models; it is hashed once.
+    A save asks for it several times, from the constructor to the read models; it is hashed once.
     """
     try:
         return _once(above, *parts)  # type: ignore[arg-type]  # some have no hash, see below

@@ -18,7 +18,7 @@ EMPTY_ROOT = sha256(b"").digest()
 
 
 def payload_hash(salt: bytes, payload: bytes) -> bytes:
-    """Return SHA-256(salt ‖ payload): what an entry says of a part of its payload."""
+    """Return SHA-256(salt ‖ payload), which stands for a part of a payload in an entry."""
     return sha256(salt + payload).digest()
 
 
@@ -33,7 +33,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 class Frontier:
-    """A tree that grows: one hash a level, and the root over what was added so far."""
+    """A growing tree, of which at most one hash a level is held."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -50,7 +50,7 @@ class Frontier:
             size //= 2
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Append leaf hashes: some thousands at once, and those a level at a time."""
+        """Append leaf hashes in batches, and each batch level by level."""
         source = iter(leaves)
         while batch := list(islice(source, _BATCH)):
             self._extend(batch)
@@ -60,7 +60,7 @@ class Frontier:
         self.size += len(nodes)
         left_over = []
         while nodes:
-            # The nodes of a level begin at `place`: where that is odd, the one before has waited.
+            # The nodes of a level begin at `place`; if that is odd, the one before it has waited.
             if place & 1:
                 nodes.insert(0, self._stack.pop())
             if len(nodes) & 1:
@@ -86,7 +86,7 @@ class Frontier:
 def root_hash(leaves: Iterable[bytes]) -> bytes:
     """Return the root over leaf hashes in order; SHA-256 of nothing for an empty tree.
 
-    Takes one pass and holds one hash a level, and a few thousand leaves (RFC 9162 section 2.1.2).
+    It takes one pass, and holds one hash a level and a few thousand leaves (RFC 9162, 2.1.2).
     """
     tree = Frontier()
     tree.extend(leaves)

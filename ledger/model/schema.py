@@ -1,7 +1,7 @@
-"""The registries as data: their fields, their relations, what identifies a record.
+"""The registries as data: their fields, relations and uids.
 
-Pure description, read by the fold, the tables, the query compiler and the public classes alike;
-a further metadata registry is one more `RegistrySpec` here and one short class in `registries/`.
+The fold, the tables, the query compiler and the public classes read this description. A further
+metadata registry is one more `RegistrySpec` here and one short class in `registries/`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ledger.errors import UnknownFieldError, nearest
 
 FieldKind = Literal["text", "integer", "boolean", "time", "json"]
 
-# What is withdrawn is found by nothing but its uid; what is erased is withdrawn and emptied.
+# A withdrawn record is found only by its uid; an erased record is withdrawn and emptied.
 LIVE, TRASHED, WITHDRAWN, ERASED = 0, 1, 2, 3
 
 # Stands in the place of a text that every record has, once it is erased.
@@ -26,10 +26,10 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One plain field of a registry.
 
     Attributes:
-        name: What users and columns call it.
-        kind: What it holds; a time is microseconds since 1970 UTC in tables and events.
+        name: Its name for users, and the name of its column.
+        kind: Kind of its values; a time is microseconds since 1970 UTC in tables and events.
         max_length: Characters at most, for text.
-        is_editable: Whether a saved record's field may be assigned.
+        is_editable: Whether it may be assigned on a saved record.
         is_indexed: Whether look-ups by it should be fast.
         is_virtual: Computed by the query; no column holds it.
         is_kept: Whether it stays when the record is erased: it tells of the ledger, not of
@@ -53,7 +53,7 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A way from a record of one registry to records of another.
 
     Attributes:
-        name: What users call it.
+        name: Its name for users.
         target: Registry at the other end.
         column: For a relation to one: the column here that holds the other's uid.
         link: For a relation to many: the link field, `<holder>.<field>`.
@@ -79,19 +79,19 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
 class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A registry: name, fields, relations, uid layout.
 
-    A spec equals itself only: what is cached for one is found without comparing its fields.
+    A spec equals only itself: caches find it without comparing its fields.
 
     Attributes:
         name: Lower-case name in events, tables and commands.
         title: Name of the public class.
-        fields: Its own fields, in the order people want to see them.
-        relations: Where one can go from a record.
+        fields: Its own fields, in the order in which people see them.
+        relations: Ways from a record to others.
         uid_length: Digits of a uid, or of the family's stem in a versioned registry.
-        is_versioned: Whether uids are a stem and 4 digits of the version's own.
+        is_versioned: Whether a uid is a stem and 4 digits of the version.
         is_named: Whether a live name is unique, and similar names are searched for.
         has_keys: Whether keys point at its records: `key` then matches each that ever did, and
-            the record that a key points at is the latest of its family.
-        short_name: What people may type in place of the name.
+            the target of a key is the latest record of its family.
+        short_name: Shorter name that people may type.
         searched: Fields that `search()` looks into.
     """
 
@@ -319,8 +319,8 @@ RUN = RegistrySpec(
     searched=("name",),
 )
 
-# A registry may be added while a program runs: whatever is computed of these is computed when it is
-# asked for, and kept by the spec.
+# A registry may be added while a program runs: values that follow from these are computed on demand
+# and cached for each spec.
 REGISTRIES: dict[str, RegistrySpec] = {
     spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)
 }
@@ -330,10 +330,10 @@ class Way(NamedTuple):
     """Where a path of names leads from a registry.
 
     Attributes:
-        relations: Those that the path leads over, in order.
+        relations: Relations of the path, in order.
         end: Registry that they lead to.
-        field: Field of it that ends the path; None where the path ends in its last relation.
-        rest: Names after the field, which leads nowhere.
+        field: Field of that registry at the end of the path; None where a relation ends it.
+        rest: Names after the field; they lead nowhere.
     """
 
     relations: tuple[RelationSpec, ...]
@@ -360,5 +360,5 @@ def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
 
 
 def erased_text(uid: str) -> str:
-    """Return what stands in the place of a text that an erased record must have."""
+    """Return the text that replaces a text which an erased record must have."""
     return MARK.format(uid=uid)

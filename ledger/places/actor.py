@@ -1,12 +1,10 @@
-"""Who causes the events of this process.
+"""The actor: the name of the user that causes the events of this process.
 
-Rules:
-
-1. `METALEDGER_USER` decides where it is set and not empty; else the login name; else `uid-<number>`
-   where the system knows no name, as in many containers. Git's settings are not asked: they name
-   the author of code, which need not be who runs it.
-2. A name is text in NFC without blanks around it, of 1 to 150 characters, none of them a control
-   character. A login name that is not so is refused too: `METALEDGER_USER` is the way out.
+1. The name is `METALEDGER_USER` if that is set and not empty, else the login name, else
+   `uid-<number>` if the system knows no name, as in many containers. Git's settings are not asked:
+   they name the author of code, and another person may run it.
+2. A name is text in NFC of 1 to 150 characters, without control characters or blanks around it. A
+   login name that breaks this rule is refused too: `METALEDGER_USER` is the way out.
 """
 
 from __future__ import annotations
@@ -26,10 +24,10 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def current_actor() -> str:
-    """Return the name that this process's events are recorded under.
+    """Return the name under which the events of this process are recorded.
 
     Raises:
-        InvalidValueError: The name is too long or holds characters that no name may hold.
+        InvalidValueError: The name is empty, too long, or holds a control character.
     """
     given = os.environ.get(VARIABLE, "")
     return _valid(given, VARIABLE) if given else _valid(_login_name(), "login name")
@@ -38,7 +36,7 @@ def current_actor() -> str:
 def _login_name() -> str:
     try:
         name = getpass.getuser()
-    # Depending on system and Python version, a missing name is any of these.
+    # A missing name raises any of these, depending on system and Python version.
     except (KeyError, OSError, ImportError):
         name = ""
     if name:

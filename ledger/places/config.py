@@ -16,19 +16,19 @@ from ledger.eventlog.database_url import is_database_url
 FOLDER = ".metaledger"
 FILE = "config.toml"
 DATABASE = "ledger.db"
-# What every checkpoint is given to; no secret of it belongs into a file.
+# The command that gets every checkpoint; a variable, as a secret in it belongs in no file.
 PUBLISH_VARIABLE = "METALEDGER_PUBLISH_COMMAND"
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a ledger's configuration file says.
+    """The contents of a ledger's configuration file.
 
     Attributes:
         id: Random name of the ledger, given once; also in its first event.
-        name: What people call it.
-        storage: Where content is kept: a folder, or a URL that fsspec knows.
-        database: Where log and read models are: a file below `.metaledger/`.
-        publish: Where every checkpoint is published: a folder, or a URL that fsspec knows.
+        name: Name for people.
+        storage: Folder, or URL that fsspec knows, for content.
+        database: Log and read models: a file below `.metaledger/`, or the URL of a schema.
+        publish: Folder, or URL that fsspec knows, for published checkpoints.
     """
 
     id: str
@@ -39,10 +39,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger that was found: its folder, its configuration, and why it is this one.
+    """A ledger that was found: its folder, its configuration, and the reason for choosing it.
 
-    Where it was joined, by the URL of a server, the folder is one of this computer's own: that of
-    the configuration, in which relative storages lie, is elsewhere.
+    A ledger joined by the URL of a server has a folder of this computer. The folder of its real
+    configuration, to which relative storages belong, is elsewhere.
     """
 
     root: Path
@@ -66,22 +66,22 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
         return self.resolved(self.configuration.storage)
 
     def resolved(self, storage: str) -> str:
-        """Return a storage root as this computer reaches it; see the function."""
+        """Return a storage root as this computer reaches it; see `resolved()`."""
         return resolved(storage, None if self.is_joined else self.root)
 
 
 def resolved(storage: str, folder: Path | None) -> str:
     """Return a storage root as this computer reaches it: an absolute path or a URL.
 
-    Events name a storage as the configuration does, so that a ledger that is moved together with
-    its storage finds its content.
+    Events name a storage as the configuration does: a ledger that is moved together with its
+    storage still finds its content.
 
     Args:
-        storage: What an event or the configuration says.
-        folder: Where a relative path begins: the ledger's folder; None where that is not here.
+        storage: The storage as an event or the configuration names it.
+        folder: The ledger's folder, in which a relative path begins; None if it is elsewhere.
 
     Raises:
-        ConfigurationError: It begins in a folder that is not here.
+        ConfigurationError: The path is relative and the ledger's folder is elsewhere.
     """
     if "://" in storage:
         return storage
@@ -102,20 +102,20 @@ def load(root: Path, *, origin: str) -> Place:
         ConfigurationError: The file is not a configuration.
     """
     path = root / FOLDER / FILE
-    import tomllib  # noqa: PLC0415 (needed once, where a ledger is opened)
+    import tomllib  # noqa: PLC0415 (needed once, to open a ledger)
 
     try:
         data = tomllib.loads(path.read_text("utf-8"))
         configuration = msgspec.convert(data.get("ledger", {}), Configuration)
     except FileNotFoundError as error:
         raise MissingFileError(f"{path}: no such configuration file") from error
-    # TOML's own error is a ValueError, as are numbers without end, msgspec's and text that is none.
+    # Errors of TOML, of msgspec, of huge numbers and of bytes that are no text are ValueErrors.
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"configuration {path}: {error}; mend or restore it") from error
     except OSError as error:
         raise ConfigurationError(f"configuration {path}: cannot be read: {error}") from error
     named = configuration.database
-    # A ledger from elsewhere must not read and write a file beside it.
+    # A configuration from elsewhere must not lead to a file outside its own folder.
     is_plain = named == Path(named).name and named not in {"", ".", ".."} and "\0" not in named
     if not is_plain and "://" not in named and not is_database_url(named):
         raise ConfigurationError(
@@ -129,7 +129,7 @@ def write(root: Path, configuration: Configuration) -> Place:
     """Write the configuration file of a new ledger, durably, and return the ledger.
 
     Raises:
-        LedgerExistsError: There is one in this folder.
+        LedgerExistsError: There is a ledger in this folder already.
     """
     path = root / FOLDER / FILE
     if path.exists():
@@ -163,5 +163,5 @@ def _exists(path: Path) -> LedgerExistsError:
 
 
 def _toml(value: str) -> str:
-    # A JSON string is a TOML basic string, except that TOML wants DEL escaped.
+    # A JSON string is a TOML basic string, but TOML demands that DEL is escaped.
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

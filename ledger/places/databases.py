@@ -1,4 +1,4 @@
-"""Which database a ledger has: a SQLite file beside its configuration, or a schema on a server."""
+"""The database of a ledger: a SQLite file beside its configuration, or a schema on a server."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ledger.eventlog.database_url import DatabaseUrl, is_database_url, parse
 from ledger.model.times import now_micros
 from ledger.places.config import DATABASE, Configuration, Place
 
-# As they were given, by what they name: a place has the URL without its secrets.
+# From a URL without secrets, as a place has it, to the URL with the secrets that were given.
 _remembered: dict[DatabaseUrl, DatabaseUrl] = {}
 
-_MOST_OF_A_NAME = 40  # characters of a ledger's name that the name of its schema begins with
+_MOST_OF_A_NAME = 40  # most characters of a ledger's name in the name of its schema
 
 
 def is_on_server(place: Place) -> bool:
@@ -26,7 +26,7 @@ def open_database(place: Place) -> Database:
     """Return the database of a ledger; nothing is opened yet.
 
     Raises:
-        ConfigurationError: The configuration names a database of another kind.
+        ConfigurationError: The configuration names a database of an unknown kind.
     """
     named = place.configuration.database
     if is_database_url(named):
@@ -39,28 +39,28 @@ def open_database(place: Place) -> Database:
 
 def database_at(url: DatabaseUrl) -> Database:
     """Return the database in a schema of a server; nothing is opened yet."""
-    from ledger.engine.postgres_database import PostgresDatabase  # noqa: PLC0415 (only where it is used)
+    from ledger.engine.postgres_database import PostgresDatabase  # noqa: PLC0415 (only for a server)
 
     return PostgresDatabase(url)
 
 
 def remember(url: DatabaseUrl) -> None:
-    """Use the secrets of a URL whenever this process opens the database that it names."""
+    """Use the secrets of a URL whenever this process opens that database."""
     _remembered[url] = url
 
 
 def name_of(place: Place) -> str:
-    """Return what to call a ledger's database: its path, or its URL, which holds no secret."""
+    """Return the name of a ledger's database in messages: its path, or its URL without secrets."""
     return place.configuration.database if is_on_server(place) else str(place.database_path)
 
 
 def schema_of(place: Place) -> str | None:
-    """Return the schema of a ledger on a server; None where its database is a file."""
+    """Return the schema of a ledger on a server; None if its database is a file."""
     return parse(place.configuration.database).schema if is_on_server(place) else None
 
 
 def size_of(place: Place, database: Database) -> int:
-    """Return the bytes of a ledger's database, with what is not yet moved into its main file."""
+    """Return the bytes of a ledger's database, its write-ahead log included."""
     if is_on_server(place):
         return database.size()  # type: ignore[attr-defined, no-any-return]
     path = place.database_path
@@ -69,15 +69,15 @@ def size_of(place: Place, database: Database) -> int:
 
 
 def requested(database: str | None, *, name: str, ledger: str) -> tuple[DatabaseUrl | None, str]:
-    """Return where a new ledger's database shall be: its URL, and what the configuration says.
+    """Return the URL of a new ledger's database, and its text for the configuration.
 
     Args:
-        database: What was asked for; None for a SQLite file.
-        name: Name of the ledger, of which that of its schema is made unless the URL names one.
+        database: The URL that the user asked for; None for a SQLite file.
+        name: Name of the ledger; the schema gets its name from it unless the URL names a schema.
         ledger: Id of the ledger.
 
     Raises:
-        ConfigurationError: It is no URL of a database, or not of a kind that this program knows.
+        ConfigurationError: The text is no URL of a database of a known kind.
     """
     if database is None:
         return None, DATABASE
@@ -86,7 +86,7 @@ def requested(database: str | None, *, name: str, ledger: str) -> tuple[Database
     url = parse(database)
     if url.schema is None:
         words = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:_MOST_OF_A_NAME]
-        # Many ledgers of one name may share a database: everyone's storage is called "storage".
+        # Many ledgers of one name may share a database, as many storages are called "storage".
         url = url.in_schema(f"{words if words[:1].isalpha() else 'ledger_' + words}_{ledger[:6]}")
     return url, str(url)
 
@@ -95,8 +95,8 @@ def create_on_server(url: DatabaseUrl) -> Database:
     """Make the schema of a new ledger on a server and return it.
 
     Raises:
-        LedgerExistsError: There is such a schema already.
-        StorageError: The server cannot be reached, or does not let this user make one.
+        LedgerExistsError: The schema exists already.
+        StorageError: The server cannot be reached, or refused.
     """
     from ledger.engine.postgres_database import PostgresDatabase  # noqa: PLC0415
 
@@ -104,10 +104,10 @@ def create_on_server(url: DatabaseUrl) -> Database:
 
 
 def drop_from_server(configuration: Configuration) -> None:
-    """Remove a ledger's schema with all it holds.
+    """Remove a ledger's schema with all its contents.
 
     Raises:
-        StorageError: The server cannot be reached, or the user is not the schema's owner.
+        StorageError: The server cannot be reached, or the user does not own the schema.
     """
     from ledger.engine.postgres_database import PostgresDatabase  # noqa: PLC0415
 

@@ -1,10 +1,12 @@
-"""Where the ledger is: found as git finds a repository.
+"""Finding the ledger, as git finds a repository.
 
-1. `ln.connect(place)` says so, a folder or the URL of a schema on a server; else
-2. the variable `METALEDGER_URL` does, likewise; else
-3. it is the nearest folder, upward from the working directory, whose `.metaledger/` holds a
-   configuration file; else
-4. there is none, and the error names `metaledger init`.
+The first of these that applies decides:
+
+1. The argument of `ln.connect(place)`: a folder, or the URL of a schema on a server.
+2. The variable `METALEDGER_URL`, with the same values.
+3. The nearest folder, upward from the working directory, whose `.metaledger/` holds a
+   configuration file.
+4. There is no ledger, and the error names `metaledger init`.
 """
 
 from __future__ import annotations
@@ -24,12 +26,12 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
 
     Args:
         place: Folder of a ledger, its `file://` URL, or `postgresql://…?schema=…`; None to find it.
-        start: Where to begin looking upward; the working directory by default.
+        start: Folder from which to look upward; the working directory by default.
 
     Raises:
         LedgerNotFoundError: There is none.
         InvalidValueError: `place` is neither path nor text.
-        ConfigurationError: Its configuration cannot be read, or a server's log does not tell all.
+        ConfigurationError: Its configuration cannot be read, or a server's log is not enough.
         StorageError: The server cannot be reached.
     """
     if place is not None:
@@ -55,7 +57,7 @@ def _named(place: str, *, origin: str) -> Place:
     if place.startswith("file://"):
         place = place.removeprefix("file://")
     elif is_database_url(place):
-        from ledger.places.server_ledger import joined  # noqa: PLC0415 (only where there is a server)
+        from ledger.places.server_ledger import joined  # noqa: PLC0415 (only for a server)
 
         return joined(place, origin=origin)
     elif "://" in place:
@@ -69,7 +71,7 @@ def _named(place: str, *, origin: str) -> Place:
             root = root.parent
         is_there = (root / FOLDER / FILE).is_file()
     except (OSError, RuntimeError, ValueError) as error:
-        # A name that is too long, a folder that may not be looked into, the home of nobody.
+        # A name that is too long, a folder without permission, or `~` of an unknown user.
         raise LedgerNotFoundError(
             f"{place}: there is no ledger in this folder ({origin}): {error}", start=place
         ) from error

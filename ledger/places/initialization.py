@@ -1,4 +1,4 @@
-"""Making a ledger, and taking one away."""
+"""Making and deleting a ledger."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def initialize(
     """Make a ledger in a folder and return its place.
 
     Args:
-        storage: Where content is kept: a folder, made if need be, or a URL that fsspec knows.
-        database: `postgresql://…` for a schema on a server; a SQLite file below `.metaledger/` by
-            default. A password in it is used now and not kept.
-        name: What people call it; the last part of the storage by default.
-        publish: Where every checkpoint is published: a folder, or a URL that fsspec knows.
-        root: The folder; the working directory by default.
+        storage: Folder for content, made if need be, or a URL that fsspec knows.
+        database: `postgresql://…` for a schema on a server; by default a SQLite file below
+            `.metaledger/`. A password in it is used now and not stored.
+        name: Name for people; by default the last part of the storage.
+        publish: Folder, or URL that fsspec knows, for published checkpoints.
+        root: Folder of the ledger; by default the working directory.
 
     Raises:
         LedgerExistsError: The folder holds a ledger already.
-        InvalidValueError: The name is not made of letters, digits, dots and hyphens.
-        ConfigurationError: The database is of a kind that this program does not know.
+        InvalidValueError: The name holds other characters than letters, digits, dots and hyphens.
+        ConfigurationError: The database is of an unknown kind.
         MissingDependencyError: The storage needs a package that is not installed.
         StorageError: The server or the storage cannot be reached, or refused.
     """
@@ -87,8 +87,8 @@ def initialize(
     path = folder / config.FOLDER / DATABASE
     if path.exists():
         raise _database_alone(path)
-    # Made aside and named when it is whole; of several that make one at once, one comes first. The
-    # configuration is last: it is what makes the folder a ledger.
+    # The database is made aside and gets its name when it is whole; if several processes do so at
+    # once, one wins. The configuration comes last: with it, the folder is a ledger.
     with TemporaryDirectory(dir=path.parent, prefix=".new-", ignore_cleanup_errors=True) as aside:
         made = Path(aside, DATABASE)
         _first_event(SqliteDatabase.create(made, now_micros), configuration)
@@ -100,18 +100,18 @@ def initialize(
 
 
 def _reach(storage: str) -> None:
-    """Look into a storage elsewhere once: a wrong name is told now, not at the first save."""
+    """Look once into a storage elsewhere: a wrong name is reported now, before the first save."""
     from ledger.content.backends import open_store  # noqa: PLC0415
 
     next(iter(open_store(storage).list()), None)
 
 
 def require_publishable(where: str | None) -> None:
-    """Look once at where checkpoints shall be published.
+    """Look once at the place for published checkpoints.
 
     Raises:
-        InvalidValueError: It is neither a folder nor a URL.
-        StorageError: It cannot be reached.
+        InvalidValueError: The place is neither a folder nor a URL.
+        StorageError: The place cannot be reached.
     """
     if where is None:
         return
@@ -124,12 +124,12 @@ def require_publishable(where: str | None) -> None:
 
 
 def delete(place: Place, name: str, *, force: bool) -> None:
-    """Take a ledger away: its configuration and its database, never its content.
+    """Delete the configuration and the database of a ledger, never its content.
 
     Args:
         place: The ledger.
-        name: Its name, said again so that it is meant.
-        force: Whether to take it away although it has events.
+        name: Its name once more, as a safeguard.
+        force: Whether to delete it although it has events.
 
     Raises:
         ConfigurationError: A URL names it, and its configuration is elsewhere.
@@ -140,7 +140,7 @@ def delete(place: Place, name: str, *, force: bool) -> None:
 
     configuration = place.configuration
     if not (place.folder / config.FILE).exists():
-        # What its configuration calls its storage is not known here, and so not what that holds.
+        # Only its configuration names the storage, so its content cannot be checked here.
         raise ConfigurationError(
             f"ledger '{configuration.name}' ({place.origin}): its configuration is not here; "
             "delete it from the folder that has it"
@@ -149,7 +149,7 @@ def delete(place: Place, name: str, *, force: bool) -> None:
         raise LedgerNotFoundError(
             f"ledger '{name}': the ledger in {place.root} is called '{configuration.name}'"
         )
-    # Where the folder of the ledger is also that of the storage, its own files are no content.
+    # Ledger and storage may share a folder; the ledger's own files in it are no content.
     named = configuration.database
     own = {config.FILE, named, f"{named}-wal", f"{named}-shm", "cache"}
     is_shared = place.storage_root == str(place.root.resolve())

@@ -1,7 +1,7 @@
-"""One open ledger: its place, its database, its content stores, what it keeps in mind.
+"""One open ledger: its place, its database, its content stores, its caches.
 
-`current()` is the ledger that the public classes work on: found from the working directory when
-it is first needed, or the one that `connect()` named.
+`current()` is the ledger that the public classes use: the one that `connect()` named, else the one
+found from the working directory when it is first needed.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ class Ledger:
 
     @staticmethod
     def now() -> int:
-        """Return the present in microseconds since 1970 UTC, by the clock that events get."""
+        """Return the present in microseconds since 1970 UTC, by the same clock as events."""
         return now_micros()
 
     def reading(self) -> AbstractContextManager[Session | WriteSession]:
-        """Lend log and read models; inside a batch, those that see what the batch appended."""
+        """Lend log and read models; inside a batch they include the events of the batch."""
         return self.sessions.reading()
 
     def writing(self) -> AbstractContextManager[WriteSession]:
@@ -74,7 +74,7 @@ class Ledger:
         return self._storage
 
     def store(self, root: str | None = None) -> ContentStore:
-        """Return the content store of a storage, as events name it; the default one without."""
+        """Return the content store of a storage named as in events; by default the ledger's own."""
         from ledger.content.backends import open_store  # noqa: PLC0415
 
         with self._lock:
@@ -84,7 +84,7 @@ class Ledger:
             return self._stores[root]
 
     def content(self, stated: Mapping[str, Any]) -> LocatedContent:
-        """Return the content of an artifact by its row, or by anything that states the same."""
+        """Return the content of an artifact, given its row or another mapping of these fields."""
         from ledger.content.located import LocatedContent  # noqa: PLC0415
 
         return LocatedContent(self.store(stated["storage"]), stated)
@@ -101,7 +101,7 @@ class Ledger:
 
     @property
     def content_cache(self) -> ContentCache:
-        """Content that was fetched from elsewhere; disposable."""
+        """Content fetched from elsewhere; disposable."""
         from ledger.content.download import ContentCache  # noqa: PLC0415
 
         with self._lock:
@@ -119,7 +119,7 @@ class Ledger:
             return self._name_searches[registry]
 
     def blob(self, blob: str | None) -> str | None:
-        """Return a text that the log keeps, by its hash; None where none is named."""
+        """Return a text that the log keeps, by its hash; None if `blob` is None."""
         if blob is None:
             return None
         with self.reading() as session:
@@ -129,7 +129,7 @@ class Ledger:
         return None
 
     def close(self) -> None:
-        """Give every connection back; the ledger opens again when it is next used."""
+        """Close every connection; the ledger opens again at its next use."""
         with self._lock:
             if self._hash_cache is not None:
                 self._hash_cache.close()
@@ -139,16 +139,16 @@ class Ledger:
 
 
 _current: Ledger | None = None
-# One that answers in place of the ledger in use: what a plan runs against.
+# A ledger that answers in place of the one in use; a plan runs against it.
 _stand_in: Ledger | None = None
 _found_from: tuple[str, str | None] | None = None
-# Two threads that look for the ledger at once must not open it twice: each would have batches and
-# runs of its own, and wait for the other.
+# Without this lock two threads could open the ledger twice, with separate batches and runs, and
+# would wait for each other.
 _finding = threading.RLock()
 
 
 def current() -> Ledger:
-    """Return the ledger in use; find it where none was named.
+    """Return the ledger in use; find one if none was named.
 
     Raises:
         LedgerNotFoundError: There is none here; the message names `metaledger init`.
@@ -161,17 +161,17 @@ def current() -> Ledger:
         if _current is not None and (_found_from is None or _found_from == here):
             return _current
         if _current is not None and _current.handler.tracked is not None:
-            # A script that changes its folder in the middle of a run stays with its ledger.
+            # A script that changes its working directory during a run keeps its ledger.
             return _current
         _found_from, _current = here, _used(locate())
         return _current
 
 
 def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
-    """Use the ledger in this folder from now on, whatever the working directory is.
+    """Use the ledger at this place from now on, whatever the working directory is.
 
     Raises:
-        LedgerNotFoundError: There is no ledger in it.
+        LedgerNotFoundError: There is no ledger at the place.
     """
     global _current, _found_from  # noqa: PLW0603 (as above)
     with _finding:
@@ -184,26 +184,26 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
 
 
 def _here() -> tuple[str, str | None]:
-    # Every question asks this: a Path would cost more than the rest of looking for the ledger.
+    # Every query comes here: a Path would cost more than all the rest of finding the ledger.
     return os.getcwd(), os.environ.get(VARIABLE)  # noqa: PTH109
 
 
 def _used(place: Place) -> Ledger:
     if _current is not None and _is_same(_current.place, place):
         return _current
-    # Records of the ledger before keep it; it opens again when one of them needs it.
+    # Records of the previous ledger keep it; it opens again when one of them needs it.
     close()
     return Ledger(place)
 
 
 def _is_same(one: Place, other: Place) -> bool:
-    # The id too: a ledger may have been taken away and another made in the same folder.
+    # The id counts too: the folder may hold a new ledger after the old one was deleted.
     return one.root == other.root and one.configuration.id == other.configuration.id
 
 
 @contextmanager
 def standing_in(ledger: Ledger) -> Iterator[None]:
-    """Have `ledger` be the one in use inside the block, wherever the code inside looks for one."""
+    """Make `ledger` the one in use inside the block, whatever the working directory is there."""
     global _current, _stand_in  # noqa: PLW0603 (as above)
     before = _current, _stand_in
     _current = _stand_in = ledger
@@ -214,6 +214,6 @@ def standing_in(ledger: Ledger) -> Iterator[None]:
 
 
 def close() -> None:
-    """Give the connections of the ledger in use back; a tracked run stays in hand."""
+    """Close the connections of the ledger in use; a tracked run stays tracked."""
     if _current is not None:
         _current.close()

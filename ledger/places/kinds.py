@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class AnyRecord:
-    """A record as the rooms below the registries see it: its row, and what it was read of."""
+    """A record as the rooms below the registries see it: its row and its source."""
 
     registry: ClassVar[str]
     spec: ClassVar[RegistrySpec]
@@ -31,7 +31,7 @@ class AnyRecord:
         def _shown(field: Any, value: Any) -> Any: ...
 
 
-CLASSES: dict[str, Any] = {}  # each enters itself when it is made
+CLASSES: dict[str, Any] = {}  # each class adds itself when it is defined
 
 
 def record_class(registry: str) -> Any:

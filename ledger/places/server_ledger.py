@@ -1,9 +1,9 @@
-"""A ledger on a server that has no configuration here: what its URL, its log and a variable say.
+"""A ledger on a server without a configuration here: its URL, its log and a variable replace one.
 
-1. Id and name are those of the first event; the log has them, whoever made the ledger where.
-2. New content goes where `METALEDGER_STORAGE` says, else where the newest stored content lies. A
-   folder beside somebody's configuration cannot be told from here: it has to be named.
-3. What this computer keeps for itself, the caches, lies in the user's cache folder.
+1. Id and name are those of the first event in the log.
+2. New content goes to the storage that `METALEDGER_STORAGE` names, else to that of the newest
+   content. A storage relative to somebody's configuration is unknown here: it has to be named.
+3. The caches of this computer lie in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def joined(text: str, *, origin: str) -> Place:
     """Return the ledger at a URL such as `postgresql://host/database?schema=name`.
 
     Raises:
-        ConfigurationError: The URL names no schema, or nothing tells where content is kept.
+        ConfigurationError: The URL names no schema, or nothing names the storage.
         CorruptLogError: The schema holds no ledger.
         StorageError: The server cannot be reached, or refused.
         MissingDependencyError: The driver is not installed.
@@ -52,7 +52,7 @@ def joined(text: str, *, origin: str) -> Place:
 
 
 def _from_here(storage: str) -> str:
-    """Return a storage as colleagues in other folders find it too."""
+    """Return a storage in a form that colleagues in other folders find too."""
     return storage if "://" in storage else str(Path(storage).expanduser().absolute())
 
 
@@ -60,7 +60,7 @@ def _first(session: Session, url: DatabaseUrl) -> LedgerInitialized:
     events = session.log.read_batch(limit=1)
     if not events or not isinstance(events[0].event, LedgerInitialized):
         raise CorruptLogError(
-            f"ledger database {url}: expected a log that begins with who the ledger is, found "
+            f"ledger database {url}: expected a log whose first event names the ledger, found "
             f"{'another event' if events else 'an empty one'}; 'metaledger init' may have been "
             "interrupted there"
         )
@@ -80,7 +80,7 @@ def _storage(session: Session, url: DatabaseUrl) -> str:
     )
     if not rows:
         raise ConfigurationError(
-            f"ledger {url}: nothing in it tells yet where content is kept; say so: "
+            f"ledger {url}: it holds no content yet that would show its storage; name one: "
             f"{STORAGE_VARIABLE}=s3://bucket/prefix"
         )
     storage = str(rows[0]["storage"])

@@ -1,9 +1,9 @@
 """The tree over a log, with the roots of whole blocks of leaves remembered beside the ledger.
 
-1. What is remembered is never believed: a root that was made with it counts only where it is the
-   one that a checkpoint states. As no two sets of hashes have one root, all of it is right then.
-2. It can be lost, cut off or wrong without harm: it is made again from the leaf hashes.
-3. To sign a checkpoint, and to audit, nothing of it is used.
+1. Remembered roots are never believed: a root that was made with them counts only if a checkpoint
+   states it. As no two lists of hashes have the same root, they are all right then.
+2. They can be lost, cut off or wrong without harm: they are made again from the leaf hashes.
+3. Signing and auditing never use them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BLOCK = 1_024  # leaves; a power of two, so that a block is a subtree
 
 
 class Blocks:
-    """Roots of whole blocks, in order, in a file of nothing but them."""
+    """Roots of whole blocks, in order, in a file that holds only them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,21 +31,21 @@ class Blocks:
         self._kept = len(self._roots)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Forget all roots."""
         self._roots, self._kept = [], 0
 
     def keep(self) -> None:
-        """Write them down, if there are more than there were."""
+        """Write the roots to the file, if there are new ones."""
         if len(self._roots) == self._kept:
             return
-        # Without leave or room to write, the next proof takes as long as this one.
+        # Without permission or space to write, the next proof takes as long as this one.
         with suppress(StorageError, OSError):
             self._path.parent.mkdir(exist_ok=True)
             files.write_durably(self._path, b"".join(self._roots), replace=True)
             self._kept = len(self._roots)
 
     def upto(self, count: int, log: LogReader) -> Sequence[bytes]:
-        """Return the roots of the first blocks, of a log that has so many at least."""
+        """Return the roots of the first `count` blocks, of a log that has so many."""
         if len(self._roots) < count:
             after = len(self._roots) * BLOCK
             leaves = log.leaves(after=after, until=count * BLOCK)
@@ -70,7 +70,7 @@ class Tree:
         first, last = leaves
         if last - first < BLOCK:
             return root_hash(self._log.leaves(after=first, until=last))
-        # Above blocks the tree is one whose leaves are their roots; the last one may be partial.
+        # The roots of blocks are the leaves of the tree above; the last block may be partial.
         whole = last // BLOCK
         roots = list(self._blocks.upto(whole, self._log)[first // BLOCK :])
         if last % BLOCK:

@@ -1,11 +1,11 @@
-"""Where private keys are: outside of every ledger, readable by their owner only.
+"""Private keys: files outside of every ledger, readable by their owner only.
 
-1. The folder is the one that `METALEDGER_KEY_DIR` names, else `metaledger/keys` below the user's
+1. `METALEDGER_KEY_DIR` names the folder; by default it is `metaledger/keys` below the user's
    configuration folder.
-2. A private key that others can read is not used, nor is a folder of keys that others can write.
-3. A file is written once, whole and durable; only the last checkpoint's is replaced. docs/format.md
+2. A private key that others can read is refused, and so is a folder that others can write.
+3. A file is written once, whole and durable; only the last checkpoint is replaced. docs/format.md
    names the files.
-4. What was signed waits here until it is published.
+4. Signed checkpoints wait here until they are published.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class KeyRing:
         """Return every key that this user ever had for the ledger, in no order.
 
         Raises:
-            KeyUnavailableError: A file of this name holds something else.
+            KeyUnavailableError: A file of such a key holds something else.
         """
         found = [self._read(path) for path in sorted(self.folder.glob(f"{self.ledger_id}.*.pub"))]
         return [_as(read_public_key, text, path) for path, text in found]
@@ -69,15 +69,15 @@ class KeyRing:
         """Return every private key for the ledger.
 
         Raises:
-            KeyUnavailableError: A key can be read by others, or not at all.
+            KeyUnavailableError: Others can read a key, or this user cannot.
         """
         return [self._private(path) for path in sorted(self.folder.glob(f"{self.ledger_id}.*.key"))]
 
     def private_key(self, public: PublicKey) -> PrivateKey | None:
-        """Return the private key that goes with a public one; None where this user has it not.
+        """Return the private key of a public one; None if this user lacks it.
 
         Raises:
-            KeyUnavailableError: It can be read by others, or not at all.
+            KeyUnavailableError: Others can read it, or this user cannot.
         """
         path = self._path(public, "key")
         if not path.exists():
@@ -110,11 +110,11 @@ class KeyRing:
                 raise StorageError(f"key {path}: there is one already") from error
 
     def forget(self, public: PublicKey) -> None:
-        """Remove a private key that signs no more; its public line stays."""
+        """Remove the private key of a public one, whose line stays."""
         files.remove_durably(self._path(public, "key"))
 
     def last_checkpoint(self) -> str | None:
-        """Return the last checkpoint that was signed here; None where there was none."""
+        """Return the last checkpoint that was signed here; None if there is none."""
         path = self._last
         return self._read(path)[1] if path.exists() else None
 
@@ -124,23 +124,23 @@ class KeyRing:
         files.write_durably(self._last, checkpoint.encode(), mode=_OWNER_FILE)
 
     def forget_checkpoint(self) -> None:
-        """Forget what was signed: the ledger starts anew, which everyone can see by its key."""
+        """Forget the signed checkpoints: the ledger starts again, visibly, with a new key."""
         files.remove_durably(self._waiting)
         if self._last.exists():
             files.remove_durably(self._last)
 
     def wait(self, way: str, name: str, checkpoint: str) -> None:
-        """Keep a checkpoint until it is published in a way; `name` says its place in the order."""
+        """Keep a checkpoint until it is published in a way; its name sorts it among the others."""
         files.make_folders(self._waiting)
         files.write_durably(self._waiting / f"{name}.{way}", checkpoint.encode(), mode=_OWNER_FILE)
 
     def waiting(self, way: str) -> list[tuple[str, str]]:
-        """Return name and text of what waits to be published in a way, in the order of names."""
+        """Return name and text of the checkpoints that wait for a way, in the order of names."""
         found = sorted(self._waiting.glob(f"*.{way}"))
         return [(path.name.removesuffix(f".{way}"), self._read(path)[1]) for path in found]
 
     def done(self, way: str, name: str) -> None:
-        """Let go of a checkpoint that was published in a way."""
+        """Remove a checkpoint that was published in a way."""
         files.remove_durably(self._waiting / f"{name}.{way}")
 
     @property
@@ -165,7 +165,7 @@ class KeyRing:
 
     def _require_own_folder(self) -> None:
         mode = stat.S_IMODE(self.folder.stat().st_mode)
-        # Who can write the folder can put a key, or an older checkpoint, in the place of another.
+        # A user who can write the folder can replace a key, or the last checkpoint by an older one.
         if os.name == "posix" and mode & _OTHER_WRITERS:
             raise KeyUnavailableError(
                 f"keys {self.folder}: expected a folder that only its owner can write, found mode "

@@ -1,10 +1,10 @@
 """Signed notes and the checkpoints in them: C2SP signed-note, tlog-checkpoint, tlog-cosignature.
 
-1. A note is a text, a blank line and signature lines; what is not exactly so is refused.
+1. A note is a text, a blank line and signature lines; any other form is refused.
 2. A signature of a key that the reader does not know is ignored. One of a known key must verify, or
    the whole note is refused; and at least one key of the reader must have signed.
-3. Base64 has one spelling: bytes written in any other way are refused.
-4. `cryptography` is loaded when something is signed or verified, and not before.
+3. Base64 has one spelling; any other is refused.
+4. `cryptography` is loaded only to sign or to verify.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class PublicKey(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def id(self) -> bytes:
-        """First bytes of the hash over name, kind and key: tells keys of one name apart."""
+        """First bytes of the hash over name, kind and key: different for keys of one name."""
         named = self.name.encode() + b"\n" + bytes([self.kind]) + self.raw
         return hashlib.sha256(named).digest()[:_ID_BYTES]
 
@@ -78,7 +78,7 @@ class PrivateKey(msgspec.Struct, frozen=True, kw_only=True):
 
         Args:
             text: The text of the note, with its last line feed.
-            seconds: For a witness's key, when it cosigns: seconds since 1970 UTC.
+            seconds: For a witness's key, the time of its signature: seconds since 1970 UTC.
         """
         if self.kind == COSIGNATURE:
             moment = seconds.to_bytes(_TIME_BYTES)
@@ -96,7 +96,7 @@ class PrivateKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """A line below a note: who signed, with which key, and the signature's bytes."""
+    """A line below a note: name and id of the key, and the bytes of its signature."""
 
     name: str
     key_id: bytes
@@ -104,17 +104,17 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """A note that was taken apart; nothing in it is verified yet."""
+    """A note, split into its parts; none of them is verified yet."""
 
     text: str
     signatures: tuple[Signature, ...]
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a checkpoint says: how many leaves, and the hash over them.
+    """The statement of a checkpoint: a number of leaves, and the hash over them.
 
     Attributes:
-        origin: Name of the log, which is that of its key.
+        origin: Name of the log and of its key.
         size: Leaves of the tree.
         root: Root hash over them, 32 bytes.
     """
@@ -132,10 +132,10 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def generate(name: str, *, kind: int = ED25519) -> PrivateKey:
-    """Return a new key, made by chance.
+    """Return a new random key.
 
     Raises:
-        InvalidValueError: A name has no white space and no plus sign.
+        InvalidValueError: The name is empty, or contains white space or a plus sign.
     """
     import secrets  # noqa: PLC0415 (only where a key is made)
 
@@ -206,7 +206,7 @@ def sign_note(text: str, keys: Iterable[PrivateKey]) -> str:
 
 
 def read_note(text: str) -> Note:
-    """Return a note taken apart; its signatures are not verified.
+    """Return the parts of a note, without verifying its signatures.
 
     Raises:
         InvalidProofError: It is not in the form of a note.
@@ -217,7 +217,7 @@ def read_note(text: str) -> Note:
         )
     if any(character < " " and character != "\n" for character in text) or not _is_unicode(text):
         raise InvalidProofError("note: expected text without control characters")
-    # The last blank line parts text from signatures: the text may hold others.
+    # The last blank line separates text and signatures: the text may contain others.
     body, blank, lines = text.rpartition("\n\n")
     if not blank or not body or not lines.endswith("\n"):
         raise InvalidProofError("note: expected a text, a blank line and signatures")
@@ -252,7 +252,7 @@ def verify_note(note: Note, keys: Sequence[PublicKey]) -> list[PublicKey]:
     """Return the keys of `keys` that signed, in the order of the note's lines.
 
     Raises:
-        InvalidProofError: None of them did, or a signature of one of them does not verify.
+        InvalidProofError: None of them signed, or one of their signatures is wrong.
     """
     known = {(key.name, key.id): key for key in keys}
     signers = []
@@ -273,7 +273,7 @@ def verify_note(note: Note, keys: Sequence[PublicKey]) -> list[PublicKey]:
 
 
 def cosigned_at(note: Note, key: PublicKey) -> int:
-    """Return when a witness's key cosigned a note that was verified: seconds since 1970 UTC."""
+    """Return the time of a witness's signature of a verified note: seconds since 1970 UTC."""
     return next(
         int.from_bytes(it.raw[:_TIME_BYTES])
         for it in note.signatures
@@ -305,7 +305,7 @@ def _cosigned(text: str, seconds: int) -> bytes:
 
 
 def read_checkpoint(note: Note) -> Checkpoint:
-    """Return what the text of a note says as a checkpoint; not verified.
+    """Return the checkpoint in the text of a note, without verifying it.
 
     Raises:
         InvalidProofError: It is not a checkpoint.
@@ -320,10 +320,10 @@ def read_checkpoint(note: Note) -> Checkpoint:
 
 
 def read_number(text: str, what: str) -> int:
-    """Return a decimal number that is written in its one way.
+    """Return a decimal number that is written in its one spelling.
 
     Raises:
-        InvalidProofError: It is not.
+        InvalidProofError: The text has another form.
     """
     if not (text.isascii() and text.isdecimal()) or (text[0] == "0" and text != "0"):
         raise InvalidProofError(f"{what}: expected a decimal number, got other text")
@@ -341,7 +341,7 @@ def decode64(text: str) -> bytes:
     """Return the bytes of a base64 text in its one spelling.
 
     Raises:
-        InvalidProofError: It is not base64, or bytes spelt in another way.
+        InvalidProofError: It is not base64, or has another spelling.
     """
     try:
         raw = base64.b64decode(text, validate=True)

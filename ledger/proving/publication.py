@@ -1,12 +1,12 @@
 """Publishing checkpoints: in a folder or at a URL, and by a command.
 
-1. What is published is held against the log before anything more is signed: a published checkpoint
-   that the log does not agree with is a fork, and nothing is signed or published over it.
-2. A checkpoint waits among the keys until it is published. What could not be published is tried
-   again, with all that waits, when the next one is made; nothing is lost.
-3. Names sort by size, and what bears one is never overwritten; only `latest` is replaced.
-4. The command comes from the environment of who signs, never from the ledger's folder: a ledger
-   that somebody sends you starts no program. No shell looks at it.
+1. Published checkpoints are compared with the log before the next one is signed: if they disagree,
+   there is a fork, and signing and publishing stop.
+2. A checkpoint waits among the keys until it is published. After a failure it is tried again, with
+   all that wait, when the next one is made.
+3. Names sort by size. A file is never overwritten, except `latest`.
+4. The command comes from the environment of the signer, never from the ledger's folder: a ledger
+   that somebody sends you cannot start a program. It runs without a shell.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ from ledger.proving.notes import (
 from ledger.proving.verification import open_checkpoint
 
 LATEST = "latest"
-SECONDS = 60.0  # that a command may take
+SECONDS = 60.0  # the longest time for a command
 
 _PREFIX = "checkpoint-"
 _ENDING = ".checkpoint"
-_SAID = 500  # characters of what a command said that are shown
+_SAID = 500  # characters shown of the output of a command
 _MANY_READERS = 8
 
 
@@ -58,8 +58,8 @@ class Publisher(ABC):
     """A way in which checkpoints are published.
 
     Attributes:
-        way: Its name in the list of what waits.
-        where: What to call it in messages.
+        way: Its name among the files of waiting checkpoints.
+        where: Its name in messages.
     """
 
     way: str
@@ -67,7 +67,7 @@ class Publisher(ABC):
 
     @abstractmethod
     def newest(self) -> str | None:
-        """Return the newest checkpoint that is published; None where none is, or it cannot be told.
+        """Return the newest published checkpoint; None if there is none, or it is unknown.
 
         Raises:
             LedgerError: It cannot be reached.
@@ -75,7 +75,7 @@ class Publisher(ABC):
 
     @abstractmethod
     def publish(self, text: str) -> None:
-        """Publish a checkpoint; it is done when this returns, and may be done again.
+        """Publish a checkpoint before returning; this may be done again.
 
         Raises:
             CorruptLogError: Another root is published for the same size.
@@ -84,7 +84,7 @@ class Publisher(ABC):
 
 
 class PublishingFolder(Publisher):
-    """A folder, here or at a URL, with one file a checkpoint."""
+    """A folder, here or at a URL, with one file for each checkpoint."""
 
     way = "folder"
 
@@ -107,7 +107,7 @@ class PublishingFolder(Publisher):
             there = _note(self._folder, name)
             _require_same(stated, read_checkpoint(read_note(there)), self._folder.shown(name))
             if not _signatures(text) <= _signatures(there):
-                # The same statement, signed by more: a witness was asked later.
+                # The same statement with more signatures: a witness signed it later.
                 self._folder.put(f"{name}.{sha256(raw).hexdigest()[:8]}", raw)
         if self._latest_size() <= stated.size:
             self._folder.replace(LATEST, raw)
@@ -124,10 +124,10 @@ class PublishingCommand(Publisher):
     way = "command"
 
     def __init__(self, command: str) -> None:
-        """Take the command apart as a shell would.
+        """Split the command as a shell would.
 
         Raises:
-            ConfigurationError: It cannot be.
+            ConfigurationError: It cannot be split.
         """
         try:
             self._words = shlex.split(command)
@@ -142,11 +142,11 @@ class PublishingCommand(Publisher):
         self.where = f"command {self._words[0]}"
 
     def newest(self) -> str | None:
-        """Return None: a command is not asked."""
+        """Return None: a command publishes without telling."""
         return None
 
     def publish(self, text: str) -> None:
-        """See `Publisher.publish`; done is what the program ends with status 0."""
+        """See `Publisher.publish`; the program reports success by status 0."""
         stated = read_checkpoint(read_note(text))
         told = {
             "METALEDGER_ORIGIN": stated.origin,
@@ -164,14 +164,14 @@ class PublishingCommand(Publisher):
 
 
 def _run(words: Sequence[str], data: bytes, env: dict[str, str]) -> tuple[int | None, str]:
-    """Run a program and return its status, None if it took too long, and what it said then."""
-    with subprocess.Popen(  # noqa: S603 (what the user configured; no shell)
+    """Run a program and return its status, None if it took too long, and its error output."""
+    with subprocess.Popen(  # noqa: S603 (the user configured it; no shell)
         words,
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        # What it starts ends with it.
+        # The programs that it starts end with it.
         start_new_session=True,
     ) as program:
         try:
@@ -199,8 +199,8 @@ def publishers(place: Place) -> list[Publisher]:
     """Return the ways in which checkpoints of a ledger are published.
 
     Raises:
-        ConfigurationError: The command cannot be taken apart.
-        InvalidValueError: The URL is none.
+        ConfigurationError: The command cannot be split.
+        InvalidValueError: The URL is invalid.
         MissingDependencyError: The URL needs a package that is not installed.
     """
     found: list[Publisher] = []
@@ -213,7 +213,7 @@ def publishers(place: Place) -> list[Publisher]:
 
 
 class Publication:
-    """One checkpoint on its way: what is published already, then what has to be."""
+    """One checkpoint on its way, and the checkpoints that are published already."""
 
     def __init__(self, ways: Iterable[Publisher], ring: KeyRing) -> None:
         self._ring = ring
@@ -221,7 +221,7 @@ class Publication:
         self._refused: dict[str, LedgerError] = {}
 
     def published(self, keys: Callable[[], Sequence[PublicKey]]) -> list[tuple[str, Checkpoint]]:
-        """Return where something is published, and the newest there; of this ledger, and signed.
+        """Return each place with published checkpoints, and the newest one there, verified.
 
         Args:
             keys: Gives the keys of the ledger, of all times.
@@ -237,14 +237,14 @@ class Publication:
         return found
 
     def expect(self, text: str) -> None:
-        """Have a checkpoint wait in every way, before anyone gets to see it."""
+        """Let a checkpoint wait for every way, before anyone sees it."""
         size = read_checkpoint(read_note(text)).size
         name = f"{size:020d}-{sha256(text.encode()).hexdigest()[:8]}"
         for way in self._ways:
             self._ring.wait(way.way, name, text)
 
     def carry_out(self) -> tuple[str, ...]:
-        """Publish all that waits, oldest first; return, and warn of, the ways that refused.
+        """Publish the waiting checkpoints, oldest first; warn of refusals, and return their places.
 
         Raises:
             CorruptLogError: Another root is published for the same size.
@@ -296,8 +296,7 @@ def name_of(size: int) -> str:
 def read_published(where: str) -> list[str]:
     """Return every checkpoint of a folder, or the one that a URL itself names, as text.
 
-    Counted are files whose names begin with `checkpoint-`, as they are published, or end with
-    `.checkpoint`.
+    The name of a file begins with `checkpoint-`, as of a published one, or ends with `.checkpoint`.
 
     Raises:
         MissingFileError: There is none.

@@ -1,4 +1,4 @@
-"""Questions to all registries at once: whose uid is this, and where does this text occur."""
+"""Questions to all registries at once: which record has this uid, and where a text occurs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from projections.select import Select, Test
 if TYPE_CHECKING:
     from projections.store import ReadModels
 
-_NEAR = 3  # digits that a mistyped uid must share with the one that was meant, and how many to name
+_NEAR = 3  # digits that a mistyped uid shares with the right one; also how many such uids are named
 _NAMED = 5
 
 
 def get(source: Source, uid: str) -> Record:
-    """Return the record, of whichever registry, with this uid or unique beginning of a uid.
+    """Return the record with this uid, or unique beginning of a uid, in whichever registry it is.
 
     The beginning that all versions of one family share means the latest of them.
 
     Raises:
         NotFoundError: There is none; the message names the nearest.
-        MultipleResultsError: Several begin so.
+        MultipleResultsError: Several uids begin with it.
         RecordErasedError: The record was erased.
     """
     several: list[str] = []
@@ -65,11 +65,11 @@ def get(source: Source, uid: str) -> Record:
 
 
 def get_ever(source: Source, uid: str) -> Record:
-    """Return the record with this uid, also one that was withdrawn or erased, for its history.
+    """Return the record with this uid, even if it was withdrawn or erased, for its history.
 
     Raises:
         NotFoundError: There never was one; the message names the nearest.
-        MultipleResultsError: Several begin so.
+        MultipleResultsError: Several uids begin with it.
     """
     try:
         return get(source, uid)
@@ -88,7 +88,7 @@ def _rows(registry: str, uid: str, at: int | None, models: ReadModels) -> list[d
 def search(
     source: Source, text: str, *, registries: Iterable[str] = REGISTRIES, limit: int = 20
 ) -> dict[str, list[Record]]:
-    """Return the records of each registry that match a text best, best first; none are left out."""
+    """Return the best matches of a text in each registry that has any, the best first."""
     found = {
         registry: Registry(record_class(registry), source).search(text, limit=limit).all()
         for registry in registries
@@ -99,7 +99,7 @@ def search(
 def beginning_with(
     source: Source, prefix: str, *, registry: str | None = None, limit: int = 20
 ) -> list[tuple[str, str]]:
-    """Return registry and uid of records whose uid begins so: for completion."""
+    """Return registry and uid of the records whose uid begins with `prefix`, for completion."""
     return [
         (each, uid)
         for each in (REGISTRIES if registry is None else (registry,))

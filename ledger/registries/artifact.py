@@ -1,4 +1,4 @@
-"""Artifacts: immutable bytes, a file or a folder, and what is recorded of them."""
+"""Artifacts: immutable bytes, a file or a folder, with their recorded metadata."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ from projections.select import Select
 class Artifact(Record):
     """A file or folder: `Artifact("sample.fcs", key="raw/sample.fcs", description=None).save()`.
 
-    Its identity is its content. The same content again is the same artifact, whatever the path;
-    a key is a name that points at one artifact at a time.
+    The content identifies it: the same content is the same artifact, whatever the path. A key is a
+    name that points at one artifact at a time.
 
     Args:
         path: Path or URL of a file or folder.
-        key: Name for it, a relative path. Content under a key that exists is a new version.
-        description: What a person says of it.
+        key: Its name, a relative path. Other content under an existing key is a new version.
+        description: A text for people.
         version: Version within its family, as text.
         revises: The artifact that this one is a new version of.
-        if_hash_exists: What to do where the content is registered: `"warn_return_existing"`,
-            `"error"` or `"warn_create_new"`; `settings.creation.artifact_if_hash_exists` without.
+        if_hash_exists: How to treat content that is registered already: `"warn_return_existing"`,
+            `"error"`, `"warn_create_new"`; by default `settings.creation.artifact_if_hash_exists`.
         rehash: Whether to read every byte although the file looks unchanged since last time.
-        storage: Folder or URL to keep new content in; `settings.storage` without, else the
-            ledger's own. What lies in it already is registered in place.
+        storage: Folder or URL to keep new content in; by default `settings.storage`, else the
+            ledger's own. Content that lies in it already is registered in place.
 
     Raises:
         MissingFileError: There is nothing at the path.
         ContentExistsError: The content is registered and the mode is "error".
-        UnsupportedFileError: It is a socket, a device, a dangling link, or holds one.
+        UnsupportedFileError: The path is a socket, a device or a dangling link, or holds one.
     """
 
     registry = "artifact"
@@ -93,7 +93,7 @@ class Artifact(Record):
         revises: Artifact | None,
         if_hash_exists: str | None,
     ) -> None:
-        """Become the record of this content: the existing one, or a new one that is not saved."""
+        """Become the record of this content: the existing one, or a new unsaved one."""
         mode = mode_of(if_hash_exists)
         if revises is not None and not isinstance(revises, Artifact):
             raise InvalidValueError(f"Artifact.revises: expected an Artifact, got {revises!r}")
@@ -133,17 +133,11 @@ class Artifact(Record):
         rehash: bool = False,
         storage: str | os.PathLike[str] | None = None,
     ) -> list[Self]:
-        """Return an artifact for every file below a folder, not saved yet: `ln.save(artifacts)`.
+        """Return an unsaved artifact for every file below a folder; `ln.save()` saves them.
 
-        Files are hashed in threads, with a progress bar where it takes long.
-
-        Args:
-            path: The folder.
-            key: Beginning of the keys; each file's is this and its path below the folder. By
-                default the folder's name.
-            if_hash_exists: As for one artifact.
-            rehash: As for one artifact.
-            storage: As for one artifact.
+        Each key is `key` (by default the folder's name) and the file's path below the folder. The
+        options are those of one artifact. Files are hashed in threads; a progress bar is shown if
+        that takes long.
         """
         ledger = instance.current()
         chosen = storage_named(ledger, settings.storage if storage is None else storage)
@@ -187,7 +181,7 @@ class Artifact(Record):
         return None if self._content is None else self._content.prepare
 
     def prepare_content(self) -> None:
-        """Store the content of an artifact that is about to be saved; many at once, in threads."""
+        """Store the content of an artifact that is about to be saved; safe in several threads."""
         if not self._is_fresh or self._content is None:
             return
         decision = self._source.ledger.handler.first_look(self._creation())
@@ -195,10 +189,9 @@ class Artifact(Record):
             self._content.prepare(decision)
 
     def replace(self, path: str | os.PathLike[str]) -> Self:
-        """Have other content from now on: `save()` then makes this record its new version.
+        """Take other content: `save()` then makes this record a new version, under the same key.
 
-        What was stored before stays as it is; this record becomes the latest of the family, under
-        the same key.
+        The content of earlier versions stays as it is.
         """
         self._refuse_view("replace()")
         if self._is_fresh:
@@ -215,8 +208,8 @@ class Artifact(Record):
         """Move the artifact to the trash; with `permanent`, withdraw it for good.
 
         Args:
-            permanent: Withdraw it: its key is free, its events and the past stay.
-            storage: With `permanent`: remove its stored content too, unless another artifact
+            permanent: Withdraw it: its key becomes free; its events and the past stay.
+            storage: With `permanent`: also remove its stored content, unless another artifact
                 names it or it was registered in place. As-of queries still find the record.
         """
         self._refuse_view("delete()")
@@ -238,7 +231,7 @@ class Artifact(Record):
 
     @property
     def path(self) -> Path | str:
-        """Where its content is: a path of this computer, or a URL.
+        """Path of its content on this computer, or its URL.
 
         Raises:
             RecordErasedError: The artifact was erased.
@@ -250,14 +243,14 @@ class Artifact(Record):
         return self._located().path
 
     def cache(self, *, verify: bool = True) -> Path:
-        """Return a path of this computer with its content, and record the artifact as read.
+        """Return a path of its content on this computer, and record the artifact as read.
 
-        The bytes are compared with their digest once a process, and again when size or times of
-        the file changed. Content from elsewhere is fetched into the ledger's cache, which keeps to
-        `settings.cache_limit`.
+        The bytes are compared with their digest once a process, and again after size or times of
+        the file changed. Content from elsewhere is fetched into the ledger's cache, whose size
+        `settings.cache_limit` bounds.
 
         Raises:
-            DamagedContentError: The content is missing or is not what was registered.
+            DamagedContentError: The content is missing or has changed.
         """
         place = self.path
         if not self.is_saved:
@@ -275,13 +268,13 @@ class Artifact(Record):
     def open(self, mode: str = "rb", *, verify: bool = True) -> BinaryIO:
         """Return its content opened for reading, and record the artifact as read.
 
-        Content that is elsewhere, and not in the ledger's cache, is read by ranges as they are
-        asked for, without being fetched. Such a part cannot be compared with the digest of the
-        whole: `cache()` does that, and what it fetched is opened from then on.
+        Content elsewhere that the ledger's cache lacks is read range by range, on demand. A range
+        cannot be compared with the digest of the whole. `cache()` fetches and compares the whole;
+        from then on this opens the fetched copy.
 
         Raises:
-            InvalidValueError: The mode is not "rb", or it is a folder.
-            DamagedContentError: The content is missing or is not what was registered.
+            InvalidValueError: The mode is not "rb", or the artifact is a folder.
+            DamagedContentError: The content is missing or has changed.
         """
         if mode not in {"r", "rb"}:
             raise InvalidValueError(f"open: content is immutable, expected mode 'rb', got '{mode}'")
@@ -295,7 +288,7 @@ class Artifact(Record):
         return self.cache(verify=verify).open("rb")
 
     def load(self) -> Any:
-        """Return its content in memory, by its suffix, and record the artifact as read.
+        """Load its content into memory by its suffix, return it, and record the artifact as read.
 
         Tables (`.csv .tsv .parquet .feather .arrow`) come as a pandas `DataFrame`, `.json` and
         `.jsonl` as plain data, text as `str`, anything else as `bytes`; a folder as its path.
@@ -354,7 +347,7 @@ class Artifact(Record):
 
     @property
     def transform(self) -> Any:
-        """The transform of the run that made it last; None outside a run."""
+        """The transform of the run that made it last; None if no run made it."""
         run = self.run
         return None if run is None else run.transform
 
@@ -387,7 +380,7 @@ class Artifact(Record):
 
 
 def _beginning(key: object) -> str | None:
-    """Return what the keys of a folder's files begin with; None for an empty one."""
+    """Return the checked beginning of the keys of a folder's files; None for an empty one."""
     return check_key(key.rstrip("/") or None if isinstance(key, str) else key)
 
 

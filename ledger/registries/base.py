@@ -1,8 +1,8 @@
-"""What every record can do, and every registry.
+"""The abilities of every record and every registry.
 
-A record is what was read of one subject, and the fields assigned since. Constructing one never
-writes; `save()` writes once. The rules are not here: a method builds a command and gives it to the
-handler, or asks a query.
+A record is the row that was read of one subject, and the fields assigned since. Constructing one
+never writes; `save()` writes once. A method builds a command and gives it to the handler, or asks
+a query; `ledger.decisions` holds the rules.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T", bound="Record")
 
 
 class Registry:
-    """The records of one kind, now or as of a position: everything that can be asked of them."""
+    """The records of one kind, now or as of a position, and every question that they answer."""
 
     def __init__(self, kind: type[T], source: Source) -> None:
         self._kind = kind
@@ -54,7 +54,7 @@ class Registry:
         )
 
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
-        """Return the records that pass every condition; all of them without any."""
+        """Return the records that pass every condition; all records if there is no condition."""
         query: QuerySet[Any] = QuerySet(
             self._kind, self._source, Select(registry=self._kind.registry)
         )
@@ -79,8 +79,8 @@ class Registry:
 class Record(RecordHistory):
     """A record of a registry.
 
-    Two records are equal where registry and uid are. Fields and relations of the registry are
-    attributes; those that may be changed can be assigned, and `save()` records the change.
+    Two records are equal if registry and uid are equal. Fields and relations of the registry are
+    attributes; changeable ones can be assigned, and `save()` records the change.
     """
 
     registry: ClassVar[str]
@@ -94,7 +94,6 @@ class Record(RecordHistory):
             CLASSES[cls.registry] = cls
 
     def _begin(self) -> None:
-        """Set up a record that is not saved yet."""
         self._source = Source(instance.current())
         self._row: dict[str, Any] = {}
         self._assigned: dict[str, Any] = {}
@@ -103,7 +102,7 @@ class Record(RecordHistory):
     @classmethod
     def _from_row(cls, row: dict[str, Any], source: Source) -> Self:
         record = cls.__new__(cls)
-        # Not assigned one by one: assignment is for fields, and looks at each name.
+        # Assigning one by one would treat each name as a field.
         vars(record).update(_source=source, _row=row, _assigned={}, _is_fresh=False)
         return record
 
@@ -115,7 +114,7 @@ class Record(RecordHistory):
 
     @classmethod
     def filter(cls, *queries: Q, **lookups: object) -> QuerySet[Self]:
-        """Return the records that pass every condition, in Django's spelling; lazily.
+        """Return the records that pass every condition, in Django's spelling, as a lazy query.
 
         `ULabel.filter(name__icontains="x")`, `Artifact.filter(labels__name="y", size__gt=10)`.
 
@@ -138,7 +137,7 @@ class Record(RecordHistory):
 
     @classmethod
     def search(cls, text: str, *, limit: int = 20) -> RecordList[Self]:
-        """Return the records that match a text best, best first: words, beginnings, typos."""
+        """Return the best matches of a text, best first: by words, beginnings and similarity."""
         return cls._registry().search(text, limit=limit)
 
     @classmethod
@@ -148,7 +147,7 @@ class Record(RecordHistory):
 
     @classmethod
     def df(cls, *, limit: int | None = None) -> Any:
-        """Return the registry, or its first records, as a pandas `DataFrame`."""
+        """Return the registry, or its first `limit` records, as a pandas `DataFrame`."""
         query = cls.filter()
         return (query if limit is None else query[:limit]).df()
 
@@ -183,10 +182,10 @@ class Record(RecordHistory):
 
     @property
     def uid(self) -> str:
-        """Its uid, the same in every ledger; known once it is saved.
+        """Its uid, the same in every ledger.
 
         Raises:
-            NotSavedError: It was not saved yet.
+            NotSavedError: The record is not saved yet.
         """
         uid = self._row.get("uid")
         if uid is None:
@@ -209,11 +208,11 @@ class Record(RecordHistory):
 
     @classmethod
     def _checked(cls, name: str, value: object) -> Any:
-        """Return a value that may be assigned to a field.
+        """Return a value in the form in which it may be assigned to a field.
 
         Raises:
             UnknownFieldError: There is no such field.
-            InvalidValueError: The field is not to be assigned, or not with this value.
+            InvalidValueError: The field takes no assignment, or not this value.
         """
         field = cls.spec.require(name)
         if not isinstance(field, FieldSpec) or not field.is_editable:
@@ -231,12 +230,12 @@ class Record(RecordHistory):
     # --- changing -------------------------------------------------------------------------------
 
     def save(self) -> Self:
-        """Record what was assigned and return the record; nothing new appends nothing.
+        """Record the assigned fields durably, and return the record.
 
-        Durable when it returns.
+        If nothing is new, nothing is appended.
 
         Raises:
-            CommandRejectedError: It cannot be recorded as it stands; nothing was.
+            CommandRejectedError: The record cannot be saved as it stands; nothing was recorded.
             StorageError: The database refused; nothing was recorded.
         """
         self._refuse_view("save()")
@@ -277,7 +276,7 @@ class Record(RecordHistory):
         raise UnknownFieldError(f"{self.spec.title} records are made by track()")
 
     def _prepare(self) -> Prepare | None:
-        """Return what makes content durable before an event names it."""
+        """Return the step that makes content durable before an event names it."""
         return None
 
     def _perform(
@@ -289,7 +288,7 @@ class Record(RecordHistory):
         tell(outcome.notices)
         ledger.sessions.on_undo(lambda: self._return_to(*before))
         if is_save:
-            # Anything else, a link or a move, leaves what was assigned for the next save.
+            # Any other command, a link or a move, leaves the assigned fields for the next save.
             self._assigned = {}
             self._is_fresh = False
         if outcome.row is not None:
@@ -316,7 +315,7 @@ class Record(RecordHistory):
         ):
             row = row_of(self._source, self.registry, other)
         if row is None:
-            # Withdrawn for good: questions pass it over, but a run may still end at it.
+            # A record withdrawn for good answers no query, but a run may still lead to it.
             row = self._source.ask(lambda models: models.find(self.registry, uid=uid))[0]
         self._row = row
 
@@ -359,7 +358,7 @@ class Record(RecordHistory):
 
 
 class Related(Results[Any]):
-    """The records at the end of a relation to many; those that the record holds can be changed."""
+    """The records at the end of a relation to many; the side that holds the links changes them."""
 
     def __init__(self, record: Record, relation: RelationSpec) -> None:
         self._record = record
@@ -367,27 +366,27 @@ class Related(Results[Any]):
         self.registry = relation.target
 
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
-        """Return those of them that pass every condition."""
+        """Return the records that pass every condition."""
         kind = record_class(self.registry)
         query: QuerySet[Any] = QuerySet(kind, self._record._source, Select(registry=self.registry))
         back = _inverse(self._record.registry, self._relation)
         return query.filter(*queries, **{back: self._record.uid}, **lookups)
 
     def add(self, *records: Record) -> None:
-        """Have links to these saved records; those there already stay as they are.
+        """Link these saved records; existing links stay as they are.
 
         Raises:
-            NotSavedError: One of them was not saved.
+            NotSavedError: One of them is not saved yet.
             InvalidValueError: One of them is of another registry, or the link is held elsewhere.
         """
         self._change(records, is_present=True)
 
     def remove(self, *records: Record) -> None:
-        """Have no links to these records any more."""
+        """Remove the links to these records."""
         self._change(records, is_present=False)
 
     def count(self) -> int:
-        """Return how many there are."""
+        """Return the number of records."""
         return self.filter().count()
 
     def _fetch(self, limit: int | None = None) -> list[Any]:
@@ -413,12 +412,12 @@ class Related(Results[Any]):
                 f"change it on {_with_article(REGISTRIES[relation.target].title)}"
             )
         if not relation.is_editable:
-            # What a collection holds is what it is; what a run used and made is what happened.
+            # Its members identify a collection; inputs and outputs of a run are history.
             raise InvalidValueError(
                 f"{holder.spec.title}.{relation.name}: cannot be changed by hand; "
                 "labels are the links that can"
             )
-        # All are looked at before the first is linked: a bad one among them changes nothing.
+        # Every record is checked before the first is linked: a bad one leaves all unlinked.
         commands = []
         for record in records:
             if not isinstance(record, Record) or record.registry != relation.target:

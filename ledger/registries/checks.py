@@ -1,7 +1,6 @@
-"""What a value must be before it is assigned to a field.
+"""Checks of a value before it is assigned to a field.
 
-What is wrong is said with what was expected and what came; nothing is mended but the spelling of
-text, which becomes NFC.
+An error names the expected and the given value. Text becomes NFC; no other value is altered.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from ledger.model.schema import FieldSpec
 
 
 def check_flag(subject: str, value: object) -> bool:
-    """Return a choice between two, which is True or False and nothing else.
+    """Return a value that is True or False.
 
     Raises:
         InvalidValueError: It is something else.
@@ -31,7 +30,7 @@ def check_text(subject: str, value: object, field: FieldSpec, *, required: bool 
     """Return a text as it is recorded: NFC, within its length, without control characters.
 
     Raises:
-        InvalidValueError: It is something else; the message says what was expected.
+        InvalidValueError: It is something else; the message names the expected kind.
     """
     if value is None and not required:
         return None

@@ -22,21 +22,21 @@ from ledger.registries.requested import mode_of, requested
 class Collection(Record):
     """Artifacts that belong together: `Collection([a, b], name="Two files").save()`.
 
-    Its identity is its members: the same artifacts again are the same collection, in any order
-    unless it is ordered. Other members under a name that exists are a new version of it.
+    Its members identify it: the same artifacts are the same collection, in any order unless it is
+    ordered. Other members under an existing name are a new version.
 
     Args:
         artifacts: At least one saved artifact; each counts once.
-        name: What people call it.
-        description: What a person says of it.
+        name: Its name.
+        description: A text for people.
         ordered: Whether the order of the artifacts counts.
         version: Version within its family, as text.
         revises: The collection that this one is a new version of.
-        if_hash_exists: What to do where a collection of these members exists, as for artifacts.
+        if_hash_exists: How to treat an existing collection of these members, as for artifacts.
 
     Raises:
-        NotSavedError: An artifact was not saved yet.
-        ContentExistsError: There is one of these members and the mode is "error".
+        NotSavedError: An artifact is not saved yet.
+        ContentExistsError: A collection of these members exists and the mode is "error".
     """
 
     registry = "collection"
@@ -117,7 +117,7 @@ def _members(artifacts: Iterable[Artifact]) -> list[Artifact]:
     for member in members:
         if not isinstance(member, Artifact):
             raise InvalidValueError(f"Collection: expected artifacts, got {member!r}")
-        member.uid  # noqa: B018 (raises where the artifact was not saved)
+        member.uid  # noqa: B018 (raises if the artifact is not saved)
     if not members:
         raise InvalidValueError("Collection: expected at least one artifact, got none")
     return members

@@ -1,6 +1,6 @@
-"""Content out of the ledger: a copy that was compared with what the ledger states.
+"""Verified copies of content, out of the ledger.
 
-The copy appears whole or not at all, and never in the place of something else.
+A copy appears whole or not at all, and replaces nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ledger.registries.artifact import Artifact
 
 
 def file_name(artifact: Artifact) -> str:
-    """Return what the content would be called as a file: the end of its key, else its uid."""
+    """Return a file name for the content: the last part of its key, else its uid."""
     keys = artifact.keys
     key = keys[-1] if keys else artifact.key
     return str(key).rsplit("/", 1)[-1] if key else f"{artifact.uid}{artifact.suffix or ''}"
@@ -24,13 +24,13 @@ def copy_content(artifact: Artifact, destination: str | os.PathLike[str] = ".") 
 
     Args:
         artifact: A saved artifact, of a file or a folder.
-        destination: Where to; in a folder that exists, it gets its own file name.
+        destination: Path of the copy, or an existing folder, in which it gets its own file name.
 
     Raises:
-        PathTakenError: Something is there already; it is untouched.
+        PathTakenError: The path is taken; it stays untouched.
         MissingFileError: The folder above does not exist.
         RecordErasedError: The artifact was erased.
-        DamagedContentError: The content is missing, or is not what was registered.
+        DamagedContentError: The content is missing or has changed.
         StorageError: The store or the disk refused.
     """
     target = Path(destination).expanduser().absolute()

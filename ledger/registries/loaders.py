@@ -1,4 +1,4 @@
-"""Content into memory, by its suffix; and content from elsewhere onto this computer."""
+"""Loading content into memory by its suffix, and fetching content from a URL."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _TEXTS = {".txt", ".md", ".log", ".py", ".toml", ".yaml", ".yml", ".html", ".svg
 
 
 def load(path: Path, suffix: str) -> Any:
-    """Return the content of a file in memory; a folder's path.
+    """Return the content of a file in memory; for a folder, its path.
 
     Raises:
-        MissingDependencyError: It is a table and pandas is not installed.
+        MissingDependencyError: The file is a table and pandas is not installed.
     """
     if path.is_dir():
         return path
@@ -35,12 +35,12 @@ def load(path: Path, suffix: str) -> Any:
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """Return a path below `folder` with the file or folder that a URL names.
+    """Fetch the file or folder at a URL, and return its path below `folder`.
 
     Raises:
         MissingFileError: There is nothing at the URL.
         MissingDependencyError: Its protocol needs a package that is not installed.
-        StorageError: It cannot be reached.
+        StorageError: The URL cannot be reached.
     """
     import fsspec  # noqa: PLC0415
 

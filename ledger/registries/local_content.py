@@ -1,4 +1,4 @@
-"""From a path that a user names to content that an artifact can stand for."""
+"""From a path or URL that a user names to the hashed content of an artifact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SUFFIX = re.compile(r"(\.[A-Za-z0-9_+-]{1,16}){1,2}")
 
 
 class LocalContent:
-    """Content at a path of this computer or at a URL, hashed, and on its way into a storage."""
+    """Hashed content at a path of this computer or at a URL, on its way into a storage."""
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class LocalContent:
         rehash: bool = False,
         storage: str | os.PathLike[str] | None = None,
     ) -> LocalContent:
-        """Return the content at a path or URL, hashed; what a web server holds is fetched first.
+        """Return the content at a path or URL, hashed; content on a web server is fetched first.
 
         Raises:
-            MissingFileError: There is nothing.
-            UnreadableFileError: It cannot be read.
+            MissingFileError: There is nothing at the place.
+            UnreadableFileError: The content cannot be read.
             UnsupportedFileError: It is neither a file nor a folder of files.
             FileChangedError: It keeps changing while it is read.
         """
@@ -71,7 +71,7 @@ class LocalContent:
         return cls(ledger, path, hashed, chosen)
 
     def described(self) -> Content:
-        """Return what a command says of the content."""
+        """Return the description of the content that a command carries."""
         store = self._ledger.store(self._storage)
         return Content(
             hash=self.hashed.hash,
@@ -85,12 +85,12 @@ class LocalContent:
         )
 
     def prepare(self, decision: Decision) -> None:
-        """Make the content durable where the decision's event will say it is."""
+        """Make the content durable at the place that the decision's event names."""
         for event in decision.events:
             if isinstance(event, ArtifactRegistered) and not event.in_place:
                 store: ContentStore = self._ledger.store(event.storage)
                 name = name_in_store(event.storage_key)
-                # Called before and inside the transaction: the second time only if it is gone.
+                # Called before and inside the transaction; the second call stores only if needed.
                 if name not in self._put or not store.exists(name):
                     self._store(store, name)
                     self._put.add(name)
@@ -104,7 +104,7 @@ class LocalContent:
         else:
             source = self.path
         if threading.current_thread() is not threading.main_thread():
-            # Whoever saves many at once shows how far all of them are.
+            # Saving many at once has one progress bar for all of them.
             store.put(source, name, self.hashed)
             return
         with progress("storing", self.hashed.size, unit="bytes") as step:
@@ -112,10 +112,10 @@ class LocalContent:
 
 
 def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | None:
-    """Return a storage as events name it; None for the default one.
+    """Return the name of a storage in events; None for the default storage.
 
     Raises:
-        InvalidValueError: It is neither a folder nor a URL.
+        InvalidValueError: The storage is neither a folder nor a URL.
     """
     if storage is None:
         return None
@@ -128,7 +128,7 @@ def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | 
 
 
 def _streamed(ledger: Any, url: str, *, rehash: bool) -> tuple[str, HashedContent]:
-    """Return a URL and what is there, hashed without keeping it; remembered while unchanged."""
+    """Return a URL and its content, hashed as a stream; the hash is reused while unchanged."""
     from ledger.content.content_at_url import ContentAtUrl  # noqa: PLC0415 (only for URLs)
     from ledger.content.hash_cache import HashCache  # noqa: PLC0415
 
@@ -147,7 +147,7 @@ def _refuse_own_folder(path: Path, folder: Path) -> None:
     Raises:
         UnsupportedFileError: The path is the ledger's own folder, lies in it, or holds it.
     """
-    # Not Path.resolve(): it ends in an error of its own where links lead in a circle.
+    # Path.resolve() would raise an error of its own for links that form a circle.
     real, own = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
     if real == own or own in real.parents or real in own.parents:
         raise UnsupportedFileError(
@@ -158,10 +158,10 @@ def _refuse_own_folder(path: Path, folder: Path) -> None:
 
 
 def local_path(place: str | os.PathLike[str]) -> Path:
-    """Return a path of this computer for a path or URL, fetching it where it is elsewhere."""
+    """Return a path of this computer for a path or URL; content elsewhere is fetched."""
     text = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(text, str):
-        # Not the value itself: it may be the content that somebody wanted to register.
+        # The message shows the type only: the value may be the content itself.
         raise InvalidValueError(
             f"artifact: expected a path or URL, got {type(place).__name__}; write the content to "
             "a file and name that"
@@ -201,7 +201,7 @@ def _is_path(text: str) -> bool:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the ending of a file name: `.csv`, `.fcs`, `.tar.gz`; "" where it has none."""
+    """Return the ending of a file name: `.csv`, `.fcs`, `.tar.gz`; "" if it has none."""
     name = path.name
     endings = path.suffixes
     suffix = endings[-1] if endings else ""
@@ -214,7 +214,7 @@ def check_key(key: object) -> str | None:
     """Return a key as it is recorded.
 
     Raises:
-        InvalidValueError: It is no relative path without `..`, or no text of a key's length.
+        InvalidValueError: It is not a relative path without `..`, or it is too long.
     """
     if key is None:
         return None

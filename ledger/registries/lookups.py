@@ -1,7 +1,7 @@
-"""Django's spelling of a question, made into a question to the read models.
+"""Translation of Django's lookups into conditions of the read models.
 
 `filter(name__icontains="x", run__transform__key="a.py")`: names joined by two underscores lead
-over relations to a field; a last part that is no field says how to compare.
+over relations to a field; a last part after the field names the comparison.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ledger.model.times import to_micros
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
 _ALIASES = {"id": "uid", "pk": "uid"}
-# Paths keep the spelling of the file system; all other text is NFC, and so is what asks for it.
+# Paths keep the spelling of the file system; all other text, recorded or asked for, is NFC.
 _AS_RECORDED = {"storage", "storage_key"}
 _TEXT_ONLY = {op for op in OPERATORS if "contains" in op or "with" in op or op == "iexact"}
 
@@ -36,7 +36,7 @@ class Q:
         )
 
     def where(self, registry: str) -> Where:
-        """Return the condition as a question to a registry."""
+        """Return the condition on a registry."""
         return self._build(registry)
 
     def __and__(self, other: Q) -> Q:
@@ -66,7 +66,7 @@ def _joined(build: Callable[[str], Where]) -> Q:
 
 
 def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) -> Where:
-    """Return what `filter(*queries, **lookups)` asks of a registry.
+    """Return the condition of `filter(*queries, **lookups)` on a registry.
 
     Raises:
         UnknownFieldError: A lookup names no field, relation or comparison.
@@ -84,11 +84,11 @@ def _test(registry: str, lookup: str, value: object) -> Test:
 def taken_apart(
     spec: RegistrySpec, lookup: str
 ) -> tuple[tuple[str, ...], Operator, FieldSpec | RelationSpec]:
-    """Return what `run__transform__key__startswith` names: path, comparison, and what is there.
+    """Return path, comparison, and field or relation of a lookup (`run__transform__key__in`).
 
     Raises:
-        UnknownFieldError: It names what a registry does not have.
-        InvalidValueError: A field on the way is followed by what is no comparison.
+        UnknownFieldError: A name in it is no field or relation of its registry.
+        InvalidValueError: A field is followed by a name that is no comparison.
     """
     parts = lookup.split("__")
     has_operator = len(parts) > 1 and parts[-1] in OPERATORS

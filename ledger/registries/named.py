@@ -1,4 +1,4 @@
-"""Metadata registries: records that a name identifies.
+"""Metadata registries: a name identifies each of their records.
 
 A further registry of this kind is a `RegistrySpec` in `ledger.model.schema` and a class of three
 lines.
@@ -26,11 +26,11 @@ SIMILAR_SHOWN = 5
 
 
 class NamedRecord(Record):
-    """A record that its name identifies.
+    """A record that is identified by its name.
 
-    Constructing one looks for a record of this name: there is never a second one. Without one,
-    and with `settings.creation.search_names` on, similar names are shown: save the new record, or
-    load one of those.
+    Constructing one looks for a record of this name, as there is never a second one. If there is
+    none and `settings.creation.search_names` is on, a table shows records with similar names:
+    load one of those, or save the new record.
     """
 
     def __init__(self, name: str | None = None, **fields: object) -> None:
@@ -51,7 +51,7 @@ class NamedRecord(Record):
         self._assigned = given
 
     def _existing(self) -> dict[str, Any] | None:
-        """Return the row of the record that the name means, and tell the user about it."""
+        """Return the row of the record with this name, and tell the user about it."""
         handler = self._source.ledger.handler
         recalled = handler.recall("save", [self.registry, self._name])
         if recalled is not None:
@@ -87,14 +87,15 @@ class NamedRecord(Record):
         )
 
     def merge_into(self, other: Self, *, reason: str | None = None) -> Self:
-        """Have this record be `other` from now on, and return that one.
+        """Merge this record into `other`, and return the survivor.
 
-        Its name keeps leading there, in scripts too, and so do its links. The past keeps both
-        apart; `undo_merge()` has it back. This object is the survivor afterwards.
+        From now on the name and the links of this record lead to `other`, in scripts too. In the
+        past the two stay apart; `undo_merge()` separates them again. This object becomes the
+        survivor.
 
         Raises:
-            InvalidValueError: `other` is no saved record of this registry, or the same one.
-            CommandRejectedError: One of them is in the trash.
+            InvalidValueError: `other` is no saved record of this registry, or this one.
+            CommandRejectedError: One of the two is in the trash.
         """
         self._refuse_view("merge_into()")
         if not isinstance(other, type(self)):
@@ -106,9 +107,9 @@ class NamedRecord(Record):
 
     @classmethod
     def undo_merge(cls, merged: str) -> Self:
-        """Have a merged record back, by its uid or its name, and return it.
+        """Separate a merged record again, by its uid or its name, and return it.
 
-        Links that it had lead to it again, but for those that the survivor lost meanwhile.
+        Its links lead to it again, except those that the survivor lost meanwhile.
 
         Raises:
             NotFoundError: No record of this uid or name was merged.
@@ -122,7 +123,7 @@ class NamedRecord(Record):
 
 
 def merged_uid(source: Source, registry: str, merged: str) -> str:
-    """Return the uid of the record that was merged away, last under this uid or name.
+    """Return the uid of the record that was merged away last under this uid or name.
 
     Raises:
         NotFoundError: There is none.
@@ -148,7 +149,7 @@ def _existing_notice(title: str, name: str, uid: str) -> Notice:
 
 
 def show_similar(record: Record, name: str) -> None:
-    """Show the table of records with similar names, most similar first, where that is wanted."""
+    """Show a table of records with similar names, most similar first, if the user wants it."""
     if not settings.creation.search_names or not is_audible("warning"):
         return
     search = record._source.ledger.name_search(record.registry)
@@ -166,7 +167,7 @@ def show_similar(record: Record, name: str) -> None:
 
 
 def similar_row(source: Any, registry: str, uid: str) -> list[object]:
-    """Return the cells that a person tells a record of a registry by."""
+    """Return the cells by which a person recognises a record of a registry."""
     row = row_of(source, registry, uid) or {"uid": uid}
     return [
         row["uid"],

@@ -1,8 +1,8 @@
-"""Questions and their answers: `filter(...)` makes a `QuerySet`, asking it runs one statement.
+"""Queries: `filter(...)` makes a `QuerySet`, and each question to it runs one statement.
 
 A query set is lazy and immutable: every method that narrows or orders returns another one. It
-asks the database each time it is iterated, counted or indexed; it never loads a registry to
-filter it here. Bound to a position it answers as of that position.
+asks the database each time it is iterated, counted or indexed; the database does all filtering.
+Bound to a position, it answers as of that position.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class QuerySet(Results[R]):
     # --- narrowing ------------------------------------------------------------------------------
 
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[R]:
-        """Return those records that pass every condition, in Django's spelling.
+        """Return the records that pass every condition, in Django's spelling.
 
         Raises:
             UnknownFieldError: A lookup names no field or relation.
@@ -50,18 +50,18 @@ class QuerySet(Results[R]):
         return self._narrowed(conditions(self.registry, queries, lookups))
 
     def exclude(self, *queries: Q, **lookups: object) -> QuerySet[R]:
-        """Return those records that do not pass all of the conditions."""
+        """Return the records that fail at least one of the conditions."""
         self._refuse_sliced("exclude")
         return self._narrowed((~Q(*queries, **lookups)).where(self.registry))
 
     def with_trash(self) -> QuerySet[R]:
-        """Return the same query over the records in the trash too."""
+        """Return the same query, with the records in the trash included."""
         return self._with(trash="with")
 
     def order_by(self, *fields: str) -> QuerySet[R]:
         """Return the records ordered by fields; `-name` for descending order.
 
-        Records that are equal in all of them stay in the order of their creation.
+        Records with equal values stay in the order of their creation.
         """
         self._refuse_sliced("order_by")
         spec = REGISTRIES[self.registry]
@@ -90,7 +90,7 @@ class QuerySet(Results[R]):
     @overload
     def distinct(self, field: str) -> list[Any]: ...
     def distinct(self, field: str | None = None) -> QuerySet[R] | list[Any]:
-        """Return the query itself, which is distinct; with a field, its distinct values."""
+        """Return the distinct values of a field; without a field the query, always distinct."""
         if field is None:
             return self
         self._refuse_sliced("distinct")
@@ -101,7 +101,7 @@ class QuerySet(Results[R]):
         return [self._kind._shown(found, value) for value in values]
 
     def search(self, text: str, *, limit: int = 20) -> RecordList[R]:
-        """Return the records that match a text best, best first, narrowed by this query."""
+        """Return the records of this query that match a text best, best first."""
         from ledger.registries.text_search import search  # noqa: PLC0415
 
         self._refuse_sliced("search")
@@ -114,7 +114,7 @@ class QuerySet(Results[R]):
     # --- asking ---------------------------------------------------------------------------------
 
     def count(self) -> int:
-        """Return how many records pass."""
+        """Return the number of records."""
         total: int = self._source.ask(lambda models: models.count(self._asked()))
         if not self._is_sliced:
             return total
@@ -122,7 +122,7 @@ class QuerySet(Results[R]):
         return left if self._select.limit is None else min(left, self._select.limit)
 
     def last(self) -> R | None:
-        """Return the last record; None where there is none."""
+        """Return the last record; None if there is none."""
         if self._is_sliced:
             return super().last()
         return self.reverse().first()
@@ -148,7 +148,7 @@ class QuerySet(Results[R]):
 
         Raises:
             NotFoundError: There is none; the message names the nearest.
-            MultipleResultsError: The beginning of a uid, or the fields, mean several.
+            MultipleResultsError: The beginning of a uid, or the fields, match several records.
         """
         if uid is not None:
             if lookups:
@@ -181,7 +181,7 @@ class QuerySet(Results[R]):
 
     def _by_uid(self, uid: str) -> R:
         self._refuse_sliced("filter")
-        # Whoever names a uid means that record, in the trash or not.
+        # A whole uid finds its record in the trash, too.
         exact = self._narrowed(Test(("uid",), "exact", nfc(uid)), trash="with")._fetch(1)
         if exact:
             return exact[0]
@@ -191,7 +191,7 @@ class QuerySet(Results[R]):
         if len(found) == 1:
             return found[0]
         if found:
-            # One family counts as one: its beginning means the latest version.
+            # A family counts as one record: its common beginning means the latest version.
             stems = {record.uid[: REGISTRIES[self.registry].uid_length] for record in found}
             if (
                 REGISTRIES[self.registry].is_versioned
@@ -212,7 +212,7 @@ class QuerySet(Results[R]):
         raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)
 
     def _merged(self, field: str, value: object) -> R | None:
-        """Return what a record with this uid or name was merged into; None where none was."""
+        """Return the survivor of a merged record with this uid or name; None if there is none."""
         if not REGISTRIES[self.registry].is_named or not isinstance(value, str):
             return None
         from ledger.past.merged_labels import survivor_uid  # noqa: PLC0415 (few records were merged)
@@ -244,7 +244,7 @@ class QuerySet(Results[R]):
         return Lookup(self, name)
 
     def as_of(self, point: Any) -> QuerySet[R]:
-        """Return the same query as of a point: a position, a datetime, a run or a tag; inclusive.
+        """Return the same query as of a point (position, datetime, run or tag), inclusive.
 
         Raises:
             InvalidValueError: The point is in the future, or a datetime without a time zone.
@@ -315,7 +315,7 @@ class Lookup:
             if value is None:
                 continue
             name = _identifier(str(value))
-            # Two names that look alike as attributes: the later one is told apart by its uid.
+            # If two names give one attribute, the later one gets its uid appended.
             self._records[name if name not in self._records else f"{name}_{record.uid}"] = record
 
     def __getattr__(self, name: str) -> Any:
@@ -340,7 +340,7 @@ class NotFoundAttributeError(NotFoundError, AttributeError):
 
 
 def _identifier(text: str) -> str:
-    # Python reads names as NFKC; what changes under it could be completed but not typed.
+    # Python reads names as NFKC: an attribute in another spelling could never be typed.
     plain = unicodedata.normalize("NFKC", text.casefold())
     name = "".join(c if f"_{c}".isidentifier() else "_" for c in plain).strip("_")
     if not name.isidentifier():

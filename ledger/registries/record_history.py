@@ -1,7 +1,7 @@
-"""What every record can tell of the past, and how it is withdrawn from use.
+"""The past of every record, and its retraction.
 
-Where it came from and what it went into, who changed what, what depends on it; and retraction:
-the record stays, and whoever reads it is told why it is not to be relied on.
+The past is its changes, its lineage and everything that depends on it. A retracted record stays,
+and each reader is told the reason not to rely on it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _REASON = 4096  # characters of a reason
 
 
 class RecordHistory(AnyRecord):
-    """The part of a record that looks back; `Record` is the other one."""
+    """The part of a record that looks back; `Record` is the rest."""
 
     _source: Source
     _row: dict[str, Any]
@@ -32,18 +32,18 @@ class RecordHistory(AnyRecord):
     uid: Any
 
     def history(self) -> History:
-        """Return every change of the record, oldest first: when, by whom, before and after.
+        """Return every change of the record, oldest first: time, actor, value before and after.
 
-        Links that it holds are told with it, such as an artifact's labels: uids before and after.
+        Changes of the links that it holds, such as an artifact's labels, are told as uids.
         """
         return history(self._source.ledger, self._saved_row(), at=self._source.at)
 
     def lineage(self, **options: Any) -> Lineage:
-        """Return where the record came from, or what it went into (`ledger.past.lineage`).
+        """Return the ancestors or descendants of the record (`ledger.past.lineage`).
 
         Args:
-            options: `direction` ("ancestors", "descendants", "both"), `depth` (artifacts far at
-                most), `as_of` (a point), `follow_revisions`, `limit` (edges at most).
+            options: `direction` ("ancestors", "descendants", "both"), `depth` (greatest distance in
+                artifacts), `as_of` (a point), `follow_revisions`, `limit` (most edges).
         """
         from ledger.past.lineage import lineage  # noqa: PLC0415 (few sessions ask)
 
@@ -51,7 +51,7 @@ class RecordHistory(AnyRecord):
         return lineage(self, **options)
 
     def view_lineage(self, **options: Any) -> Any:
-        """Show the lineage: as a picture in a notebook, else return it."""
+        """Show the lineage as a picture in a notebook; elsewhere return it."""
         found = self.lineage(**{"direction": "both", **options})
         if in_notebook():
             from IPython.display import display  # noqa: PLC0415
@@ -61,14 +61,14 @@ class RecordHistory(AnyRecord):
         return found
 
     def lineage_diff(self, a: Any, b: Any = None) -> LineageDiff:
-        """Return what changed upstream of this result between two points.
+        """Return the changes among the ancestors of this result between two points.
 
-        Compared are the ancestors of the latest version of its family as of either point: runs,
-        parameters, source, environment, inputs.
+        At each point, the ancestors are those of the latest version of its family. Their runs,
+        parameters, source, environments and inputs are compared.
 
         Args:
             a: The earlier point.
-            b: The later point; now without.
+            b: The later point; by default now.
 
         Raises:
             InvalidValueError: The first point is after the second, or the registry has no lineage.
@@ -80,7 +80,7 @@ class RecordHistory(AnyRecord):
         return lineage_diff(self, a, b)
 
     def impact(self) -> Impact:
-        """Return everything that depends on the record, with the runs and people that read it."""
+        """Return everything that depends on the record, and the runs and people that read it."""
         from ledger.past.impact import impact  # noqa: PLC0415 (few sessions ask)
 
         self._saved_row()
@@ -88,23 +88,23 @@ class RecordHistory(AnyRecord):
 
     @property
     def is_retracted(self) -> bool:
-        """Whether it was retracted; `retraction` tells why."""
+        """Whether it is retracted; `retraction` holds the reason."""
         return self._row.get("retraction") is not None
 
     def retract(self, reason: str) -> Self:
-        """Record that the record is not to be relied on, and return it.
+        """Record that nobody should rely on this record, and return it.
 
-        It stays where it is. From now on reading it, or what was made of it, warns with the
-        reason. `lift_retraction()` takes it back.
+        The record stays. From now on, reading it or anything made from it warns with the reason,
+        until `lift_retraction()`.
 
         Raises:
-            CommandRejectedError: Nothing is made of records of this registry.
-            InvalidValueError: There is no reason.
+            CommandRejectedError: Records of this registry cannot be retracted.
+            InvalidValueError: The reason is empty.
         """
         return self._retract(_checked_reason(reason, "retract"), is_lifted=False)
 
     def lift_retraction(self, reason: str | None = None) -> Self:
-        """Record that a retraction holds no more, and return the record."""
+        """End the retraction, and return the record."""
         checked = None if reason is None else _checked_reason(reason, "lift_retraction")
         return self._retract(checked, is_lifted=True)
 
@@ -116,10 +116,10 @@ class RecordHistory(AnyRecord):
         return self
 
     def _saved_row(self) -> dict[str, Any]:
-        self.uid  # noqa: B018 (raises where the record was not saved)
+        self.uid  # noqa: B018 (raises if the record is not saved)
         return self._row
 
-    if TYPE_CHECKING:  # what a record brings along
+    if TYPE_CHECKING:  # `Record` defines these
 
         def _refuse_view(self, verb: str) -> None: ...
 

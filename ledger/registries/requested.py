@@ -1,8 +1,8 @@
-"""The record that a constructor asks for, where there is one: recalled, or looked for and told of.
+"""The existing record that a constructor asks for, recalled or found.
 
-1. What the run in hand recorded of this very save comes first; nothing is told of it.
-2. Else a record is looked for, and the mode says what happens where one is found: it is returned
-   and told of, it is refused, or a further one is made.
+1. If the current run recorded this same save before, that record is returned without a message.
+2. Else a record is looked for. If one is found, the mode decides: return it with a message, refuse,
+   or make a further one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ C = TypeVar("C", bound=SaveArtifact | SaveCollection | SaveTransform)
 
 
 def mode_of(if_hash_exists: str | None) -> Mode:
-    """Return what to do where the content is registered: what was asked for, else what is set."""
+    """Return the mode for content that is registered already: the given one, else the setting."""
     if if_hash_exists is None:
         return settings.creation.artifact_if_hash_exists
     return check_mode("if_hash_exists", if_hash_exists)
@@ -36,21 +36,21 @@ def requested(
     existing: Callable[[Row], str],
     another: Callable[[Row], str] | None = None,
 ) -> Row | None:
-    """Return the row of the record that a command asks for; None where it will be a new one.
+    """Return the row of the record that a command asks for; None if it will be a new one.
 
     Args:
-        record: What is constructed.
-        command: What `save()` will ask for; without a mode the existing record is returned.
+        record: The record under construction.
+        command: The command of its `save()`; without a mode the existing record is returned.
         find: Looks for the record.
-        existing: Says that the found record is returned.
-        another: Says that there is one and that a further one is made.
+        existing: Makes the message that the found record is returned.
+        another: Makes the message that a further record is made beside the found one.
 
     Raises:
-        ContentExistsError: There is one, and the mode is "error".
+        ContentExistsError: A record is found, and the mode is "error".
     """
     source, registry = record._source, record.registry
     mode = "warn_return_existing" if isinstance(command, SaveTransform) else command.mode
-    # Only a mode that returns the existing one may go on with what an earlier save ended at.
+    # Only a mode that returns the existing record may reuse the result of another save.
     recalled = source.ledger.handler.recall(
         command.kind, command.subject, exactly=mode != "warn_return_existing"
     )

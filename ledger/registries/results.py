@@ -1,4 +1,4 @@
-"""Records in hand, however they were found: counted, indexed, shown, and taken elsewhere."""
+"""Results of any question: counted, indexed, shown, and turned into lists and tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _REPR_ROWS = 10
 
 
 class Results(ABC, Generic[R]):
-    """What a query set and a list of records have in common: ways to look at the rows."""
+    """The common base of a query set and a list of records: ways to look at the records."""
 
     registry: str
 
@@ -27,7 +27,7 @@ class Results(ABC, Generic[R]):
         """Return the records, or the first `limit` of them, in order."""
 
     def count(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return len(self._fetch())
 
     def __len__(self) -> int:
@@ -44,11 +44,11 @@ class Results(ABC, Generic[R]):
         return self._fetch()
 
     def first(self) -> R | None:
-        """Return the first record; None where there is none."""
+        """Return the first record; None if there is none."""
         return next(iter(self._fetch(1)), None)
 
     def last(self) -> R | None:
-        """Return the last record; None where there is none."""
+        """Return the last record; None if there is none."""
         records = self._fetch()
         return records[-1] if records else None
 
@@ -71,7 +71,7 @@ class Results(ABC, Generic[R]):
         return found
 
     def one_or_none(self) -> R | None:
-        """Return the only record; None where there is none.
+        """Return the only record; None if there is none.
 
         Raises:
             MultipleResultsError: There are several.
@@ -88,7 +88,7 @@ class Results(ABC, Generic[R]):
         """Return every record, or the value of one field of every record, in order."""
         if field is None:
             return list(self._fetch())
-        # Asked for here, so that an unknown field is refused although there are no records.
+        # An unknown field is refused here even if there are no records.
         REGISTRIES[self.registry].require(field)
         return [getattr(record, field) for record in self._fetch()]
 

@@ -1,4 +1,4 @@
-"""Runs: what used and made artifacts."""
+"""Runs, which use and make artifacts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from projections.select import Select
 
 
 class Pass(msgspec.Struct, frozen=True, kw_only=True):
-    """One pass through a run that left something in the log.
+    """One pass through a run, known from its events in the log.
 
     Attributes:
-        number: 1 for the pass that began the run, then one more for each that continued it.
-        position: Where it began.
-        started_at: When it began, as the client says.
-        ended_at: When it ended; None where nothing tells, as of a process that was killed.
-        status: `finished`, `ended`, `failed`, `abandoned`; `started` where no end was recorded.
-        actor: Who ran it.
+        number: 1 for the pass that began the run, 2 and more for passes that continued it.
+        position: Position of the event that began it.
+        started_at: Time of its start, by the client's clock.
+        ended_at: Time of its end; None if no end was recorded, as for a killed process.
+        status: `finished`, `ended`, `failed`, `abandoned`; `started` if no end was recorded.
+        actor: The user that ran it.
     """
 
     number: int
@@ -38,14 +38,14 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Passes(Listing[Pass]):
-    """The passes of a run that the log can tell of, oldest first."""
+    """The passes of a run that left events in the log, oldest first."""
 
     _title = "Passes"
     _columns = attributes("number", "position", "started_at", "ended_at", "status", "actor")
 
 
 class Run(Record):
-    """One run of a transform; `track()` makes it, nobody else does."""
+    """One run of a transform; only `track()` makes one."""
 
     registry = "run"
 
@@ -59,22 +59,22 @@ class Run(Record):
 
     @property
     def duration(self) -> dt.timedelta | None:
-        """How long it took; None where it did not end."""
+        """Time from start to end; None if it has no end."""
         ended: Any = self.finished_at
         return None if ended is None else ended - self.started_at
 
     @property
     def forks(self) -> QuerySet[Any]:
-        """Runs that a later pass of this one turned into, as it found something new to record."""
+        """Runs that later passes of this one became when they found something new to record."""
         query: QuerySet[Any] = QuerySet(Run, self._source, Select(registry="run"))
         return query.filter(forked_from=self.uid)
 
     def replayed(self) -> Passes:
-        """Return the passes of this run that left something in the log, oldest first.
+        """Return the passes of this run that left events in the log, oldest first.
 
-        These are the pass that began it and those that continued it after it was interrupted. A
-        pass that found nothing new leaves nothing, so how often that happened cannot be known; a
-        pass that found something new is a run of its own: see `forks`.
+        These are the first pass and those that continued it after an interruption. A pass that
+        found nothing new leaves no trace. A pass that found something new became a run of its own:
+        see `forks`.
         """
         ledger, at = self._source.ledger, self._source.at
         with ledger.reading() as session:

@@ -1,7 +1,6 @@
-"""Search by name: similar names that a person may have meant, and full search of a text.
+"""Search for a text: the database finds words, an index in memory finds similar names.
 
-The index of similar names is kept in memory for each registry and catches up with the read models
-by position; the database is the truth, the index only advice.
+The index only suggests uids; the records always come from the database.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ def _any_field(fields: Sequence[str], operator: Operator, text: str) -> Where:
 def search(query: Any, text: str, *, limit: int) -> list[Any]:
     """Return the records of a query that match a text best, best first.
 
-    The database finds those in which every word occurs; similar names are added, so that a typo
-    finds what was meant.
+    The database finds the records that contain every word; similar names are added for typos.
     """
     from projections.names.search import search_rank  # noqa: PLC0415 (loads rapidfuzz)
 
@@ -34,7 +32,7 @@ def search(query: Any, text: str, *, limit: int) -> list[Any]:
     fields = (*spec.searched, "uid")
     every_word = And(tuple(_any_field(fields, "icontains", word) for word in words))
     found: dict[str, Any] = {}
-    # What begins like the text comes first, so that no crowd of lesser matches can hide it.
+    # Records that begin with the text come first, so that lesser matches never crowd them out.
     for where in (_any_field(fields, "istartswith", text.strip()), every_word):
         for record in query._narrowed(where)[:_CANDIDATES]:
             found.setdefault(record.uid, record)

@@ -1,4 +1,4 @@
-"""Transforms: what makes artifacts; a script, a notebook, a pipeline."""
+"""Transforms: scripts, notebooks and pipelines, which make artifacts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ledger.registries.requested import requested
 
 
 def stem_of(key: str) -> str:
-    """Return the stem of the uids of a transform that is known by a key, or by a name."""
+    """Return the stem of a transform's uids, made from its key or name."""
     return derive_uid(["transform-stem", key], TRANSFORM.uid_length)
 
 
@@ -32,8 +32,8 @@ def _field(name: str) -> FieldSpec:
 class Transform(Record):
     """A version of something that makes artifacts: `Transform(name=…, key=…, version="1").save()`.
 
-    `track()` registers the running script by itself; construct one for what runs elsewhere. Name
-    or key, and version, identify it: the same again is the same record.
+    `track()` registers the running script by itself; construct one for work that runs elsewhere.
+    Key (or name) and version identify it: the same again is the same record.
     """
 
     registry = "transform"
@@ -91,6 +91,6 @@ class Transform(Record):
 
     @property
     def source_code(self) -> str | None:
-        """Text of its source as it was tracked; None where there is none."""
+        """Text of its tracked source; None if there is none."""
         text: str | None = self._source.ledger.blob(self._row.get("source"))
         return text

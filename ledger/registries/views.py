@@ -1,7 +1,7 @@
 """The read-only past: every registry and every query of the present, as of a point.
 
-A view resolves its point once and dates itself; it stays the same while others write. Nothing can
-be written through it.
+A view resolves its point once and shows its date; it stays the same while others write. It is
+read-only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ledger.places.instance import Ledger
     from ledger.registries.base import Record
 
-_NAME = 255  # characters of a tag
+_NAME = 255  # most characters of a tag
 
 
 def _by_title() -> dict[str, str]:
@@ -44,7 +44,7 @@ class View:
 
     Attributes:
         position: The position that the point resolved to; inclusive.
-        recorded_at: When the event at that position was recorded; None for position 0.
+        recorded_at: Recorded time of the event at that position; None for position 0.
     """
 
     def __init__(self, ledger: Ledger, point: Point) -> None:
@@ -95,14 +95,14 @@ def as_of(point: Any) -> View:
 
 
 def tag(name: str, at: Any = None) -> Tag:
-    """Name a position, and return the tag; the present one by default.
+    """Name a position, by default the present one, and return the tag.
 
-    A tag points before its own event, and never moves: naming the same position again is nothing
-    new, naming another one is refused.
+    A tag points before its own event, and never moves: tagging the same position again changes
+    nothing, tagging another one is refused.
 
     Raises:
         NameTakenError: The tag is at another position.
-        InvalidValueError: The name reads as a position or a time.
+        InvalidValueError: The name could be read as a position or a time.
     """
     _require_tag_name(name)
     ledger = instance.current()
@@ -116,7 +116,7 @@ def tag(name: str, at: Any = None) -> Tag:
 
 
 def _require_tag_name(name: object) -> None:
-    """See to it that a tag can never be taken for another kind of point."""
+    """Refuse a name that could be taken for another kind of point."""
     if not isinstance(name, str) or not name.strip() or len(name) > _NAME:
         raise InvalidValueError(f"tag: expected a name of 1 to {_NAME} characters, got {name!r}")
     if not name.isprintable() or name != name.strip():
@@ -143,7 +143,7 @@ def tags() -> list[Tag]:
 
 
 def events_since(point: Any) -> Iterator[Happening]:
-    """Yield every event after a point, oldest first; the point itself is left out."""
+    """Yield every event after a point (exclusive), oldest first."""
     ledger = instance.current()
     return happenings(ledger, Which(after=resolve(ledger, point).position))
 
@@ -159,20 +159,20 @@ def log(  # noqa: PLR0913 (each narrows the log in its own way)
     newest_first: bool = False,
     limit: Any = None,
 ) -> list[Happening]:
-    """Return the events that match, oldest first unless asked otherwise.
+    """Return the events that match every condition, by default oldest first.
 
     Args:
         registry: Only events about records of this registry.
-        record: Only events in the stream of this record, or of this uid: those about it.
-        run: Only events of this run, or of this uid of a run.
+        record: Only events about this record, given as the record or its uid.
+        run: Only events of this run, given as the run or its uid.
         actor: Only events that this user caused.
         since: Only events after this point; exclusive.
         until: Only events up to this point; inclusive.
-        newest_first: Whether to turn the order round.
-        limit: At most so many.
+        newest_first: Whether to reverse the order.
+        limit: The most events to return.
 
     Raises:
-        NotFoundError: There is no such registry or record, or a point means nothing.
+        NotFoundError: There is no such registry, record or point.
         InvalidValueError: `since` is after `until`, or the limit is negative.
     """
     ledger = instance.current()
@@ -195,10 +195,10 @@ def narrowed(  # noqa: PLR0913 (as above)
     since: Any = None,
     until: Any = None,
 ) -> Which:
-    """Return which events are meant; uids may be cut short, as everywhere.
+    """Return the selection of events for `log()`; uids may be shortened, as everywhere.
 
     Raises:
-        NotFoundError: There is no such registry or record, or a point means nothing.
+        NotFoundError: There is no such registry, record or point.
         InvalidValueError: `since` is after `until`.
     """
     if registry is not None and registry not in REGISTRIES:

@@ -1,7 +1,7 @@
-"""What `track()` finds out about the world: environment, source, repository, parameters.
+"""The findings of `track()` about the world: environment, source, repository, parameters.
 
-The modules that look return plain frozen values and write nothing; `context` alone knows of a
-ledger, and a plan is made with it.
+The modules that look around return plain frozen values and write nothing; only `context` and
+`plan` use a ledger.
 
 Imported by: api, cli.
 Imports: content, decisions, display, engine, errors, model, past, places, registries,

@@ -1,11 +1,11 @@
-"""`track()` and `finish()`: the run in hand, from its first line to its receipt.
+"""`track()` and `finish()`: the current run, from its first line to its receipt.
 
-1. `track()` finds out what is running, with what and by whom, and begins a pass: through the
-   latest run of the same identity, or a new run. It writes only where a run is new.
-2. `finish()` ends the pass well. Leaving the process without it is no claim of success: a run of
-   the pass's own is `ended`, or `failed` where an exception got away.
+1. `track()` finds out source, parameters, environment and actor, and begins a pass: through the
+   latest run of the same identity, or through a new run. It writes only if a run is new.
+2. `finish()` ends the pass as successful. A process that exits without it claims no success: the
+   pass's own run is `ended`, or `failed` after an uncaught exception.
 3. A pass gives one receipt, whichever way it ends.
-4. Only the process that called `track()` ends the pass: a forked child that exits does not.
+4. Only the process that called `track()` ends the pass; the exit of a forked child changes nothing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class Context:
-    """The run in hand: `ln.context`."""
+    """The current run: `ln.context`."""
 
     def __init__(self) -> None:
         self._ledger: Ledger | None = None
@@ -63,30 +63,30 @@ class Context:
         self._last: tuple[Ledger, str] | None = None
         self._error: str | None = None
         self._is_hooked = False
-        # What the first `track()` of the process named counts for those after it.
+        # The names given to the first `track()` of the process hold for later calls.
         self._request: dict[str, Any] = {}
 
     @property
     def is_tracking(self) -> bool:
-        """Whether a run is in hand."""
+        """Whether a run is tracked."""
         return self._ledger is not None and self._ledger.handler.tracked is not None
 
     @property
     def run(self) -> Run | None:
-        """The run in hand; None before `track()` and after `finish()`."""
+        """The current run; None before `track()` and after `finish()`."""
         if self._ledger is None or self._ledger.handler.tracked is None:
             return None
         return _run(self._ledger, self._ledger.handler.tracked.passage.run)
 
     @property
     def transform(self) -> Transform | None:
-        """The transform of the run in hand."""
+        """The transform of the current run."""
         run = self.run
         return None if run is None else run.transform
 
     @property
     def last_run(self) -> Run | None:
-        """The run in hand, or the one that ended last in this process."""
+        """The current run, or the one that ended last in this process."""
         return self.run or (None if self._last is None else _run(*self._last))
 
     def __repr__(self) -> str:
@@ -125,7 +125,7 @@ class Context:
         return run
 
     def finish(self) -> None:
-        """End the pass well; see `ledger.finish`."""
+        """End the pass as successful; see `ledger.finish`."""
         if not self.is_tracking:
             raise NotTrackingError("finish(): no run is tracked; call track() first")
         self._end("finished")
@@ -133,7 +133,7 @@ class Context:
     def _named(
         self, name: str | None, key: str | None, transform: Transform | None
     ) -> dict[str, Any]:
-        """Return what identifies the transform; a bare `track()` goes on with the last one."""
+        """Return the names that identify the transform; a bare `track()` keeps the last ones."""
         if name is None and key is None and transform is None:
             return self._request
         self._request = {"name": name, "key": key, "transform": transform}
@@ -177,7 +177,7 @@ class Context:
         sys.excepthook = remember
 
     def leave(self) -> None:
-        """End the pass as leaving the process does: `ended`, or `failed` after an exception."""
+        """End the pass as at the process's exit: `ended`, or `failed` after an exception."""
         if not self.is_tracking or self._pid != os.getpid():
             return
         try:
@@ -187,8 +187,6 @@ class Context:
 
 
 class _Start:
-    """What `track()` finds out, and how it is recorded."""
-
     def __init__(self, ledger: Ledger, source: SourceCode, git: GitQuery) -> None:
         self._ledger = ledger
         self._source = source
@@ -196,7 +194,7 @@ class _Start:
         self._environment = capture_environment()
 
     def transform_command(self, named: Mapping[str, Any]) -> SaveTransform:
-        """Return the request for the transform that is running."""
+        """Return the command that saves the running transform."""
         given = named.get("transform")
         if given is not None:
             return self._given_transform(given)
@@ -235,7 +233,7 @@ class _Start:
         )
 
     def plan(self, command: SaveTransform, name: str | None, params: object) -> RunPlan:
-        """Return who the run is.
+        """Return the identity of the run.
 
         Raises:
             InvalidValueError: A parameter cannot be recorded.
@@ -267,7 +265,7 @@ class _Start:
         )
 
     def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
-        """Record transform, source and environment where they are new; return what names them."""
+        """Record transform, source and environment if they are new; return fields of the run."""
         stamp = self._ledger.handler.stamp()
         text = environment_text(self._environment)
         self._record_blob(session, stamp, environment_hash(self._environment), text)

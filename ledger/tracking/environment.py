@@ -1,24 +1,22 @@
 """The environment of this interpreter: Python, platform, and the distributions in its site folders.
 
-Rules:
-
 1. Site folders are the entries of `sys.path` that are the interpreter's own purelib, platlib, site
    packages or enabled user site, or that are absolute and named `site-packages` or `dist-packages`
-   (system packages, overlays). The working folder, the script's folder and whatever else was put
-   on the path never count: an environment does not change with the place a script is started from.
+   (system packages, overlays). The working folder, the script's folder and other entries never
+   count: a script has the same environment wherever it is started.
 2. A distribution is a `*.dist-info` folder, or an `*.egg-info` folder or file, that holds its
-   metadata; editable installs count by theirs (an `*.egg-link` is followed), and so does an
-   `*.egg` that stands on `sys.path` itself.
-3. Name and version are taken from the folder's name where it is well formed, which saves opening
-   a hundred files; else from the metadata. Names are normalised as in PEP 503.
+   metadata. An editable install counts by its own such folder (an `*.egg-link` is followed), and an
+   `*.egg` counts if it is an entry of `sys.path`.
+3. Name and version come from the folder's name if it is well formed, which saves opening a hundred
+   files; else from the metadata. Names are normalised as in PEP 503.
 4. Of two distributions with one name, the folder that comes first on `sys.path` wins, as in an
-   import. Within one folder, where the import system has no opinion, dist-info wins over egg-info
-   and then the higher version, so that the order a disk lists its entries in has no say.
-5. `environment_hash` = `"sha256:"` + hex SHA-256 of `environment_text` in UTF-8. Neither holds a
-   path, a time or the name of a machine.
+   import. Within one folder, where imports have no rule, dist-info wins over egg-info, then the
+   higher version: the disk's order of entries never decides.
+5. `environment_hash` = `"sha256:"` + hex SHA-256 of `environment_text` in UTF-8. Both are free of
+   paths, times and names of machines.
 """
 
-# Hundreds of paths are looked at here within milliseconds, most of which Path objects would take.
+# Hundreds of paths are read here within milliseconds; Path objects would take most of that time.
 # ruff: noqa: PTH109, PTH110, PTH112, PTH116, PTH117, PTH118, PTH119, PTH120, PTH123, PTH208
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ _IMPLEMENTATIONS = {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}
 _RELEASE_LEVELS = {"alpha": "a", "beta": "b", "candidate": "rc"}
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
-# A version with an underscore was escaped by the tool that built it: ask the metadata then.
+# The build tool escapes a version with an underscore, so the metadata is read instead.
 _DIST_INFO = re.compile(r"([A-Za-z0-9][A-Za-z0-9._]*)-([0-9][0-9A-Za-z.!+]*)\.dist-info")
 _EGG_INFO = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9._]*)-([0-9][0-9A-Za-z.!+]*)(?:-py\d[\w.]*(?:-[\w.-]+)?)?\.egg(?:-info)?"
@@ -49,7 +47,7 @@ _EGG_INFO = re.compile(
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of the surroundings that can change what a script computes."""
+    """The part of the surroundings that can change the results of a script."""
 
     python_version: str
     implementation: str
@@ -59,7 +57,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Installed(NamedTuple):
-    """One distribution and where its metadata lies."""
+    """One distribution and the place of its metadata."""
 
     version: str
     info: str
@@ -74,8 +72,8 @@ def normalise_name(name: str) -> str:
 def capture_environment() -> Environment:
     """Return the environment of this process.
 
-    Costs a few milliseconds for hundreds of distributions, and a stat per site folder when asked
-    again; what is installed meanwhile is noticed.
+    Costs a few milliseconds for hundreds of distributions; later calls cost a stat per site folder,
+    which notices new installations.
     """
     found = installed_distributions()
     return Environment(
@@ -87,7 +85,7 @@ def capture_environment() -> Environment:
 
 
 def environment_text(environment: Environment) -> str:
-    """Return the canonical text: a heading, then `name==version` a line, each line ended by LF."""
+    """Return the canonical text: a heading, then one `name==version` a line; LF ends each line."""
     heading = (
         f"# python {environment.python_version} {environment.implementation} {environment.platform}"
     )
@@ -101,7 +99,7 @@ def environment_hash(environment: Environment) -> str:
 
 
 def site_folders() -> tuple[str, ...]:
-    """Return the site folders of this interpreter in the order imports search them."""
+    """Return the site folders of this interpreter in the order in which imports search them."""
     own = {_real(path) for path in _own_folders()}
     beside = _folders_beside_script()
     found: dict[str, None] = {}
@@ -117,7 +115,7 @@ def site_folders() -> tuple[str, ...]:
 
 
 def installed_distributions() -> dict[str, Installed]:
-    """Return normalised name to version and place, as rule 4 resolves duplicates."""
+    """Return version and place by normalised name; rule 4 resolves duplicates."""
     eggs = tuple(_real(path) for path in _search_path() if path.endswith(".egg"))
     folders = tuple((folder, _modified(folder)) for folder in site_folders())
     return dict(_read(folders, eggs))
@@ -131,14 +129,14 @@ def _python_version() -> str:
 
 
 def _search_path() -> list[str]:
-    # Imports pass over entries that are no text, such as a Path that somebody put there.
+    # Imports skip entries that are no text, such as a Path.
     entries: list[object] = list(sys.path)
     return [entry for entry in entries if isinstance(entry, str)]
 
 
 def _own_folders() -> list[str]:
     folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
-    # Frozen programs and some old virtual environments bring a `site` without these.
+    # Frozen programs and some old virtual environments have a `site` without these.
     if hasattr(site, "getsitepackages"):
         folders += site.getsitepackages()
     if getattr(site, "ENABLE_USER_SITE", False):
@@ -167,7 +165,7 @@ def _modified(folder: str) -> int:
         return -1
 
 
-# Keyed by the folders' times of change: installing or removing a distribution changes its folder.
+# The key holds the folders' times of change: installing or removing a distribution changes them.
 @functools.lru_cache(maxsize=4)
 def _read(folders: tuple[tuple[str, int], ...], eggs: tuple[str, ...]) -> dict[str, Installed]:
     found: dict[str, Installed] = {}
@@ -214,7 +212,7 @@ def _distributions_in(folder: str, eggs: tuple[str, ...]) -> Iterator[tuple[str,
 
 def _egg_info(path: str) -> tuple[str, Installed] | None:
     inner = os.path.join(path, "PKG-INFO")
-    # Some systems' packages leave a single file where others make a folder.
+    # Packages of some systems have a single file here instead of a folder.
     return _distribution(path, _EGG_INFO, inner if os.path.isdir(path) else path)
 
 

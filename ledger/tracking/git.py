@@ -1,15 +1,13 @@
-"""The state of the git repository that the source lies in.
-
-Rules:
+"""The state of the git repository in which the source lies.
 
 1. Without a `.git` in the folder or above it, no program is started.
-2. The `git` program is asked, never the repository's files: twice at the same moment, once for
-   commit and changes, once for remotes. It takes no locks, asks no questions, fetches nothing and
-   starts no file monitor; variables that would point it at another repository are taken away.
-3. Nothing here raises, and nothing waits past the time limit: what cannot be told is None.
-4. "Dirty" means that a tracked file differs from the commit. Untracked files are not looked for.
-5. Credentials never leave this module: user names and passwords in remote addresses are cut off,
-   and so are query strings.
+2. Only the `git` program reads the repository: two processes at once, one for commit and changes,
+   one for remotes. It takes no locks, asks no questions, fetches nothing and starts no file
+   monitor; variables that would point it at another repository are removed.
+3. Nothing here raises or waits past the time limit: an unknown state is None.
+4. "Dirty" means that a tracked file differs from the commit. Untracked files are ignored.
+5. Credentials never leave this module: user names, passwords and query strings are cut off from
+   remote addresses.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ _QUIET = {
 
 
 class GitState(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a repository stood. Part of what is recorded of a run, not of its identity."""
+    """The state of a repository: recorded with a run, but no part of its identity."""
 
     commit: str
     is_dirty: bool
@@ -60,9 +58,9 @@ class GitState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GitQuery:
-    """A question to `git` under way; ask for the answer late, so that it costs no waiting.
+    """A running query to `git`; reading the result late costs no waiting.
 
-    A query that is dropped ends its processes.
+    A dropped query ends its processes.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -73,7 +71,7 @@ class GitQuery:
         weakref.finalize(self, _end, self._processes)
 
     def result(self) -> GitState | None:
-        """Return the state, waiting for it at most until the time limit; the same each time."""
+        """Return the state, after waiting up to the time limit; later calls return the same."""
         if not self._is_answered:
             self._is_answered = True
             self._deadline = max(self._deadline, time.monotonic() + GRACE)
@@ -92,7 +90,7 @@ class GitQuery:
 
 
 def start_git_query(folder: str | os.PathLike[str] | None) -> GitQuery:
-    """Start to ask for the repository that `folder` lies in, and return at once."""
+    """Start a query about the repository that holds `folder`, and return at once."""
     if folder is None:
         return GitQuery(None)
     try:
@@ -104,7 +102,7 @@ def start_git_query(folder: str | os.PathLike[str] | None) -> GitQuery:
 
 
 def without_credentials(url: str) -> str | None:
-    """Return a remote's address that is safe to record, or None for a command instead of one."""
+    """Return a remote's address in a form safe to record; None if it is a command."""
     url = url.strip()
     if not url or url.startswith("ext::"):
         return None
@@ -115,7 +113,7 @@ def without_credentials(url: str) -> str | None:
     authority, slash, path = rest.partition("/")
     user, at, host = authority.rpartition("@")
     if at and scheme.rpartition("::")[2].lower() in ("ssh", "git+ssh", "ssh+git"):
-        # The account is part of how such a server is addressed and no secret.
+        # For such a server the account is part of the address and no secret.
         host = f"{user.partition(':')[0]}@{host}"
     return f"{scheme}://{host}{slash}{path}"
 
@@ -134,7 +132,7 @@ def _start(folder: Path) -> list[subprocess.Popen[bytes]]:
                 env={**variables, **_QUIET},
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
-        except (OSError, ValueError):  # No such program, or no process to be had.
+        except (OSError, ValueError):  # There is no such program, or no process is available.
             break
         processes.append(process)
     return processes
@@ -163,7 +161,7 @@ def _parse(status: str, remotes: str) -> GitState | None:
         else:
             is_dirty = True
     commit = headers.get("branch.oid", "")
-    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):  # "(initial)": nothing was committed yet.
+    if not re.fullmatch(r"[0-9a-f]{40,64}", commit):  # "(initial)": there is no commit yet.
         return None
     url = _remote(remotes, headers.get("branch.upstream", ""))
     return GitState(commit=commit, is_dirty=is_dirty, remote_url=url)
@@ -174,7 +172,7 @@ def _remote(remotes: str, upstream: str) -> str | None:
     urls: dict[str, str] = {}
     for line in remotes.splitlines():
         key, _, url = line.partition(" ")
-        # Of several addresses of one remote, git fetches from the first.
+        # If a remote has several addresses, git fetches from the first.
         urls.setdefault(key.removeprefix("remote.").removesuffix(".url"), url)
     tracked = [name for name in urls if upstream.startswith(name + "/")]
     for name in [*sorted(tracked, key=len, reverse=True), "origin", *sorted(urls)]:

@@ -1,13 +1,11 @@
-"""The packages a source imports, and the versions of the distributions they come from.
+"""The packages that a source imports, and the versions of their distributions.
 
-Rules:
-
-1. What counts is written in the source itself: its `import` statements, wherever they stand. What
-   those packages import in turn is in the environment, not here; nothing is imported to find out.
+1. Only the `import` statements in the source itself count, wherever they stand; nothing is imported
+   to find out. Packages that those packages import are part of the environment.
 2. The standard library and relative imports are left out.
-3. A module or package that lies beside the source is local: it has no distribution.
-4. A module named like a distribution comes from it. For the others the lists of installed files
-   are searched, for the longest dotted name first, as several distributions may share a namespace.
+3. A module or package beside the source is local: it has no distribution.
+4. A module with the name of a distribution comes from it. For other modules the lists of installed
+   files are searched, for the longest dotted name first, as distributions may share a namespace.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ import msgspec
 
 from ledger.tracking.environment import Installed, installed_distributions, normalise_name
 
-# Cell magics make a notebook's code no Python; its import lines are found one by one then.
+# Cell magics make a notebook's code unparsable; then its import lines are found one by one.
 _IMPORT_LINE = re.compile(
     r"^[ \t]*(?:import[ \t]+(?P<names>[^#;\n]+)|from[ \t]+(?P<module>\w[\w.]*)[ \t]+import\b)",
     re.MULTILINE,
@@ -32,7 +30,7 @@ _IMPORT_LINE = re.compile(
 
 
 class ImportedPackage(msgspec.Struct, frozen=True, kw_only=True):
-    """One top-level package that a source imports; without distribution it is the user's own."""
+    """One top-level package that a source imports; the user's own have no distribution."""
 
     module: str
     distribution: str | None
@@ -42,14 +40,14 @@ class ImportedPackage(msgspec.Struct, frozen=True, kw_only=True):
 def imported_modules(
     text: str | None, *, folder: str | os.PathLike[str] | None = None
 ) -> tuple[ImportedPackage, ...]:
-    """Return what `text` imports, sorted; empty where there is no text.
+    """Return the packages that `text` imports, sorted; none without a text.
 
-    Costs one parse of the text, and a reading of the installed files' lists (some milliseconds per
-    hundred distributions) only if it imports a module that is not named like its distribution.
+    Costs one parse of the text. If a module is not named like its distribution, reading the lists
+    of installed files costs some milliseconds per hundred distributions.
 
     Args:
         text: Code of a script, module or notebook.
-        folder: Where the source lies, to recognise modules beside it.
+        folder: Folder of the source, to recognise modules beside it.
     """
     found = set()
     installed = installed_distributions()
@@ -69,7 +67,7 @@ def imported_names(text: str) -> set[str]:
     """Return the dotted names that import statements in `text` may load."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # About the user's code, which is not ours to judge.
+            warnings.simplefilter("ignore")  # Warnings about the user's code are none of ours.
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(_names_by_line(text))
@@ -115,13 +113,13 @@ def _owners(
     installed: Mapping[str, Installed],
     listings: dict[str, bytes],
 ) -> list[str]:
-    """Return the distributions that `module` comes from; fill `listings` once it is needed."""
+    """Return the distributions that provide `module`; fill `listings` at its first use."""
     name = normalise_name(module)
     if name in installed:
         return [name]
     if not listings:
         listings |= {owner: _listing(entry.info) for owner, entry in installed.items()}
-    # `dotted` begins with the longest names: once `a.b.c` is found, `a.b` alone says nothing more.
+    # `dotted` begins with the longest names: once `a.b.c` is found, `a.b` adds nothing.
     owners: dict[str, set[str]] = {}
     for full in dotted:
         parts = full.split(".")

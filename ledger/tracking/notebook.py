@@ -1,15 +1,13 @@
-"""Notebooks: whether this process is one, where it lies, and what its code is.
+"""The notebook that this process runs, if any: its path and its code.
 
-Rules:
-
-1. IPython is never imported, only looked for among the modules that are loaded. A shell of a
-   Jupyter kernel is a notebook; IPython in a terminal is a REPL like any other.
+1. IPython is only looked for among the loaded modules, never imported. A shell of a Jupyter kernel
+   is a notebook; IPython in a terminal is a REPL like any other.
 2. The path comes from the first of these hints that names an existing file: `__vsc_ipynb_file__`
    (VS Code) and `__session__` (PyCharm) in the user's namespace, `JPY_SESSION_NAME` (Jupyter Server
    2 and later) in the process's environment. Else it is unknown, as under nbclient or papermill.
-3. The code is what was last saved to disk: code cells in order, each headed by `# %%`; blank cells
-   are left out. Outputs, execution counts, cell ids, text cells and metadata leave no trace.
-4. `is_consecutive` is about the cells that were executed: their counts are 1, 2, 3 … in order.
+3. The code is that of the file on disk: its code cells in order, each headed by `# %%`, without
+   blank cells. Outputs, execution counts, cell ids, text cells and metadata leave no trace.
+4. `is_consecutive` is about the executed cells: their counts are 1, 2, 3 … in order.
 """
 
 from __future__ import annotations
@@ -29,33 +27,33 @@ _NAMESPACE_HINTS = ("__vsc_ipynb_file__", "__session__")
 
 
 def active_shell() -> object | None:
-    """Return IPython's running shell, or None outside IPython."""
+    """Return IPython's running shell; None outside IPython."""
     get_ipython = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get_ipython() if callable(get_ipython) else None
 
 
 def shell_kind(shell: object | None) -> ShellKind | None:
-    """Return whether `shell` belongs to a kernel or a terminal; None where there is no shell."""
+    """Return whether `shell` belongs to a kernel or a terminal; None if there is no shell."""
     if shell is None:
         return None
-    # Products derive their own shells from this class, so its name is looked for among all bases.
+    # Products derive their own shells from this class, so all bases are searched for its name.
     is_kernel = any(base.__name__ == "ZMQInteractiveShell" for base in type(shell).__mro__)
     return "kernel" if is_kernel or getattr(shell, "kernel", None) is not None else "terminal"
 
 
 def notebook_path(shell: object, variables: Mapping[str, str] = os.environ) -> Path | None:
-    """Return the absolute path of the notebook that `shell` runs, or None where nobody tells."""
+    """Return the absolute path of the notebook that `shell` runs; None if it is unknown."""
     namespace = getattr(shell, "user_ns", None) or {}
     hints = [namespace.get(name) for name in _NAMESPACE_HINTS]
     for hint in [*hints, variables.get("JPY_SESSION_NAME")]:
-        # A hint goes stale when the notebook is renamed, and a console's names no file at all.
+        # A renamed notebook makes its hint stale, and the hint of a console names no file.
         if isinstance(hint, str) and hint and Path(hint).is_file():
             return Path(hint).absolute()
     return None
 
 
 def read_notebook(path: Path) -> Mapping[str, object] | None:
-    """Return the notebook at `path` as it is on disk, or None if that is not a notebook."""
+    """Return the notebook at `path` as it is on disk; None if the file is no notebook."""
     try:
         decoded = msgspec.json.decode(path.read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -72,7 +70,7 @@ def notebook_code(notebook: Mapping[str, object]) -> str:
 def is_consecutive(notebook: Mapping[str, object]) -> bool | None:
     """Return whether the executed cells ran once each, from top to bottom, in a fresh kernel.
 
-    None where no cell was executed, so that nothing can be said. Blank cells do not count.
+    None if no cell was executed. Blank cells do not count.
     """
     counts = [
         cell.get("execution_count", cell.get("prompt_number"))

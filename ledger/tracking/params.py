@@ -1,20 +1,18 @@
 """Parameters of a run in the form that is hashed and stored, and back.
 
-Rules:
-
 1. `canonical_params` gives `{"argv": [...], "params": {...}}` of text, integers, booleans, null,
-   lists and mappings with text keys in sorted order: equal parameters give equal values, on every
-   computer, in whatever order and by whatever type of container they were given.
-2. Containers: mappings, dataclasses, msgspec Structs, `argparse.Namespace` and objects with
-   `model_dump()` become mappings; lists and tuples become lists.
-3. Text and keys are in NFC. Paths are text with `/`, dates and times their ISO 8601 text, members
-   of an enumeration their value, scalars of array libraries what their `item()` gives.
-4. A float is `{"float": "<shortest decimal>"}`, with "nan", "inf", "-inf" and "-0.0" as they are;
-   an integer beyond ±(2^53 - 1) is `{"int": "<decimal>"}`, or hexadecimal where it has more than
-   2,048 bits, as readers of JSON differ beyond these bounds. `1`, `1.0` and `True` are different.
-5. A command-line argument that is no text is `{"bytes": "<hex>"}`: arguments are never refused.
-6. A mapping with one key that reads like such a tag is wrapped as `{"map": {...}}`, so that no two
-   values share a form and `plain_params` finds the way back.
+   lists and mappings with text keys in sorted order. Equal parameters give equal values on every
+   computer, for every order and every type of container.
+2. Mappings, dataclasses, msgspec Structs, `argparse.Namespace` and objects with `model_dump()`
+   become mappings; lists and tuples become lists.
+3. Text and keys are in NFC. Paths become text with `/`, dates and times their ISO 8601 text,
+   members of an enumeration their value, scalars of array libraries the result of their `item()`.
+4. A float is `{"float": "<shortest decimal>"}`, with "nan", "inf", "-inf" and "-0.0" as they are.
+   An integer beyond ±(2^53 - 1) is `{"int": "<decimal>"}`, or hexadecimal if it has more than 2,048
+   bits, as readers of JSON differ beyond these bounds. `1`, `1.0` and `True` are different.
+5. A command-line argument that is no text is `{"bytes": "<hex>"}`: every argument is accepted.
+6. A mapping whose only key looks like such a tag is wrapped as `{"map": {...}}`: every value has a
+   form of its own, and `plain_params` finds the way back.
 7. Everything else is refused, with the place (`params.model.layers[2]`) and the way out: a guess,
    such as the `repr` of an object, would differ from one pass to the next.
 """
@@ -48,11 +46,11 @@ _DECIMAL_BITS = 2048
 def canonical_params(params: object, argv: Sequence[str] = ()) -> dict[str, Canonical]:
     """Return parameters and command-line arguments in canonical form; None counts as `{}`.
 
-    Nothing of the result is shared with what was given, which may change afterwards.
+    The result shares nothing with the given objects, which may change afterwards.
 
     Args:
-        params: A mapping, or one of the objects that rule 2 turns into one.
-        argv: Arguments behind the program's name, so not the name itself.
+        params: A mapping, or an object that rule 2 turns into one.
+        argv: Arguments after the program's name.
 
     Raises:
         InvalidValueError: A value or key cannot be recorded; the message names its place.
@@ -67,7 +65,7 @@ def canonical_params(params: object, argv: Sequence[str] = ()) -> dict[str, Cano
         raise InvalidValueError(message, path="params", found=_kind(given))
     return {
         "argv": [_argument(argument) for argument in argv],
-        # The outermost mapping is never wrapped: what it is, is known.
+        # The outermost mapping is known to be one, so it is never wrapped.
         "params": _mapping(fields, "params", 0),
     }
 
@@ -100,7 +98,7 @@ def _canonical(value: object, path: str, depth: int) -> Canonical:
 
 def _single(value: object, path: str, depth: int) -> Canonical:
     found: Canonical
-    # A member of an enumeration may also be text or a number, and a bool is an int: order matters.
+    # The order matters: an enumeration's member may also be text or a number, and a bool is an int.
     match value:
         case enum.Enum():
             found = _canonical(value.value, path, depth + 1)
@@ -139,7 +137,7 @@ def _mapping(fields: Mapping[Any, object], path: str, depth: int) -> dict[str, C
 
 
 def _fields(value: object) -> Mapping[Any, object] | None:
-    """Return the fields of whatever becomes a mapping, else None."""
+    """Return the fields of a value that becomes a mapping, else None."""
     if isinstance(value, Mapping):
         return value
     if isinstance(value, type):
@@ -159,7 +157,7 @@ def _scalar(value: object, path: str, depth: int) -> Canonical:
     item = getattr(value, "item", None)
     if callable(item) and tuple(getattr(value, "shape", (0,))) == ():
         plain = item()
-        # Some scalars have no plain counterpart and give themselves.
+        # The `item()` of a scalar without a plain counterpart returns the scalar itself.
         if type(plain) is not type(value):
             return _canonical(plain, path, depth + 1)
     raise _refusal(value, path)

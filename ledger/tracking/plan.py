@@ -1,8 +1,8 @@
-"""What a script would record, before it records it.
+"""Plans: the events that a script would record, before it records them.
 
-The code runs against a copy of the ledger's database, in a temporary folder: everything answers as
-if it were saved, and nothing of it stays. Content is not copied; what would be is listed with its
-size. The script's own side effects, such as files it writes, do happen.
+The code runs against a copy of the ledger's database in a temporary folder: everything answers as
+if saved, and nothing stays. Content that would be copied is only listed, with its size. The
+script's own side effects, such as files it writes, do happen.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class SimilarName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(Listing[Happening]):
-    """The events that would be appended, in order; empty where there is nothing to do.
+    """The events that would be appended, in order; empty if there is nothing to record.
 
     Attributes:
-        contents: What would be copied into the storage.
-        similar_names: New names that resemble ones that exist: perhaps typos.
-        error: Why a script that was planned ended early; None where it did not.
+        contents: Content that would be copied into the storage.
+        similar_names: New names that resemble existing ones, perhaps typos.
+        error: The error that ended a planned script early; None if there was none.
     """
 
     _title = "Plan"
@@ -76,7 +76,7 @@ class Plan(Listing[Happening]):
         return not len(self)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return the plan as plain data."""
         return {
             "new_events": len(self),
             "events": [event.as_json() for event in self],
@@ -102,7 +102,7 @@ class Plan(Listing[Happening]):
 
 
 class PlanLedger(Ledger):
-    """A ledger in front of another one: answers as if saved, records nothing."""
+    """A ledger in front of another one, which answers as if it saved, and records nothing."""
 
     def __init__(self, real: Ledger, folder: Path) -> None:
         super().__init__(real.place)
@@ -113,7 +113,7 @@ class PlanLedger(Ledger):
         self.begun_at = self.head()
 
     def store(self, root: str | None = None) -> ContentStore:
-        """Return a store that only notes what would be stored."""
+        """Return a store that only notes the content to store."""
         root = self.storage if root is None else self.place.resolved(root)
         for store in self.planned:
             if store.asked == root:
@@ -124,7 +124,7 @@ class PlanLedger(Ledger):
 
 
 class PlanStore(ContentStore):
-    """A content store that reads another one and notes what would be put there."""
+    """A content store that reads another one and only notes new content."""
 
     def __init__(self, real: ContentStore, asked: str) -> None:
         self._real = real
@@ -140,7 +140,7 @@ class PlanStore(ContentStore):
         *,
         progress: Any = None,
     ) -> None:
-        """Note what would be put, unless it is there."""
+        """Note the content, unless it is stored already."""
         del progress  # nothing is copied
         if not self._real.exists(name):
             shown = source.url if isinstance(source, StoredContents) else str(source)
@@ -151,7 +151,7 @@ class PlanStore(ContentStore):
         return self._real.url(name)
 
     def local_path(self, name: str) -> Path | None:
-        """Return where the content is now: what is only planned is at its source."""
+        """Return the present path of the content; planned content is still at its source."""
         planned = self.planned.get(name)
         if planned is None or "://" in planned.source:
             return self._real.local_path(name)
@@ -174,7 +174,7 @@ class PlanStore(ContentStore):
         return () if name in self.planned else self._real.stat(name)
 
     def verify(self, name: str, digest: str, is_folder: bool) -> None:  # noqa: FBT001 (the seam's)
-        """See `ContentStore.verify`; what is only planned was hashed a moment ago."""
+        """See `ContentStore.verify`; planned content passes, as it was hashed a moment ago."""
         if name not in self.planned:
             self._real.verify(name, digest, is_folder)
 
@@ -195,10 +195,10 @@ class PlanStore(ContentStore):
 
 @contextmanager
 def plan() -> Iterator[Plan]:
-    """Run the block with the ledger answering as if it saved, and record nothing.
+    """Run the block against a ledger that answers as if it saved, and records nothing.
 
-    What is yielded holds, after the block, the events that would be appended. Files that the block
-    writes are written all the same.
+    After the block, the yielded plan holds the events that would be appended. Files that the block
+    writes do appear.
 
     Raises:
         InvalidValueError: A run is tracked, or a batch is open.
@@ -223,7 +223,7 @@ def plan() -> Iterator[Plan]:
 
 @contextmanager
 def _hidden_from_programs(folder: Path) -> Iterator[None]:
-    """Have programs that the block starts find no ledger: they would record for real."""
+    """Hide the ledger from programs that the block starts, as they would record for real."""
     before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = str(folder / "a plan records nothing")
     try:
@@ -236,15 +236,15 @@ def _hidden_from_programs(folder: Path) -> Iterator[None]:
 
 
 def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> Plan:
-    """Run a script as `python path arguments` would, and return what it would record.
+    """Run a script as `python path arguments` would, and return the plan of its events.
 
-    Its side effects do happen; what it prints, and what programs that it starts print, goes to
-    standard error. Those programs find no ledger, so that they record nothing either. Where the
-    script fails, the plan ends there and `error` tells why.
+    Its side effects do happen. Output of the script and of programs that it starts goes to standard
+    error. Those programs find no ledger and so record nothing. If the script fails, the plan ends
+    there and `error` holds the reason.
 
     Raises:
         MissingFileError: There is no such script.
-        InvalidValueError: It is a notebook.
+        InvalidValueError: The file is a notebook.
     """
     script = Path(path)
     if not script.is_file():
@@ -264,8 +264,8 @@ def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> 
             except SystemExit as end:
                 if end.code not in (None, 0):
                     error = f"the script ended with exit status {end.code}"
-            except Exception as raised:  # noqa: BLE001 (whatever a script raises)
-                # As if it ended the process: it is told, and the run in hand has failed.
+            except Exception as raised:  # noqa: BLE001 (a script may raise anything)
+                # As at the end of a process: the error is shown, and the current run has failed.
                 trace = _from(os.fspath(path), raised)
                 sys.excepthook(type(raised), raised.with_traceback(trace), trace)
                 error = f"the script raised {type(raised).__name__}: {raised}"
@@ -276,9 +276,9 @@ def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> 
 
 
 def _from(path: str, raised: BaseException) -> TracebackType | None:
-    """Return the traceback of what a script raised, from its own first line on.
+    """Return the traceback of a script's exception, from the script's own first line on.
 
-    None where it never came so far, as with a mistake in its syntax.
+    None if the script never started, as with a syntax error.
     """
     trace = raised.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != path:
@@ -288,12 +288,12 @@ def _from(path: str, raised: BaseException) -> TracebackType | None:
 
 @contextmanager
 def _unheard_by_standard_output() -> Iterator[None]:
-    """Send what the block prints, and what programs that it starts print, to standard error."""
+    """Send the output of the block, and of programs that it starts, to standard error."""
     sys.stdout.flush()
     try:
         kept = os.dup(1)
         os.dup2(2, 1)
-    except OSError:  # one of them is closed: nothing can be printed there
+    except OSError:  # one of them is closed, so nobody can print there
         kept = None
     try:
         with redirect_stdout(sys.stderr):

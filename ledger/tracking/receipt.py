@@ -1,4 +1,4 @@
-"""The receipt of a pass: what it did, and which case it was."""
+"""The receipt of a pass: its kind and its effects."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ledger.decisions.replay import Case, Passage
 
 
 def receipt(run: Any, passage: Passage, status: str) -> str:
-    """Return the one line that tells how a pass went."""
+    """Return the receipt of a pass, in one line."""
     events = f"{passage.n_events:,} new event{'' if passage.n_events == 1 else 's'}"
     counts = (
         f"{passage.n_intents:,} intent{'' if passage.n_intents == 1 else 's'} "

@@ -1,20 +1,18 @@
-"""The source of this pass: which file is running, its text and hash, and how it may be named.
-
-Rules:
+"""The source of this pass: the running file, its text, its hash and a suggested key.
 
 1. The source is the file of `__main__`, whoever calls: a function of a library, a test runner's
    module, a worker process. `python -m package.module` is a "module"; a file, a folder or a zip
    archive with a `__main__.py` is a "script".
-2. Where `__main__` is a tool of the standard library that runs a script for somebody (cProfile,
-   pdb, trace), the source is the script it runs; where that tool offers a prompt, a "repl".
-3. Without a file (prompt, `python -c`, standard input) a Jupyter kernel is a "notebook" and all
-   else a "repl" that has neither path nor text nor hash nor key.
-4. The text is read when asked for, so a file edited after it was started is taken as edited. It
-   is decoded as Python does it (byte order mark, coding line), with LF between lines.
-5. `source_hash` = `"sha256:"` + hex SHA-256 of that text in UTF-8. A source that is no text has
-   the hash of its bytes; one that cannot be read any more has none.
-6. The suggested key is the path below `root` where the source lies in it, else the file's name
-   (a module's: its dotted name as a path), always with `/` and in NFC: the same on each computer.
+2. If `__main__` is a tool of the standard library that runs a script (cProfile, pdb, trace), the
+   source is that script; if the tool offers a prompt, it is a "repl".
+3. Without a file (prompt, `python -c`, standard input) a Jupyter kernel is a "notebook"; everything
+   else is a "repl", without path, text, hash and key.
+4. The text is read on demand, so a file edited after its start counts as edited. It is decoded as
+   Python does it (byte order mark, coding line), with LF between lines.
+5. `source_hash` = `"sha256:"` + hex SHA-256 of that text in UTF-8. A source that is no text has the
+   hash of its bytes; an unreadable source has none.
+6. The suggested key is the path below `root` if the source lies there, else the file's name (for a
+   module, its dotted name as a path), with `/` and in NFC: the same on each computer.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ SourceKind: TypeAlias = Literal["script", "notebook", "repl", "module"]
 
 
 class SourceCode(msgspec.Struct, frozen=True, kw_only=True):
-    """What is running. `path` is of this computer; the rest is not."""
+    """The running source. Only `path` depends on this computer."""
 
     kind: SourceKind
     path: str | None
@@ -73,10 +71,10 @@ def find_source(*, root: str | os.PathLike[str] | None = None) -> SourceCode:
 
 
 def command_line(kind: SourceKind, argv: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the arguments the user gave to the source.
+    """Return the arguments that the user gave to the source.
 
-    Those of a kernel or a prompt are not the user's (a kernel's name a file of that one session),
-    so they are left out.
+    Arguments of a kernel or a prompt are left out, as the user did not give them (a kernel's name a
+    file of that one session).
     """
     if kind in ("notebook", "repl"):
         return ()
@@ -84,7 +82,7 @@ def command_line(kind: SourceKind, argv: Sequence[str] | None = None) -> tuple[s
 
 
 def text_hash(text: str) -> str:
-    """Return `"sha256:<64 hex>"` of a text, after line ends were made LF."""
+    """Return `"sha256:<64 hex>"` of a text with LF as line ends."""
     return _digest(_unify_newlines(text).encode("utf-8", "surrogatepass"))
 
 
@@ -101,7 +99,7 @@ def _unify_newlines(text: str) -> str:
 
 def _main_file(main: ModuleType | None) -> Path | None:
     raw = getattr(main, "__file__", None)
-    # Standard input calls itself "<stdin>".
+    # Standard input has the name "<stdin>".
     if not isinstance(raw, str) or not raw or raw.startswith("<"):
         return None
     path = Path(raw).absolute()
@@ -153,7 +151,7 @@ def _notebook_source(path: Path | None, root: str | os.PathLike[str] | None) -> 
     if notebook is not None:
         text: str | None = notebook_code(notebook)
         source_hash: str | None = text_hash(text or "")
-    else:  # A script that is opened as a notebook, such as a paired one.
+    else:  # A script opened as a notebook, such as a paired one.
         text, source_hash = _read(None, path)
     return SourceCode(
         kind="notebook",
@@ -172,21 +170,21 @@ def _read(main: ModuleType | None, path: Path) -> tuple[str | None, str | None]:
     try:
         data = path.read_bytes()
     except OSError:
-        text = _text_of_loader(main)  # In an archive, only its loader can read it.
+        text = _text_of_loader(main)  # Only the loader can read a source in an archive.
         return text, None if text is None else text_hash(text)
     text = _decode(data)
     return text, _digest(data) if text is None else text_hash(text)
 
 
 def _decode(data: bytes) -> str | None:
-    if b"\0" in data:  # Compiled code, or another thing that is no text.
+    if b"\0" in data:  # Compiled code, or other data that is no text.
         return None
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Some encodings warn of what they decode.
+            warnings.simplefilter("ignore")  # Some encodings warn about decoded text.
             text = data.decode(encoding)
-        text.encode()  # Others give halves of surrogate pairs, which nothing can store.
+        text.encode()  # Some encodings give halves of surrogate pairs, which nothing can store.
     except (SyntaxError, UnicodeError, LookupError):
         return None
     return _unify_newlines(text)

@@ -2,5 +2,5 @@
 
 Imported by: cli.
 Imports: content, decisions, display, engine, errors, eventlog, files, model, places,
-  projections, registries, version.
+  projections, proving, registries, version.
 """

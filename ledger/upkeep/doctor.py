@@ -1,17 +1,16 @@
-"""What is not as it should be around a ledger: findings as values, and the removal of orphans.
+"""The faults around a ledger as findings, and the removal of orphans.
 
-1. Looking changes nothing, and one check that cannot be carried out does not stop the others.
-2. An orphan is content that no event names, or what an interrupted step left behind: a temporary,
-   an upload in parts, a database that `init` did not finish. Content is told by its name alone:
-   where a ledger was moved, its storage is called otherwise and its content is still its own.
-   Nothing else in the folder of a storage is ever removed.
-3. Young orphans are left alone: a writer puts content down before its event is recorded.
-4. Orphans are removed under the append lock, after looking again. A writer that found an orphan
-   to be just the content it was about to store stores it anew when its turn comes.
-5. A storage that two ledgers share holds content that one of them does not know: it looks like
-   an orphan to the other. Look at the list before removing.
+1. An examination changes nothing. A check that fails lets the others go on.
+2. An orphan is content that no event names, or the remainder of an interrupted step: a temporary,
+   an upload in parts, a database that `init` did not finish. Content is known by its name alone,
+   as the storage of a moved ledger has another path. Nothing else in a storage is ever removed.
+3. Young orphans stay: a writer stores content before its event is recorded.
+4. Orphans are removed under the append lock, after a second look. A writer that meant to use an
+   orphan as its content stores the content again when its turn comes.
+5. If two ledgers share a storage, the content of one looks like orphans to the other. Look at the
+   list before removing.
 
-Whether the log contradicts itself is the question of the audit, not of this module.
+The audit, not this module, looks for contradictions in the log.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ from ledger.upkeep.doctor_content import DoctorFinding, Row, artifacts, contents
 from ledger.upkeep.doctor_server import examine_server
 from ledger.upkeep.lag import lag
 
-ORPHAN_AGE = 3_600.0  # seconds: an upload that is on its way may own what is younger
+ORPHAN_AGE = 3_600.0  # seconds: a younger one may belong to an upload under way
 
-_ASIDE = ".new-"  # how the folder begins in which `init` makes a database
+_ASIDE = ".new-"  # prefix of the folder in which `init` makes a database
 _CONTENT_NAME = re.compile(rf"[0-9A-Za-z]{{{ARTIFACT.uid_length + 4}}}(\..*)?", re.DOTALL)
 
 
@@ -64,12 +63,12 @@ class Orphan(msgspec.Struct, frozen=True, kw_only=True):
 def examine(
     ledger: Ledger, *, content: bool = False, now: float | None = None
 ) -> list[DoctorFinding]:
-    """Return everything that is not as it should be; an empty list is good news.
+    """Return everything that needs attention; an empty list is good news.
 
     Args:
         ledger: The ledger.
         content: Whether to read every stored byte and compare it with its digest.
-        now: Seconds since the epoch to measure ages by; the present by default.
+        now: Moment for measuring ages, in seconds since the epoch; by default the present.
     """
     moment = time.time() if now is None else now
     checks: list[tuple[str, Callable[[], Iterator[DoctorFinding]]]] = [
@@ -98,7 +97,7 @@ def examine(
 
 
 def orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
-    """Return what no event names, young or old.
+    """Return all orphans, young or old.
 
     Raises:
         StorageError: A storage or the database cannot be read.
@@ -106,19 +105,19 @@ def orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
     moment = time.time() if now is None else now
     with ledger.reading() as session:
         known = storages(ledger, session)
-    # The storages first: what is named in between is then no orphan.
+    # The storages first: content that an event names meanwhile is then no orphan.
     listed = _listed(ledger, known)
     with ledger.reading() as session:
         return _orphans_among(ledger, session, listed, moment)
 
 
 def remove_orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
-    """Remove what no event names and no running writer can own, and return what was removed.
+    """Remove the orphans that no running writer can own, and return them.
 
     Other writers wait while this holds the append lock.
 
     Raises:
-        StorageError: A storage or the database refused; what was removed before stays removed.
+        StorageError: A storage or the database refused; earlier removals stay.
     """
     moment = time.time() if now is None else now
     removed = []
@@ -138,7 +137,7 @@ def _listed(ledger: Ledger, known: list[str]) -> list[tuple[str, StoredItem]]:
     """Return every item of the known storages, and temporaries of the ledger's own folder."""
     listed = [(root, item) for root in known for item in ledger.store(root).list()]
     own = ledger.place.folder
-    # A store lists its own temporaries, and none of those in which a ledger is made.
+    # A store lists its own temporaries, but no folder in which a ledger is made.
     prefixes = [_ASIDE] if _is_own_storage(ledger) else [files.TEMPORARY_PREFIX, _ASIDE]
     return listed + [
         (str(own), StoredItem(name=path.name, size=0, is_temporary=True, modified=_newest(path)))
@@ -190,7 +189,7 @@ def _is_content_removed(session: Session | WriteSession, row: Row) -> bool:
 def _age(ledger: Ledger, storage: str, item: StoredItem, now: float) -> float | None:
     modified = item.modified
     if item.is_temporary and "://" not in storage:
-        # A folder's own time stands still while a large file in it is written.
+        # The time of a folder does not change while a large file in it is written.
         folder = ledger.place.folder if storage == str(ledger.place.folder) else None
         modified = _newest((folder or Path(storage) / FOLDER) / item.name)
     return None if modified is None else now - modified
@@ -284,7 +283,7 @@ def _file_systems(ledger: Ledger) -> Iterator[DoctorFinding]:
 
 
 def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
-    """Have the file look over its own pages and indexes, or ask the server how it is."""
+    """Let SQLite check the pages and indexes of the file, or examine the server."""
     with ledger.reading() as session:
         schema = schema_of(ledger.place)
         if schema is not None:
@@ -306,7 +305,6 @@ def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
 
 
 def _read_models(ledger: Ledger) -> Iterator[DoctorFinding]:
-    """Compare the read models with the last events that they must show."""
     with ledger.reading() as session:
         found = lag(session)
     wrong = (("lack", found.behind), ("know of", found.ahead))

@@ -1,7 +1,7 @@
-"""What the doctor finds, and how stored content compares with what events say of it.
+"""The doctor's findings, and the comparison of stored content with its events.
 
-Content is looked for where its event says it is, in every storage that events name. A storage that
-cannot be reached is one finding, and says nothing of the content in it.
+Content is looked for at the place that its event names, in every storage. A storage that cannot be
+reached is one finding; its contents are passed over.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _COMPARED = ("uid", "key", "storage", "storage_key", "in_place", "size", "digest
 
 
 class DoctorFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that a person may want to see to.
+    """A fault that may need a person's attention.
 
     Attributes:
-        kind: What it is, a word that is never renamed: `missing-content`, `orphan`, …
+        kind: A word that is never renamed: `missing-content`, `orphan`, …
         severity: "error" where something is lost or wrong, "warning" where it may become so,
             "info" where it costs space or time only.
-        subject: What it is about: a uid, a path, a name.
-        message: What was found, and the way out.
+        subject: The uid, path or name that it concerns.
+        message: The fault, and the way out.
         details: The values that the message prints.
     """
 
@@ -44,7 +44,7 @@ class DoctorFinding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def storages(ledger: Ledger, session: Session | WriteSession) -> list[str]:
-    """Return the root of every storage that content is kept in, the default one first."""
+    """Return the root of every storage that holds content, the default one first."""
     named = {ledger.store(row["storage"]).root for row in artifacts(session) if stored_name(row)}
     return [ledger.store().root, *sorted(named - {ledger.store().root})]
 
@@ -63,9 +63,9 @@ def artifacts(session: Session | WriteSession) -> Iterator[Row]:
 
 
 def contents(ledger: Ledger, *, read_all: bool) -> Iterator[DoctorFinding]:
-    """Compare every artifact's content with what is there: size, and if asked every byte."""
+    """Compare every artifact's content with its event: the size, and if asked every byte."""
     with ledger.reading() as session:
-        # Kept short: only what is compared, for every artifact there is.
+        # Only the compared columns: there is a row for every artifact.
         rows = [{name: row[name] for name in _COMPARED} for row in artifacts(session)]
         known = storages(ledger, session)
     sizes: dict[str, dict[str, int]] = {}

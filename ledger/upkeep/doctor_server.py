@@ -1,11 +1,9 @@
-"""What is not as it should be on a ledger's server: its state, as findings.
+"""The faults of a ledger's server, as findings.
 
-1. An error is what breaks a promise now: rights that let the past be changed, a guard that is not
-   there, a setting by which a crash loses what was acknowledged, a role that cannot do its work.
-2. A warning is what may come to that, or gives answers that surprise.
-3. Each finding tells what was expected, what was found, and the way out, in its details too.
-
-Whether the log contradicts itself is the question of the audit.
+1. An error breaks a promise now: a right to change the past, a missing guard, a setting by which a
+   crash loses acknowledged events, a role that cannot do its work.
+2. A warning may become an error, or causes surprising answers.
+3. Each finding tells the expected state, the found state and the way out, in its details too.
 """
 
 from __future__ import annotations
@@ -28,26 +26,25 @@ from ledger.eventlog.postgres_health import (
 from ledger.model.times import now_micros
 from ledger.upkeep.doctor_content import DoctorFinding, Severity
 
-# Computers whose clocks are set over the network agree within a small part of a second. Where they
-# differ by more than this, one of them is not set, and a time that somebody read from a clock on
-# the wall names another position than was meant.
+# Clocks that are set over the network agree within a small part of a second. If they differ by more
+# than this, one is wrong, and a time from a clock on the wall names another position than meant.
 CLOCK_WARNING = 5.0  # seconds
-# Object stores refuse requests that are signed so far from their own time.
+# Object stores refuse requests signed at a time that differs more from theirs.
 CLOCK_ERROR = 900.0  # seconds
-# Writers wait for each other for a minute: what is cancelled before that was about to be recorded.
+# Writers wait for each other for a minute: a shorter timeout cancels saves that would succeed.
 STATEMENT_TIMEOUT = 60.0  # seconds
-# What a reader of a standby may take for the present.
+# A standby that is behind by less shows nearly the present.
 REPLAY_LAG = 60.0  # seconds
 
 _CLOCK_LOOKS = 3
 
 
 class Clock(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server's clock stands to that of this computer.
+    """The difference between a server's clock and the clock of this computer.
 
     Attributes:
         difference: Seconds by which the server is ahead; negative where it is behind.
-        uncertainty: Seconds by which that may be wrong: half of what the question took.
+        uncertainty: Seconds by which that may be wrong: half the duration of the question.
     """
 
     difference: float
@@ -55,17 +52,17 @@ class Clock(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def least(self) -> float:
-        """Seconds by which they differ at least."""
+        """Least number of seconds by which they differ."""
         return max(0.0, abs(self.difference) - self.uncertainty)
 
 
 def state(session: Session | WriteSession, schema: str) -> ServerState:
-    """Return what the server of an open session says of itself."""
+    """Return the state of the server behind an open session."""
     return look(_connection(session), schema)
 
 
 def clock(session: Session | WriteSession) -> Clock:
-    """Return how the server's clock stands to ours: the quickest of some answers."""
+    """Return the difference of the server's clock to ours, from the quickest of some answers."""
     looks = []
     for _ in range(_CLOCK_LOOKS):
         before = now_micros()
@@ -77,7 +74,7 @@ def clock(session: Session | WriteSession) -> Clock:
 
 
 def examine_server(session: Session | WriteSession, schema: str) -> Iterator[DoctorFinding]:
-    """Yield everything about a ledger's server that is not as it should be."""
+    """Yield everything on a ledger's server that needs attention."""
     found = state(session, schema)
     yield from _version(found)
     yield from _clocks(clock(session))

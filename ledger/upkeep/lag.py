@@ -1,8 +1,7 @@
-"""Whether the read models show what the log holds: nothing less, nothing more.
+"""The check that the read models show exactly the events of the log.
 
-They are written in the transaction that appends, so the answer is always yes, unless somebody wrote
-past the program or damaged the database. Looking takes no lock: what is committed together is seen
-together, whoever writes meanwhile.
+The transaction that appends writes them too, so they differ only if somebody wrote without the
+program or damaged the database. The check takes no lock: it sees each commit as a whole.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from ledger.model.schema import REGISTRIES
 from projections.fold import Amended, Closed, fold
 from projections.tables import TABLES
 
-MOST = 2_000  # events that are looked back at, at most
+MOST = 2_000  # events to look back at
 
 _FIRST_LOOK = 16
 
 
 class Lag(msgspec.Struct, frozen=True, kw_only=True):
-    """How the read models stand to the log.
+    """The read models compared with the log.
 
     Attributes:
         head: Position at which the log ended.
-        events: How many of the last events the read models do not show; `MOST` where it is more.
-        behind: Position of the last of them; None where nothing lacks.
-        ahead: A position past the log's end that the read models know of; None where there is none.
+        events: Number of the last events that the read models lack, counted up to `MOST`.
+        behind: Position of the last of these; None if there are none.
+        ahead: A position past the log's end that the read models know of; None if there is none.
     """
 
     head: int
@@ -39,7 +38,7 @@ class Lag(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def lag(session: Session | WriteSession) -> Lag:
-    """Return how the read models stand to the log, as far as its last events tell.
+    """Return the comparison of the read models with the last events of the log.
 
     Raises:
         StorageError: The database cannot be read.
@@ -57,7 +56,7 @@ def lag(session: Session | WriteSession) -> Lag:
         if spec.field("name") is not None
         for row in session.models.changed_names(registry, after=head)
     ]
-    # What was recorded since the first question is not ahead of anything.
+    # An event recorded since the first question is in the log by now.
     now = session.log.head() if known else head
     ahead = next((position for position in known if position > now), None)
     return Lag(head=head, events=events, behind=behind, ahead=ahead)
@@ -78,7 +77,7 @@ def _newest_first(
 
 
 def _is_shown(session: Session | WriteSession, recorded: RecordedEvent) -> bool | None:
-    """Return whether the last row of an event is there; None where it leaves no row behind."""
+    """Return whether the last row of an event is there; None for an event without rows."""
     for change in reversed(fold(recorded)):
         if isinstance(change, Closed):
             continue

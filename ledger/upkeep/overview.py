@@ -1,4 +1,4 @@
-"""What a ledger is and holds, at a glance; told without opening more than that needs."""
+"""A ledger at a glance: its names, places, counts and state."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     """A ledger at a glance.
 
     Attributes:
-        name: What people call it.
-        id: Random name of it, given once.
+        name: Name of the ledger.
+        id: Random id, given once.
         root: Folder that holds `.metaledger/`.
-        origin: Why it is this ledger that is used.
-        storage: Where content is kept.
+        origin: Reason why this ledger is in use.
+        storage: Place of its content.
         database: Path of its database.
-        database_size: Bytes of the database, with what is not yet moved into its main file.
+        database_size: Bytes of the database, its write-ahead log included.
         head: Position of the last recorded event.
-        lag: How many of the last events the read models do not show: 0, unless damaged.
-        recorded_at: When that was recorded; None for an empty log.
-        counts: Records of each registry that are not in the trash.
+        lag: Number of the last events that the read models lack: 0, unless damaged.
+        recorded_at: Time of the last event; None for an empty log.
+        counts: Records of each registry, without those in the trash.
         program: Version of this program.
         format: Format of the log.
         server: The server that holds the database, and the schema on it; None for a file.
-        clock: How the server's clock stands to that of this computer; None for a file.
+        clock: Difference of the server's clock to this computer's; None for a file.
     """
 
     name: str

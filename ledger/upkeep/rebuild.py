@@ -1,12 +1,11 @@
-"""Read models made anew from the log, compared with those that are, and put in their place.
+"""Read models made again from the log, compared with the stored ones, and put in their place.
 
 1. They are folded into a shadow first, while others read and write.
 2. Then, under the append lock, the shadow catches up, is compared, and replaces the read models, in
-   one transaction: readers see the old ones until it ends, and the new ones after. If the process
-   dies, the old ones stay.
-3. If something was erased meanwhile, all is folded again: what is gone must not come back.
+   one transaction: readers see the old ones until it ends. If the process dies, the old ones stay.
+3. If something was erased meanwhile, all is folded again: erased data must not come back.
 4. The log is only read.
-5. On a server the new tables belong to whom the schema does, and its roles have their rights again.
+5. On a server, the owner of the schema owns the new tables, and its roles get their rights again.
 """
 
 from __future__ import annotations
@@ -40,14 +39,14 @@ _STEP = 1_000
 
 
 class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rebuild did.
+    """The outcome of a rebuild.
 
     Attributes:
-        events: How many were folded.
-        rows: How many rows the read models have now.
-        differences: What was not as the log says, before; all of it is mended.
-        unreadable: Tables that could not be read to be compared; they were replaced whole.
-        seconds: How long it took.
+        events: Number of events that were folded.
+        rows: Number of rows that the read models have now.
+        differences: Rows that differed from the log; all are mended.
+        unreadable: Tables that could not be read for the comparison; they were replaced whole.
+        seconds: Duration of the rebuild.
     """
 
     events: int
@@ -58,7 +57,7 @@ class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rebuild() -> Rebuilt:
-    """Make the read models of the ledger in use anew, and return what was different.
+    """Make the read models of the ledger in use again, and return the differences.
 
     Raises:
         CorruptLogError: The log cannot be folded; the read models are as they were. Audit it.
@@ -77,7 +76,7 @@ def rebuild() -> Rebuilt:
                         step(_STEP)
         with ledger.writing() as writing:
             if _is_erased(writing.log, after=head):
-                # What was folded holds what is gone from the log by now.
+                # The shadow holds data that was erased from the log meanwhile.
                 shadow.forget()
                 head = Position(0)
             for position in _folded(writing.log, shadow, after=head, until=None):
@@ -96,7 +95,7 @@ def rebuild() -> Rebuilt:
 
 @contextmanager
 def _as_owner(session: Session | WriteSession, schema: str | None) -> Iterator[None]:
-    """Have what is made inside the block belong to whom the schema does, for its roles to use.
+    """Let the owner of the schema own the tables made inside the block, for its roles to use.
 
     Raises:
         StorageError: The user is not a member of the schema's owner.
@@ -126,13 +125,13 @@ def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) ->
 
 
 class _Outcome:
-    """What putting the shadow in the place of the read models brings to light."""
+    """The findings of `_renewed`."""
 
     def __init__(self) -> None:
         self.rows = 0
         self.differences: list[RowDifference] = []
         self.unreadable: list[str] = []
-        self.failure: Exception | None = None  # of making or loading rows, not of comparing them
+        self.failure: Exception | None = None  # while rows were made or loaded, not compared
 
 
 def _renewed(shadow: Shadow, models: SqlModels) -> _Outcome:
@@ -158,7 +157,7 @@ def _renewed(shadow: Shadow, models: SqlModels) -> _Outcome:
 
 
 def _loaded(table: str, rows: Rows, models: SqlModels, outcome: _Outcome) -> Rows:
-    """Load rows into the new table, and pass them on, also to someone who cannot compare them."""
+    """Load rows into the new table and yield them; the outcome keeps an error."""
     try:
         while batch := list(islice(rows, _BATCH)):
             models.load(table, batch, is_new=True)

@@ -1,7 +1,7 @@
-"""Similar names: advice for whoever is about to register a name that is nearly there already.
+"""Similar names: advice before a name is registered that nearly exists already.
 
-Identity is the exact name and is decided elsewhere; nothing in here can make two records one.
-`normalise` says what of a name is compared, `rule` says when two names are similar, `index` keeps
-the names of one registry and answers, and `search` ranks names for a typed search text.
+Identity is the exact name and is decided elsewhere; this folder never makes two records one.
+`normalise` finds the compared parts of a name, `rule` tells whether two names are similar, `index`
+keeps the names of one registry and answers, and `search` ranks names for a typed search text.
 This module imports nothing.
 """

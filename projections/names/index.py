@@ -1,16 +1,13 @@
-"""The names of one registry, in memory, and which of them are similar to a given one.
+"""The names of one registry, in memory, and the search for names similar to a given one.
 
-What this module keeps:
+1. The index finds exactly the names that `rule` calls similar. A faster index may replace it behind
+   the same methods, held to the same tests.
+2. Names with the same letters share one row, so ten thousand serial names are compared once.
+3. Rows are kept by their number of letters. An edit changes a length by one, so only rows within
+   `letter_bound` of the query's length can hold a similar name, and only these are scanned.
+4. rapidfuzz measures distances. Only this module uses it, and the first search loads it.
 
-1. It answers exactly what `rule` says: no similar name is missed and none is made up. A faster
-   index may take its place behind the same methods, held to the same tests.
-2. Names with the same letters share one row, so that ten thousand serial names are compared once.
-3. Rows are kept by their number of letters. An edit changes a length by one, so that only the rows
-   within `letter_bound` of the query's length can hold a similar name, and only they are scanned.
-4. rapidfuzz measures distances, is used nowhere else in the project, and is loaded by the
-   first search: filling an index does not need it.
-
-An index does no input or output and takes no lock; who shares one between threads guards it.
+An index takes no lock: a caller that shares one between threads guards it.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ from projections.names.rule import (
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """A record whose name is similar, and how similar, from 0 to 100 (reads the same)."""
+    """A record with a similar name, and its score from 0 to 100 (reads the same)."""
 
     uid: str
     name: str
@@ -41,13 +38,13 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SimilarNames(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer of a search: the hits to show, and how many names are not shown.
+    """Answer of a search: the hits to show, and the numbers of other names.
 
     Attributes:
         hits: Most similar first; equal scores by name, then by uid.
         more: Further records over the cutoff, beyond the limit.
         series: Records with the same letters and other numbers (serial names) that are not
-            similar; they are never among `hits` or `more`.
+            similar; `hits` and `more` leave them out.
     """
 
     hits: tuple[Hit, ...]
@@ -71,7 +68,7 @@ class _Row:
     def __init__(self, key: NameKey) -> None:
         self.key = key
         self.by_numbers: dict[tuple[str, ...], dict[str, _Entry]] = {}
-        # Never lowered: a bound that is too high costs time only.
+        # Never lowered: a bound that is too high only costs time.
         self.most_numbers = 0
         self.place = 0
         self.size = 0
@@ -90,15 +87,15 @@ class _Row:
         self.size -= 1
 
     def agreeing(self, query: NameKey) -> list[_Entry]:
-        """Return the entries whose numbers agree with the query's, in no particular order."""
+        """Return the entries whose numbers agree with the query's, in any order."""
         asked = query.numbers
         if needs_equal_numbers(query, self.key):
             found = [asked]
         elif 1 << len(asked) > len(self.by_numbers):
             found = [n for n in self.by_numbers if numbers_agree(n, asked)]
         else:
-            # A long series is not walked through: what the query's numbers can make up is
-            # looked up, and names with more numbers are visited only where there are any.
+            # A long series is not scanned: each selection of the query's numbers is looked up.
+            # Names with more numbers are visited only if the row has any.
             found = list(selections(asked))
             if self.most_numbers > len(asked):
                 count = len(asked)
@@ -107,7 +104,7 @@ class _Row:
 
 
 class _Shelf:
-    """Rows with equally many letters, and beside each its two texts, in lists that scan fast."""
+    """Rows with the same number of letters, and their texts in lists that scan fast."""
 
     __slots__ = ("letters", "resorted_letters", "rows")
 
@@ -146,7 +143,7 @@ class NameIndex:
         return len(self._entries)
 
     def put(self, uid: str, name: str) -> None:
-        """Let the record `uid` bear `name`, instead of the name it had before, if any."""
+        """Give the record `uid` this name, instead of an earlier one."""
         known = self._entries.get(uid)
         if known is not None:
             if known.name == name:
@@ -175,15 +172,15 @@ class NameIndex:
     def similar(self, name: str, *, limit: int = 5, cutoff: float | None = None) -> SimilarNames:
         """Return the records whose names are similar to `name`, the most similar ones first.
 
-        Records that bear exactly this name (compared as NFC) are left out: equality is a matter of
+        Records with exactly this name (compared as NFC) are left out: they are a matter of
         identity. The cost grows with the number of distinct letter sequences of about the
         same length, not with the number of names.
 
         Args:
             name: Any text; a blank one has no similar names.
             limit: Hits to return at most; the others are counted.
-            cutoff: Least score of a hit, 0 to 100; by default what `rule.default_cutoff` gives
-                for the size of this index.
+            cutoff: Least score of a hit, 0 to 100; by default `rule.default_cutoff` for the
+                size of this index.
         """
         query = name_key(name)
         if not query.compact:
@@ -218,8 +215,8 @@ class NameIndex:
 
     def _near_rows(self, query: NameKey, cutoff: float) -> set[_Row]:
         """Return the rows whose letters are within the bound of the query's."""
-        from rapidfuzz import process  # noqa: PLC0415  (only who searches needs it)
-        from rapidfuzz.distance import Indel  # noqa: PLC0415  (only who searches needs it)
+        from rapidfuzz import process  # noqa: PLC0415  (only a search needs it)
+        from rapidfuzz.distance import Indel  # noqa: PLC0415  (only a search needs it)
 
         near: set[_Row] = set()
         own = len(query.letters)
@@ -243,12 +240,12 @@ class NameIndex:
 
 
 def _shelf_of(key: NameKey) -> tuple[int, bool]:
-    """Return the number of letters, and whether sorting the words changes nothing."""
+    """Return the number of letters, and whether the words are in sorted order."""
     return len(key.letters), key.letters == key.resorted_letters
 
 
 def _same_letters(one: NameKey, other: NameKey) -> bool:
-    """Return whether both have letters, and the same ones but for the order of words."""
+    """Return whether both have the same letters, and at least one, in any order of words."""
     return bool(one.letters) and (
         one.letters == other.letters or one.resorted_letters == other.resorted_letters
     )
@@ -256,7 +253,7 @@ def _same_letters(one: NameKey, other: NameKey) -> bool:
 
 def _scored(query: NameKey, candidates: list[_Entry], cutoff: float) -> list[tuple[float, _Entry]]:
     """Return the candidates that reach the cutoff, each with its score."""
-    from rapidfuzz import fuzz, process  # noqa: PLC0415  (only who searches needs it)
+    from rapidfuzz import fuzz, process  # noqa: PLC0415  (only a search needs it)
 
     best: dict[int, float] = {}
     for text, choices in (

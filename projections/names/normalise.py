@@ -1,4 +1,4 @@
-"""What of a name is compared when similar names are looked for; never used for identity.
+"""The parts of a name that a search for similar names compares; identity never uses them.
 
 The rules, in the order they are applied:
 
@@ -20,7 +20,7 @@ import unicodedata
 import msgspec
 
 KEY_LENGTH = 256
-"""Folded characters of a name that are compared; identity knows no such limit."""
+"""Folded characters of a name that are compared; identity has no such limit."""
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d+")
 
@@ -30,7 +30,7 @@ _LAST_ACCENT = 240
 
 
 class NameKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is left of a name for comparison; equal keys mean names that read the same."""
+    """The compared parts of a name; names with equal keys read the same."""
 
     compact: str
     """The tokens in their order, joined."""
@@ -96,6 +96,6 @@ def _wordless_key(signs: str) -> NameKey:
     return NameKey(compact=signs, resorted=signs, letters=signs, resorted_letters=signs, numbers=())
 
 
-# An index holds one key a name: equal parts are one object, which saves a third of its memory.
+# Equal parts of a key are one object, which saves a third of the memory of an index.
 def _shared(text: str, known: str) -> str:
     return known if text == known else text

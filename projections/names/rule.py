@@ -1,4 +1,4 @@
-"""When two names are similar: numbers must agree, letters must be near, the score must reach.
+"""The rule for similar names: numbers agree, letters are near, the score is high enough.
 
 The rules, in the order they are checked:
 
@@ -7,11 +7,10 @@ The rules, in the order they are checked:
    (`sample_0001` … `sample_9999`) are all similar to one another.
 2. The Indel distance of the letters (insertions and deletions that turn one text into the other),
    taken in their order or with sorted words, whichever is less, is at most `letter_bound`.
-3. The score, 100 for texts that are equal and 0 for texts without a common character, is the
-   higher one of the two compact texts and of the two texts with sorted tokens; it reaches
-   the cutoff.
+3. The score reaches the cutoff. Equal texts have the score 100, texts without a common character 0.
+   Compact texts and texts with sorted tokens are compared; the higher score counts.
 
-This module computes no distance: it is the part of the rule that an index plans with.
+This module computes no distance: an index plans a search with it.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ CUTOFF = 82.0
 """Score that makes a name similar in a registry of up to `LARGE` names."""
 
 LARGE_CUTOFF = 85.0
-"""The same above that: a crowded registry has a neighbour for nearly every new name."""
+"""The same for more names: a crowded registry has a neighbour for nearly every new name."""
 
 LARGE = 100_000
 
 MOST_EDITS = 16
-"""No two names are similar whose letters are further apart than this, however long they are."""
+"""Largest distance between the letters of similar names, however long they are."""
 
 _EDITS_PERCENT = 18.0
 _ACCESSION_DIGITS = 3
@@ -44,14 +43,14 @@ def default_cutoff(names: int) -> float:
 def letter_bound(query: NameKey, length: int, cutoff: float) -> int:
     """Return the largest Indel distance between the letters of `query` and of a similar name.
 
-    It is 18 % of both lengths together, at least 1 and at most 16. A query with three digits or
-    more reads like an accession (`GSX3000123`) whose few letters may be swapped: at least 2.
+    It is 18 % of both lengths together, at least 1 and at most 16. For a query with three digits or
+    more it is at least 2: an accession (`GSX3000123`) has few letters, which may be swapped.
 
     Args:
         query: The name that is asked about.
         length: Number of letters in the other name.
-        cutoff: Score in force. One below 82 widens the 18 % to what it leaves room for, as it
-            would have no effect on names without numbers otherwise.
+        cutoff: Score in force. One below 82 raises the 18 % to its distance from 100, to have an
+            effect on names without numbers too.
     """
     least = 2 if sum(map(len, query.numbers)) >= _ACCESSION_DIGITS else 1
     percent = max(_EDITS_PERCENT, 100.0 - cutoff)
@@ -71,7 +70,7 @@ def numbers_agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
 
 
 def needs_equal_numbers(one: NameKey, other: NameKey) -> bool:
-    """Return whether a name without letters takes part: nothing but its numbers tells it apart."""
+    """Return whether one of the names has no letters: only its numbers distinguish it."""
     return not (one.letters and other.letters)
 
 

@@ -1,6 +1,6 @@
-"""How well a name answers a typed search text; ranks rows that a database found by substring.
+"""The rank of a name for a typed search text; for rows that a database found by substring.
 
-The kinds of match, best first; `search_rank` gives the first that holds:
+`search_rank` uses the first of these kinds of match that holds:
 
 1. the name is the text;
 2. it is the text but for case, accents and white space around it;
@@ -11,7 +11,7 @@ The kinds of match, best first; `search_rank` gives the first that holds:
 7. the text occurs somewhere in the name;
 8. every word of the text occurs somewhere in the name, separators not counted.
 
-Within a kind, a name of which the text covers more ranks higher. Unlike similarity, typos do not
+Within a kind, a name ranks higher if the text covers more of it. Unlike in similarity, typos do not
 match, numbers are plain text, and names are compared in full length.
 """
 
@@ -26,10 +26,10 @@ _KINDS = 8
 
 
 def search_rank(query: str, name: str) -> float | None:
-    """Return how well `name` answers `query`: higher is better, None is no match.
+    """Return the rank of `name` for `query`: higher is better, None is no match.
 
-    A name that holds `query` literally, or but for case, always matches, so that no row
-    found by substring is lost. A blank query matches nothing.
+    A name that contains `query`, whatever the case, always matches: every row found by
+    substring has a rank. A blank query matches nothing.
     """
     if not query.strip():
         return None
@@ -46,7 +46,7 @@ def _kind(query: str, name: str) -> int | None:
     text, whole = fold(query).strip(), fold(name).strip()
     words, parts = split_words(text), split_words(whole)
     joined = "".join(parts)
-    # A text of marks alone folds to nothing, and nothing occurs everywhere.
+    # A text of marks alone folds to the empty text, which occurs in every name.
     kinds: tuple[Callable[[], bool], ...] = (
         lambda: nfc(query) == nfc(name),
         lambda: text == whole,

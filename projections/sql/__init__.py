@@ -1,4 +1,4 @@
-"""What is SQL on the read side: statements as text, their tables, and one module a database.
+"""The read side in SQL: statements as text, their tables, and one module for each database.
 
-Nothing outside this room builds a statement about the read models.
+No module outside this room builds a statement about the read models.
 """

@@ -1,14 +1,12 @@
 """Questions compiled to conditions of SQL, the same for every database.
 
-1. Each path is one `IN (SELECT …)` over a flat join: it can be read from either end, so that a rare
-   label finds its artifacts by index; a record that is not there is not in the list; and a long
-   path nests no deeper than a short one, as parsers bound how deep they go. Whether a relation
-   leads anywhere at all is asked of each record by itself, with `EXISTS`.
-2. Every table met on the way is bounded to what is valid, and every record to what is not
-   withdrawn.
-3. `Not` asks whether its item is not true, so that missing values count as "does not hold".
-4. What is compiled is the shape of a question. Each value stands in it by its place among the
-   values (`shaped`), so that one text serves all questions of a shape.
+1. Each path is one `IN (SELECT …)` over a flat join. A database can read it from either end, so a
+   rare label finds its artifacts by index. A long path nests as deep as a short one, because
+   parsers bound the depth. `EXISTS` asks each record separately whether a relation leads anywhere.
+2. Only valid rows of every table on the way count, and only records that are not withdrawn.
+3. `Not` asks whether its item is not true; so a missing value counts as "does not hold".
+4. The compiled text is the shape of a question. Each value is in it as its place among the values
+   (`shaped`), so one text serves all questions of a shape.
 """
 
 from __future__ import annotations
@@ -42,9 +40,9 @@ from projections.sql.dialect import (
     valid,
 )
 
-# Places among the values of a question; those of its comparisons follow.
+# Places among the values of a question; the values of its comparisons follow.
 AT, LIMIT, OFFSET = range(3)
-_COMPARED = "{}"  # stands in the text of a comparison for what is compared
+_COMPARED = "{}"  # the left side, in the text of a comparison
 _MISSING = Fragment(f"{_COMPARED} IS NULL")
 
 _FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
@@ -61,7 +59,7 @@ _Step: TypeAlias = RelationSpec | _Keys
 
 
 class _Path(NamedTuple):
-    """Tables in the order of the way; the record's column and the first table's that meet."""
+    """Tables in the order of the path; the columns in which the record and the first one meet."""
 
     tables: list[str]
     left: str
@@ -70,9 +68,9 @@ class _Path(NamedTuple):
 
 
 class Conditions:
-    """Compiles conditions of one statement: one dialect, one position, aliases used once.
+    """Compiles the conditions of one statement: one dialect, one position, each alias used once.
 
-    Selects and positions are those of a shape; see `shaped`.
+    Questions and positions are in the form that `shaped` gives them.
     """
 
     def __init__(self, dialect: Dialect, at: int | None) -> None:
@@ -81,7 +79,7 @@ class Conditions:
         self._aliases: Iterator[int] = count(1)
 
     def answers(self, spec: RegistrySpec, alias: str, select: Select) -> Fragment:
-        """Return the test whether a row of the registry's table, under `alias`, answers."""
+        """Return the test whether the row under `alias`, of the registry's table, answers."""
         states = {
             "without": f"= {LIVE}",
             "with": f"< {WITHDRAWN}",
@@ -96,7 +94,7 @@ class Conditions:
         )
 
     def value(self, spec: RegistrySpec, alias: str, name: str) -> Fragment:
-        """Return what a record under `alias` shows: its column, or a virtual field computed."""
+        """Return a field of the record under `alias`: its column, or a computed virtual field."""
         if name == "is_trashed":
             return Fragment(f"({alias}.state = {TRASHED})")
         if name == "is_latest":
@@ -120,7 +118,7 @@ class Conditions:
             return self._along(
                 steps, alias, lambda other: _compared(self.value(end, other, field), test)
             )
-        # The path ends in a set: of records, or of keys. Missing means that the set is empty.
+        # The path ends in a set of records or of keys; an empty set counts as missing.
         *before, last = steps
         if test.operator == "isnull":
             return self._along(before, alias, lambda other: self._leads_on(last, other, test))
@@ -130,7 +128,7 @@ class Conditions:
         )
 
     def _leads_on(self, step: _Step, alias: str, test: Test) -> Fragment:
-        # Asked of each record by itself: the list of all that lead on would be nearly everything.
+        # Asked of each record separately: a list of those that lead on would hold nearly all.
         path = self._path([step], alias, lambda _: ALWAYS)
         where = every([Fragment(f"{path.left} = {path.selected}"), path.where])
         tables = self._dialect.join_in_order.join(path.tables)
@@ -142,7 +140,7 @@ class Conditions:
         if not steps:
             return passes(alias)
         path = self._path(steps, alias, passes)
-        # From the end of the path backwards: what is compared there is what narrows it down.
+        # From the end of the path backwards: the comparison there leaves the fewest rows.
         tables = self._dialect.join_in_order.join(reversed(path.tables))
         return Fragment(
             f"{path.left} IN (SELECT {path.selected} FROM {tables} WHERE {path.where.text})",
@@ -168,7 +166,7 @@ class Conditions:
         return _Path(tables, left, selected, every([*conditions, passes(here)]))
 
     def _bounds(self, step: _Step, table: str, alias: str) -> list[Fragment]:
-        """Return which rows of a table on the way count."""
+        """Return the conditions for the rows of a table on the path that count."""
         if isinstance(step, _Keys):
             return [ever(self._dialect, alias, self._at)]
         if table == "link":
@@ -213,9 +211,9 @@ class Conditions:
 
 
 def shaped(dialect: Dialect, select: Select) -> tuple[Select, list[Any]]:
-    """Return a question with the places of its values in their stead, and the values.
+    """Return a question that holds places instead of values, and the values.
 
-    The value of a test becomes its comparison: how to compare may depend on the value too.
+    The value of a test becomes its comparison, as the comparison may depend on the value too.
     """
     is_paged = select.limit is not None or select.offset > 0
     most = dialect.no_limit if select.limit is None else select.limit
@@ -253,12 +251,12 @@ def _compared(left: Fragment, test: Test) -> Fragment:
     comparison: Fragment = test.value
     if comparison is NEVER:
         return NEVER
-    # Only virtual fields have parameters, and what compares those names them once.
+    # Only virtual fields have parameters, and their comparisons name the left side once.
     text = comparison.text.replace(_COMPARED, left.text)
     return Fragment(text, left.params + comparison.params)
 
 
-def _comparison(  # noqa: C901, PLR0911, PLR0912 (a case and a return an operator)
+def _comparison(  # noqa: C901, PLR0911, PLR0912 (a case and a return for each operator)
     dialect: Dialect, operator: Operator, value: Any
 ) -> Fragment:
     if value is None or (operator == "range" and None in value):
@@ -310,7 +308,7 @@ def _startswith(dialect: Dialect, left: str, prefix: str) -> Fragment:
 def after_prefix(prefix: str) -> str | None:
     """Return the least text, by code point, after all texts that begin with `prefix`.
 
-    None where no text comes after them: the prefix is empty, or nothing but the last code point.
+    None where there is no such text: the prefix is empty, or repeats the last code point.
     """
     head = prefix.rstrip(chr(sys.maxunicode))
     if not head:
@@ -324,7 +322,7 @@ def _taken_apart(
 ) -> tuple[list[_Step], RegistrySpec, str | None]:
     """Return the steps of a path, the registry they lead to, and the field compared there.
 
-    None for the field where the path ends in its last step.
+    The field is None where the path ends with its last step.
     """
     relations, end, field, _ = way(spec, path)
     if field is not None and end.has_keys and field.name == "key":
@@ -333,7 +331,7 @@ def _taken_apart(
 
 
 def _joins(step: _Step) -> list[tuple[str, str, str]]:
-    """Return the tables that a step leads through: each with its column and the one before's."""
+    """Return the tables of a step: each with its own column and the one of the table before."""
     if isinstance(step, _Keys):
         return [("artifact_key", "uid", "uid")]
     if step.link is not None:

@@ -1,11 +1,11 @@
-"""What differs between databases, named in one place; everything else is written once.
+"""The differences between databases, named in one place; everything else is written once.
 
 1. A `Fragment` is a piece of SQL with its parameters, in the order in which its text names them.
-2. Names of columns are quoted (`natural` is a word of SQL); no other text is ever put into a
-   statement but our own: values from outside are always parameters.
+2. Names of columns are quoted (`natural` is a word of SQL). A statement contains only our own text:
+   values from outside are always parameters.
 3. Text is compared by code point: a dialect gives its text columns that collation.
-4. What is valid now is `to_position = FOREVER`, written as a number and not as a parameter, so
-   that the planner can prove that a partial index serves.
+4. Rows that are valid now have `to_position = FOREVER`. The number stands in the text, so that the
+   planner can prove that a partial index serves.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ NEVER = Fragment("1 = 0")
 
 
 class Dialect(ABC):
-    """How one database wants to be spoken to.
+    """The SQL of one database.
 
     Attributes:
         placeholder: Mark of a parameter.
         types: Type of a column of each kind; text types carry the collation by code point.
-        table_suffix: What follows the columns in CREATE TABLE.
+        table_suffix: Text after the columns in CREATE TABLE.
         ascending, descending: Sort orders in which missing values come first, and last.
         no_limit: Parameter of LIMIT that means all rows.
-        join_in_order: What stands between tables that are best read in the order written.
-        conflicts: Errors by which the database reports that a unique index was violated.
+        join_in_order: Text between tables that are best read in the written order.
+        conflicts: Errors that report the violation of a unique index.
     """
 
     placeholder: ClassVar[str]
@@ -58,22 +58,22 @@ class Dialect(ABC):
 
     @abstractmethod
     def contains(self, expression: str, part: str) -> Fragment:
-        """Return the test whether a text holds `part`; no character of it is special."""
+        """Return the test whether a text contains `part`, taken literally."""
 
     @abstractmethod
     def endswith(self, expression: str, part: str) -> Fragment:
-        """Return the test whether a text ends in `part`; no character of it is special."""
+        """Return the test whether a text ends in `part`, taken literally."""
 
     @abstractmethod
     def is_in(self, expression: str, values: Sequence[Any]) -> Fragment:
-        """Return the test whether a value is one of `values`: at least one, however many."""
+        """Return the test whether a value is one of `values`, of which there is at least one."""
 
     def primary_key(self, table: Table) -> str | None:
-        """Return the columns of a table's primary key; None where it has to go without one."""
+        """Return the columns of a table's primary key; None for a table without one."""
         return ", ".join(map(quoted, (*table.key, "from_position")))
 
     def index_columns(self, index: Index) -> str:
-        """Return what an index is over, as CREATE INDEX wants it."""
+        """Return the columns of an index, as CREATE INDEX needs them."""
         return f"({', '.join(map(quoted, index.columns))})"
 
     @abstractmethod
@@ -82,7 +82,7 @@ class Dialect(ABC):
 
 
 def quoted(name: str) -> str:
-    """Return an identifier as SQL; names of ours hold no quotation mark."""
+    """Return an identifier as SQL; our names contain no quotation mark."""
     return f'"{name}"'
 
 
@@ -107,24 +107,24 @@ def ever(dialect: Dialect, alias: str, at: int | None) -> Fragment:
 
 
 def every(items: Iterable[Fragment]) -> Fragment:
-    """Return the test that all hold; it holds where there are none."""
+    """Return the test that all items hold; without items, it holds."""
     return _joined(" AND ", [item for item in items if item is not ALWAYS]) or ALWAYS
 
 
 def either(items: Iterable[Fragment]) -> Fragment:
-    """Return the test that any holds; it holds nowhere where there are none."""
+    """Return the test that any item holds; without items, it fails."""
     return _joined(" OR ", [item for item in items if item is not NEVER]) or NEVER
 
 
 def untrue(item: Fragment) -> Fragment:
-    """Return the test that `item` does not hold: that it is false, or that a value is missing."""
+    """Return the test that `item` is false, or that a value in it is missing."""
     return Fragment(f"({item.text}) IS NOT TRUE", item.params)
 
 
 def _joined(word: str, items: Sequence[Fragment]) -> Fragment | None:
-    """Return `items` under one connective: a flat chain, or a chain of chains where it is long.
+    """Return `items` joined by a word: a flat chain, or a chain of chains where it is long.
 
-    A plain chain of a thousand is a tree a thousand deep, and databases bound that depth.
+    A flat chain of a thousand items is a tree of a thousand levels, and databases bound the depth.
     """
     if not items:
         return None

@@ -1,11 +1,11 @@
 """The read models in a database: questions to SQL, rows back to plain data.
 
-1. A store is bound to a connection that others open, commit and roll back.
-2. Every statement is built here or in the modules beside it from data, once for all databases;
-   a `Dialect` says what differs. The text of a question is built once for each shape (`built`),
-   and values are put in each time.
+1. A store is bound to a connection that its caller opens, commits and rolls back.
+2. Every statement is built from data in this room, once for all databases; a `Dialect` holds the
+   differences. The text of a question is built once for each shape (`built`), and the values are
+   put in each time.
 3. Rows come back as dictionaries in the order of the table's columns, with booleans as `bool`.
-4. After an error inside `apply` the transaction has to be rolled back: half an event may be there.
+4. After an error inside `apply`, the caller rolls back: half an event may be written.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from projections.tables import TABLES, Table
 
 
 class Cursor(Protocol):
-    """What a statement leaves behind."""
+    """The outcome of a statement."""
 
     @property
     def rowcount(self) -> int:
-        """How many rows it changed."""
+        """Number of rows that the statement changed."""
 
     def fetchall(self) -> list[Any]:
         """Return all rows, each iterable over its values."""
@@ -59,14 +59,14 @@ class SqlModels(WritableModels):
         self._executor = executor
 
     def create(self, *, indexes: bool = True) -> None:
-        """Make every table, and every index unless those come later (`create_indexes`)."""
+        """Create every table, and every index unless `create_indexes` comes later."""
         for statement in sql_tables.create_tables(self.dialect):
             self._executor.execute(statement, ())
         if indexes:
             self.create_indexes()
 
     def create_indexes(self) -> None:
-        """Make every index; faster after bulk loading than before it."""
+        """Create every index; this is faster after bulk loading than before."""
         for statement in sql_tables.create_indexes(self.dialect):
             self._executor.execute(statement, ())
 
@@ -78,7 +78,7 @@ class SqlModels(WritableModels):
     def rows(self, table: str) -> Iterator[tuple[Any, ...]]:
         """Return all rows of a table, of all times, in the order of their key.
 
-        Values are as the database gives them, except that what can be a boolean is one.
+        Values are as the database gives them; a boolean column holds `bool` where it can.
         """
         columns = TABLES[table].columns
         booleans = [place for place, it in enumerate(columns) if it.kind == "boolean"]
@@ -101,7 +101,7 @@ class SqlModels(WritableModels):
         return _as_rows(self._ask(statement), *_shown_by(spec_of(select.registry)))
 
     def count(self, select: Select) -> int:
-        """Return how many rows answer; `order`, `offset` and `limit` play no part."""
+        """Return the number of rows that answer; `order`, `offset` and `limit` have no effect."""
         ((number,),) = self._ask(count_statement(self.dialect, select))
         return int(number)
 
@@ -113,7 +113,7 @@ class SqlModels(WritableModels):
         return found
 
     def changed_names(self, registry: str, *, after: int) -> list[Row]:
-        """Return `uid`, `name`, `is_live`, `position` of each record that changed since."""
+        """Return `uid`, `name`, `is_live`, `position` of each record changed after a position."""
         found = self._ask(changed_names_statement(self.dialect, registry, after=after))
         return [
             {"uid": uid, "name": name, "is_live": state == LIVE, "position": position}
@@ -167,25 +167,25 @@ class SqlModels(WritableModels):
 
         Args:
             table: One of `projections.tables.TABLES`.
-            rows: In the order of the key, if there is to be no searching for their place.
-            is_new: Whether they go into the table that `begin_anew` has made.
+            rows: Fastest in the order of the key.
+            is_new: Whether they go into the table that `begin_anew` created.
         """
         self._executor.executemany(sql_tables.load(self.dialect, table, is_new=is_new), rows)
 
     def begin_anew(self) -> None:
-        """Make an empty table beside each that is; those are read on meanwhile."""
+        """Create an empty table beside each old one; readers use the old ones meanwhile."""
         for table in TABLES.values():
             self._executor.execute(sql_tables.create_table(self.dialect, table, is_new=True), ())
 
     def end_anew(self) -> None:
-        """Put the new tables in the place of those that are."""
+        """Replace the old tables by the new ones."""
         self.drop()
         for table in TABLES:
             self._executor.execute(sql_tables.take_place(table), ())
         self.create_indexes()
 
     def clear(self) -> None:
-        """Empty every table: for rebuilds."""
+        """Empty every table, for a rebuild."""
         for statement in sql_tables.clear_tables():
             self._executor.execute(statement, ())
 
@@ -196,8 +196,8 @@ class SqlModels(WritableModels):
                 raise not_there(position, it.sole, done.rowcount)
 
     def _name_taken(self, change: Change) -> NameTakenError:
-        # A record taken out of the trash brings its name along; the change does not tell it.
-        # Databases that refuse further statements after an error override this.
+        # A record restored from the trash keeps a name that its change does not repeat.
+        # A database that refuses statements after an error overrides `apply`, the only caller.
         name = None if isinstance(change, Closed) else change.values.get("name")
         if name is None and isinstance(change, Amended):
             name = self.find(change.table, ever=True, **change.key)[-1]["name"]
@@ -207,14 +207,14 @@ class SqlModels(WritableModels):
         try:
             return self._executor.execute(statement.text, statement.params).fetchall()
         except UnicodeEncodeError as error:
-            # As in names of files that are no UTF-8: no ledger holds such a text.
+            # Such as the name of a file outside of UTF-8: no ledger holds such a text.
             raise InvalidValueError(
                 f"question: expected valid Unicode, got str {error.object!r}"
             ) from error
 
 
 class ChangeStep(NamedTuple):
-    """A statement of a change; `sole` is the change where it has to find exactly one row."""
+    """A statement of a change; `sole` is the change if it must match exactly one row."""
 
     text: str
     params: tuple[Any, ...]
@@ -222,7 +222,7 @@ class ChangeStep(NamedTuple):
 
 
 def carried_out(dialect: Dialect, position: int, change: Change) -> tuple[ChangeStep, ...]:
-    """Return the statements that carry a change out at its position, in order."""
+    """Return the statements that carry out a change at its position, in order."""
     table = change.table
     match change:
         case Opened(values=values):
@@ -252,12 +252,12 @@ def _with_booleans(row: Iterable[Any], places: Sequence[int]) -> tuple[Any, ...]
     return tuple(values)
 
 
-_MOST_VALUES = 1_000  # of a statement that is kept: longer ones are rare, and take much room
+_MOST_VALUES = 1_000  # of a cached statement: longer ones are rare, and take much memory
 
 
 @lru_cache(maxsize=1024)
 def built(build: Callable[..., Fragment], dialect: Dialect, *shape: object) -> Fragment:
-    """Return what `build` makes of a shape; it is built once.
+    """Return the statement that `build` makes of a shape, built once.
 
     Its parameters are places among the values of a question.
     """
@@ -267,7 +267,6 @@ def built(build: Callable[..., Fragment], dialect: Dialect, *shape: object) -> F
 def _given(
     values: Sequence[Any], build: Callable[..., Fragment], dialect: Dialect, *shape: object
 ) -> Fragment:
-    """Return the statement of a shape with these values put in."""
     known = (built if len(values) <= _MOST_VALUES else built.__wrapped__)(build, dialect, *shape)
     return Fragment(known.text, tuple([values[place] for place in known.params]))
 
@@ -275,17 +274,17 @@ def _given(
 def find_statement(
     dialect: Dialect, table: str, *, at: int | None = None, ever: bool = False, **equals: object
 ) -> Fragment:
-    """Return the question for rows of a table that equal given values."""
+    """Return the question for the rows of a table whose columns equal given values."""
     tests = tuple([(name, _in_text(name, value)) for name, value in equals.items()])
     values = (at, *equals.values())
     return _given(values, _found, dialect, TABLES[table], tests, None if at is None else AT, ever)
 
 
 def _in_text(name: str, value: object) -> str | None:
-    """Return a test that stands in the text itself; None where the value is a parameter.
+    """Return the test for the text of a statement; None where the value is a parameter.
 
-    A state does, for the planner to prove that a partial index serves: as a parameter it would
-    make SQLite plan the statement anew each time.
+    A state stands in the text, so that the planner can prove that a partial index serves. As a
+    parameter, it would make SQLite plan the statement again each time.
     """
     if value is None:
         return "IS NULL"
@@ -323,7 +322,7 @@ def select_statement(dialect: Dialect, select: Select) -> Fragment:
 
 
 def count_statement(dialect: Dialect, select: Select) -> Fragment:
-    """Return the question how many rows answer."""
+    """Return the question for the number of rows that answer."""
     return _asked(_counted, dialect, select)
 
 
@@ -384,7 +383,7 @@ def _distinct(dialect: Dialect, spec: RegistrySpec, select: Select, field: str) 
 
 
 def changed_names_statement(dialect: Dialect, registry: str, *, after: int) -> Fragment:
-    """Return the question which records changed after a position, and their names.
+    """Return the question for the records that changed after a position, and their names.
 
     Raises:
         UnknownFieldError: Records of this registry have no name.
@@ -406,13 +405,13 @@ def _params(fragments: Iterable[Fragment]) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=64)
 def _columns_of(table: Table) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the columns of a table, bounds included, and which of them are booleans."""
+    """Return the columns of a table, bounds included, and the booleans among them."""
     return table.column_names, tuple(it.name for it in table.columns if it.kind == "boolean")
 
 
 @lru_cache(maxsize=64)
 def _shown_by(spec: RegistrySpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what a selected row holds, and which of it are booleans."""
+    """Return the columns of a selected row, and the booleans among them."""
     virtual = tuple(
         name
         for name in ("is_trashed", "is_latest")
@@ -424,7 +423,7 @@ def _shown_by(spec: RegistrySpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def as_rows(found: Iterable[Iterable[Any]], table: str) -> list[Row]:
-    """Return rows of a table, as `find_statement` asks for them, as dictionaries."""
+    """Return the rows that answer a `find_statement` as dictionaries."""
     return _as_rows(found, *_columns_of(TABLES[table]))
 
 

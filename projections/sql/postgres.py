@@ -1,13 +1,12 @@
-"""The read models on a PostgreSQL server: all that is peculiar to PostgreSQL.
+"""The read models on a PostgreSQL server: everything special to PostgreSQL.
 
-1. Text is compared byte by byte in UTF-8 (`COLLATE "C"`), which is by code point, whatever the
-   locale of the server.
-2. No server folds case as Python does (some not beyond ASCII, some without `ß`, each by its own
-   version of Unicode): `folded()` is made of Python's own table.
-3. PostgreSQL's text holds no NUL. It is written as two characters, and so is the one that begins
-   the two; both spellings keep their order, and no record is ever shown spelled so.
+1. Text is compared byte by byte in UTF-8 (`COLLATE "C"`): by code point, in every locale.
+2. Servers fold case in other ways than Python: some only ASCII, some without `ß`, each by its own
+   version of Unicode. Therefore `folded()` is made from Python's own table.
+3. PostgreSQL's text cannot contain NUL. Two characters stand for it, and two others for the
+   character that begins them. Both spellings keep the order, and readers never see them.
 4. Long texts do not fit into its usual indexes, so columns that may hold them have another kind.
-5. After an error a transaction takes no more statements: what a message needs is asked before.
+5. After an error, a transaction refuses statements: the values of a message are asked before.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _MAY_BE_SECOND = ("\0", "\x01", "\x02")
 
 
 class PostgresDialect(Dialect):
-    """How PostgreSQL wants to be spoken to, by way of psycopg."""
+    """The SQL of PostgreSQL, as psycopg takes it."""
 
     placeholder = "%s"
     types = {  # noqa: RUF012 (declared as ClassVar by the base class)
@@ -89,9 +88,9 @@ class PostgresDialect(Dialect):
         return None if _long_columns().intersection(table.key) else super().primary_key(table)
 
     def index_columns(self, index: Index) -> str:
-        """Return what an index is over, and its kind."""
+        """Return the columns of an index, and its kind."""
         if index.columns[0] in _long_columns():
-            # A tree of common beginnings: any length, equality and order, one column only.
+            # A tree of common prefixes: texts of any length, equality and order, one column.
             return f"USING spgist ({quoted(index.columns[0])})"
         return super().index_columns(index)
 
@@ -109,41 +108,37 @@ def _long_columns() -> frozenset[str]:
 
 
 class _Statements:
-    """A connection as the store wants it: plain rows, and text that may hold NUL."""
+    """A connection as the store needs it: plain rows, and text that may contain NUL."""
 
     def __init__(self, trips: Trips) -> None:
         self.trips = trips
 
     def execute(self, sql: str, parameters: Sequence[Any], /) -> _Answer:
-        """Carry out a statement."""
         return _Answer(self.trips.ask(sql.encode(), [_spelled(it) for it in parameters]))
 
     def executemany(self, sql: str, parameters: Iterable[Sequence[Any]], /) -> _Answer:
-        """Carry out a statement once for each set of parameters."""
         cursor = self.trips.settled().cursor(row_factory=tuple_row)
         for each in parameters:
             cursor.execute(sql.encode(), [_spelled(it) for it in each])
         return _Answer(cursor)
 
     def execute_all(self, statements: Iterable[Fragment]) -> list[_Answer]:
-        """Carry out several statements in as few round trips as may be."""
         asked = [statement(it.text, it.params) for it in statements]
         return [_Answer(answer) for answer in self.trips.ask_all(asked)]
 
 
 class _Answer:
-    """What a statement leaves behind."""
+    """The outcome of a statement."""
 
     def __init__(self, cursor: psycopg.Cursor[tuple[Any, ...]]) -> None:
         self._cursor = cursor
 
     @property
     def rowcount(self) -> int:
-        """How many rows it changed."""
         return self._cursor.rowcount
 
     def fetchall(self) -> list[Any]:
-        """Return all rows, with text as it was given."""
+        """Return all rows, their text as it was given."""
         rows = self._cursor.fetchall()
         if any(isinstance(it, str) and _LEAD in it for row in rows for it in row):
             return [tuple(_plain(it) for it in row) for row in rows]
@@ -157,7 +152,7 @@ class PostgresModels(SqlModels):
     is_far = True
 
     def __init__(self, connection: Connection[Any] | Trips) -> None:
-        """Ask over a connection, or travel with what others say over the same one."""
+        """Use a connection, or share the trips of its other users."""
         self._trips = connection if isinstance(connection, Trips) else Trips(connection)
         self._statements = _Statements(self._trips)
         super().__init__(self._statements)
@@ -177,12 +172,12 @@ class PostgresModels(SqlModels):
         ]
 
     def create(self, *, indexes: bool = True) -> None:
-        """Make every table, the function that folds case, and every index unless later."""
+        """Create the function that folds case, every table, and every index unless later."""
         self._connection.execute(_folded().encode())
         super().create(indexes=indexes)
 
     def create_indexes(self) -> None:
-        """Make every index, and what stands for the primary keys that cannot be."""
+        """Create every index, and a unique one for each table without a primary key."""
         self._make_indexes(is_new=False)
 
     def _make_indexes(self, *, is_new: bool) -> None:
@@ -201,9 +196,9 @@ class PostgresModels(SqlModels):
                     )
 
     def end_anew(self) -> None:
-        """Put the new tables in the place of those that are, which are read on until then.
+        """Replace the old tables, which readers use until then, by the new ones.
 
-        Dropping a table makes its readers wait for the end of the transaction: it comes last.
+        Dropping a table makes its readers wait for the end of the transaction: it comes late.
         """
         self._make_indexes(is_new=True)
         self.drop()
@@ -235,7 +230,7 @@ class PostgresModels(SqlModels):
         """Return all rows of a table, of all times, in the order of their key.
 
         Raises:
-            CorruptLogError: There is no such table; the transaction goes on.
+            CorruptLogError: There is no such table; the transaction stays usable.
         """
         asked = self._connection.cursor(row_factory=tuple_row)
         if asked.execute("SELECT to_regclass(%s)", (quoted(table),)).fetchone() == (None,):
@@ -245,7 +240,7 @@ class PostgresModels(SqlModels):
         return super().rows(table)
 
     def _all_rows(self, statement: str) -> Iterator[Any]:
-        # In portions: all at once may be more than there is memory.
+        # In portions: all rows together may need too much memory.
         cursor = self._connection.cursor("all_rows", row_factory=tuple_row)
         cursor.itersize = _PORTION
         with cursor:
@@ -260,7 +255,7 @@ class PostgresModels(SqlModels):
     def apply_all(
         self, events: Iterable[tuple[int, Iterable[Change]]], *, shown: Select | None = None
     ) -> list[Row]:
-        """Carry out the changes of several events, with what waits, in one round trip."""
+        """Carry out the changes of several events and waiting statements in one round trip."""
         at_stake: list[tuple[Change, object]] = []
         try:
             for position, changes in events:
@@ -283,12 +278,12 @@ class PostgresModels(SqlModels):
             yield statement(it.text, it.params, then)
 
     def _name_at_stake(self, change: Change) -> object:
-        """Return the name that a change gives a record, or gives back to it."""
+        """Return the name that a change gives to a record, or gives back to it."""
         if isinstance(change, Closed) or not sql_tables.is_guarded(change.table):
             return None
         if isinstance(change, Amended) and "state" in change.values:
-            # Taking a record out of the trash brings its name along, which the change does not
-            # tell; afterwards it cannot be asked any more.
+            # A record restored from the trash keeps a name that its change does not repeat.
+            # After an error, it is too late to ask for it.
             rows = self.find(change.table, **change.key)
             return rows[-1]["name"] if rows else None
         return change.values.get("name")
@@ -302,12 +297,12 @@ def _require_one(position: int, change: Amended, answer: Answer) -> None:
 def statement(
     text: str, params: Sequence[Any], then: Callable[[Answer], None] | None = None
 ) -> Statement:
-    """Return a statement as it travels: with text as it is spelled in the database."""
+    """Return a statement ready to travel, with text as it is spelled in the database."""
     return Statement(text.encode(), [_spelled(it) for it in params], then)
 
 
 def spelled(text: str) -> str:
-    """Return a text as it is written into the database: without NUL, in the same order."""
+    """Return a text as the database holds it: without NUL, in the same order."""
     if "\0" not in text and _LEAD not in text:
         return text
     return text.replace(_LEAD, _SELF).replace("\0", _NUL)
@@ -333,20 +328,20 @@ def _plain(value: Any) -> Any:
 
 
 def _at_a_character(part: str) -> str:
-    """Return the pattern for a part that begins where a character begins, not within its spelling.
+    """Return the pattern for a part that begins at a character, never within its spelling.
 
-    Needed only where it begins with what may also be the second half of one.
+    A part needs it only where it begins with a possible second half of a spelling.
     """
     literal = "".join(f"\\U{ord(it):08x}" for it in spelled(part))
-    # A pattern is a parameter and would be spelled once more: it names the character by number.
+    # As a parameter, the pattern is spelled again: so it names the character by its number.
     return rf"^(?:[^\u0001]|\u0001.)*{literal}"
 
 
 @lru_cache(maxsize=1)
 def _folded() -> str:
-    """Return the statement that makes `folded`, which is `str.casefold` in the database.
+    """Return the statement that creates `folded`: `str.casefold` in the database.
 
-    Most texts are ASCII, or hold nothing that folds; only the others pay for the long way.
+    Most texts are ASCII or hold nothing to fold, and return early; only the others are slow.
     """
     everything = [chr(code) for code in range(0x80, sys.maxunicode + 1)]
     folding = [it for it in everything if not "\ud800" <= it <= "\udfff" and it.casefold() != it]
@@ -368,7 +363,7 @@ def _folded() -> str:
 
 
 def _ranges(characters: Iterable[str]) -> str:
-    """Return sorted characters as the inside of a bracket of a pattern."""
+    """Return sorted characters as the inside of a bracket in a pattern."""
     return "".join(
         f"\\U{begin:08x}-\\U{end:08x}" if end > begin else f"\\U{begin:08x}"
         for begin, end in _runs(map(ord, characters))

@@ -1,7 +1,7 @@
-"""The read models in a SQLite file: all that is peculiar to SQLite.
+"""The read models in a SQLite file: everything special to SQLite.
 
 1. Tables have no rowid: rows lie in the order of their key, a record's history side by side.
-2. SQLite compares text byte by byte in UTF-8, which is by code point.
+2. SQLite compares text byte by byte in UTF-8: by code point.
 3. It folds the case of ASCII only, so every connection that asks needs `register_functions`.
 4. Long lists of values travel as one JSON parameter: the number of parameters is bounded.
 """
@@ -16,11 +16,11 @@ from typing import Any
 from projections.sql.dialect import Dialect, Fragment, either
 from projections.sql.models import SqlModels
 
-_FEW = 16  # so many values go as parameters of their own, and the texts of statements stay few
+_FEW = 16  # values as separate parameters: each further number would be one more text to cache
 
 
 class SqliteDialect(Dialect):
-    """How SQLite wants to be spoken to."""
+    """The SQL of SQLite."""
 
     placeholder = "?"
     types = {  # noqa: RUF012 (declared as ClassVar by the base class)
@@ -34,7 +34,7 @@ class SqliteDialect(Dialect):
     ascending = " ASC"
     descending = " DESC"
     no_limit = -1
-    # It knows no distribution of values, and would rather read all links than those of one label.
+    # SQLite does not know how values are distributed: it would read all links for one label.
     join_in_order = " CROSS JOIN "
     conflicts = (sqlite3.IntegrityError,)
 
@@ -58,7 +58,7 @@ class SqliteDialect(Dialect):
         """Return the test whether a value is one of `values`."""
         if len(values) <= _FEW:
             return self._listed(expression, values)
-        # A NUL ends the text that SQLite reads from JSON; no record holds one, yet a question may.
+        # A NUL ends a text that SQLite reads from JSON. Records never hold one; a question may.
         apart = [it for it in values if isinstance(it, str) and "\0" in it]
         packed = json.dumps([it for it in values if it not in apart], ensure_ascii=False)
         tests = [Fragment(f"{expression} IN (SELECT value FROM json_each(?))", (packed,))]
@@ -78,20 +78,20 @@ SQLITE = SqliteDialect()
 class SqliteModels(SqlModels):
     """The store of the interval tables on a SQLite connection or cursor.
 
-    The connection needs `register_functions` once, before it is asked about case.
+    The connection needs `register_functions` once, before the first question about case.
     """
 
     dialect = SQLITE
 
     def _all_rows(self, statement: str) -> Iterable[Any]:
-        # One after the other: all at once may be more than there is memory.
+        # One by one: all rows together may need too much memory.
         cursor: Any = self._executor.execute(statement, ())
         cursor.row_factory = None  # plain rows, whatever the connection gives
         return cursor  # type: ignore[no-any-return]
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
-    """Teach a connection the functions that questions use."""
+    """Give a connection the functions that questions use."""
     connection.create_function("casefold", 1, _casefold, deterministic=True)
 
 

@@ -1,9 +1,9 @@
 """Statements that make and change the interval tables, the same for every database.
 
-1. A row begins with an INSERT. It is amended by ending it and inserting, from the row just ended,
-   one that differs in the changed columns; so the log's event need not know the others.
-2. A unique index is partial: it holds the rows that are valid and live, and no history.
-3. Each text depends on table and columns only, and is built once.
+1. A row begins with an INSERT. To amend it, one statement ends it and another copies it with the
+   changed columns; so the event need not know the other columns.
+2. A unique index is partial: it holds only rows that are valid and live.
+3. Each text depends only on table and columns, and is built once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from projections.sql.dialect import Dialect, quoted
 from projections.tables import FOREVER, TABLES, Index, Table
 
 _BOUNDS = ("from_position", "to_position")
-NEW = "new_"  # begins the names of tables that are to take the place of others
+NEW = "new_"  # prefix of tables that will replace others
 
 
 def create_tables(dialect: Dialect) -> list[str]:
@@ -26,14 +26,14 @@ def create_tables(dialect: Dialect) -> list[str]:
 
 
 def create_indexes(dialect: Dialect) -> list[str]:
-    """Return the statements that make every index: after bulk loading, or before."""
+    """Return the statements that make every index."""
     return [
         create_index(dialect, table, index) for table in TABLES.values() for index in table.indexes
     ]
 
 
 def drop_tables() -> list[str]:
-    """Return the statements that remove every table with its indexes, those that exist."""
+    """Return the statements that remove every existing table with its indexes."""
     return [f"DROP TABLE IF EXISTS {quoted(name)}" for name in TABLES]
 
 
@@ -44,7 +44,7 @@ def clear_tables() -> list[str]:
 
 @lru_cache(maxsize=1024)
 def insert(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
-    """Return the INSERT of a row that begins: values of `columns`, then its position.
+    """Return the INSERT of a new row: the values of `columns`, then its position.
 
     Raises:
         UnknownFieldError: The table has no such column.
@@ -57,7 +57,7 @@ def insert(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=1024)
 def close(dialect: Dialect, table: str, columns: tuple[str, ...]) -> str:
-    """Return the UPDATE that ends valid rows: a position, then the values of `columns` they have.
+    """Return the UPDATE that ends valid rows: a position, then the values of `columns` to match.
 
     Raises:
         UnknownFieldError: The table has no such column.
@@ -108,7 +108,7 @@ def load(dialect: Dialect, table: str, *, is_new: bool = False) -> str:
 
 
 def named(name: str, *, is_new: bool) -> str:
-    """Return the name of a table or index: its own, or while it is beside that of this name."""
+    """Return the name of a table or index, with the prefix `NEW` until it takes its place."""
     return f"{NEW}{name}" if is_new else name
 
 

@@ -1,11 +1,11 @@
-"""Statements to a server that travel together: what a round trip costs is paid once for several.
+"""Statements to a server that travel together: several share the cost of one round trip.
 
-1. Statements are carried out in the order in which they were given, whether they wait or not.
-2. What waits travels with the next statement that is asked for an answer, or with `send`.
-3. Only small things travel together, in the driver's pipeline mode, and few at a time: both sides
-   of a connection that is full in both directions would wait for each other. Anything larger goes
-   alone, as does everything where the client library knows no pipelines.
-4. After an error nothing waits any more: what followed it was not carried out.
+1. Statements are carried out in the given order, whether they wait or not.
+2. Waiting statements travel with the next one that needs an answer, or with `send`.
+3. Only a few small statements travel together, in the driver's pipeline mode: if a connection is
+   full in both directions, its two sides wait for each other. A larger statement travels alone;
+   so does every one if the client library has no pipelines.
+4. After an error, no statement waits: those that followed it are dropped.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _MOST_STATEMENTS, _MOST_BYTES = 32, 16 * 1024
 
 
 class Statement(NamedTuple):
-    """A statement with its parameters, and what to do with its answer.
+    """A statement with its parameters, and the use of its answer.
 
     Attributes:
         text: In the encoding of the connection.
         params: Of plain types, or lists of them.
-        then: Called with the answer; None where nobody wants it.
-        is_idle: Whether it may stay behind for good: it only matters to those that follow it.
+        then: Called with the answer, if given.
+        is_idle: Whether it may be dropped at the end: only later statements need it.
     """
 
     text: bytes
@@ -44,7 +44,7 @@ class Trips:
         self._waiting: list[Statement] = []
 
     def post(self, *statements: Statement) -> None:
-        """Have statements carried out with the next one that cannot wait."""
+        """Let statements wait for the next one that needs an answer."""
         self._waiting.extend(statements)
 
     def is_waiting(self, statement: Statement) -> bool:
@@ -52,12 +52,12 @@ class Trips:
         return any(it is statement for it in self._waiting)
 
     def ask(self, text: bytes, params: Sequence[Any] = ()) -> Answer:
-        """Carry out what waits and this, and return its answer."""
+        """Carry out the waiting statements and this one, and return its answer."""
         (answer,) = self.ask_all([Statement(text, params)])
         return answer
 
     def ask_all(self, statements: Sequence[Statement]) -> list[Answer]:
-        """Carry out what waits and these, and return the answers to these."""
+        """Carry out the waiting statements and these, and return the answers to these."""
         leaving, self._waiting = [*self._waiting, *statements], []
         answers = []
         for portion in _portions(leaving):
@@ -65,18 +65,18 @@ class Trips:
         return answers[len(answers) - len(statements) :]
 
     def settled(self) -> Connection[Any]:
-        """Carry out all that waits, and return the connection for other uses."""
+        """Carry out the waiting statements, and return the connection for other uses."""
         if self._waiting:
             self.ask_all(())
         return self.connection
 
     def send(self) -> None:
-        """Carry out what waits."""
+        """Carry out the waiting statements, unless all of them are idle."""
         if any(not it.is_idle for it in self._waiting):
             self.ask_all(())
 
     def forget(self, since: Statement | None = None) -> None:
-        """Have what waits not be carried out; `since` and what follows it, where one is named."""
+        """Drop the waiting statements; with `since`, only that one and those after it."""
         if since is None:
             self._waiting = []
             return
@@ -114,7 +114,7 @@ def _portions(statements: Sequence[Statement]) -> Iterator[Sequence[Statement]]:
 
 
 def _size(value: object) -> int:
-    """Return about how many bytes a parameter takes, and at least as many."""
+    """Return an upper bound of the bytes that a parameter takes."""
     match value:
         case str():
             return 4 * len(value)

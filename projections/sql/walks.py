@@ -1,7 +1,7 @@
 """Walks over links: one level, or everything that can be reached, in one statement.
 
-A link leads from its holder (`source`) to its `target`. Onward means from holder to target. Each
-record is reached once, so that cycles end and the cost is linear in the links reached.
+A link leads onward from its holder (`source`) to its `target`. Each record is reached once, so
+cycles end, and the cost is linear in the reached links.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def links_statement(
     return Fragment(f"SELECT {_columns()} FROM link AS l WHERE {where.text}", where.params)
 
 
-def reach_statement(  # noqa: PLR0913 (what bounds a walk)
+def reach_statement(  # noqa: PLR0913 (each bounds the walk)
     dialect: Dialect,
     fields: Sequence[str],
     starts: Sequence[str],
@@ -53,7 +53,7 @@ def reach_statement(  # noqa: PLR0913 (what bounds a walk)
 
 
 def as_links(rows: Sequence[Sequence[object]]) -> list[Row]:
-    """Return rows of either question as links."""
+    """Return the rows of either statement as links."""
     return [dict(zip(LINK_COLUMNS, row, strict=True)) for row in rows]
 
 
@@ -64,7 +64,7 @@ def walk(
     onward: bool,
     limit: int,
 ) -> list[Row]:
-    """Return every link that can be reached, level by level: what the statement above answers."""
+    """Return the same links as `reach_statement`, asking for them level by level."""
     far = "target" if onward else "source"
     seen = set(starts)
     level = list(seen)

@@ -300,7 +300,11 @@ CLASSES = {
 PARTS = ((RecordHistory, Record), (NamedRecord, ledger.ULabel), (Comparison, Diff))
 CONSTRUCTED = {"ULabel", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.
-INNER = {"Ledger": {"store", "hash_cache", "name_search", "blob"}}
+INNER = {
+    "Ledger": {
+        "blob", "content", "hash_cache", "head", "name_search", "reading", "store", "writing",
+    }
+}  # fmt: skip
 
 
 def plain(signature: inspect.Signature, *, bound: bool) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 ROOT = Path(__file__).resolve().parents[2]
 ALWAYS = "tests/unit/test_architecture.py"
 MAIN = ("main", "origin/main")
+SERIAL = 12  # files of tests that are run before parallel workers would have begun
 
 
 def changed(root: Path) -> list[str] | None:
@@ -99,10 +100,19 @@ def _importing(path: PurePosixPath, root: Path) -> Iterator[str]:
             yield test.relative_to(root).as_posix()
 
 
+def words_for_pytest(selected: list[str], root: Path) -> list[str]:
+    """Return the paths, and before them the words for parallel workers where these pay off."""
+    files = sum(
+        1 if it.endswith(".py") else len([*(root / it).rglob("test_*.py")]) for it in selected
+    )
+    return [*(["-n", "auto"] if files > SERIAL else []), *selected]
+
+
 def main() -> None:
-    """Print the paths, in one line."""
+    """Print what pytest is to be given, in one line."""
     paths = changed(ROOT)
-    print(*(["tests/unit"] if paths is None else unit_tests_of(paths, ROOT)))  # noqa: T201
+    selected = ["tests/unit"] if paths is None else unit_tests_of(paths, ROOT)
+    print(*words_for_pytest(selected, ROOT))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.support.changed import ALWAYS, changed, unit_tests_of
+from tests.support.changed import ALWAYS, SERIAL, changed, unit_tests_of, words_for_pytest
 
 
 @pytest.fixture
@@ -82,3 +82,13 @@ def test_without_git_nobody_knows(tmp_path, monkeypatch):
     assert changed(tmp_path) is None
     monkeypatch.setenv("PATH", str(tmp_path))
     assert changed(tmp_path) is None
+
+
+def test_workers_come_where_there_are_many_files(root):
+    folder = root / "tests" / "unit" / "engine"
+    folder.mkdir()
+    for number in range(SERIAL):
+        (folder / f"test_{number}.py").touch()
+    assert words_for_pytest(["tests/unit/engine"], root) == ["tests/unit/engine"]
+    both = ["tests/unit/engine", "tests/unit/past/test_impact.py"]
+    assert words_for_pytest(both, root) == ["-n", "auto", *both]

@@ -11,7 +11,15 @@ import ledger as ln
 from ledger.auditing.audit import audit
 from ledger.cli.finding import RegistryName, lookups
 from ledger.errors import InvalidValueError, NameTakenError
-from ledger.model.schema import REGISTRIES, ULABEL, FieldSpec, RegistrySpec, RelationSpec
+from ledger.model.schema import (
+    MARK,
+    REGISTRIES,
+    ULABEL,
+    FieldSpec,
+    RegistrySpec,
+    RelationSpec,
+    erased_text,
+)
 from ledger.places import kinds
 from ledger.registries import all_registries
 from ledger.registries.named import NamedRecord
@@ -31,7 +39,7 @@ GENE = RegistrySpec(
     name="gene",
     title="Gene",
     fields=(
-        FieldSpec(name="name", is_editable=True, is_indexed=True),
+        FieldSpec(name="name", is_editable=True, is_indexed=True, blank=MARK),
         FieldSpec(name="description", is_editable=True),
         FieldSpec(name="sequence", max_length=4096, is_editable=True, is_indexed=True),
         FieldSpec(name="synonyms", kind="json", is_editable=True),
@@ -136,8 +144,9 @@ def test_every_store_keeps_it():
         assert row["synonyms"] == '["RNF53"]'
         assert memory.select(question) == [row]
         assert [it[0] for it in shadow.rows("gene")] == [it[0] for it in models.rows("gene")]
-        models.redact("gene", row["uid"], "gone")
-        assert models.find("gene", uid=row["uid"])[0]["sequence"] == "gone"
+        models.redact("gene", row["uid"])
+        (emptied,) = models.find("gene", uid=row["uid"])
+        assert (emptied["name"], emptied["sequence"]) == (erased_text(row["uid"]), None)
         for store in (models, memory):
             with pytest.raises(NameTakenError):
                 store.apply(9, [Amended("gene", {"uid": row["uid"]}, {"name": "TP53"})])

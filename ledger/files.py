@@ -15,7 +15,7 @@ Only bytes are copied: no owner, times, extended attributes or executable bits.
 """
 
 # The calls of `os` make every durable step easy to find.
-# ruff: noqa: PTH101, PTH104, PTH105, PTH108, PTH123
+# ruff: noqa: PTH101, PTH104, PTH105, PTH108
 
 from __future__ import annotations
 
@@ -318,7 +318,9 @@ def _pour(
 
 def _write_blocks(blocks: Iterator[bytes], target: Path, mode: int | None) -> None:
     step("create", str(target))
-    with open(target, "xb") as writer:
+    # A private file is its owner's alone from its first byte, whatever the umask allows.
+    created = 0o666 if mode is None else stat.S_IRUSR | stat.S_IWUSR
+    with open(target, "xb", opener=lambda path, flags: os.open(path, flags, created)) as writer:
         for block in blocks:
             step("write", str(target))
             writer.write(block)

@@ -9,6 +9,9 @@ import msgspec
 from ledger.auditing.findings import Report
 from ledger.model.times import to_datetime
 
+# Every page begins with this; an existing file that does is replaced by a new page.
+OPENING = '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Audit of '
+
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
 h1{font-size:1.4rem}.ok{color:#166534}.bad{color:#b91c1c}
@@ -35,8 +38,7 @@ def as_page(report: Report, *, told: str) -> str:
         "seconds": f"{report.seconds:,}",
     }
     return (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
-        f"<title>Audit of {escape(report.name)}</title><style>{_STYLE}</style>\n"
+        f"{OPENING}{escape(report.name)}</title><style>{_STYLE}</style>\n"
         f'<h1>Audit of {escape(report.name)}: <span class="{"ok" if report.ok else "bad"}">'
         f"{verdict}</span></h1>\n"
         + _table(("what", "value"), list(facts.items()))

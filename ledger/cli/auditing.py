@@ -152,12 +152,12 @@ def _tell(report: Report) -> None:
 
 
 def _write_page(report: Report, path: Path) -> None:
-    from ledger import files
-    from ledger.auditing.page import as_page
+    from ledger.auditing.page import OPENING, as_page
+    from ledger.cli.output import write_output
     from ledger.model.times import now_micros, to_datetime
 
     told = to_datetime(now_micros()).isoformat(sep=" ", timespec="seconds")
-    files.write_durably(path.absolute(), as_page(report, told=told).encode())
+    write_output(as_page(report, told=told), path, opening=OPENING)
 
 
 @verb("rebuild", examples=("metaledger rebuild", "metaledger rebuild --json"))

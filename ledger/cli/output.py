@@ -180,3 +180,33 @@ def listed(positions: Sequence[int]) -> str:
     shown = ", ".join(map(str, positions[:_MOST_LISTED]))
     more = len(positions) - _MOST_LISTED
     return shown if more <= 0 else f"{shown} and {more:,} more"
+
+
+def write_output(text: str, path: str | os.PathLike[str], *, opening: str) -> None:
+    """Write a text to a file that is whole once it is there.
+
+    Args:
+        text: All of it.
+        path: A free path, an empty file, or a file of the same kind, which is replaced.
+        opening: Every file of its kind begins with this.
+
+    Raises:
+        PathTakenError: Something else is there, or the path is inside a ledger's folder.
+        StorageError: The disk refused.
+    """
+    from ledger import files
+    from ledger.errors import PathTakenError
+    from ledger.input_files import open_regular
+    from ledger.places.config import outside_of_ledgers
+
+    target = outside_of_ledgers(path)
+    if target.exists():
+        with open_regular(target) as reader:
+            known = reader.read(len(opening.encode()))
+        if known not in (b"", opening.encode()):
+            raise PathTakenError(
+                f"{printable(path)}: something else is there already, and is not replaced; remove "
+                "it or choose another path",
+                path=printable(path),
+            )
+    files.write_durably(target, text.encode())

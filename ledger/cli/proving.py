@@ -94,10 +94,13 @@ def key_verb(  # noqa: PLR0913 (its options)
 
 def _witness_key(name: str, out: Path) -> str:
     from ledger import files
+    from ledger.places.config import outside_of_ledgers
     from ledger.proving.notes import COSIGNATURE, generate
 
     key = generate(name, kind=COSIGNATURE)
-    files.write_durably(out, f"{key.text()}\n".encode(), mode=0o600, replace=False)
+    files.write_durably(
+        outside_of_ledgers(out), f"{key.text()}\n".encode(), mode=0o600, replace=False
+    )
     return str(key.public())
 
 
@@ -243,11 +246,11 @@ def text_of(path: Path) -> str:
 
 def _give(text: str, out: Path | None) -> None:
     """Print a text, or write it to a file that is whole once it is there."""
-    from ledger import files
+    from ledger.cli.output import write_output
     from ledger.display.messages import say
 
     if out is None or str(out) == "-":
         click.echo(text, nl=False)
         return
-    files.write_durably(out.absolute(), text.encode())
+    write_output(text, out, opening=text.split(None, 1)[0])
     say("success", f"wrote {out}")

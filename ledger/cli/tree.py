@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -69,9 +68,10 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
     elif mermaid:
         click.echo(found.to_mermaid(), nl=False)
     elif svg is not None:
+        from ledger.cli.output import write_output
         from ledger.display.tables import shown
 
-        Path(svg).write_text(found.to_svg(), "utf-8")
+        write_output(found.to_svg(), svg, opening="<?xml")
         click.echo(shown(svg))
     else:
         _draw(found)

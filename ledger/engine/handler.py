@@ -28,7 +28,7 @@ from ledger.engine.foresight import Foresight, Question, expected, expected_stre
 from ledger.engine.run_tracker import RunTracker, Tracked, recorded_outcome
 from ledger.model.canonical import Json
 from ledger.model.commands import Command, SaveRecord, assigned
-from ledger.model.ids import StreamId, command_id
+from ledger.model.ids import StreamId, command_id, stream_id
 from projections.select import Select, shown_row
 
 
@@ -146,10 +146,7 @@ class Handler(RunTracker):
                 return _idle(decision)
             if request.prepare is not None:
                 request.prepare(decision)
-            identity = decision.natural
-            if identity is None:
-                version = session.log.stream_version(decision.stream)
-                identity = [command.kind, command.subject, assigned(command), version]
+            identity = identity_outside(session, command, decision)
             shown = _shown(request, decision)
             events = session.append(command_id(identity), decision.drafts(identity), shown=shown)
             return _done(decision, len(events), session)
@@ -225,6 +222,19 @@ class Handler(RunTracker):
         passage.pass_effect(intent, decision.outcome, len(events))
         passage.heard = events[-1].position
         return _done(decision, len(events), session)
+
+
+def identity_outside(session: WriteSession, command: Command, decision: Decision) -> list[Json]:
+    """Return the identity of a command outside a run, under which its events are recorded."""
+    if decision.natural is not None:
+        return decision.natural
+    subject = command.subject
+    natural = getattr(command, "natural", None)
+    # A natural key that was given up may have led to another record, which had the same versions.
+    if natural is not None and decision.stream != stream_id(["create", *natural, 1]):
+        subject = decision.outcome
+    version = session.log.stream_version(decision.stream)
+    return [command.kind, subject, assigned(command), version]
 
 
 def _intent(tracked: Tracked, command: Command) -> Intent:

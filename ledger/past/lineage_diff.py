@@ -1,10 +1,12 @@
 """Differences upstream of a result between two points: runs, inputs, source, packages and more.
 
 1. The result is, as of either point, the latest version of the record's family there.
-2. A record of one side is paired with the record of the same uid on the other side. The others are
-   paired within their family: a run with a run of the same transform, an artifact with another
-   version of it, or with the artifact of the same key.
-3. Pairs that differ are changed; a record without a partner was added or removed.
+2. A record of one side is paired with the record of the same uid on the other side. Of the others,
+   an artifact is paired with another version of it, else with the artifact of the same key.
+3. A run is paired with a run of the same transform whose first output is of the same family, else
+   with one whose inputs are. Where this pairs no run of a transform, its runs are paired by their
+   names, then by recency. Elsewhere a run that is left was added or removed.
+4. Pairs that differ are changed; a record without a partner was added or removed.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.errors import InvalidValueError, NotFoundError
+from ledger.model.schema import REGISTRIES
 from ledger.past.changes import Changes, Comparison, compared
 from ledger.past.lineage import Lineage, lineage
 from ledger.past.points import resolve
@@ -22,9 +25,13 @@ from ledger.places.source import Source
 from projections.select import Select, Test
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ledger.past.drawing import Picture
     from ledger.places.kinds import AnyRecord as Record
 
+_RESULTS, _RUNS = frozenset({"artifact", "collection"}), frozenset({"run"})
+_STEM = REGISTRIES["artifact"].uid_length
 _OF_ARTIFACT = ("key", "version", "hash", "size", "n_files", "retraction")
 _OF_COLLECTION = ("name", "version", "hash", "retraction")
 _OF_RUN = ("name", "arguments", "git_commit", "git_is_dirty", "status", "retraction")
@@ -147,24 +154,22 @@ def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
     old = _latest(record, Source(ledger, first))
     after = lineage(new)
     before = None if old is None else lineage(old)
-    earlier = {} if before is None else _records(before)
-    later = _records(after)
+    earlier, later = _Facts(before), _Facts(after)
     pairs = _paired(earlier, later)
     items = []
     partner = {new_uid: old_uid for old_uid, new_uid in pairs.items()}
-    facts_before = _Facts(before)
-    facts_after = _Facts(after)
-    for uid, one in later.items():
+    for uid, one in later.records.items():
         was = partner.get(uid)
         if was is None:
             items.append(_item(one, None, "added", {}))
             continue
-        changes = compared(facts_before.of(earlier[was], pairs), facts_after.of(one, {}))
+        changes = compared(earlier.of(earlier.records[was], pairs), later.of(one, {}))
         if was != uid:
             changes = {"uid": (was, uid)} | changes
         if changes:
             items.append(_item(one, was, "changed", changes))
-    items += [_item(one, uid, "removed", {}) for uid, one in earlier.items() if uid not in pairs]
+    gone = [one for uid, one in earlier.records.items() if uid not in pairs]
+    items += [_item(one, one.uid, "removed", {}) for one in gone]
     return LineageDiff(items, before, after, pairs)
 
 
@@ -182,54 +187,65 @@ def _latest(record: Record, source: Source) -> Record | None:
     return record_class(record.registry)._from_row(found[0], source) if found else None
 
 
-def _records(found: Lineage) -> dict[str, Record]:
-    records = [*found.artifacts, *found.collections, *found.runs]
-    records.sort(key=lambda record: record._row["created_position"])
-    return {record.uid: record for record in records}
-
-
-def _paired(earlier: dict[str, Record], later: dict[str, Record]) -> dict[str, str]:
+def _paired(earlier: _Facts, later: _Facts) -> dict[str, str]:
     """Return uids of earlier records with those of the later records that stand for them."""
-    pairs = {uid: uid for uid in earlier if uid in later}
-    for name in (_family, _called):
-        waiting: dict[Any, list[str]] = {}
+    pairs = {uid: uid for uid in earlier.records if uid in later.records}
+
+    def families(run: Record, uids: list[str]) -> tuple[str, ...] | None:
+        found = sorted(pairs.get(uid, uid)[:_STEM] for uid in uids)
+        return (_script(run), *found) if found else None
+
+    def pair(registries: frozenset[str], name: Callable[[_Facts, Record], Any]) -> None:
+        """Pair what is left of these registries by name; None is no name."""
+        waiting: dict[Any, list[str]] = {None: []}
         taken = set(pairs.values())
-        for uid, record in later.items():
-            if uid not in taken:
-                waiting.setdefault(name(record), []).append(uid)
+        for uid, record in later.records.items():
+            if uid not in taken and record.registry in registries:
+                waiting.setdefault(name(later, record), []).append(uid)
+        del waiting[None]
         # The latest of both sides belong together, where there are several.
-        for uid, record in reversed(earlier.items()):
-            if uid not in pairs and waiting.get(name(record)):
-                pairs[uid] = waiting[name(record)].pop()
+        for uid, record in reversed(earlier.records.items()):
+            if uid not in pairs and record.registry in registries:
+                found = waiting.get(name(earlier, record))
+                if found:
+                    pairs[uid] = found.pop()
+
+    pair(_RESULTS, lambda _, it: (it.registry, it._row["stem"]))
+    pair(_RESULTS, lambda _, it: (it.registry, it._row.get("key") or it._row.get("name") or it.uid))
+    pair(_RUNS, lambda side, it: families(it, side.outputs.get(it.uid, [])[:1]))
+    pair(_RUNS, lambda side, it: families(it, side.inputs.get(it.uid, [])))
+    partners = [later.records[uid] for uid in pairs.values()]
+    settled = {_script(it) for it in partners if it.registry in _RUNS}
+    pair(_RUNS, lambda _, it: None if _script(it) in settled else (_script(it), it._row["name"]))
+    pair(_RUNS, lambda _, it: None if _script(it) in settled else _script(it))
     return pairs
 
 
-def _family(record: Record) -> Any:
-    row = record._row
-    if record.registry == "run":
-        return "run", (row["transform"] or "")[:12], row["name"]
-    return record.registry, row["stem"]
-
-
-def _called(record: Record) -> Any:
-    row = record._row
-    if record.registry == "run":
-        return "run", (row["transform"] or "")[:12]
-    return record.registry, row.get("key") or row.get("name") or row["uid"]
+def _script(record: Record) -> str:
+    """Return the family of a run's transform."""
+    return str(record._row.get("transform") or "")[:12]
 
 
 class _Facts:
-    """The values to compare of the records of one lineage."""
+    """The records of one lineage, in order of creation, and their values to compare."""
 
     def __init__(self, found: Lineage | None) -> None:
-        self._inputs: dict[str, list[str]] = {}
+        self.records: dict[str, Record] = {}
+        self.inputs: dict[str, list[str]] = {}
+        self.outputs: dict[str, list[str]] = {}
         self._blobs: dict[str, str] = {}
         self._transforms: dict[str, Any] = {}
         if found is None:
             return
-        for edge in found.edges:
+        records = [*found.artifacts, *found.collections, *found.runs]
+        records.sort(key=lambda record: record._row["created_position"])
+        self.records = {record.uid: record for record in records}
+        order = {uid: at for at, uid in enumerate(self.records)}
+        for edge in sorted(found.edges, key=lambda edge: order.get(edge.target, len(order))):
             if edge.kind == "input":
-                self._inputs.setdefault(edge.target, []).append(edge.source)
+                self.inputs.setdefault(edge.target, []).append(edge.source)
+            elif edge.kind in {"output", "output again"}:
+                self.outputs.setdefault(edge.source, []).append(edge.target)
         self._transforms = {transform.uid: transform for transform in found.transforms}
 
     def of(self, record: Record, pairs: dict[str, str]) -> dict[str, Any]:
@@ -245,7 +261,7 @@ class _Facts:
         facts["source"] = None if transform is None else transform.source_hash or transform.version
         facts |= {f"params.{name}": _plain(value) for name, value in (record.params or {}).items()}
         facts |= packages(self._environment(record, row["environment_blob"]))
-        inputs = self._inputs.get(record.uid, [])
+        inputs = self.inputs.get(record.uid, [])
         facts["inputs"] = tuple(sorted(pairs.get(uid, uid) for uid in inputs))
         return facts
 

@@ -5,12 +5,20 @@ It holds no secret. Paths in it are relative to the folder that holds `.metaledg
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
 
 from ledger import files
-from ledger.errors import ConfigurationError, LedgerExistsError, MissingFileError, PathTakenError
+from ledger.errors import (
+    ConfigurationError,
+    LedgerExistsError,
+    MissingFileError,
+    PathTakenError,
+    StorageError,
+    printable,
+)
 from ledger.eventlog.database_url import is_database_url
 
 FOLDER = ".metaledger"
@@ -165,3 +173,22 @@ def _exists(path: Path) -> LedgerExistsError:
 def _toml(value: str) -> str:
     # A JSON string is a TOML basic string, but TOML demands that DEL is escaped.
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
+
+
+def outside_of_ledgers(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path at which a file may be written; links in it are followed.
+
+    Raises:
+        PathTakenError: It is inside the folder of a ledger, where only the program's own files are.
+    """
+    try:
+        found = Path(path).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise StorageError(f"{printable(path)}: cannot be written ({error})") from error
+    if FOLDER in map(str.lower, found.parts):
+        shown = printable(found)
+        raise PathTakenError(
+            f"{shown}: inside {FOLDER}, where only the ledger's own files are; choose another path",
+            path=shown,
+        )
+    return found

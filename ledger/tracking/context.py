@@ -25,6 +25,7 @@ from ledger.decisions.runs import RunPlan
 from ledger.decisions.transforms import find_transform
 from ledger.display.messages import say
 from ledger.engine.database import WriteSession
+from ledger.engine.handler import identity_outside
 from ledger.errors import InvalidValueError, LedgerError, NotTrackingError
 from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
@@ -273,12 +274,7 @@ class _Start:
             self._record_blob(session, stamp, command.source, self._source.text)
         decision = decide(command, session.models, stamp)
         if decision.events:
-            identity = decision.natural or [
-                command.kind,
-                command.subject,
-                command.fields,
-                session.log.stream_version(decision.stream),
-            ]
+            identity = identity_outside(session, command, decision)
             session.append(command_id(identity), decision.drafts(identity))
         state = self._git.result()
         packages = imported_modules(

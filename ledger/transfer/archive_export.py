@@ -26,6 +26,8 @@ import pyarrow.parquet as pq
 from ledger import files
 from ledger.content.backends import open_folder
 from ledger.content.folder import Folder
+from ledger.content.local import path_of
+from ledger.content.store import is_local
 from ledger.display.progress import progress
 from ledger.errors import CorruptLogError, PathTakenError, StorageError
 from ledger.eventlog.archive import (
@@ -46,6 +48,7 @@ from ledger.model.events import Erasure
 from ledger.model.merkle import Frontier
 from ledger.model.payloads import HASH_BYTES, SALT_BYTES
 from ledger.places import instance
+from ledger.places.config import outside_of_ledgers
 from ledger.proving.checkpoints import SignedCheckpoint, checkpoint, key_lines
 from ledger.proving.publication import name_of
 
@@ -87,6 +90,8 @@ def export(where: str | os.PathLike[str]) -> Exported:
         StorageError: The disk or the store refused, or another export is at work there.
     """
     folder = open_folder(where)
+    if is_local(os.fspath(where)):
+        outside_of_ledgers(path_of(os.fspath(where)))
     ledger = instance.current()
     configuration = ledger.place.configuration
     before = read_manifest(folder)

@@ -368,3 +368,40 @@ def test_of_a_log_that_was_changed_since_nothing_is_proved(here, monkeypatch):
     assert ln.prove(2, checkpoint=made) == honest
     with pytest.raises(CorruptLogError):
         ln.checkpoint()
+
+
+def test_a_file_that_is_no_output_of_the_same_kind_is_not_replaced(here):
+    ln.close()
+    metaledger(here, "checkpoint", "--out", "kept.txt")
+    made = ln.Artifact.filter().first() or ln.ULabel.filter().first()
+    ln.close()
+    uid = made.uid
+    kept = (here / "kept.txt").read_bytes()
+    database = (here / ".metaledger" / "ledger.db").read_bytes()
+    (here / "notes.txt").write_text("mine")
+    (here / "link").symlink_to(here / ".metaledger" / "ledger.db")
+    outputs = (
+        ("checkpoint", "--out"),
+        ("prove", uid, "--out"),
+        ("audit", "--html"),
+        ("key", "--witness", "w.example/w", "--out"),
+    )
+    for verb in outputs:
+        for path in ("notes.txt", "link", ".metaledger/ledger.db", ".metaledger/new"):
+            said = metaledger(here, *verb, path, status=2 if verb[0] == "audit" else 1)
+            assert said.err.count("error:") == 1
+        if verb[0] != "checkpoint":
+            metaledger(here, *verb, "kept.txt", status=2 if verb[0] == "audit" else 1)
+    for verb in (("export", ".metaledger/archive"), ("export", ".METALEDGER/archive")):
+        assert "choose another path" in metaledger(here, *verb, status=1).err
+    assert (here / "kept.txt").read_bytes() == kept
+    assert (here / "notes.txt").read_text() == "mine"
+    assert (here / ".metaledger" / "ledger.db").read_bytes()[:16] == database[:16]
+    assert not (here / ".metaledger" / "new").exists()
+    # The own kind is replaced by a newer one.
+    metaledger(here, "label", "add", "five")
+    metaledger(here, "checkpoint", "--out", "kept.txt")
+    assert (here / "kept.txt").read_bytes() != kept
+    for _ in range(2):
+        metaledger(here, "audit", "--html", "report.html")
+        metaledger(here, "prove", "2", "--out", "p.tlog-proof")

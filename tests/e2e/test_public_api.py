@@ -273,6 +273,28 @@ def test_a_withdrawn_record_frees_its_name_and_is_not_found():
         first.restore()
 
 
+@pytest.mark.parametrize("how", ["withdrawn", "renamed", "merged"])
+def test_a_record_of_a_name_given_up_is_changed_like_the_first(how):
+    first, other = label("x"), label("y")
+    label("x", description="newer")
+    label("x", description="new")
+    if how == "withdrawn":
+        first.delete(permanent=True)
+        other = label("x")
+        label("x", description="newest")
+    elif how == "renamed":
+        first.name, other.name = "z", "x"
+        first.save()
+        other.save()
+    else:
+        label("y", description="newest")
+        first.merge_into(other)
+    changed = ln.ULabel(name="x", description="new").save()
+    assert changed.uid == other.uid
+    assert ln.ULabel.get(other.uid).description == "new"
+    assert ln.audit().ok
+
+
 def test_restore_is_refused_while_another_bears_the_name():
     first = label("x")
     first.delete()

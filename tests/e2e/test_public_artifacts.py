@@ -232,3 +232,17 @@ def test_content_withdrawn_for_good_can_be_registered_again():
     again = artifact("a.txt", "A", key="k.txt")
     assert again.uid != one.uid
     assert again.load() == "A"
+
+
+def test_content_and_members_registered_again_are_changed_like_the_first():
+    file("a.txt", "A")
+    for _ in range(3):
+        one = ln.Artifact("a.txt", key="k").save()
+        assert ln.Artifact("a.txt", key="k", description="new").save() == one
+        assert ln.Artifact.get(key="k").description == "new"
+        members = ln.Collection([one], name="c").save()
+        again = ln.Collection([one], name="c", description="new").save()
+        assert (again.uid, again.description) == (members.uid, "new")
+        members.delete(permanent=True)
+        one.delete(permanent=True)
+    assert ln.audit().ok

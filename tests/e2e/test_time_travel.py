@@ -383,6 +383,34 @@ def test_a_lineage_diff_tells_inputs_parameters_and_versions():
     assert not two.lineage_diff(ln.head())
 
 
+def test_runs_of_one_script_are_paired_by_what_they_make_and_read():
+    raw = {it: artifact(f"{it}.raw", it) for it in "abcd"}
+
+    def plates(names: str, k: int, ending: str) -> ln.Artifact:
+        made = []
+        for it in names:
+            params = {"k": k, "plate": it}
+            out = (f"{it}.{ending}", f"{it}{k}")
+            made.append(step("gate.py", [raw[it]], out, params=params)[1])
+        return step("report.py", made, ("report", f"{names}{k}"))[1]
+
+    def told(report: ln.Artifact) -> list[tuple[str, str]]:
+        gates = [it for it in report.lineage_diff(then) if it.name == "gate.py"]
+        return sorted((it.change, str(it.changes.get("params.plate"))) for it in gates)
+
+    plates("abc", 1, "csv")
+    then = ln.head()
+    # The first output decides, whatever the order of the runs; what is left made something else.
+    assert told(plates("dba", 2, "csv")) == [
+        ("added", "None"),
+        ("changed", "None"),
+        ("changed", "None"),
+        ("removed", "None"),
+    ]
+    # Other outputs of the same inputs.
+    assert told(plates("cba", 3, "tsv")) == [("changed", "None")] * 3
+
+
 # --- retraction and merger ------------------------------------------------------------------------
 
 

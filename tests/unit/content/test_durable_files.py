@@ -318,3 +318,20 @@ def test_folder_vanishes_before_its_first_file_is_removed(tmp_path, tree, monkey
     (left,) = tmp_path.iterdir()
     assert files.is_temporary(left.name)
     assert (left / "a").read_bytes() == b"a"
+
+
+def test_a_private_file_is_its_owners_alone_from_its_first_byte(tmp_path, monkeypatch):
+    seen = []
+
+    def look(what: str, path: str) -> None:
+        if what == "write":
+            seen.append(Path(path).stat().st_mode & 0o777)
+
+    monkeypatch.setattr(files, "step", look)
+    before = os.umask(0)
+    try:
+        write_durably(tmp_path / "key", b"secret", mode=0o600)
+    finally:
+        os.umask(before)
+    assert seen == [0o600]
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600

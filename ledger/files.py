@@ -173,6 +173,17 @@ def copy_file(
         )
 
 
+def give_name(made: Path, target: Path) -> None:
+    """Move the finished, synced file `made` to `target` on the same file system.
+
+    Raises:
+        PathTakenError: Something is at `target`; it is untouched.
+        StorageError: The disk refused.
+    """
+    _publish(made, target, replace=False)
+    _sync_folder(target.parent)
+
+
 def copy_tree(
     members: Sequence[Member],
     target: Path,

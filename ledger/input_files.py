@@ -27,6 +27,10 @@ from ledger.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Device and inode of the databases that this process has open. The system drops all locks of a
+# process on a file when the process closes the file once: SQLite's too.
+open_databases: set[tuple[int, int]] = set()
+
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open the regular file at `path`, or at the end of a link, for reading, unbuffered.
@@ -34,11 +38,20 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     Raises:
         MissingFileError: Nothing is at `path`.
         UnreadableFileError: The file cannot be opened.
-        UnsupportedFileError: It is a folder, socket, pipe, device or a link that leads nowhere.
+        UnsupportedFileError: It is a folder, socket, pipe, device, a link that leads nowhere, or
+            the database of a ledger that this process has open.
     """
     with reading(path):
-        # The look comes first, as opening a device or a pipe already has effects.
-        _require_regular(os.stat(path), path)
+        # The look comes first, as opening a device, a pipe or a database already has effects.
+        status = os.stat(path)
+        _require_regular(status, path)
+        if (status.st_dev, status.st_ino) in open_databases:
+            raise UnsupportedFileError(
+                f"{printable(path)}: a ledger's database that is open in this process, and reading "
+                "it as a file would drop its locks; close the ledger first, and copy the database "
+                "with SQLite's backup",
+                path=printable(path),
+            )
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         reader = os.fdopen(os.open(path, flags), "rb", buffering=0)
         try:

@@ -5,6 +5,8 @@
 3. A transaction that fails leaves database and passage as they were. A batch that fails gives the
    numbers of its intents back. A shared commit that fails keeps them: a thread may have counted an
    intent that it has yet to carry out.
+4. Where the log went back, because it was restored from a backup or its server fell back to a copy
+   that lagged, the pass ends without a record. The command that notices it is refused.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any
 import msgspec
 
 from ledger.decisions import runs
-from ledger.decisions.facts import Facts, Stamp
+from ledger.decisions.facts import Facts, Row, Stamp
 from ledger.decisions.replay import Case, Intent, NextStep, Passage
 from ledger.engine.database import WriteSession
 from ledger.engine.sessions import Sessions, Undo
+from ledger.errors import CorruptLogError
 from ledger.model.events import Draft, Noted
 from ledger.model.ids import command_id
 from projections.fold import Opened, fold
@@ -146,6 +149,7 @@ class RunTracker:
         is_consecutive: bool | None,  # noqa: FBT001 (a value)
     ) -> None:
         passage = tracked.passage
+        self._require_known(session, session.models, passage)
         if not passage.is_own:
             self._catch_up(session.models, tracked)
             if passage.step() is not NextStep.RESUME:
@@ -176,10 +180,10 @@ class RunTracker:
     def _hear(self, session: WriteSession, facts: Facts, tracked: Tracked) -> None:
         """Hear of other passes through the run: before an effect, under the append lock."""
         passage = tracked.passage
+        run = self._require_known(session, facts, passage)
         if not passage.is_own:
             self._catch_up(facts, tracked)
             return
-        (run,) = facts.find("run", uid=passage.run)
         if run["resumptions"] == 0:
             return
         # This pass joined the run, or another one did that may still be at work.
@@ -190,6 +194,24 @@ class RunTracker:
                     for change in fold(recorded)
                     if isinstance(change, Opened) and change.table == "intent"
                 )
+
+    def _require_known(self, session: WriteSession, facts: Facts, passage: Passage) -> Row:
+        """Return the run of a pass; end the pass where the log lost what it has heard of.
+
+        Raises:
+            CorruptLogError: The log went back; nothing was recorded.
+        """
+        rows, head = facts.find("run", uid=passage.run), session.log.head()
+        if rows and head >= passage.heard:
+            return rows[0]
+        self.tracked = None
+        raise CorruptLogError(
+            f"log: it went back to position {head} while run {passage.run} was tracked, which had "
+            f"come to position {passage.heard}: a backup was restored, or the server fell back to "
+            "a copy that lagged; nothing was recorded, and the run is tracked no more; audit the "
+            "ledger, then run the script again, or call track()",
+            position=head,
+        )
 
     def _catch_up(self, facts: Facts, tracked: Tracked) -> None:
         """Go through the latest run as it is now: it may have moved on since the pass began."""

@@ -16,23 +16,34 @@ class NameSearch:
         self._registry = registry
         self._index = NameIndex()
         self._position = 0
+        self._last: str | None = None
         self._lock = threading.Lock()
 
     def similar(self, name: str, *, limit: int) -> SimilarNames:
         """Return the live records whose names resemble `name`, most similar first."""
         with self._lock, self._sessions.reading() as session:
-            changed = session.models.changed_names(self._registry, after=self._position)
+            models = session.models
+            # The record that was read last is read again: where it is not there, the log went back.
+            changed = models.changed_names(self._registry, after=self._position - 1)
+            if self._last is not None and self._last not in {row["uid"] for row in changed}:
+                self._begin()
+                changed = models.changed_names(self._registry, after=0)
+            before = self._position
             for row in changed:
                 if row["is_live"] and row["name"] is not None:
                     self._index.put(row["uid"], row["name"])
                 else:
                     self._index.discard(row["uid"])
-                self._position = max(self._position, row["position"])
-            if changed:
+                if row["position"] >= self._position:
+                    self._position, self._last = row["position"], row["uid"]
+            if self._position > before:
                 # A batch that fails takes its names and positions back: the index starts anew.
                 self._sessions.on_undo(self._forget)
             return self._index.similar(name, limit=limit)
 
     def _forget(self) -> None:
         with self._lock:
-            self._index, self._position = NameIndex(), 0
+            self._begin()
+
+    def _begin(self) -> None:
+        self._index, self._position, self._last = NameIndex(), 0, None

@@ -39,7 +39,7 @@ class SqliteDatabase(Database):
         from projections.sql.sqlite import register_functions  # noqa: PLC0415
 
         database = cls(path, clock)
-        store = Datastore(str(path), prepare=register_functions)
+        store = Datastore(str(path), prepare=register_functions, is_new=True)
         try:
             with store.connection(write=False) as connection:
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from eventsourcing.persistence import (
@@ -22,6 +23,7 @@ from eventsourcing.persistence import (
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from ledger.errors import StorageError, WrongExpectedVersionError
+from ledger.input_files import open_databases
 
 APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
 LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
@@ -43,9 +45,42 @@ class _Pool(SQLiteConnectionPool):
     """Connections that keep what they acknowledged."""
 
     prepare: Callable[[sqlite3.Connection], None] | None = None
+    path: str
     _is_ending = False
+    # Device and inode of the file, and of its write-ahead log.
+    _file: tuple[int, int] | None = None
+    _wal: tuple[int, int] | None = None
+
+    def require_same_file(self) -> None:
+        """Make sure that the connections write into the file that others see.
+
+        Raises:
+            StorageError: The file or its write-ahead log was replaced or removed.
+        """
+        if self.is_sqlite_memory_mode or (
+            self._file == _identity(self.path) and self._wal == _identity(f"{self.path}-wal")
+        ):
+            return
+        raise StorageError(
+            f"ledger database {self.path}: the file, or its write-ahead log, was replaced or "
+            "removed while this process had it open; nothing was recorded; see to the file, then "
+            "close the ledger (ln.close()) or begin a new process, and try again"
+        )
+
+    def _recognise(self, raw: sqlite3.Connection, before: tuple[int, int] | None) -> None:
+        """Take note of the file with the first connection; see that the others are to the same."""
+        # The first read makes the write-ahead log, which stays while any connection is open.
+        raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if not self._in_use and not self._pool:
+            self._wal = _identity(f"{self.path}-wal")
+        if self._file is None:
+            self._file = before or _identity(self.path)
+            if self._file is not None:
+                open_databases.add(self._file)
+        self.require_same_file()
 
     def _create_connection(self) -> SQLiteConnection:
+        before = _identity(self.path)
         # Not the framework's: it keeps one prepared statement, which made an append cost threefold.
         raw = sqlite3.connect(
             self.db_name,
@@ -61,6 +96,8 @@ class _Pool(SQLiteConnectionPool):
                 raw.execute("PRAGMA journal_mode=WAL").fetchone()
             for pragma in _PRAGMAS:
                 raw.execute(pragma).fetchall()
+            if not self.is_sqlite_memory_mode:
+                self._recognise(raw, before)
             if self.prepare is not None:
                 self.prepare(raw)
         except BaseException:
@@ -83,6 +120,8 @@ class _Pool(SQLiteConnectionPool):
         self.close_idle()
         if not self._in_use:
             super().close()
+            if self._file is not None:
+                open_databases.discard(self._file)
 
     def close_idle(self) -> None:
         """Close the connections that nobody has borrowed."""
@@ -94,21 +133,33 @@ class _Pool(SQLiteConnectionPool):
 class Datastore(SQLiteDatastore):
     """eventsourcing's datastore over our connections."""
 
+    pool: _Pool
+
     def __init__(
-        self, path: str, *, prepare: Callable[[sqlite3.Connection], None] | None = None
+        self,
+        path: str,
+        *,
+        prepare: Callable[[sqlite3.Connection], None] | None = None,
+        is_new: bool = False,
     ) -> None:
-        """Open nothing yet; `prepare` is called with each new connection."""
-        super().__init__(path, originator_id_type="uuid")
+        """Open nothing yet; `prepare` is called with each new connection.
+
+        A file that is not there is an error, unless `is_new` says that it is to be made.
+        """
+        super().__init__(":memory:", originator_id_type="uuid")
         self.pool.close()
         self._writing = threading.Lock()
+        is_named_for_sqlite = path.startswith(("file:", ":memory:"))
+        uri = f"{Path(path).absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}"
         self.pool = _Pool(
-            db_name=path,
+            db_name=path if is_named_for_sqlite else uri,
             lock_timeout=int(LOCK_TIMEOUT),
             pool_timeout=LOCK_TIMEOUT,
             pool_size=5,
             max_overflow=60,
         )
         self.pool.prepare = prepare
+        self.pool.path = path
         _stores.add(self)
 
     def is_ledger(self) -> bool:
@@ -144,7 +195,9 @@ class Datastore(SQLiteDatastore):
             with self._turn(), self._lent() as raw:
                 try:
                     raw.execute("BEGIN IMMEDIATE")
+                    self.pool.require_same_file()
                     yield raw
+                    self.pool.require_same_file()
                     raw.execute("COMMIT")
                 except BaseException:
                     if raw.in_transaction:
@@ -192,7 +245,7 @@ _stores: weakref.WeakSet[Datastore] = weakref.WeakSet()
 def _close_idle_connections() -> None:
     for store in list(_stores):
         # A database in memory ends with its last connection.
-        if isinstance(store.pool, _Pool) and not store.pool.is_sqlite_memory_mode:
+        if not store.pool.is_sqlite_memory_mode:
             store.pool.close_idle()
 
 
@@ -201,6 +254,14 @@ def _close_idle_connections() -> None:
 # parent has ended, the next process to open the file may reset the log's index under the child.
 # Connections that are borrowed at that moment, as inside a batch, cannot be helped.
 os.register_at_fork(before=_close_idle_connections)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (each append comes here twice)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:

@@ -19,7 +19,6 @@ from contextlib import closing
 from pathlib import Path
 from threading import Thread
 from typing import Any
-from urllib.parse import quote
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
 from ledger.eventlog.evidence import Evidence, RawRow, Text
@@ -30,7 +29,6 @@ _BATCH = 2_000
 _PATIENCE = 0.05  # seconds
 _BUSY = 30_000  # milliseconds; readers hardly ever wait
 _UNDECODABLE = "Could not decode to UTF-8"  # Python's words for text that is none
-_HEADER = b"SQLite format 3\x00"
 _FIRST, _LAST = -(2**63), 2**63 - 1  # a row that was slipped in may have any number
 
 # Messages of SQLite quote the damaged bytes, and then may be no text.
@@ -71,24 +69,27 @@ class SqliteEvidence(Evidence):
         """
         self.path = path
         try:
-            with path.open("rb") as file:
-                header = file.read(len(_HEADER))
-        except OSError as error:
+            self._connection = _connect(path)
+        except sqlite3.OperationalError as error:
             raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
-        if header != _HEADER:
-            raise CorruptLogError(f"ledger database {path}: expected a SQLite file, found none")
-        self._connection = _connect(path)
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
         self._next_event, self._is_paired = _FIRST, True
         try:
             for pragma in (f"busy_timeout={_BUSY}", "trusted_schema=OFF", "cache_size=-65536"):
                 self._ask(f"PRAGMA {pragma}")
             self._ask("BEGIN")
-            self._ask("SELECT count(*) FROM sqlite_master")
+            self._require_pages()
             self._integrity = _Integrity(path)
         except BaseException:
             self._connection.close()
             raise
+
+    def _require_pages(self) -> None:
+        # SQLite alone reads the header: the system would drop SQLite's locks when this process
+        # closed a file that it had opened by itself. An empty file is a database without pages.
+        (row,) = self._ask("PRAGMA page_count")
+        if not row[0]:
+            raise _no_database(self.path)
 
     def close(self) -> None:
         """Let go of the moment."""
@@ -270,7 +271,10 @@ class _Integrity:
 
 def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        isolation_level=None,
+        check_same_thread=False,
     )
     connection.text_factory = Text
     return connection
@@ -283,7 +287,13 @@ def _leniently(raw: bytes) -> str | Text:
         return Text(raw)
 
 
+def _no_database(path: Path) -> CorruptLogError:
+    return CorruptLogError(f"ledger database {path}: expected a SQLite file, found none")
+
+
 def _refused(path: Path, error: BaseException) -> LedgerError:
+    if "not a database" in str(error):
+        return _no_database(path)
     text = f"ledger database {path.name}: cannot be read: {error}"
     if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
         return StorageError(text)

@@ -93,7 +93,7 @@ def initialize(
         made = Path(aside, DATABASE)
         _first_event(SqliteDatabase.create(made, now_micros), configuration)
         try:
-            files.copy_file(made, path)
+            files.give_name(made, path)
         except PathTakenError as error:
             raise _database_alone(path) from error
     return config.write(folder, configuration)

@@ -17,6 +17,7 @@ from ledger.display.messages import tell
 from ledger.display.rows import one_line, record_html
 from ledger.engine.handler import Outcome, Prepare
 from ledger.errors import (
+    CorruptLogError,
     InvalidValueError,
     NotSavedError,
     ReadOnlyViewError,
@@ -316,7 +317,13 @@ class Record(RecordHistory):
             row = row_of(self._source, self.registry, other)
         if row is None:
             # A record withdrawn for good answers no query, but a run may still lead to it.
-            row = self._source.ask(lambda models: models.find(self.registry, uid=uid))[0]
+            rows = self._source.ask(lambda models: models.find(self.registry, uid=uid))
+            if not rows:
+                raise CorruptLogError(
+                    f"{self.spec.title} {uid}: the tracked run recorded it and it is not in the "
+                    "log, which went back (restored from a backup, perhaps); call track() again"
+                )
+            row = rows[0]
         self._row = row
 
     def _refuse_view(self, verb: str) -> None:

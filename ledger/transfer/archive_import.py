@@ -129,7 +129,7 @@ def _in_file(path: Path, where: str | os.PathLike[str], report: Report) -> None:
         made = Path(aside, DATABASE)
         _fill(SqliteDatabase.create(made, now_micros), where, report)
         try:
-            files.copy_file(made, path)
+            files.give_name(made, path)
         except PathTakenError as error:
             raise _exists(path) from error
 

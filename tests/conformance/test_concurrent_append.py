@@ -38,7 +38,7 @@ class OnSqlite:
     """A log in a file."""
 
     def __init__(self, path: str) -> None:
-        self.store = sqlite_connections.Datastore(path)
+        self.store = sqlite_connections.Datastore(path, is_new=True)
         self.recorder = sqlite_log.Recorder(self.store)
 
     @contextmanager

@@ -40,7 +40,7 @@ class _Sqlite:
     recorder_class: type[sqlite_log.Recorder] = sqlite_log.Recorder
 
     def create_recorder(self) -> ApplicationRecorder:
-        store = Datastore(self.name())
+        store = Datastore(self.name(), is_new=True)
         self.addCleanup(store.close)
         recorder = self.recorder_class(store)
         recorder.create_table()

@@ -74,7 +74,7 @@ class BareMemory:
 class BareSqlite:
     def __init__(self, clock: Clock, folder: Path) -> None:
         self.clock = clock
-        self.store = Datastore(str(folder / "log.sqlite3"))
+        self.store = Datastore(str(folder / "log.sqlite3"), is_new=True)
         self.recorder = Recorder(self.store)
         self.recorder.create_table()
 

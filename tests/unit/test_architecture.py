@@ -155,6 +155,108 @@ def test_durable_file_steps_stand_in_one_module():
     assert not elsewhere, f"call ledger.files instead: {', '.join(elsewhere)}"
 
 
+# What opens files past SQLite. None of these modules knows the path of a database.
+OPENERS = frozenset(
+    {
+        "ledger.cli.demo",
+        "ledger.cli.demo_script",
+        "ledger.cli.ending",
+        "ledger.cli.place",
+        "ledger.cli.proving",
+        "ledger.cli.tree",
+        "ledger.content.filesystem",
+        "ledger.core",
+        "ledger.files",
+        "ledger.input_files",
+        "ledger.places.config",
+        "ledger.proving.blocks",
+        "ledger.proving.keys",
+        "ledger.registries.artifact",
+        "ledger.registries.loaders",
+        "ledger.tracking.environment",
+        "ledger.tracking.imports",
+        "ledger.tracking.notebook",
+        "ledger.tracking.plan",
+        "ledger.tracking.source_code",
+        "ledger.version",
+    }
+)
+OF_DATABASES = frozenset({"DATABASE", "database_path"})
+# These make or name paths of databases, and open other files.
+NAMES_ONLY = {"ledger.places.config": "ledger.toml"}
+
+
+def opened_files(source: str) -> list[str]:
+    """Calls in `source` that open, read or copy a file past SQLite, as "line: name"."""
+    plain = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mmap"}
+    copies = {"copy", "copy2", "copyfile", "copytree", "fdopen"}
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        match node.func:
+            case ast.Name(id="open"):
+                found.append(f"{node.lineno}: open")
+            case ast.Attribute(value=ast.Name(id=("os" | "io" | "fsspec" | "mmap") as module)):
+                if node.func.attr in plain:
+                    found.append(f"{node.lineno}: {module}.{node.func.attr}")
+            case ast.Attribute(value=ast.Name(id="shutil"), attr=name) if name in copies:
+                found.append(f"{node.lineno}: shutil.{name}")
+            case ast.Attribute(attr=name) if name in plain - {"open"}:
+                found.append(f"{node.lineno}: {name}")
+            case ast.Attribute(attr="open"):
+                first = node.args[0] if node.args else None
+                if isinstance(first, ast.Constant) and first.value in {"r", "rb", "rb+", "r+", "w"}:
+                    found.append(f"{node.lineno}: open")
+    return found
+
+
+def names_a_database(source: str) -> bool:
+    """Whether `source` mentions the path of a ledger's database."""
+    return any(
+        name in OF_DATABASES
+        for node in ast.walk(ast.parse(source))
+        for name in (
+            [node.id]
+            if isinstance(node, ast.Name)
+            else [node.attr]
+            if isinstance(node, ast.Attribute)
+            else []
+        )
+    )
+
+
+def test_a_database_file_is_opened_through_sqlite_alone():
+    found = {}
+    for path in modules():
+        source = path.read_text(encoding="utf-8")
+        name = dotted(path)
+        opened = opened_files(source)
+        if opened and (
+            name not in OPENERS or (names_a_database(source) and name not in NAMES_ONLY)
+        ):
+            found[name] = opened
+    assert not found, f"the system drops SQLite's locks when the file is closed: {found}"
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "open(path)",
+        "os.open(path, os.O_RDONLY)",
+        "path.open('rb')",
+        "place.database_path.read_bytes()",
+        "shutil.copy(path, target)",
+        "shutil.copyfile(path, target)",
+        "mmap.mmap(descriptor, 0)",
+    ],
+)
+def test_a_planted_look_at_a_file_is_found(planted):
+    assert opened_files(planted)
+    assert not opened_files("sqlite3.connect(path)\nstore.open(name)\nself._log.open()")
+    assert names_a_database("place.database_path.read_bytes()")
+
+
 def test_decisions_and_folds_take_time_and_chance_as_arguments():
     pure = [*(ROOT / "ledger" / "decisions").rglob("*.py"), ROOT / "projections" / "fold.py"]
     impure = [

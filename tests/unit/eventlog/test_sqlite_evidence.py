@@ -22,7 +22,7 @@ WHOLE = [(n, f"{n:032x}".encode(), n, b"tag", b"payload %d" % n) for n in range(
 def path(tmp_path):
     """A log of ten entries, without guards."""
     path = tmp_path / "log.db"
-    store = Datastore(str(path))
+    store = Datastore(str(path), is_new=True)
     Recorder(store).create_table()
     with store.connection(write=True) as connection:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")

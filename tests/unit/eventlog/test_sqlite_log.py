@@ -47,7 +47,7 @@ class Log:
 
     def __init__(self, path, prepare=None) -> None:
         self.said: list[str] = []
-        self.store = Datastore(str(path), prepare=prepare or self._listen)
+        self.store = Datastore(str(path), prepare=prepare or self._listen, is_new=True)
         self.recorder = Recorder(self.store)
 
     def _listen(self, connection) -> None:

@@ -7,7 +7,7 @@ from html import escape
 import msgspec
 
 from ledger.auditing.findings import Report
-from ledger.model.times import to_datetime
+from ledger.model.times import moment_text
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#222}
@@ -51,7 +51,7 @@ def as_page(report: Report, *, told: str) -> str:
             [
                 (
                     f"{it.position:,}",
-                    to_datetime(it.recorded_at).isoformat(sep=" ", timespec="seconds"),
+                    moment_text(it.recorded_at),
                     it.actor,
                     it.reason,
                     f"{it.registry} {it.uid}",

@@ -25,7 +25,7 @@ from ledger.decisions.runs import RunPlan
 from ledger.decisions.transforms import find_transform
 from ledger.display.messages import say
 from ledger.engine.database import WriteSession
-from ledger.errors import InvalidValueError, LedgerError, NotTrackingError
+from ledger.errors import InvalidValueError, LedgerError, NotTrackingError, washed
 from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
 from ledger.model.events import BlobRecorded, Draft
@@ -171,7 +171,8 @@ class Context:
         previous = sys.excepthook
 
         def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-            self._error = f"{kind.__name__}: {error}"[:500]
+            # Washed before it is cut: half a URL would hide its password from the eye of the rule.
+            self._error = washed(f"{kind.__name__}: {error}")[:500]
             previous(kind, error, trace)
 
         sys.excepthook = remember

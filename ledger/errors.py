@@ -8,8 +8,33 @@ clauses keep working.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from typing import ClassVar
+
+# A password of a URL; an account that is a token; a value of a query, or a setting, that is secret.
+_PASSWORD = re.compile(
+    r"(://[^\s/:@?#'\"]{0,200}):(?:[^\s/?#'\"]{0,2000}|(?!\d*[/?#])[^\s@'\"]{0,400})@"
+)
+_TOKEN = re.compile(r"://[^\s/:@?#'\"]{20,2000}@")
+_SECRET = re.compile(
+    r"([?&;#](?:x-(?:amz|goog|ms)-[\w-]{1,40}|[\w-]{0,40}(?:sig|signature|token|secret|passw(?:or)?d|"
+    r"pwd|credentials?|api[_-]?key|access[_-]?key(?:[_-]?id)?|key-pair-id|policy|auth))="
+    r"|(?:\b|_)(?:password|passwd|secret)=)[^\s&;#'\")>]+",
+    re.IGNORECASE,
+)
+
+
+def washed(text: str) -> str:
+    """Return a text without the secrets that URLs in it carry; what else it says stays.
+
+    Passwords of URLs, accounts that are tokens, signatures and keys in queries, and what follows
+    `password=`. Every text that the program, and no person, puts into the log comes through here,
+    and so does every message.
+    """
+    if "://" in text:
+        text = _TOKEN.sub("://", _PASSWORD.sub(r"\1@", text))
+    return _SECRET.sub(r"\1***", text) if "=" in text else text
 
 
 def printable(text: str | os.PathLike[str]) -> str:
@@ -43,7 +68,7 @@ class LedgerError(Exception):
 
     def __init__(self, message: str, /, **details: object) -> None:
         # Messages quote texts of others, and a traceback prints messages as they are.
-        message = printable(message)
+        message = washed(printable(message))
         super().__init__(message)
         self.message = message
         self.details = details

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.model.times import to_datetime
+from ledger.model.times import moment_text
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,12 +76,12 @@ class ErasureResult(msgspec.Struct, frozen=True, kw_only=True):
     signer: str | None
 
     def __str__(self) -> str:
-        when = f"{to_datetime(self.recorded_at):%Y-%m-%d %H:%M:%S}Z"
         content = " and stored content" if self.content_removed else ""
         signed = "not signed" if self.signer is None else f"signed by {self.signer}"
         return (
-            f"position {self.position}: {self.registry} {self.uid}: {when}, by {self.actor}: "
-            f"{self.reason} (entries {', '.join(map(str, self.entries))}{content}; {signed})"
+            f"position {self.position}: {self.registry} {self.uid}: "
+            f"{moment_text(self.recorded_at)}, by {self.actor}: {self.reason} "
+            f"(entries {', '.join(map(str, self.entries))}{content}; {signed})"
         )
 
 

@@ -7,7 +7,7 @@ from html import escape
 import msgspec
 
 from ledger.auditing.findings import Report
-from ledger.model.times import to_datetime
+from ledger.model.times import moment_text
 
 # Every page begins with this; an existing file that does is replaced by a new page.
 OPENING = '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>Audit of '
@@ -53,7 +53,7 @@ def as_page(report: Report, *, told: str) -> str:
             [
                 (
                     f"{it.position:,}",
-                    to_datetime(it.recorded_at).isoformat(sep=" ", timespec="seconds"),
+                    moment_text(it.recorded_at),
                     it.actor,
                     it.reason,
                     f"{it.registry} {it.uid}",

@@ -5,11 +5,13 @@
    keys of the intent, since when a key had led elsewhere) is what the other part gives.
 2. A record comes into being once: in a stream of its own, at version 1, with the ids that its
    natural key gives.
-3. What is changed, linked, read, run in or pointed at was there before.
+3. What is changed, linked, read, run in or pointed at was there before, and the events before allow
+   the change (`ledger.auditing.histories`). A version joins the family that it revises.
 4. What was erased is named by a later event, which names nothing else; a residue of format 1 with
    its hash. No entry of format 1 follows one of a later format.
 5. A blob is the text that its hash says; a tag points before its own event; the first event, and no
    other, names the ledger; each key is named by the one before.
+6. A time can be told as a date.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import msgspec
 
 from ledger.auditing.entries import Read
 from ledger.auditing.findings import Finding
+from ledger.auditing.histories import Histories
 from ledger.errors import InvalidProofError, InvalidValueError
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
@@ -36,8 +39,11 @@ from ledger.model.events import (
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
+    MergeUndone,
     PositionTagged,
+    RecordsMerged,
     RecordWithdrawn,
+    RunAbandoned,
     RunStarted,
     TransformRegistered,
     tag_of,
@@ -45,8 +51,11 @@ from ledger.model.events import (
 from ledger.model.ids import derive, uid, versioned_uid
 from ledger.model.payloads import kept_part, to_payload
 from ledger.model.schema import REGISTRIES
+from ledger.model.times import FIRST, LAST
 from ledger.proving.notes import PublicKey, read_note, read_public_key, verify_note
 from projections.fold import Creation, intent_of, registry_of
+
+_MOST_PASSED = 1_000  # numbers of a natural key that the rules pass over, as their uids are taken
 
 # Kind, subject, expected, found.
 Wrong: TypeAlias = tuple[str, str, object, object]
@@ -81,6 +90,8 @@ class Rules:
         # Erased entries that no event has named so far.
         self._erased: dict[int, _Left] = {}
         self._pointers = _Pointers()
+        self._histories = Histories()
+        self._streams: set[str] = set()
 
     def check(self, read: Read, event: LedgerEvent, findings: list[Finding]) -> None:
         """Add what an event breaks to the findings, and take it for a part of the state."""
@@ -128,13 +139,19 @@ class Rules:
             told.extend(self._pointers.follow(read, event))
         if (read.position == 1) != isinstance(event, LedgerInitialized):
             told.append(("first-event", "", "ledger-initialized.v1 at position 1 only", tag))
+        told.extend(
+            ("time", name, f"{FIRST} to {LAST}", moment)
+            for name, moment in (("at", event.at), ("recorded_at", read.recorded_at))
+            if not FIRST <= moment <= LAST
+        )
         registry, own = registry_of(event), getattr(event, "uid", None)
         if own is not None:
             self._subject(read, event, registry, own, told)
         self._named(event, registry, own, told)
         self._particular(read, event, told)
+        told.extend(("history", *each) for each in self._histories.follow(read, event, registry))
 
-    def _subject(
+    def _subject(  # noqa: C901 (each is a claim of its own)
         self, read: Read, event: LedgerEvent, registry: str, own: str, told: list[Wrong]
     ) -> None:
         natural = getattr(event, "natural", None)
@@ -161,15 +178,32 @@ class Rules:
         if read.version != 1:
             told.append(("second-creation", own, "version 1", f"version {read.version}"))
         self._records[own] = (registry, read.stream)
+        self._streams.add(read.stream)
+        stem = _stem_of(event, registry)
         if read.is_erased:
+            if stem is not None and own[: len(stem)] != stem:
+                told.append(("uid", own, f"a uid that begins with {stem}", own))
             return
-        identity = ["create", *natural, getattr(event, "n", 1)]
+        number = getattr(event, "n", 1)
+        identity = ["create", *natural, number]
         stream = _derived(identity)
         if stream != read.stream:
             told.append(("stream-id", own, stream or "an identity", read.stream))
-        named = _uid_of(registry, identity, own)
+        named = _uid_of(registry, identity, stem)
         if named != own:
             told.append(("uid", own, named or "a uid of its natural key", own))
+        if number != 1 and not self._is_next(registry, natural, number, stem):
+            told.append(("history", own, "the record before it of its natural key", number))
+
+    def _is_next(self, registry: str, natural: list[Json], number: int, stem: str | None) -> bool:
+        """Return whether the record before one was created, or its uid was another record's."""
+        for before in range(number - 1, max(0, number - _MOST_PASSED), -1):
+            identity = ["create", *natural, before]
+            if _derived(identity) in self._streams:
+                return True
+            if _uid_of(registry, identity, stem) not in self._records:
+                return False
+        return number > 1
 
     def _named(self, event: LedgerEvent, registry: str, own: str | None, told: list[Wrong]) -> None:
         """Tell what an event names and is not there."""
@@ -181,6 +215,10 @@ class Rules:
                     self._there(event.target, target, own, told)
             case InputRecorded():
                 self._there(event.artifact, "artifact", own, told)
+            case RecordsMerged() | MergeUndone():
+                self._there(event.into, registry, own, told)
+            case RunAbandoned():
+                self._there(event.by, "run", own, told)
             case RunStarted():
                 self._there(event.transform, "transform", own, told)
                 self._there(event.forked_from, "run", own, told)
@@ -190,16 +228,16 @@ class Rules:
             self._there(member, "artifact", own, told)
 
     def _there(self, named: str | None, registry: str, own: str | None, told: list[Wrong]) -> None:
-        if named is None or named == own:
+        if named is None:
             return
         known = self._records.get(named)
-        if known is None or known[0] != registry:
+        if known is None or known[0] != registry or (named == own and registry != "run"):
             told.append(
                 (
                     "unknown-record",
                     named,
                     f"a {registry} that was created before",
-                    "none" if known is None else f"a {known[0]}",
+                    "none" if known is None else "itself" if named == own else f"a {known[0]}",
                 )
             )
 
@@ -355,14 +393,26 @@ def endorsed(trusted: list[PublicKey], adoptions: list[KeyAdopted]) -> list[Publ
     return known
 
 
-def _uid_of(registry: str, identity: Json, own: str) -> str | None:
+def _stem_of(event: LedgerEvent, registry: str) -> str | None:
+    """Return the stem of the family that a new version joins; None where it begins one."""
+    spec = REGISTRIES.get(registry)
+    if spec is None or not spec.is_versioned:
+        return None
+    revised = getattr(event, "revises", None)
+    if revised is not None:
+        return str(revised[: spec.uid_length])
+    # A transform's stem is given; `ledger.auditing.histories` compares it with the natural key.
+    return event.uid[: spec.uid_length] if isinstance(event, TransformRegistered) else None
+
+
+def _uid_of(registry: str, identity: Json, stem: str | None) -> str | None:
     spec = REGISTRIES.get(registry)
     if spec is None:
         return None
     try:
         if not spec.is_versioned:
             return uid(identity, spec.uid_length)
-        return versioned_uid(identity, stem_length=spec.uid_length, stem=own[: spec.uid_length])
+        return versioned_uid(identity, stem_length=spec.uid_length, stem=stem)
     except (TypeError, ValueError):
         return None
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ledger.errors import LedgerError, StorageError
+from ledger.errors import LedgerError, StorageError, washed
 
 ATTEMPTS = 8
 FIRST_BOUND, LAST_BOUND = 0.1, 10.0  # seconds
@@ -57,7 +57,7 @@ _NO_CREDENTIALS = frozenset(
     {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"}
 )
 _REFUSED_STATUS = frozenset({401, 403})
-_SECRET = re.compile(r"(://)[^/@\s]*@|\?[^\s)'\"]*=[^\s)'\"]*")
+_MORE = re.compile(r"(://)[^/@\s]*@|\?[^\s)'\"]*=[^\s)'\"]*")
 
 
 def retrying(what: str, work: Callable[[], T]) -> T:
@@ -159,8 +159,8 @@ def refusal(what: str, error: BaseException, *, attempts: int = 1) -> StorageErr
 
 
 def without_secrets(text: str) -> str:
-    """Return a text whose URLs are without passwords and query strings."""
-    return _SECRET.sub(lambda match: match[1] or "", text)
+    """Return a text whose URLs are without accounts, passwords and query strings."""
+    return _MORE.sub(lambda match: match[1] or "", washed(text))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

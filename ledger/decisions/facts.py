@@ -101,10 +101,19 @@ class Birth(msgspec.Struct, frozen=True):
 
 
 def survivor(facts: Facts, uid: str) -> str:
-    """Return the uid of a record now: its own, or the uid of the record it was merged into."""
-    # A record is merged into a live one only, so that this ends.
+    """Return the uid of a record now: its own, or the uid of the record it was merged into.
+
+    Raises:
+        CorruptLogError: Records were merged in a circle, which no rule allows.
+    """
+    passed = {uid}
     while mergers := facts.find("merger", uid=uid):
         uid = mergers[0]["into"]
+        if uid in passed:
+            raise CorruptLogError(
+                f"record {uid}: merged in a circle, which no honest log says; audit the ledger"
+            )
+        passed.add(uid)
     return uid
 
 

@@ -26,7 +26,7 @@ from ledger.decisions.transforms import find_transform
 from ledger.display.messages import say
 from ledger.engine.database import WriteSession
 from ledger.engine.handler import identity_outside
-from ledger.errors import InvalidValueError, LedgerError, NotTrackingError
+from ledger.errors import InvalidValueError, LedgerError, NotTrackingError, washed
 from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
 from ledger.model.events import BlobRecorded, Draft
@@ -172,7 +172,8 @@ class Context:
         previous = sys.excepthook
 
         def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-            self._error = f"{kind.__name__}: {error}"[:500]
+            # Washed before it is cut: half a URL would hide its password from the eye of the rule.
+            self._error = washed(f"{kind.__name__}: {error}")[:500]
             previous(kind, error, trace)
 
         sys.excepthook = remember

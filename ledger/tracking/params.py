@@ -11,9 +11,10 @@
    An integer beyond ±(2^53 - 1) is `{"int": "<decimal>"}`, or hexadecimal if it has more than 2,048
    bits, as readers of JSON differ beyond these bounds. `1`, `1.0` and `True` are different.
 5. A command-line argument that is no text is `{"bytes": "<hex>"}`: every argument is accepted.
-6. A mapping whose only key looks like such a tag is wrapped as `{"map": {...}}`: every value has a
+6. Secrets that a URL carries are left out of texts and arguments (`ledger.errors.washed`).
+7. A mapping whose only key looks like such a tag is wrapped as `{"map": {...}}`: every value has a
    form of its own, and `plain_params` finds the way back.
-7. Everything else is refused, with the place (`params.model.layers[2]`) and the way out: a guess,
+8. Everything else is refused, with the place (`params.model.layers[2]`) and the way out: a guess,
    such as the `repr` of an object, would differ from one pass to the next.
 """
 
@@ -30,7 +31,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ledger.errors import InvalidValueError
+from ledger.errors import InvalidValueError, washed
 from ledger.model.canonical import nfc
 
 Canonical: TypeAlias = "bool | int | str | list[Canonical] | dict[str, Canonical] | None"
@@ -199,10 +200,11 @@ def _text(value: str, path: str) -> str:
             f"at {error.start}; decode it from its bytes with the right encoding"
         )
         raise InvalidValueError(message, path=path, place=error.start) from None
-    return nfc(str.__str__(value))
+    return washed(nfc(str.__str__(value)))
 
 
 def _argument(argument: str) -> Canonical:
+    argument = washed(argument)
     try:
         argument.encode()
     except UnicodeEncodeError:

@@ -160,6 +160,37 @@ def test_git_is_asked_without_locks_prompts_and_redirection(repo, started, monke
         assert options["stdin"] == subprocess.DEVNULL
 
 
+def test_no_program_that_a_repository_configures_is_started(repo, run_git, tmp_path, monkeypatch):
+    ran = tmp_path / "ran"
+    program = tmp_path / "program.sh"
+    program.write_text(f'#!{shutil.which("sh")}\necho "$0" >> {ran}\nexec cat\n')
+    program.chmod(0o755)
+    hooks = tmp_path / "hooks"
+    hooks.mkdir()
+    for hook in ("post-index-change", "fsmonitor-watchman", "reference-transaction"):
+        shutil.copy(program, hooks / hook)
+    (repo / ".gitattributes").write_text("*.py filter=a=b diff=c\n*.txt filter=long\n")
+    (repo / "b.txt").write_text("b")
+    run_git("add", ".gitattributes", "b.txt")
+    run_git("commit", "-qm", "second")
+    for key in ("filter.a=b.clean", "filter.a=b.smudge", "filter.long.process", "diff.c.textconv"):
+        run_git("config", key, str(program))
+    for key in ("core.fsmonitor", "diff.external", "core.pager", "core.sshCommand"):
+        run_git("config", key, str(program))
+    for key in ("filter.a=b.required", "filter.long.required"):
+        run_git("config", key, "true")
+    run_git("config", "core.hooksPath", str(hooks))
+    monkeypatch.setenv("GIT_EXTERNAL_DIFF", str(program))
+    monkeypatch.setenv("GIT_TRACE", str(ran))
+    ran.unlink(missing_ok=True)
+    for name in ("a.py", "b.txt"):
+        os.utime(repo / name, ns=(1, 1))
+    state = start_git_query(repo).result()
+    assert state is not None
+    assert state.is_dirty is False
+    assert not ran.exists()
+
+
 def test_index_is_left_untouched(repo):
     os.utime(repo / "a.py", ns=(1, 1))
     before = (repo / ".git" / "index").read_bytes()
@@ -196,7 +227,7 @@ def test_program_that_hangs_is_ended_at_the_limit(repo, monkeypatch, tmp_path):
     query = start_git_query(repo)
     processes = list(query._processes)
     assert query.result() is None
-    assert [process.wait(PATIENCE) != 0 for process in processes] == [True, True]
+    assert [process.wait(PATIENCE) != 0 for process in processes] == [True]
 
 
 def test_query_asked_for_after_the_limit_still_answers(repo, monkeypatch):
@@ -211,7 +242,7 @@ def test_dropped_query_ends_its_processes(repo, monkeypatch, tmp_path):
     processes = list(query._processes)
     del query
     gc.collect()
-    assert [process.wait(PATIENCE) != 0 for process in processes] == [True, True]
+    assert [process.wait(PATIENCE) != 0 for process in processes] == [True]
 
 
 def test_answer_longer_than_a_pipe_holds_is_read(repo, run_git):

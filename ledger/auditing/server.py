@@ -6,7 +6,7 @@ own files; the audit looks for changes that somebody made with its permission.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -81,16 +81,30 @@ class ServerEvidence(Evidence):
         found = self._connection.execute(_STRAYS).fetchall()
         return [(row["stream"], row["version"], row["topic"]) for row in found]
 
+    def below(self) -> list[int]:
+        """Return the positions below 1 that have an entry."""
+        found = self._connection.execute(
+            "SELECT position FROM entries WHERE position < 1 ORDER BY position"
+        ).fetchall()
+        return [row["position"] for row in found]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table of the log has."""
+        (found,) = self._connection.execute(
+            "SELECT (SELECT count(*) FROM entries) AS entries,"
+            " (SELECT count(*) FROM stored_events) AS stored_events"
+        ).fetchall()
+        return dict(found)
+
     def meta(self) -> dict[str, str]:
         """Return the names and values of the table `meta`."""
         found = self._connection.execute("SELECT name, value FROM meta").fetchall()
         return {row["name"]: row["value"] for row in found}
 
-    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    def check(self) -> Iterator[tuple[str, str, str]]:
         """Yield the faults of the schema: triggers that differ from a new ledger's."""
         from ledger.eventlog.postgres_schema import LOG_TABLES  # noqa: PLC0415 (loads the driver)
 
-        del read_models
         wanted = {"entries entries_refuse_insert"} | {
             f"{table} {table}_refuse_{verb}"
             for table in LOG_TABLES

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ledger.errors import LedgerError
@@ -75,13 +75,17 @@ class Evidence(ABC):
     def meta(self) -> dict[str, str]:
         """Return the settings that the ledger keeps of itself."""
 
-    @abstractmethod
-    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield the faults of the whole: subject, expected, found.
+    def below(self) -> list[int]:
+        """Return the positions below 1 that have an entry."""
+        return []
 
-        Args:
-            read_models: Statements that make the read models of a new SQLite file.
-        """
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table of the log has, where it is in tables."""
+        return {}
+
+    @abstractmethod
+    def check(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the faults of the whole: subject, expected, found."""
 
     @abstractmethod
     def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:

@@ -22,7 +22,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
-from ledger.eventlog.evidence import Evidence, RawRow, Text
+from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 from ledger.eventlog.sqlite_log import Recorder
 from projections.sql.sqlite import SQLITE
@@ -61,7 +61,6 @@ _STRAYS = (
 )
 _BELOW = "SELECT position FROM entries NOT INDEXED WHERE position < 1 ORDER BY position"
 OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
-_BEFORE = 40  # characters that are shown before a difference
 
 
 class SqliteEvidence(Evidence):
@@ -299,11 +298,9 @@ def schema_faults(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, s
     Args:
         rows: The answer to `OBJECTS`.
     """
-    wanted, found = _texts(_new_file()), _texts(rows)
-    for name in dict.fromkeys((*wanted, *found)):
-        expected, told = wanted.get(name, []), found.get(name, [])
-        if expected != told and not name.startswith("table sqlite_stat"):
-            yield name, *_apart("; ".join(expected) or "nothing", "; ".join(told) or "nothing")
+    for name, expected, found in differences(_texts(_new_file()), _texts(rows)):
+        if not name.startswith("table sqlite_stat"):
+            yield name, expected, found
 
 
 def _new_file() -> list[tuple[Any, ...]]:
@@ -316,20 +313,12 @@ def _new_file() -> list[tuple[Any, ...]]:
 
 
 def _texts(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
-    """Return the texts of objects by kind and name; a forged file may have one name twice."""
+    """Return the texts of objects by kind and name."""
     found: dict[str, list[str]] = {}
     for kind, name, table, sql in rows:
         text = f"on {_shown(table)}: {_shown(sql)}"
         found.setdefault(f"{_shown(kind)} {_shown(name)}", []).append(text)
     return found
-
-
-def _apart(expected: str, found: str) -> tuple[str, str]:
-    """Return two texts from a little before the place where they begin to differ."""
-    differs = (at for at, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b)
-    begin = max(0, next(differs, min(len(expected), len(found))) - _BEFORE)
-    lead = "…" if begin else ""
-    return lead + expected[begin:], lead + found[begin:]
 
 
 def _shown(value: object) -> str:

@@ -56,13 +56,10 @@ from ledger.proving.notes import (
 from projections.compare import Rows, compare
 from projections.fold import fold
 from projections.shadow import Problem, Shadow
-from projections.sql.sqlite import SQLITE
-from projections.sql.tables import create_indexes, create_tables, rows_statement
+from projections.sql.tables import rows_statement
 from projections.tables import FOREVER, TABLES, schema_number
 
 T = TypeVar("T")
-
-_READ_MODELS = (*create_tables(SQLITE), *create_indexes(SQLITE))
 
 _KEPT = {LIVE, TRASHED}
 
@@ -208,7 +205,7 @@ class Audit:
             )
 
     def _file(self, evidence: Evidence) -> None:
-        for subject, expected, found in evidence.check(_READ_MODELS):
+        for subject, expected, found in evidence.check():
             kind = "database" if subject == "integrity" else "schema"
             self._tell(kind, subject=subject, expected=expected, found=found)
 
@@ -236,6 +233,10 @@ class Audit:
         self.rules.end(self.findings)
         if head and self.entries.position != head:
             self._tell("position", expected=f"entries up to {head}", found=self.entries.position)
+        self._beside(evidence)
+
+    def _beside(self, evidence: Evidence) -> None:
+        """Tell what there is beside the entries from 1 to the head."""
         for stream, version, topic in evidence.strays():
             self._tell(
                 "entry-missing",
@@ -243,6 +244,12 @@ class Audit:
                 expected="an entry for each event",
                 found=f"an event {_text(topic)} of version {_text(version)} without one",
             )
+        below = evidence.below()
+        for position in below:
+            self._tell("position", position=position, expected="1 or more", found=position)
+        for table, count in evidence.counts().items():
+            if count != self.events + len(below):
+                self._tell("count", subject=table, expected=self.events + len(below), found=count)
 
     def _unreadable(self, error: LedgerError) -> None:
         at = error.details.get("position")

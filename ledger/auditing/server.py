@@ -6,7 +6,7 @@ own files; the audit looks for changes that somebody made with its permission.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ledger.engine.database import Session
 from ledger.errors import CorruptLogError, LedgerError
 from ledger.eventlog.entry import Entry
 from ledger.eventlog.evidence import Evidence, RawRow, Text
+from ledger.eventlog.postgres_health import look
 
 if TYPE_CHECKING:
     from ledger.engine.postgres_database import PostgresDatabase
@@ -81,36 +82,37 @@ class ServerEvidence(Evidence):
         found = self._connection.execute(_STRAYS).fetchall()
         return [(row["stream"], row["version"], row["topic"]) for row in found]
 
+    def below(self) -> list[int]:
+        """Return the positions below 1 that have an entry."""
+        found = self._connection.execute(
+            "SELECT position FROM entries WHERE position < 1 ORDER BY position"
+        ).fetchall()
+        return [row["position"] for row in found]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table of the log has."""
+        (found,) = self._connection.execute(
+            "SELECT (SELECT count(*) FROM entries) AS entries,"
+            " (SELECT count(*) FROM stored_events) AS stored_events"
+        ).fetchall()
+        return dict(found)
+
     def meta(self) -> dict[str, str]:
         """Return the names and values of the table `meta`."""
         found = self._connection.execute("SELECT name, value FROM meta").fetchall()
         return {row["name"]: row["value"] for row in found}
 
-    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield the faults of the schema: triggers that differ from a new ledger's."""
-        from ledger.eventlog.postgres_schema import LOG_TABLES  # noqa: PLC0415 (loads the driver)
+    def check(self) -> Iterator[tuple[str, str, str]]:
+        """Yield what guards the log otherwise than in a new ledger, and rights of the roles."""
+        from ledger.eventlog.postgres_guards import schema_faults  # noqa: PLC0415 (loads the driver)
 
-        del read_models
-        wanted = {"entries entries_refuse_insert"} | {
-            f"{table} {table}_refuse_{verb}"
-            for table in LOG_TABLES
-            for verb in ("update", "delete", "truncate")
-        }
-        found = {
-            row["name"]: row["state"]
-            for row in self._connection.execute(
-                "SELECT c.relname || ' ' || t.tgname AS name, t.tgenabled::text AS state"
-                " FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-                " WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace"
-                " AND c.relname IN ('stored_events', 'entries')"
-            ).fetchall()
-        }
-        for name in sorted(wanted | set(found)):
-            state = "in force" if found.get(name) in {"O", "A"} else "not in force"
-            if name not in wanted:
-                yield f"trigger {name}", "nothing", state
-            elif name not in found or state == "not in force":
-                yield f"trigger {name}", "in force", state if name in found else "nothing"
+        schema = self._database.url.schema or ""
+        yield from schema_faults(self._connection, schema)
+        server = look(self._connection, schema)
+        for right in server.missing:
+            yield f"role {right.role}", str(right), "nothing"
+        for right in server.excessive:
+            yield f"role {right.role}", "nothing", str(right)
 
     def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a table of the read models."""

@@ -8,10 +8,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ledger.errors import LedgerError
+
+_BEFORE = 40  # characters that are shown before a difference
 
 
 class Text(bytes):
@@ -75,13 +77,17 @@ class Evidence(ABC):
     def meta(self) -> dict[str, str]:
         """Return the settings that the ledger keeps of itself."""
 
-    @abstractmethod
-    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield the faults of the whole: subject, expected, found.
+    def below(self) -> list[int]:
+        """Return the positions below 1 that have an entry."""
+        return []
 
-        Args:
-            read_models: Statements that make the read models of a new SQLite file.
-        """
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table of the log has, where it is in tables."""
+        return {}
+
+    @abstractmethod
+    def check(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the faults of the whole: subject, expected, found."""
 
     @abstractmethod
     def table(self, name: str, statement: str) -> Iterator[tuple[Any, ...]]:
@@ -91,3 +97,22 @@ class Evidence(ABC):
             name: Its name.
             statement: The question for its rows in the order of its key.
         """
+
+
+def differences(
+    wanted: Mapping[str, list[str]], found: Mapping[str, list[str]]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the objects whose texts differ: name, expected, found, from where they differ.
+
+    Each name has a list of texts, as a forged database may hold one name twice.
+    """
+    for name in dict.fromkeys((*wanted, *found)):
+        expected, told = (
+            "; ".join(sorted(it.get(name, []))) or "nothing" for it in (wanted, found)
+        )
+        if expected != told:
+            pairs = enumerate(zip(expected, told, strict=False))
+            same = next((at for at, (a, b) in pairs if a != b), min(len(expected), len(told)))
+            begin = max(0, same - _BEFORE)
+            lead = "…" if begin else ""
+            yield name, lead + expected[begin:], lead + told[begin:]

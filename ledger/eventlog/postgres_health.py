@@ -112,13 +112,12 @@ class ServerState(msgspec.Struct, frozen=True, kw_only=True):
 
 def wanted_guards() -> set[str]:
     """Return the triggers that a new ledger has on its log, as `table trigger`."""
-    from ledger.eventlog.postgres_schema import LOG_TABLES  # noqa: PLC0415 (loads the driver)
+    from ledger.eventlog.postgres_schema import (  # noqa: PLC0415 (loads the driver)
+        TRIGGERS,
+        trigger_name,
+    )
 
-    return {"entries entries_refuse_insert"} | {
-        f"{table} {table}_refuse_{verb}"
-        for table in LOG_TABLES
-        for verb in ("update", "delete", "truncate")
-    }
+    return {f"{table} {trigger_name(table, verb)}" for table, verb, *_ in TRIGGERS}
 
 
 def server_clock(connection: Connection[dict[str, Any]]) -> int:
@@ -271,7 +270,8 @@ WITH held AS (
         SELECT FROM pg_attribute a WHERE a.attrelid = asked.oid AND a.attnum > 0
             AND has_column_privilege(role, asked.oid, a.attnum, 'UPDATE') AND NOT (may_erase
                 AND (subject, a.attname) IN (('stored_events', 'state'), ('entries', 'salt')))
-        ) ELSE has_table_privilege(role, oid, asked.right) END
+        ) WHEN 'INSERT' THEN has_any_column_privilege(role, oid, 'INSERT')
+        ELSE has_table_privilege(role, oid, asked.right) END
     UNION ALL SELECT who.name, 'CREATE', 'schema ' || %(schema)s FROM who
     WHERE has_schema_privilege(who.name, %(schema)s, 'CREATE')
     UNION ALL SELECT who.name, 'EXECUTE', p.proname || '()'

@@ -18,7 +18,7 @@ from typing import Any, LiteralString
 
 from psycopg import Connection
 from psycopg.rows import tuple_row
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Composed, Identifier
 
 from ledger.errors import ConfigurationError, LedgerExistsError, StorageError
 
@@ -133,32 +133,39 @@ BEGIN
 END $$"""
 
 
+# Table, verb, level and function of each.
+TRIGGERS = (
+    ("entries", "INSERT", "ROW", "refuse_gap"),
+    ("entries", "UPDATE", "ROW", "refuse_salt"),
+    ("stored_events", "UPDATE", "ROW", "refuse_state"),
+    *((table, "DELETE", "ROW", "refuse") for table in LOG_TABLES),
+    *((table, "TRUNCATE", "STATEMENT", "refuse") for table in LOG_TABLES),
+)
+
+
+def functions(schema: str) -> list[Composed]:
+    """Return the statements that make the functions of the log, each after those that it calls."""
+    made = (_REFUSE, _REFUSE_GAP, _RESIDUE, _REFUSE_SALT, _REFUSE_STATE, _APPEND_LOCK)
+    return [SQL(function).format(schema=Identifier(schema)) for function in made]
+
+
+def trigger_name(table: str, verb: str) -> str:
+    """Return the name of the trigger that guards a table against a verb."""
+    return f"{table}_refuse_{verb.lower()}"
+
+
 def create_guards(connection: Connection[Any], schema: str) -> None:
     """Make the triggers, and the function that takes the append lock; renew those of before."""
-    name = Identifier(schema)
     for function in (*_TRIGGERED, "residue_of", "append_lock"):
         connection.execute(SQL("DROP FUNCTION IF EXISTS {} CASCADE").format(Identifier(function)))
-    connection.execute(_REFUSE)
-    for function in (_REFUSE_GAP, _RESIDUE, _REFUSE_SALT, _REFUSE_STATE, _APPEND_LOCK):
-        connection.execute(SQL(function).format(schema=name))
+    for made in functions(schema):
+        connection.execute(made)
     connection.execute("REVOKE ALL ON FUNCTION append_lock() FROM PUBLIC")
-    statements = _trigger("entries", "INSERT", "ROW", "refuse_gap")
-    statements += _trigger("entries", "UPDATE", "ROW", "refuse_salt")
-    statements += _trigger("stored_events", "UPDATE", "ROW", "refuse_state")
-    for table in LOG_TABLES:
-        statements += _trigger(table, "DELETE", "ROW", "refuse")
-        statements += _trigger(table, "TRUNCATE", "STATEMENT", "refuse")
-    for statement in statements:
-        connection.execute(statement.encode())
-
-
-def _trigger(table: str, verb: str, level: str, function: str) -> list[str]:
-    name = f"{table}_refuse_{verb.lower()}"
-    what = f"BEFORE {verb} ON {table} FOR EACH {level} EXECUTE FUNCTION {function}()"
-    return [
-        f"CREATE TRIGGER {name} {what}",
-        f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}",
-    ]
+    for table, verb, level, function in TRIGGERS:
+        name = trigger_name(table, verb)
+        what = f"BEFORE {verb} ON {table} FOR EACH {level} EXECUTE FUNCTION {function}()"
+        connection.execute(f"CREATE TRIGGER {name} {what}".encode())
+        connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}".encode())
 
 
 def role(schema: str, kind: str) -> str:

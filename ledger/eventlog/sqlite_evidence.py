@@ -21,9 +21,11 @@ from threading import Thread
 from typing import Any
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
-from ledger.eventlog.evidence import Evidence, RawRow, Text
+from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 from ledger.eventlog.sqlite_log import Recorder
+from projections.sql.sqlite import SQLITE
+from projections.sql.tables import create_indexes, create_tables
 
 _BATCH = 2_000
 _PATIENCE = 0.05  # seconds
@@ -55,6 +57,8 @@ _STRAYS = (
     " WHERE NOT EXISTS (SELECT 1 FROM entries e"
     " WHERE e.stream = s.originator_id AND e.version = s.originator_version)"
 )
+_BELOW = "SELECT position FROM entries NOT INDEXED WHERE position < 1 ORDER BY position"
+OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
 
 
 class SqliteEvidence(Evidence):
@@ -166,16 +170,23 @@ class SqliteEvidence(Evidence):
         rows = self._ask("SELECT name, value FROM meta")
         return {_shown(name): _shown(value) for name, value in rows}
 
-    def check(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Yield the faults of the whole file: subject, expected, found.
+    def below(self) -> list[int]:
+        """Return the positions below 1 that have an entry."""
+        return [position for (position,) in self._ask(_BELOW)]
 
-        Args:
-            read_models: Statements that make the read models of a new file.
-        """
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each table of the log has."""
+        return {
+            table: self._ask(f"SELECT count(*) FROM {table}")[0][0]  # noqa: S608 (own names)
+            for table in ("entries", "stored_events")
+        }
+
+    def check(self) -> Iterator[tuple[str, str, str]]:
+        """Yield the faults of the whole file: subject, expected, found."""
         (row,) = self._ask("PRAGMA application_id")
         if row[0] != APPLICATION_ID:
             yield "application id", f"{APPLICATION_ID:#x}", f"{row[0]:#x}"
-        yield from self._schema(read_models)
+        yield from schema_faults(self._ask(OBJECTS))
         for line in self._integrity.lines():
             if line != b"ok":
                 yield "integrity", "ok", _shown(line)
@@ -203,18 +214,6 @@ class SqliteEvidence(Evidence):
                 yield batch
         finally:
             self._connection.text_factory = before
-
-    def _schema(self, read_models: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-        """Compare tables, indexes and triggers with those of a new ledger."""
-        wanted = _objects(_new_file(read_models))
-        found = _objects(self._ask("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-        for name, text in wanted.items():
-            told = found.get(name, "nothing")
-            if told != text:
-                yield name, text, told
-        for name, text in found.items():
-            if name not in wanted and name.startswith(("trigger", "view")):
-                yield name, "nothing", text
 
     def _ask(self, statement: str, params: Sequence[object] = (), *, fetch: bool = True) -> Any:
         try:
@@ -300,21 +299,35 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     return CorruptLogError(text)
 
 
-def _new_file(read_models: Sequence[str]) -> list[tuple[Any, ...]]:
+def schema_faults(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
+    """Compare all objects of a file with those of a new one: subject, expected, found.
+
+    Texts are compared as a whole, quotation marks included: in double quotes, a condition or the
+    refusal of a trigger is a mere name. What SQLite notes for its planner does not count.
+
+    Args:
+        rows: The answer to `OBJECTS`.
+    """
+    for name, expected, found in differences(_texts(_new_file()), _texts(rows)):
+        if not name.startswith("table sqlite_stat"):
+            yield name, expected, found
+
+
+def _new_file() -> list[tuple[Any, ...]]:
     """Return the objects that a new file has."""
     log = Recorder(Datastore(":memory:")).construct_create_table_statements()
     with closing(sqlite3.connect(":memory:")) as connection:
-        for statement in (*log, *read_models):
+        for statement in (*log, *create_tables(SQLITE), *create_indexes(SQLITE)):
             connection.execute(statement)
-        return connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+        return connection.execute(OBJECTS).fetchall()
 
 
-def _objects(rows: Iterable[tuple[Any, ...]]) -> dict[str, str]:
-    """Return each object's text by its kind and name; spaces and quotation marks do not count."""
-    found = {}
+def _texts(rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
+    """Return the texts of objects by kind and name."""
+    found: dict[str, list[str]] = {}
     for kind, name, table, sql in rows:
-        text = " ".join(_shown(sql).split()).replace('"', "")
-        found[f"{_shown(kind)} {_shown(name)}"] = f"on {_shown(table)}: {text}"
+        text = f"on {_shown(table)}: {_shown(sql)}"
+        found.setdefault(f"{_shown(kind)} {_shown(name)}", []).append(text)
     return found
 
 

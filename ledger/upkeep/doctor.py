@@ -28,6 +28,7 @@ from ledger.content.located import stored_name
 from ledger.content.store import FOLDER, StoredItem
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import LedgerError
+from ledger.eventlog.sqlite_evidence import OBJECTS, schema_faults
 from ledger.eventlog.sqlite_log import SqliteReader
 from ledger.model.events import RecordWithdrawn
 from ledger.model.ids import StreamId
@@ -290,7 +291,20 @@ def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
             yield from examine_server(session, schema)
         if not isinstance(session.log, SqliteReader):
             return
-        said = [str(row[0]) for row in session.log.connection.execute("PRAGMA quick_check(20)")]
+        execute = session.log.connection.execute
+        said = [str(row[0]) for row in execute("PRAGMA quick_check(20)")]
+        objects = execute(OBJECTS).fetchall()
+    for subject, expected, found in schema_faults(objects):
+        yield DoctorFinding(
+            kind="schema",
+            severity="error",
+            subject=subject,
+            message=(
+                f"{subject}: expected {expected}, found {found}; somebody changed what guards the "
+                "ledger: audit it, and restore it from a backup"
+            ),
+            details={"expected": expected, "found": found},
+        )
     for line in said:
         if line != "ok":
             yield DoctorFinding(

@@ -80,7 +80,9 @@ def examine_server(session: Session | WriteSession, schema: str) -> Iterator[Doc
     yield from _clocks(clock(session))
     yield from _settings(found)
     yield from _standby(found)
-    yield from _guards(found)
+    guards = [*_guards(found)]
+    yield from guards
+    yield from _schema(session, schema, {it.subject for it in guards})
     yield from _rights(found)
     yield from _user(found)
 
@@ -266,6 +268,26 @@ def _guards(server: ServerState) -> Iterator[DoctorFinding]:
                 ),
                 table=table,
                 state=state,
+            )
+
+
+def _schema(
+    session: Session | WriteSession, schema: str, told: set[str]
+) -> Iterator[DoctorFinding]:
+    from ledger.eventlog.postgres_guards import schema_faults  # noqa: PLC0415 (loads the driver)
+
+    for name, expected, found in schema_faults(_connection(session), schema):
+        if name not in told:
+            yield _finding(
+                "schema",
+                "error",
+                name,
+                expected=expected,
+                found=found,
+                way_out=(
+                    "somebody changed what guards the ledger: audit it, and restore the schema "
+                    "from a backup"
+                ),
             )
 
 

@@ -85,11 +85,11 @@ class PostgresDialect(Dialect):
 
     def primary_key(self, table: Table) -> str | None:
         """Return the primary key of a table; None where its columns may be too long for one."""
-        return None if _long_columns().intersection(table.key) else super().primary_key(table)
+        return None if long_columns().intersection(table.key) else super().primary_key(table)
 
     def index_columns(self, index: Index) -> str:
         """Return the columns of an index, and its kind."""
-        if index.columns[0] in _long_columns():
+        if index.columns[0] in long_columns():
             # A tree of common prefixes: texts of any length, equality and order, one column.
             return f"USING spgist ({quoted(index.columns[0])})"
         return super().index_columns(index)
@@ -98,7 +98,8 @@ class PostgresDialect(Dialect):
 POSTGRES = PostgresDialect()
 
 
-def _long_columns() -> frozenset[str]:
+def long_columns() -> frozenset[str]:
+    """Return the columns whose texts may be too long for a usual index."""
     return frozenset(
         field.name
         for spec in REGISTRIES.values()
@@ -173,7 +174,7 @@ class PostgresModels(SqlModels):
 
     def create(self, *, indexes: bool = True) -> None:
         """Create the function that folds case, every table, and every index unless later."""
-        self._connection.execute(_folded().encode())
+        self._connection.execute(folded_statement().encode())
         super().create(indexes=indexes)
 
     def create_indexes(self) -> None:
@@ -189,7 +190,7 @@ class PostgresModels(SqlModels):
                 name = quoted(sql_tables.named(f"{table.name}_key", is_new=is_new))
                 on = quoted(sql_tables.named(table.name, is_new=is_new))
                 self._execute(f"CREATE UNIQUE INDEX {name} ON {on} ({key}, from_position)")
-                for column in _long_columns().intersection(table.key):
+                for column in long_columns().intersection(table.key):
                     index = Index(columns=(column,))
                     self._execute(
                         sql_tables.create_index(self.dialect, table, index, is_new=is_new)
@@ -338,7 +339,7 @@ def _at_a_character(part: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _folded() -> str:
+def folded_statement() -> str:
     """Return the statement that creates `folded`: `str.casefold` in the database.
 
     Most texts are ASCII or hold nothing to fold, and return early; only the others are slow.

@@ -19,7 +19,7 @@ def open_store(root: str) -> ContentStore:
         MissingDependencyError: The protocol needs a package that is not installed.
     """
     if is_local(root):
-        from ledger.content.local import LocalStore  # noqa: PLC0415  (it imports this module)
+        from ledger.content.local import LocalStore  # noqa: PLC0415 (few need it)
 
         return LocalStore(root)
     from ledger.content.remote import RemoteStore  # noqa: PLC0415  (loads fsspec)

@@ -12,8 +12,7 @@ import stat
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from urllib.parse import unquote, urlsplit
 
 from ledger import files
 from ledger.content import tree
@@ -231,7 +230,7 @@ def path_of(path: str | os.PathLike[str]) -> Path:
             raise InvalidValueError(
                 f"{text}: expected a path on this machine, found host {parts.netloc!r}", path=text
             )
-        text = url2pathname(parts.path)
+        text = unquote(parts.path)
     if "\0" in text:
         raise InvalidValueError(f"{text!r}: expected a path, found a NUL in it", path=text)
     return Path(text).absolute()

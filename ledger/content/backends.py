@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ledger.content.folder import Folder, LocalFolder, RemoteFolder
-from ledger.content.local import path_of
+from ledger.content.local import LocalStore, path_of
 from ledger.content.store import ContentStore, is_local
 
 
@@ -19,8 +19,6 @@ def open_store(root: str) -> ContentStore:
         MissingDependencyError: The protocol needs a package that is not installed.
     """
     if is_local(root):
-        from ledger.content.local import LocalStore  # noqa: PLC0415 (few need it)
-
         return LocalStore(root)
     from ledger.content.remote import RemoteStore  # noqa: PLC0415  (loads fsspec)
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -59,6 +60,15 @@ _STRAYS = (
 )
 _BELOW = "SELECT position FROM entries NOT INDEXED WHERE position < 1 ORDER BY position"
 OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+# SHA-256 of the texts, as `_texts` gives them, of the two triggers that were others in format 1.
+_OF_FORMAT_1 = {
+    "trigger stored_events_refuse_update": (
+        "3383cc2258b55eadb80d4e760125041350448937c2e939608803df18dcb46a9f"
+    ),
+    "trigger entries_refuse_update": (
+        "70568c3bdcf8a138ca8b422d9995b7a722474c564cf592eeb0b737600d866d7f"
+    ),
+}
 
 
 class SqliteEvidence(Evidence):
@@ -186,7 +196,10 @@ class SqliteEvidence(Evidence):
         (row,) = self._ask("PRAGMA application_id")
         if row[0] != APPLICATION_ID:
             yield "application id", f"{APPLICATION_ID:#x}", f"{row[0]:#x}"
-        yield from schema_faults(self._ask(OBJECTS))
+        of_format_1 = False
+        with suppress(LedgerError):  # that there is no such table is told below
+            of_format_1 = self.meta().get("format") == "1"
+        yield from schema_faults(self._ask(OBJECTS), of_format_1=of_format_1)
         for line in self._integrity.lines():
             if line != b"ok":
                 yield "integrity", "ok", _shown(line)
@@ -299,7 +312,9 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     return CorruptLogError(text)
 
 
-def schema_faults(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, str]]:
+def schema_faults(
+    rows: Sequence[tuple[Any, ...]], *, of_format_1: bool = False
+) -> Iterator[tuple[str, str, str]]:
     """Compare all objects of a file with those of a new one: subject, expected, found.
 
     Texts are compared as a whole, quotation marks included: in double quotes, a condition or the
@@ -307,8 +322,14 @@ def schema_faults(rows: Sequence[tuple[Any, ...]]) -> Iterator[tuple[str, str, s
 
     Args:
         rows: The answer to `OBJECTS`.
+        of_format_1: Whether no program of format 2 has opened the file yet: it may have the
+            triggers of then.
     """
-    for name, expected, found in differences(_texts(_new_file()), _texts(rows)):
+    wanted, there = _texts(_new_file()), _texts(rows)
+    for name, digest in _OF_FORMAT_1.items() if of_format_1 else ():
+        if [sha256(text.encode()).hexdigest() for text in there.get(name, [])] == [digest]:
+            wanted[name] = there[name]
+    for name, expected, found in differences(wanted, there):
         if not name.startswith("table sqlite_stat"):
             yield name, expected, found
 

@@ -241,7 +241,6 @@ def misled(server, kind):
                 f" IMMUTABLE AS 'SELECT {said}'"
             )
             do(f"CREATE OPERATOR evil.{operator} (LEFTARG={of}, RIGHTARG={of}, FUNCTION={name})")
-        do("CREATE FUNCTION evil.max(bigint) RETURNS bigint LANGUAGE sql AS 'SELECT 49::bigint'")
         do("CREATE FUNCTION evil.octet_length(bytea) RETURNS integer LANGUAGE sql AS 'SELECT 32'")
         do("CREATE TEMP TABLE entries (position bigint)")
         do("SET search_path = evil, pg_temp, pg_catalog")

@@ -63,3 +63,37 @@ def test_a_golden_log_passes_an_audit(name):
     report = ln.audit()
     assert list(report.findings) == []
     ln.close()
+
+
+def guarded_as_then(format_: str) -> None:
+    """Give the ledger in the working folder the guards of format 1, under a format of its own."""
+    texts = json.loads((HERE / "format-1-guards.json").read_text("utf-8"))
+    with closing(sqlite3.connect(".metaledger/ledger.db", isolation_level=None)) as connection:
+        for guard, text in texts.items():
+            connection.execute(f"DROP TRIGGER {guard}")
+            connection.execute(text)
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'format'", (format_,))
+
+
+@pytest.mark.usefixtures("ledger_folder")
+def test_guards_of_format_1_are_those_of_a_file_that_was_not_opened_since():
+    restored("format-1")
+    guarded_as_then("1")
+    assert "schema" not in {it.kind for it in ln.audit(place=Path.cwd()).findings}
+
+
+@pytest.mark.usefixtures("ledger_folder")
+def test_guards_of_format_1_are_told_in_a_file_of_format_2():
+    restored("format-1")
+    guarded_as_then("2")
+    told = {it.subject for it in ln.audit(place=Path.cwd()).findings if it.kind == "schema"}
+    assert told == {"trigger entries_refuse_update", "trigger stored_events_refuse_update"}
+
+
+@pytest.mark.usefixtures("ledger_folder")
+def test_a_file_of_format_1_gets_the_guards_of_today_when_it_is_opened():
+    restored("format-1")
+    guarded_as_then("1")
+    ln.head()
+    assert list(ln.audit().findings) == []
+    ln.close()

@@ -177,6 +177,7 @@ class Audit:
             content_bytes=contents.bytes,
             checkpoints=tuple(results),
             erasures=tuple(erasures),
+            lost_keys=tuple(self.rules.lost_keys),
             unverifiable=tuple(self.rules.unverifiable),
             keys=tuple(map(str, trusted)),
             seconds=round(time.monotonic() - began, 3),
@@ -300,6 +301,15 @@ class Audit:
 
     def _trusted(self) -> list[PublicKey]:
         if self.given:
+            for lost in self.rules.lost_keys:
+                if lost.key not in map(str, self.given):
+                    self._tell(
+                        "key-lost",
+                        position=lost.position,
+                        subject=lost.key,
+                        expected=f"the signature of {lost.previous}, or this key given",
+                        found="none",
+                    )
             return endorsed(self.given, self.rules.keys)
         ring = KeyRing(self.subject.ledger)
         own = ring.public_keys()

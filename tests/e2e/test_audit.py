@@ -453,7 +453,23 @@ def test_a_rotated_key_is_followed_from_the_one_that_is_trusted(kept):
     assert kept.kinds(checkpoints=[kept.checkpoint, late], keys=[kept.key]) == set()
     checkpoints.rotate_key(is_lost=True)
     later = str(ln.checkpoint())
-    assert kept.kinds(checkpoints=[later], keys=[kept.key]) == {"checkpoint-signature"}
+    found = kept.kinds(checkpoints=[later], keys=[kept.key])
+    assert found == {"checkpoint-signature", "key-lost"}
+
+
+def test_a_key_that_is_said_to_be_lost_is_told_by_every_audit(kept):
+    checkpoints.rotate_key()
+    assert kept.audit(keys=[kept.key]).lost_keys == ()
+    present = str(checkpoints.public_key())
+    adopted = str(checkpoints.rotate_key(is_lost=True))
+    (lost,) = kept.audit().lost_keys
+    assert (lost.previous, lost.key) == (present, adopted)
+    assert adopted in metaledger(kept.folder, "audit").err
+    # It follows from no key that was trusted before; given itself, it is trusted.
+    assert kept.kinds(keys=[kept.key]) == kept.kinds(keys=[present]) == {"key-lost"}
+    report = kept.audit(keys=[kept.key, adopted])
+    assert report.ok
+    assert report.lost_keys == (lost,)
 
 
 def test_what_is_no_checkpoint_and_no_key_cannot_be_audited_with(kept):

@@ -7,7 +7,9 @@
    a witness whose key is among them must have cosigned the newest checkpoint.
 4. An erasure is signed by a trusted key, or a checkpoint that is met covers it, where the auditor
    brings keys. What was erased since the oldest checkpoint is told, findings or not.
-5. The root is that of the entries as they were hashed anew, never of stored hashes alone.
+5. The log of a ledger, unlike that of an archive, extends the last checkpoint that was signed on
+   this computer, and the newest published one.
+6. The root is that of the entries as they were hashed anew, never of stored hashes alone.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from ledger.auditing.erasures import Signers, judged
 from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding, Report
 from ledger.auditing.rules import Rules, endorsed
 from ledger.auditing.subjects import Subject, of_archive, of_place
+from ledger.display.messages import say
 from ledger.display.progress import progress
 from ledger.engine.database import FORMAT
 from ledger.errors import (
@@ -53,6 +56,7 @@ from ledger.proving.notes import (
     read_public_key,
     verify_note,
 )
+from ledger.proving.publication import newest_known
 from projections.compare import Rows, compare
 from projections.fold import fold
 from projections.shadow import Problem, Shadow
@@ -129,11 +133,13 @@ class Audit:
         self.rules = Rules(subject.ledger)
         self.tree = Frontier()
         self.roots: dict[int, bytes] = {}
+        self.known_sizes: set[int] = set()
         self.events = self.rows = 0
 
     def run(self, *, content: bool = False, sample: float = 1.0) -> Report:
         """Carry out the audit."""
         began = time.monotonic()
+        known = self._known()
         head, contents = 0, ContentAudit(self.subject.resolved)
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
@@ -147,6 +153,10 @@ class Audit:
                 head = self.entries.position
                 trusted = self._trusted()
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
+                if known:
+                    own = self._own_keys()
+                    for where, note, stated in known:
+                        self._checkpoint(note, stated, own, head, where)
                 self._cosigned(results)
                 erasures = judged(
                     self.rules.erasures,
@@ -174,6 +184,7 @@ class Audit:
             content_bytes=contents.bytes,
             checkpoints=tuple(results),
             erasures=tuple(erasures),
+            lost_keys=tuple(self.rules.lost_keys),
             unverifiable=tuple(self.rules.unverifiable),
             keys=tuple(map(str, trusted)),
             seconds=round(time.monotonic() - began, 3),
@@ -215,7 +226,7 @@ class Audit:
         head = evidence.head()
         if self.since and evidence.has_models:
             self._believe(evidence, shadow)
-        wanted = {stated.size for _, stated in self.notes}
+        wanted = {stated.size for _, stated in self.notes} | self.known_sizes
         if 0 in wanted:
             self.roots[0] = self.tree.root()
         with progress("auditing", head) as step:
@@ -305,11 +316,52 @@ class Audit:
 
     # --- checkpoints ------------------------------------------------------------------------------
 
+    def _known(self) -> list[tuple[str, Note, Checkpoint]]:
+        """Return the newest checkpoints that this computer knows or that are published.
+
+        Those that the auditor brought are not among them. A place that cannot be reached is said.
+        """
+        if self.subject.place is None:
+            return []
+        found, errors = newest_known(self.subject.place, KeyRing(self.subject.ledger))
+        for error in errors:
+            say("warning", f"audit: a known checkpoint could not be asked: {error}")
+        known = []
+        for where, text in found:
+            try:
+                note = read_note(text)
+                stated = read_checkpoint(note)
+            except LedgerError as error:
+                self._tell("unreadable", subject=where, expected="readable", found=str(error))
+                continue
+            if stated not in [it for _, it in self.notes]:
+                known.append((where, note, stated))
+        self.known_sizes = {stated.size for _, _, stated in known}
+        return known
+
     def _trusted(self) -> list[PublicKey]:
         if self.given:
+            for lost in self.rules.lost_keys:
+                if lost.key not in map(str, self.given):
+                    self._tell(
+                        "key-lost",
+                        position=lost.position,
+                        subject=lost.key,
+                        expected=f"the signature of {lost.previous}, or this key given",
+                        found="none",
+                    )
             return endorsed(self.given, self.rules.keys)
-        ring = KeyRing(self.subject.ledger)
-        own = ring.public_keys()
+        own = self._own_keys()
+        if self.notes and not own:
+            raise KeyUnavailableError(
+                "audit: expected a key to trust the checkpoints by, found none here; give the "
+                "ledger's public key with --key"
+            )
+        return own
+
+    def _own_keys(self) -> list[PublicKey]:
+        """Return the keys of this user, and those that the log names."""
+        own = KeyRing(self.subject.ledger).public_keys()
         for adoption in self.rules.keys:
             try:
                 key = read_public_key(adoption.key)
@@ -318,18 +370,18 @@ class Audit:
                 continue
             if key not in own:
                 own.append(key)
-        if self.notes and not own:
-            raise KeyUnavailableError(
-                "audit: expected a key to trust the checkpoints by, found none here; give the "
-                "ledger's public key with --key"
-            )
         return own
 
     def _checkpoint(
-        self, note: Note, stated: Checkpoint, trusted: list[PublicKey], head: int
+        self,
+        note: Note,
+        stated: Checkpoint,
+        trusted: list[PublicKey],
+        head: int,
+        where: str = "checkpoint",
     ) -> CheckpointResult:
         before = len(self.findings)
-        known = {"subject": f"checkpoint of size {stated.size}"}
+        known = {"subject": f"{where} of size {stated.size}"}
         signers: list[PublicKey] = []
         origin = KeyRing(self.subject.ledger).name
         if stated.origin != origin:

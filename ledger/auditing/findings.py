@@ -85,6 +85,31 @@ class ErasureResult(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class LostKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that was adopted without the signature of the key before, which is said to be lost.
+
+    Attributes:
+        position: Place of the event that says so.
+        recorded_at: When the log took it, in microseconds since 1970 UTC.
+        actor: Who adopted it.
+        previous: Public key line of the key before.
+        key: Public key line of the adopted key.
+    """
+
+    position: int
+    recorded_at: int
+    actor: str
+    previous: str
+    key: str
+
+    def __str__(self) -> str:
+        when = f"{to_datetime(self.recorded_at):%Y-%m-%d %H:%M:%S}Z"
+        return (
+            f"position {self.position}: {when}, by {self.actor}: key {self.key} adopted without "
+            f"the signature of {self.previous}; ask the owner whether that key was lost"
+        )
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of an audit.
 
@@ -103,6 +128,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         content_bytes: Number of bytes of these contents.
         checkpoints: Results for the given checkpoints.
         erasures: Erasures since the oldest checkpoint that was given; all of them without one.
+        lost_keys: Keys adopted without the signature of the key before.
         unverifiable: Positions of erased entries of format 1: no hash vouches for what they say.
         keys: Public key lines that were trusted.
         seconds: Duration of the audit.
@@ -123,6 +149,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     content_bytes: int
     checkpoints: tuple[CheckpointResult, ...]
     erasures: tuple[ErasureResult, ...]
+    lost_keys: tuple[LostKey, ...]
     unverifiable: tuple[int, ...]
     keys: tuple[str, ...]
     seconds: float

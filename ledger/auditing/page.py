@@ -34,6 +34,7 @@ def as_page(report: Report, *, told: str) -> str:
         "rows of read models": f"{report.rows:,}",
         "contents": f"{report.contents:,} ({report.content_bytes:,} bytes)",
         "unverifiable": ", ".join(map(str, report.unverifiable)) or "none",
+        "keys said to be lost": "\n".join(map(str, report.lost_keys)) or "none",
         "trusted keys": "\n".join(report.keys) or "none",
         "seconds": f"{report.seconds:,}",
     }

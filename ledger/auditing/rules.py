@@ -24,7 +24,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 
 from ledger.auditing.entries import Read
-from ledger.auditing.findings import Finding
+from ledger.auditing.findings import Finding, LostKey
 from ledger.auditing.histories import Histories
 from ledger.errors import InvalidProofError, InvalidValueError
 from ledger.model.canonical import Json, encode
@@ -82,6 +82,7 @@ class Rules:
     def __init__(self, ledger: str) -> None:
         self.ledger = ledger
         self.keys: list[KeyAdopted] = []
+        self.lost_keys: list[LostKey] = []
         self._records: dict[str, tuple[str, str]] = {}
         self._blobs: set[str] = set()
         self.erasures: list[Told] = []
@@ -268,6 +269,16 @@ class Rules:
                 if event.previous != previous:
                     told.append(("key", event.key, previous, event.previous))
                 self.keys.append(event)
+                if event.previous is not None and not _is_endorsed(event.previous, event):
+                    self.lost_keys.append(
+                        LostKey(
+                            position=read.position,
+                            recorded_at=read.recorded_at,
+                            actor=event.actor,
+                            previous=event.previous,
+                            key=event.key,
+                        )
+                    )
             case RunStarted():
                 self._blob(event.environment, told)
             case TransformRegistered():
@@ -374,6 +385,14 @@ def _target_of(registry: str, field: str) -> str | None:
     spec = REGISTRIES.get(registry)
     relation = None if spec is None else spec.relation(field)
     return None if relation is None else relation.target
+
+
+def _is_endorsed(previous: str, adoption: KeyAdopted) -> bool:
+    try:
+        before = [read_public_key(previous)]
+    except InvalidValueError:
+        return False
+    return adoption.key == previous or endorsed(before, [adoption]) != before
 
 
 def endorsed(trusted: list[PublicKey], adoptions: list[KeyAdopted]) -> list[PublicKey]:

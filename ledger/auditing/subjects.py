@@ -27,6 +27,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         where: Path or URL from which it is read.
         is_file: Whether its values are read as a SQLite file holds them.
         open: Opens it at one moment.
+        place: Where the ledger is; None of an archive.
         resolved: Returns the root of a storage that its events name, or raises a LedgerError.
     """
 
@@ -36,6 +37,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     is_file: bool
     open: Callable[[], Evidence]
     resolved: Callable[[str], str]
+    place: Place | None = None
 
 
 def of_place(place: Place) -> Subject:
@@ -53,6 +55,7 @@ def of_place(place: Place) -> Subject:
             is_file=False,
             open=lambda: _on_server(known.database),
             resolved=place.resolved,
+            place=place,
         )
     path = place.database_path
     if not path.exists():
@@ -65,6 +68,7 @@ def of_place(place: Place) -> Subject:
         is_file=True,
         open=lambda: _in_file(path),
         resolved=place.resolved,
+        place=place,
     )
 
 

@@ -137,6 +137,8 @@ def _tell(report: Report) -> None:
     )
     for erasure in report.erasures:
         click.echo(f"erasure  {shown(erasure)}")
+    for lost in report.lost_keys:
+        say("warning", shown(lost))
     if report.unverifiable:
         say(
             "warning",

@@ -212,6 +212,30 @@ def publishers(place: Place) -> list[Publisher]:
     return found
 
 
+def newest_known(place: Place, ring: KeyRing) -> tuple[list[tuple[str, str]], list[LedgerError]]:
+    """Return the last checkpoint signed here and the newest published ones, each with its place.
+
+    They are read before the log is, which may only be longer. A place that cannot be asked is
+    told by its error.
+    """
+    asked: list[tuple[str, Callable[[], str | None]]] = [
+        ("the last checkpoint signed here", ring.last_checkpoint)
+    ]
+    found, errors = [], []
+    try:
+        asked += [(f"the newest checkpoint in {it.where}", it.newest) for it in publishers(place)]
+    except LedgerError as error:
+        errors.append(error)
+    for where, ask in asked:
+        try:
+            text = ask()
+        except LedgerError as error:
+            errors.append(error)
+        else:
+            found += [] if text is None else [(where, text)]
+    return found, errors
+
+
 class Publication:
     """One checkpoint on its way, and the checkpoints that are published already."""
 

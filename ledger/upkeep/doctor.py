@@ -32,10 +32,14 @@ from ledger.eventlog.sqlite_evidence import OBJECTS, schema_faults
 from ledger.eventlog.sqlite_log import SqliteReader
 from ledger.model.events import RecordWithdrawn
 from ledger.model.ids import StreamId
+from ledger.model.merkle import Frontier
 from ledger.model.schema import ARTIFACT, WITHDRAWN
 from ledger.places import config
 from ledger.places.databases import is_on_server, schema_of
 from ledger.places.instance import Ledger
+from ledger.proving.keys import KeyRing
+from ledger.proving.notes import read_checkpoint, read_note
+from ledger.proving.publication import newest_known
 from ledger.upkeep.doctor_content import DoctorFinding, Row, artifacts, contents, storages
 from ledger.upkeep.doctor_server import examine_server
 from ledger.upkeep.lag import lag
@@ -75,6 +79,7 @@ def examine(
     checks: list[tuple[str, Callable[[], Iterator[DoctorFinding]]]] = [
         ("file system", lambda: _file_systems(ledger)),
         ("database", lambda: _database(ledger)),
+        ("checkpoints", lambda: _checkpoints(ledger)),
         ("read models", lambda: _read_models(ledger)),
         ("content", lambda: contents(ledger, read_all=content)),
         ("orphans", lambda: _orphan_findings(ledger, moment)),
@@ -315,6 +320,37 @@ def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
                     f"{ledger.place.database_path}: {line}; stop writing, and restore it from a "
                     "backup"
                 ),
+            )
+
+
+def _checkpoints(ledger: Ledger) -> Iterator[DoctorFinding]:
+    """Hold the log against the newest checkpoints, those known here and those published."""
+    known, errors = newest_known(ledger.place, KeyRing(ledger.place.configuration.id))
+    for error in errors:
+        yield DoctorFinding(
+            kind="checkpoint-unknown",
+            severity="warning",
+            subject="checkpoints",
+            message=f"a known checkpoint could not be asked: {error}",
+        )
+    for where, text in known:
+        stated = read_checkpoint(read_note(text))
+        tree = Frontier()
+        with ledger.reading() as session:
+            head = int(session.log.head())
+            tree.extend(session.log.leaves(until=min(head, stated.size)))
+        if (tree.size, tree.root()) != (stated.size, stated.root):
+            has = f"has {head:,}" if head < stated.size else "has other"
+            yield DoctorFinding(
+                kind="log-went-back",
+                severity="error",
+                subject="log",
+                message=(
+                    f"{where} covers {stated.size:,} entries, the log {has} entries; it was cut "
+                    "back, restored from a backup, or changed: stop writing, and audit it against "
+                    "that checkpoint"
+                ),
+                details={"size": stated.size, "head": head},
             )
 
 

@@ -266,7 +266,7 @@ def test_a_trigger_that_somebody_added_is_told(kept):
     assert any(it.subject == "trigger t" for it in kept.audit().findings)
 
 
-def test_a_history_written_anew_is_told_by_the_checkpoint_alone(kept):
+def test_a_history_written_anew_is_told_by_the_checkpoint_alone(kept, monkeypatch):
     label("invented")
     late = str(ln.checkpoint())
     ln.close()
@@ -277,8 +277,42 @@ def test_a_history_written_anew_is_told_by_the_checkpoint_alone(kept):
         "DELETE FROM ulabel WHERE name = 'invented'",
     )
     label("something else")
+    assert kept.kinds() == kept.kinds(checkpoints=[late]) == {"checkpoint-root"}
+    # On another computer the checkpoint alone tells.
+    monkeypatch.setenv("METALEDGER_KEY_DIR", str(kept.folder / "no keys"))
     assert kept.kinds() == set()
     assert kept.kinds(checkpoints=[late]) == {"checkpoint-root"}
+
+
+@pytest.mark.parametrize("is_published", [False, True])
+def test_a_rollback_to_a_backup_is_told_by_what_is_known_or_published(
+    ledger_folder, monkeypatch, is_published
+):
+    ln.init(storage="./storage", publish="published" if is_published else None)
+    label("one")
+    database = instance.current().place.database_path
+    ln.close()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    backup = database.read_bytes()
+    label("two")
+    ln.checkpoint()
+    assert audit().ok
+    ln.close()
+    assert metaledger(ledger_folder, "doctor").status == 0
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        database.with_name(name).unlink(missing_ok=True)
+    database.write_bytes(backup)
+    if is_published:
+        monkeypatch.setenv("METALEDGER_KEY_DIR", str(ledger_folder / "no keys"))
+    # The public key of a later time is not known elsewhere, so that its signature is told too.
+    assert "log-too-short" in {it.kind for it in audit().findings}
+    assert "log-went-back" in metaledger(ledger_folder, "doctor", "--json", status=1).out
+    for name in "xyzuvw":
+        label(name)
+    ln.close()
+    assert "checkpoint-root" in {it.kind for it in audit().findings}
+    assert "log-went-back" in metaledger(ledger_folder, "doctor", "--json", status=1).out
 
 
 def test_whatever_was_appended_past_the_rules_is_told(kept):
@@ -304,7 +338,7 @@ def test_whatever_was_appended_past_the_rules_is_told(kept):
     instance.connect()
 
 
-def test_a_wholly_consistent_forgery_meets_the_rules_only(kept):
+def test_a_wholly_consistent_forgery_meets_the_rules_only(kept, monkeypatch):
     """Whoever knows the format can make leaf and salt fit: then the checkpoint tells."""
     with closing(sqlite3.connect(kept.database)) as connection:
         row = connection.execute(
@@ -324,6 +358,9 @@ def test_a_wholly_consistent_forgery_meets_the_rules_only(kept):
     )
     leaf = leaf_of(envelope, state, salt).hex()
     kept.do(f"UPDATE entries SET recorded_at = {row[1] - 1}, leaf = x'{leaf}' WHERE position = 5")
+    assert kept.kinds(checkpoints=[]) == kept.kinds() == {"checkpoint-root"}
+    # On another computer only a checkpoint that was kept tells.
+    monkeypatch.setenv("METALEDGER_KEY_DIR", str(kept.folder / "no keys"))
     assert kept.kinds(checkpoints=[]) == set()
     assert kept.kinds() == {"checkpoint-root"}
 
@@ -453,7 +490,23 @@ def test_a_rotated_key_is_followed_from_the_one_that_is_trusted(kept):
     assert kept.kinds(checkpoints=[kept.checkpoint, late], keys=[kept.key]) == set()
     checkpoints.rotate_key(is_lost=True)
     later = str(ln.checkpoint())
-    assert kept.kinds(checkpoints=[later], keys=[kept.key]) == {"checkpoint-signature"}
+    found = kept.kinds(checkpoints=[later], keys=[kept.key])
+    assert found == {"checkpoint-signature", "key-lost"}
+
+
+def test_a_key_that_is_said_to_be_lost_is_told_by_every_audit(kept):
+    checkpoints.rotate_key()
+    assert kept.audit(keys=[kept.key]).lost_keys == ()
+    present = str(checkpoints.public_key())
+    adopted = str(checkpoints.rotate_key(is_lost=True))
+    (lost,) = kept.audit().lost_keys
+    assert (lost.previous, lost.key) == (present, adopted)
+    assert adopted in metaledger(kept.folder, "audit").err
+    # It follows from no key that was trusted before; given itself, it is trusted.
+    assert kept.kinds(keys=[kept.key]) == {"key-lost"}
+    report = kept.audit(keys=[kept.key, adopted])
+    assert report.ok
+    assert report.lost_keys == (lost,)
 
 
 def test_what_is_no_checkpoint_and_no_key_cannot_be_audited_with(kept):

@@ -3,8 +3,9 @@
 1. Blocks that hold something (a turn, a connection, a transaction) are entered and left whole: an
    interruption that comes meanwhile is raised when that is done. What the block itself does is
    interrupted at once, and the block is then left as after any error.
-2. A second interruption is not put off.
-3. Python interrupts its main thread alone, so other threads need none of this.
+2. Whatever handler a signal has may raise: that of the stop button, of an alarm, of an end.
+3. A second interruption is not put off.
+4. Python interrupts its main thread alone, so other threads need none of this.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ContextDecorator, contextmanager
 from functools import wraps
 from types import FrameType, TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ClassVar, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,23 +28,23 @@ class _State:
     Attributes:
         depth: How many blocks are open.
         n_steps: How many of them are being entered or left at this moment.
-        is_stopped: Whether an interruption waits.
-        before: The handler of interruptions that was there before the first block.
+        stopped: The signal of the interruption that waits; 0 for none.
+        before: The handlers of signals that were there before the first block.
     """
 
     depth = 0
     n_steps = 0
-    is_stopped = False
-    before: Callable[[int, FrameType | None], object]
+    stopped = 0
+    before: ClassVar[dict[int, Callable[[int, FrameType | None], object]]] = {}
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
     is_step = _State.n_steps or (frame is not None and frame.f_code in _STEPS)
-    if is_step and not _State.is_stopped:
-        _State.is_stopped = True
+    if is_step and not _State.stopped:
+        _State.stopped = number
         return
-    _State.is_stopped = False
-    _State.before(number, frame)
+    _State.stopped = 0
+    _State.before[number](number, frame)
 
 
 class _Whole(ContextDecorator):
@@ -58,10 +59,11 @@ class _Whole(ContextDecorator):
     def __enter__(self) -> Any:
         state = _State
         if not state.depth:
-            before = signal.getsignal(signal.SIGINT)
-            if callable(before) and before is not _hear:
-                state.before = before
-                signal.signal(signal.SIGINT, _hear)
+            for number in _SIGNALS:
+                before = signal.getsignal(number)
+                if callable(before) and before is not _hear:
+                    state.before[number] = before
+                    signal.signal(number, _hear)
         state.depth += 1
         state.n_steps += 1
         try:
@@ -70,10 +72,12 @@ class _Whole(ContextDecorator):
             _leave()
             raise
         state.n_steps -= 1
-        if state.is_stopped and not state.n_steps:
-            stop = KeyboardInterrupt()
-            self.__exit__(type(stop), stop, None)
-            raise stop
+        if state.stopped and not state.n_steps:
+            try:
+                _deliver()
+            except BaseException as stop:
+                self.__exit__(type(stop), stop, stop.__traceback__)
+                raise
         return found
 
     def __exit__(
@@ -93,19 +97,29 @@ def _leave() -> None:
     state = _State
     state.n_steps -= 1
     state.depth -= 1
-    if not state.depth and _is_main() and signal.getsignal(signal.SIGINT) is _hear:
-        signal.signal(signal.SIGINT, state.before)
-    if state.is_stopped and not state.n_steps:
-        state.is_stopped = False
-        state.before(signal.SIGINT, None)
+    if not state.depth and _is_main():
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _hear:
+                signal.signal(number, state.before[number])
+    if state.stopped and not state.n_steps:
+        _deliver()
+
+
+def _deliver() -> None:
+    number, _State.stopped = _State.stopped, 0
+    _State.before[number](number, None)
 
 
 def _is_main() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+# What may raise in the middle of anything; not each system has all.
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)
+]
 # In these, nothing has been counted yet, or not any more.
-_STEPS = {it.__code__ for it in (_Whole.__enter__, _Whole.__exit__, _leave, _is_main)}
+_STEPS = {it.__code__ for it in (_Whole.__enter__, _Whole.__exit__, _leave, _deliver, _is_main)}
 
 
 def entered_whole(make: Callable[P, Iterator[T]]) -> Callable[P, AbstractContextManager[T]]:

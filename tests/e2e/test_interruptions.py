@@ -37,8 +37,9 @@ def folder(ledger_folder: Path) -> Path:
 class Stop:
     """Presses the stop button at the k-th point of the watched code."""
 
-    def __init__(self, point: int) -> None:
+    def __init__(self, point: int, number: int = signal.SIGINT) -> None:
         self.left = point
+        self.number = number
         self.is_pressed = False
 
     def __call__(self, frame: FrameType, event: str, _: object) -> None:
@@ -49,9 +50,9 @@ class Stop:
         self.left -= 1
         if self.left < 0:
             self.is_pressed = True
-            handler = signal.getsignal(signal.SIGINT)
+            handler = signal.getsignal(self.number)
             assert callable(handler)
-            handler(signal.SIGINT, frame)
+            handler(self.number, frame)
 
 
 def pressed(deed: Callable[[], object], point: int) -> tuple[bool, BaseException | None]:
@@ -147,6 +148,42 @@ def test_an_interruption_of_the_block_of_a_batch_takes_it_back_at_once():
         pytest.fail("the block went on")
     require_given_back()
     assert names() == {"warm up"}
+
+
+def test_an_alarm_that_raises_waits_like_the_stop_button():
+    def ring(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        for point in range(0, 400, EVERY):
+            stop = Stop(point, signal.SIGALRM)
+            sys.setprofile(stop)
+            try:
+                batch(f"p{point}")
+            except TimeoutError:
+                pass
+            finally:
+                sys.setprofile(None)
+            require_given_back()
+            assert signal.getsignal(signal.SIGALRM) is ring
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_handler_that_does_not_raise_changes_nothing():
+    heard = []
+    before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+    try:
+        for point in range(0, 500, EVERY):
+            sys.setprofile(Stop(point, signal.SIGALRM))
+            batch(f"p{point}")
+            sys.setprofile(None)
+            assert f"p{point}-2" in names()
+    finally:
+        sys.setprofile(None)
+        signal.signal(signal.SIGALRM, before)
+    assert len(heard) == len(range(0, 500, EVERY))
 
 
 def test_threads_go_on_after_an_interruption_of_the_main_thread():

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
+from ledger.engine.interruption import entered_whole
 from ledger.errors import InvalidValueError
 from ledger.model.ids import Position
 from ledger.places import instance
@@ -58,7 +58,7 @@ def finish() -> None:
     context.finish()
 
 
-@contextmanager
+@entered_whole
 def batch() -> Iterator[None]:
     """Group every save in the block into one transaction: all of them are recorded, or none.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledger.engine.database import FORMAT, Database, Session, WriteSession, refold
+from ledger.engine.interruption import entered_whole
 from ledger.engine.per_process import PerProcess
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
@@ -90,7 +91,7 @@ class PostgresDatabase(Database):
         with translated(self.url), store.probe() as connection, connection.transaction():
             drop_schema(connection, store.schema)
 
-    @contextmanager
+    @entered_whole
     def read(self) -> Iterator[Session]:
         """Lend log and read models for reading."""
         from ledger.eventlog.postgres_log import PostgresReader  # noqa: PLC0415
@@ -99,7 +100,7 @@ class PostgresDatabase(Database):
             connection, _ = self._enter(stack, lambda store: store.reading())
             yield Session(PostgresReader(connection), _models(connection))
 
-    @contextmanager
+    @entered_whole
     def write(self) -> Iterator[WriteSession]:
         """Lend log and read models for appending; durable at the end, undone if it raises."""
         with ExitStack() as stack:

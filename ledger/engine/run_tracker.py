@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Row, Stamp
 from ledger.decisions.replay import Case, Intent, NextStep, Passage
 from ledger.engine.database import WriteSession
+from ledger.engine.interruption import entered_whole
 from ledger.engine.sessions import Sessions, Undo
 from ledger.errors import CorruptLogError
 from ledger.model.events import Draft, Noted
@@ -61,7 +61,7 @@ class RunTracker:
 
         return go_back
 
-    @contextmanager
+    @entered_whole
     def batch(self) -> Iterator[None]:
         """Group everything in the block into one transaction; see `Sessions.batch`."""
         with self.sessions.batch():

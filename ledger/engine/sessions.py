@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 from ledger.engine.database import Database, Session, WriteSession
+from ledger.engine.interruption import entered_whole
 from ledger.engine.turns import Turns
 from ledger.errors import LedgerError, StorageError
 from ledger.model.events import RecordedEvent
@@ -102,7 +103,7 @@ class Sessions:
         session = self._batch.session
         return self.database.read() if session is None else nullcontext(session)
 
-    @contextmanager
+    @entered_whole
     def writing(self) -> Iterator[WriteSession]:
         """Lend an append transaction; inside a batch, a part of it that can fail alone."""
         batch = self._batch
@@ -120,7 +121,7 @@ class Sessions:
         with self.database.savepoint(session):
             yield session
 
-    @contextmanager
+    @entered_whole
     def batch(self) -> Iterator[None]:
         """Group everything in the block into one transaction: all of it is recorded, or nothing.
 
@@ -190,7 +191,7 @@ class Sessions:
 
     # --- turns ----------------------------------------------------------------------------------
 
-    @contextmanager
+    @entered_whole
     def turn(self) -> Iterator[None]:
         """Keep the other threads of the process out, and end the transaction that they share first.
 
@@ -205,7 +206,7 @@ class Sessions:
                 self._close(self._group)
             yield
 
-    @contextmanager
+    @entered_whole
     def sharing(self, way_back: Callable[[], Undo]) -> Iterator[None]:
         """Keep the other threads out; writes of the block may share their commit.
 
@@ -243,7 +244,7 @@ class Sessions:
         if group is not None:
             group.wait()
 
-    @contextmanager
+    @entered_whole
     def passing(self) -> Iterator[None]:
         """Have the turn; then pass it on, with the shared transaction, to the next that waits."""
         if self._turns.is_mine():

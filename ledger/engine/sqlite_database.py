@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.engine.database import FORMAT, Database, Session, WriteSession, refold
+from ledger.engine.interruption import entered_whole
 from ledger.engine.per_process import PerProcess
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from projections.tables import schema_number
@@ -52,7 +53,7 @@ class SqliteDatabase(Database):
             store.close()
         return database
 
-    @contextmanager
+    @entered_whole
     def read(self) -> Iterator[Session]:
         """Lend log and read models for reading."""
         from ledger.eventlog.sqlite_log import SqliteReader  # noqa: PLC0415
@@ -61,7 +62,7 @@ class SqliteDatabase(Database):
         with store.connection(write=False) as connection:
             yield Session(SqliteReader(connection), self._models(connection))
 
-    @contextmanager
+    @entered_whole
     def write(self) -> Iterator[WriteSession]:
         """Lend log and read models for appending."""
         from ledger.eventlog.sqlite_log import SqliteAppender  # noqa: PLC0415

@@ -225,6 +225,11 @@ class Datastore(SQLiteDatastore):
         connection = self.pool.get_connection(is_writer=None)
         try:
             yield connection._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
+        except (KeyboardInterrupt, SystemExit):
+            # A question that was interrupted, and that its traceback keeps, holds on to its moment.
+            if not self.pool.is_sqlite_memory_mode:
+                connection.close()
+            raise
         finally:
             self.pool.put_connection(connection)
 

@@ -1,0 +1,134 @@
+"""The stop button: an interruption waits while something is being taken or given back.
+
+1. Blocks that hold something (a turn, a connection, a transaction) are entered and left whole: an
+   interruption that comes meanwhile is raised when that is done. What the block itself does is
+   interrupted at once, and the block is then left as after any error.
+2. Whatever handler a signal has may raise: that of the stop button, of an alarm, of an end.
+3. A second interruption is not put off.
+4. Python interrupts its main thread alone, so other threads need none of this.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ContextDecorator, contextmanager
+from functools import wraps
+from types import FrameType, TracebackType
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _State:
+    """Of the main thread.
+
+    Attributes:
+        depth: How many blocks are open.
+        n_steps: How many of them are being entered or left at this moment.
+        stopped: The signal of the interruption that waits; 0 for none.
+        before: The handlers of signals that were there before the first block.
+    """
+
+    depth = 0
+    n_steps = 0
+    stopped = 0
+    before: ClassVar[dict[int, Callable[[int, FrameType | None], object]]] = {}
+
+
+def _hear(number: int, frame: FrameType | None) -> None:
+    is_step = _State.n_steps or (frame is not None and frame.f_code in _STEPS)
+    if is_step and not _State.stopped:
+        _State.stopped = number
+        return
+    _State.stopped = 0
+    _State.before[number](number, frame)
+
+
+class _Whole(ContextDecorator):
+    """A block of the main thread that is entered and left whole."""
+
+    def __init__(self, block: AbstractContextManager[Any]) -> None:
+        self._block = block
+
+    def _recreate_cm(self) -> _Whole:
+        return _Whole(self._block._recreate_cm())  # type: ignore[attr-defined] # noqa: SLF001 (as `contextmanager` has it)
+
+    def __enter__(self) -> Any:
+        state = _State
+        if not state.depth:
+            for number in _SIGNALS:
+                before = signal.getsignal(number)
+                if callable(before) and before is not _hear:
+                    state.before[number] = before
+                    signal.signal(number, _hear)
+        state.depth += 1
+        state.n_steps += 1
+        try:
+            found = self._block.__enter__()
+        except BaseException:
+            _leave()
+            raise
+        state.n_steps -= 1
+        if state.stopped and not state.n_steps:
+            try:
+                _deliver()
+            except BaseException as stop:
+                self.__exit__(type(stop), stop, stop.__traceback__)
+                raise
+        return found
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        _State.n_steps += 1
+        try:
+            return self._block.__exit__(kind, error, trace)
+        finally:
+            _leave()
+
+
+def _leave() -> None:
+    state = _State
+    state.n_steps -= 1
+    state.depth -= 1
+    if not state.depth and _is_main():
+        for number in _SIGNALS:
+            if signal.getsignal(number) is _hear:
+                signal.signal(number, state.before[number])
+    if state.stopped and not state.n_steps:
+        _deliver()
+
+
+def _deliver() -> None:
+    number, _State.stopped = _State.stopped, 0
+    _State.before[number](number, None)
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+# What may raise in the middle of anything; not each system has all.
+_SIGNALS = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)
+]
+# In these, nothing has been counted yet, or not any more.
+_STEPS = {it.__code__ for it in (_Whole.__enter__, _Whole.__exit__, _leave, _deliver, _is_main)}
+
+
+def entered_whole(make: Callable[P, Iterator[T]]) -> Callable[P, AbstractContextManager[T]]:
+    """Make a context manager of a generator, as `contextmanager` does; see the rules above."""
+    manager = contextmanager(make)
+
+    @wraps(make)
+    def lend(*args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[T]:
+        block = manager(*args, **kwargs)
+        return _Whole(block) if _is_main() else block
+
+    return lend

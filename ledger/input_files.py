@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 open_databases: set[tuple[int, int]] = set()
 
 
+_BLOCK = 1 << 20
+
+
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open the regular file at `path`, or at the end of a link, for reading, unbuffered.
 
@@ -60,6 +63,33 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
             reader.close()
             raise
         return reader
+
+
+def read_small(path: str | os.PathLike[str], *, most: int) -> bytes:
+    """Return all of a regular file that ought to be small.
+
+    Raises:
+        InvalidValueError: It has more than `most` bytes.
+        LedgerError: As `open_regular` raises.
+    """
+    with open_regular(path) as reader, reading(path):
+        return read_up_to(reader, path, most=most)
+
+
+def read_up_to(reader: BinaryIO, path: str | os.PathLike[str], *, most: int) -> bytes:
+    """Return everything that a reader gives, which may be without end.
+
+    Raises:
+        InvalidValueError: It is more than `most` bytes.
+    """
+    data = bytearray()
+    while block := reader.read(min(_BLOCK, most + 1 - len(data))):
+        data += block
+        if len(data) > most:
+            raise InvalidValueError(
+                f"{printable(path)}: expected up to {most:,} bytes, found more", path=str(path)
+            )
+    return bytes(data)
 
 
 def _require_regular(status: os.stat_result, path: str | os.PathLike[str]) -> None:

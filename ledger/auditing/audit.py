@@ -36,6 +36,7 @@ from ledger.errors import (
     InvalidValueError,
     KeyUnavailableError,
     LedgerError,
+    StorageError,
     UnknownEventError,
 )
 from ledger.eventlog.evidence import Evidence
@@ -149,6 +150,7 @@ class Audit:
             with closing(evidence), Shadow() as shadow:
                 self._step("meta", lambda: self._meta(evidence))
                 self._step("log", lambda: self._log(evidence, shadow))
+                self._step("meta", lambda: self._meta_of_log(evidence))
                 self._step("file", lambda: self._file(evidence))
                 head = self.entries.position
                 trusted = self._trusted()
@@ -192,11 +194,18 @@ class Audit:
         )
 
     def _step(self, subject: str, step: Callable[[], T]) -> T | None:
-        """Carry out a part of the audit; an error is a finding."""
+        """Carry out a part of the audit; an error is a finding, as any value may be in a table."""
         try:
             return step()
-        except LedgerError as error:
-            self._tell("unreadable", subject=subject, expected="readable", found=str(error))
+        except MemoryError:
+            raise
+        except Exception as error:
+            # A locked file, or a server that went away, says nothing of the ledger.
+            causes = {it.__name__ for it in type(error.__cause__).__mro__}
+            if isinstance(error, StorageError) and "OperationalError" in causes:
+                raise
+            found = str(error) if isinstance(error, LedgerError) else _named(error)
+            self._tell("unreadable", subject=subject, expected="readable", found=found)
         return None
 
     def _tell(self, kind: str, **known: Any) -> None:
@@ -214,6 +223,16 @@ class Audit:
             self._tell(
                 "read-models-version", expected=schema_number(), found=found.get("read_models")
             )
+
+    def _meta_of_log(self, evidence: Evidence) -> None:
+        """Hold what the file says of itself against the entries."""
+        if not evidence.has_models:
+            return
+        found = evidence.meta()
+        if found.get("format") in {str(number) for number in range(1, self.rules.format)}:
+            self._tell("format", subject="meta", expected=self.rules.format, found=found["format"])
+        for name in sorted(found.keys() - {"format", "read_models"}):
+            self._tell("format", subject="meta", expected="format, read_models", found=name)
 
     def _file(self, evidence: Evidence) -> None:
         for subject, expected, found in evidence.check():
@@ -298,7 +317,7 @@ class Audit:
             "rule",
             position=position,
             expected="an event that fits the events before it",
-            found=f"{type(error).__name__}: {error}",
+            found=_named(error),
         )
 
     def _believe(self, evidence: Evidence, shadow: Shadow) -> None:
@@ -495,6 +514,10 @@ def _recorded(read: Read, event: LedgerEvent) -> RecordedEvent:
         event=event,
         is_erased=read.is_erased,
     )
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _text(value: object) -> str:

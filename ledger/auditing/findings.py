@@ -103,7 +103,7 @@ class LostKey(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
     def __str__(self) -> str:
-        when = f"{to_datetime(self.recorded_at):%Y-%m-%d %H:%M:%S}Z"
+        when = moment_text(self.recorded_at)
         return (
             f"position {self.position}: {when}, by {self.actor}: key {self.key} adopted without "
             f"the signature of {self.previous}; ask the owner whether that key was lost"

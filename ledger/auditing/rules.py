@@ -87,7 +87,7 @@ class Rules:
         self._blobs: set[str] = set()
         self.erasures: list[Told] = []
         self.unverifiable: list[int] = []
-        self._format = 1
+        self.format = 1
         # Erased entries that no event has named so far.
         self._erased: dict[int, _Left] = {}
         self._pointers = _Pointers()
@@ -126,9 +126,9 @@ class Rules:
         again = _written_again(read, event)
         if again != read.payload:
             told.append(("not-canonical", tag, _text(again), _text(read.payload)))
-        if read.format < self._format:
-            told.append(("format", tag, f"an entry of format {self._format}", read.format))
-        self._format = max(self._format, read.format)
+        if read.format < self.format:
+            told.append(("format", tag, f"an entry of format {self.format}", read.format))
+        self.format = max(self.format, read.format)
         if read.is_erased:
             self._left(read, event)
         else:

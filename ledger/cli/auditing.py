@@ -90,7 +90,12 @@ def audit_verb(  # noqa: PLR0913 (its options)
         )
         if html is not None:
             _write_page(report, html)
-    except (LedgerError, OSError) as error:
+    except click.ClickException:
+        raise
+    except Exception as error:
+        # Status 1 is for findings: whatever stopped the audit, it was not carried out.
+        if not isinstance(error, (LedgerError, OSError)):
+            error = LedgerError(f"audit: stopped by {type(error).__name__}: {error}")
         click.echo(error_line(error), err=True, nl=False)
         raise click.exceptions.Exit(_FAILED) from error
     if as_json:

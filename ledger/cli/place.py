@@ -148,15 +148,16 @@ def config_verb(*, publish: str | None, as_json: bool) -> None:
 def _settings() -> list[tuple[str, Any, str]]:
     import tomllib
 
+    from ledger.input_files import read_small
     from ledger.places import actor, discovery
-    from ledger.places.config import FILE, PUBLISH_VARIABLE
+    from ledger.places.config import FILE, MOST, PUBLISH_VARIABLE
     from ledger.user_settings import settings
 
     place = discovery.locate()
     path = place.folder / FILE
     given, implied = f"configuration file {path}", "default"
     # A ledger that a URL names has no such file here.
-    written = tomllib.loads(path.read_text("utf-8"))["ledger"] if path.exists() else {}
+    written = tomllib.loads(read_small(path, most=MOST).decode())["ledger"] if path.exists() else {}
     rows: list[tuple[str, Any, str]] = [("ledger", str(place.root), place.origin)]
     configuration = place.configuration
     for name in configuration.__struct_fields__:

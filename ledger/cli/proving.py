@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from ledger.cli.group import json_option, verb
 if TYPE_CHECKING:
     from ledger.proving.verification import Verified
 
+_MOST_TEXT = 1 << 26  # bytes of a checkpoint, a key, or a proof, whose entry may be long
 _FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 
 
@@ -231,13 +233,18 @@ def text_of(path: Path) -> str:
 
     Raises:
         InvalidProofError: It is not UTF-8.
+        InvalidValueError: It is far larger than any such text, or has no end.
         MissingFileError: It is not there, or cannot be read.
     """
     from ledger.errors import InvalidProofError, MissingFileError
+    from ledger.input_files import read_up_to
 
     try:
-        raw = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        return raw.decode()
+        # Pipes are welcome here, as a shell makes them.
+        with contextlib.ExitStack() as opened:
+            is_input = str(path) == "-"
+            reader = sys.stdin.buffer if is_input else opened.enter_context(path.open("rb"))
+            return read_up_to(reader, path, most=_MOST_TEXT).decode()
     except OSError as error:
         raise MissingFileError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

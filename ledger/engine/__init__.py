@@ -1,5 +1,5 @@
 """How a command is carried out: log and read models in one transaction, sessions, passes.
 
-Imported by: auditing, places, registries, tracking, transfer, upkeep.
+Imported by: api, auditing, places, registries, tracking, transfer, upkeep.
 Imports: decisions, errors, eventlog, model, projections.
 """

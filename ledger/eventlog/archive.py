@@ -52,6 +52,8 @@ _WIDE = ["stream", "tag", "payload"]
 
 _MOST_MANIFEST = 1 << 24
 _MOST_GROUP = 1 << 30  # bytes of a row group: an export writes none that is larger
+# A small group may say anything; of a larger one, texts of people shrink to no hundredth.
+_SMALL_GROUP, _MOST_RATIO = 1 << 26, 100
 _MOST_PORTION = 1 << 26  # bytes of values that are handed on at once, unless one is larger
 _MOST_TEXT = 1 << 20  # characters of a note
 _READ = 2_000
@@ -228,10 +230,18 @@ class ArchiveEvidence(Evidence):
                     position=segment.first,
                 )
                 return
+            rows = segment.last - segment.first + 1
+            if metadata.num_rows != rows:
+                yield CorruptLogError(
+                    f"archive {shown}: expected {rows:,} rows, found {metadata.num_rows:,}",
+                    position=segment.first,
+                )
+                return
             file = pq.ParquetFile(raw, metadata=metadata, read_dictionary=_WIDE)
             for group in range(metadata.num_row_groups):
                 claimed = metadata.row_group(group).total_byte_size
-                if not 0 <= claimed <= _MOST_GROUP:
+                most = max(_SMALL_GROUP, min(_MOST_GROUP, _MOST_RATIO * size))
+                if not 0 <= claimed <= most:
                     yield CorruptLogError(
                         f"archive {shown}: a row group of {claimed:,} bytes is too large"
                     )

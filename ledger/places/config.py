@@ -13,6 +13,7 @@ import msgspec
 from ledger import files
 from ledger.errors import (
     ConfigurationError,
+    LedgerError,
     LedgerExistsError,
     MissingFileError,
     PathTakenError,
@@ -20,10 +21,12 @@ from ledger.errors import (
     printable,
 )
 from ledger.eventlog.database_url import is_database_url
+from ledger.input_files import read_small
 
 FOLDER = ".metaledger"
 FILE = "config.toml"
 DATABASE = "ledger.db"
+MOST = 1 << 20  # bytes of a configuration
 # The command that gets every checkpoint; a variable, as a secret in it belongs in no file.
 PUBLISH_VARIABLE = "METALEDGER_PUBLISH_COMMAND"
 
@@ -113,14 +116,14 @@ def load(root: Path, *, origin: str) -> Place:
     import tomllib  # noqa: PLC0415 (needed once, to open a ledger)
 
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = tomllib.loads(read_small(path, most=MOST).decode())
         configuration = msgspec.convert(data.get("ledger", {}), Configuration)
-    except FileNotFoundError as error:
+    except MissingFileError as error:
         raise MissingFileError(f"{path}: no such configuration file") from error
     # Errors of TOML, of msgspec, of huge numbers and of bytes that are no text are ValueErrors.
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"configuration {path}: {error}; mend or restore it") from error
-    except OSError as error:
+    except LedgerError as error:
         raise ConfigurationError(f"configuration {path}: cannot be read: {error}") from error
     named = configuration.database
     # A configuration from elsewhere must not lead to a file outside its own folder.

@@ -14,11 +14,13 @@ from itertools import islice
 from pathlib import Path
 
 from ledger import files
-from ledger.errors import StorageError
+from ledger.errors import LedgerError, StorageError
 from ledger.eventlog.base import LogReader
+from ledger.input_files import read_small
 from ledger.model.merkle import root_hash
 from ledger.proving.proofs import HASH_BYTES, Range
 
+_MOST = 1 << 28  # bytes of a file: eight million blocks
 BLOCK = 1_024  # leaves; a power of two, so that a block is a subtree
 
 
@@ -80,7 +82,7 @@ class Tree:
 
 def _read(path: Path) -> list[bytes]:
     try:
-        raw = path.read_bytes()
-    except OSError:
+        raw = read_small(path, most=_MOST)
+    except LedgerError:
         return []
     return [raw[at : at + HASH_BYTES] for at in range(0, len(raw) - HASH_BYTES + 1, HASH_BYTES)]

@@ -18,13 +18,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from ledger import files
-from ledger.errors import InvalidValueError, KeyUnavailableError, PathTakenError, StorageError
+from ledger.errors import (
+    InvalidValueError,
+    KeyUnavailableError,
+    LedgerError,
+    PathTakenError,
+    StorageError,
+)
+from ledger.input_files import read_small
 from ledger.proving.notes import PrivateKey, PublicKey, read_private_key, read_public_key
 
 VARIABLE = "METALEDGER_KEY_DIR"
 
 T = TypeVar("T")
 
+_MOST_KEY = 1 << 16  # bytes of a file
 _OWNER_FILE = 0o600
 _OWNER_FOLDER = 0o700
 _OTHERS = 0o077
@@ -197,8 +205,8 @@ def read_private_key_file(path: Path) -> PrivateKey:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_small(path, most=_MOST_KEY).decode().replace("\r\n", "\n")
+    except (LedgerError, UnicodeDecodeError) as error:
         raise KeyUnavailableError(f"key {path}: cannot be read: {error}") from error
 
 

@@ -20,8 +20,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from ledger.errors import LedgerError
+from ledger.input_files import read_small
+
 ShellKind: TypeAlias = Literal["kernel", "terminal"]
 
+_MOST_NOTEBOOK = 1 << 30  # bytes of a file: notebooks hold pictures
 _CELL_HEADING = "# %%"
 _NAMESPACE_HINTS = ("__vsc_ipynb_file__", "__session__")
 
@@ -55,8 +59,8 @@ def notebook_path(shell: object, variables: Mapping[str, str] = os.environ) -> P
 def read_notebook(path: Path) -> Mapping[str, object] | None:
     """Return the notebook at `path` as it is on disk; None if the file is no notebook."""
     try:
-        decoded = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        decoded = msgspec.json.decode(read_small(path, most=_MOST_NOTEBOOK))
+    except (LedgerError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return decoded if isinstance(decoded, dict) else None
 

@@ -31,6 +31,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from ledger.errors import LedgerError
+from ledger.input_files import read_small
 from ledger.model.canonical import nfc
 from ledger.tracking.notebook import (
     active_shell,
@@ -39,6 +41,8 @@ from ledger.tracking.notebook import (
     read_notebook,
     shell_kind,
 )
+
+_MOST_SOURCE = 1 << 28  # bytes of a file that may still be a source
 
 SourceKind: TypeAlias = Literal["script", "notebook", "repl", "module"]
 
@@ -168,8 +172,8 @@ def _notebook_source(path: Path | None, root: str | os.PathLike[str] | None) -> 
 
 def _read(main: ModuleType | None, path: Path) -> tuple[str | None, str | None]:
     try:
-        data = path.read_bytes()
-    except OSError:
+        data = read_small(path, most=_MOST_SOURCE)
+    except LedgerError:
         text = _text_of_loader(main)  # Only the loader can read a source in an archive.
         return text, None if text is None else text_hash(text)
     text = _decode(data)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import pytest
 
 import ledger as ln
+from ledger import cli
 from ledger.auditing.audit import audit
 from ledger.errors import InvalidProofError, InvalidValueError, KeyUnavailableError, StorageError
 from ledger.eventlog.entry import Envelope, leaf_of
@@ -456,6 +457,40 @@ def test_a_bit_flipped_in_any_byte_is_told(kept, figure):
 def test_a_file_cut_short_is_told(kept, size):
     kept.database.write_bytes(kept.database.read_bytes()[:size])
     assert "unreadable" in kept.kinds()
+
+
+def test_what_the_file_says_of_itself_is_compared(kept):
+    kept.do("INSERT INTO meta (name, value) VALUES ('more', '1')")
+    assert "format" in kept.kinds()
+    kept.do(
+        "DELETE FROM meta WHERE name = 'more'", "UPDATE meta SET value = '1' WHERE name = 'format'"
+    )
+    assert "format" in kept.kinds()
+
+
+def test_values_of_wrong_kinds_in_read_models_are_findings(kept):
+    kept.do(
+        "UPDATE ulabel SET state = 'live', created_at = 9e99, name = x'00ff'",
+        "UPDATE artifact SET size = -1, created_position = 'x'",
+    )
+    assert kept.kinds(content=True) >= {"read-model"}
+
+
+def test_an_audit_that_cannot_be_carried_out_ends_with_2(kept, monkeypatch):
+    with closing(sqlite3.connect(kept.database, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr("ledger.eventlog.sqlite_evidence._BUSY", 1)
+        with pytest.raises(StorageError):
+            kept.audit()
+
+    def broken(*_, **__):
+        raise ZeroDivisionError
+
+    monkeypatch.chdir(kept.folder)
+    monkeypatch.setattr("ledger.auditing.audit.audit", broken)
+    assert cli._run(["audit"]) == 2
 
 
 # --- keys and checkpoints -------------------------------------------------------------------------

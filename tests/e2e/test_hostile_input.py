@@ -25,7 +25,7 @@ from ledger.auditing.page import as_page
 from ledger.errors import LedgerError
 from ledger.model.events import Draft, LedgerEvent, PositionTagged, tag_of
 from ledger.model.ids import command_id, stream_id
-from ledger.places import instance
+from ledger.places import config, instance
 from ledger.transfer.archive_export import export
 from ledger.transfer.archive_import import restore
 from ledger.upkeep import doctor
@@ -309,13 +309,80 @@ def test_a_short_file_that_says_a_long_value_often_takes_little_memory(archive, 
     # Without Arrow's own schema, so that the columns are told as those of an archive.
     pq.write_table(bomb, path, compression="zstd", store_schema=False)
     assert path.stat().st_size < 100_000
+    done = _read_in_a_process(archive, path, rows)
+    # Written out it would be 2 GiB, twice.
+    assert int(done.stdout) * _maxrss_unit() < 512 * 2**20
+
+
+@pytest.mark.parametrize("rows", [1, 200])
+def test_a_short_file_that_unpacks_to_very_much_takes_little_memory(archive, rows):
+    path, value = segment(archive), b"x" * ((400 << 20) // rows)
+    table = pq.read_table(path)
+    arrays = [
+        pa.array([value] * rows, field.type)
+        if field.name == "payload"
+        else pa.array((table.column(field.name).to_pylist() * rows)[:rows], field.type)
+        for field in table.schema
+    ]
+    path.unlink()
+    path = path.with_name(f"{1:012d}-{rows:012d}.parquet")
+    bomb = pa.table(arrays, schema=table.schema)
+    pq.write_table(bomb, path, compression="zstd", use_dictionary=False)
+    assert path.stat().st_size < 100_000
+    done = _read_in_a_process(archive, path, rows)
+    assert int(done.stdout) * _maxrss_unit() < 256 * 2**20
+
+
+def test_a_file_of_another_number_of_rows_is_refused(archive):
+    path = segment(archive)
+    manifest = json.loads((archive / "manifest.json").read_bytes())
+    manifest["entries"] += 1
+    manifest["segments"][0]["last"] += 1
+    renamed = path.with_name(f"{1:012d}-{manifest['entries']:012d}.parquet")
+    path.rename(renamed)
+    manifest["segments"][0]["name"] = renamed.name
+    (archive / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(LedgerError, match="rows"):
+        audit(archive=archive)
+
+
+@pytest.mark.parametrize("given", [["--key", "/dev/zero"], ["--checkpoint", "-"]])
+def test_an_endless_text_is_refused(archive, given):
+    with Path("/dev/zero").open("rb") as endless:
+        done = subprocess.run(
+            [sys.executable, "-m", "ledger", "audit", "--archive", str(archive), *given],
+            env=environment(),
+            stdin=endless,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_an_endless_configuration_is_refused(ledger_folder):
+    ln.init("storage")
+    ln.close()
+    place = ledger_folder / ".metaledger" / "config.toml"
+    place.unlink()
+    place.symlink_to("/dev/zero")
+    with pytest.raises(LedgerError, match="device"):
+        config.load(ledger_folder, origin="test")
+    place.unlink()
+    place.write_bytes(b"#" * (2 << 20))
+    with pytest.raises(LedgerError, match="found more"):
+        ln.connect()
+
+
+def _read_in_a_process(archive: Path, path: Path, rows: int) -> subprocess.CompletedProcess[str]:
     manifest = json.loads((archive / "manifest.json").read_bytes())
     manifest["entries"] = rows
     manifest["segments"] = [
         {"name": path.name, "first": 1, "last": rows, "size": path.stat().st_size}
     ]
     (archive / "manifest.json").write_text(json.dumps(manifest))
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", READING],
         cwd=archive.parent,
         env=environment(),
@@ -323,8 +390,6 @@ def test_a_short_file_that_says_a_long_value_often_takes_little_memory(archive, 
         text=True,
         check=True,
     )
-    # Written out it would be 2 GiB, twice.
-    assert int(done.stdout) * _maxrss_unit() < 512 * 2**20
 
 
 def _maxrss_unit() -> int:

@@ -26,15 +26,15 @@ from ledger.auditing.contents import ContentAudit, drawn
 from ledger.auditing.entries import Entries, Read
 from ledger.auditing.erasures import Signers, judged
 from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding, Report
-from ledger.auditing.rules import Rules, endorsed
+from ledger.auditing.rules import Rules
 from ledger.auditing.subjects import Subject, of_archive, of_place
+from ledger.auditing.trust import Trust
 from ledger.display.messages import say
 from ledger.display.progress import progress
 from ledger.engine.database import FORMAT
 from ledger.errors import (
     InvalidProofError,
     InvalidValueError,
-    KeyUnavailableError,
     LedgerError,
     StorageError,
     UnknownEventError,
@@ -132,6 +132,9 @@ class Audit:
         self.given = [read_public_key(line) for line in keys]
         self.entries = Entries()
         self.rules = Rules(subject.ledger)
+        self.trust = Trust(
+            subject.ledger, self.given, self.rules.keys, self.rules.lost_keys, self._tell
+        )
         self.tree = Frontier()
         self.roots: dict[int, bytes] = {}
         self.known_sizes: set[int] = set()
@@ -153,10 +156,10 @@ class Audit:
                 self._step("meta", lambda: self._meta_of_log(evidence))
                 self._step("file", lambda: self._file(evidence))
                 head = self.entries.position
-                trusted = self._trusted()
+                trusted = self.trust.trusted(needs_key=bool(self.notes))
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
                 if known:
-                    own = self._own_keys()
+                    own = self.trust.own_keys()
                     for where, note, stated in known:
                         self._checkpoint(note, stated, own, head, where)
                 self._cosigned(results)
@@ -357,39 +360,6 @@ class Audit:
                 known.append((where, note, stated))
         self.known_sizes = {stated.size for _, _, stated in known}
         return known
-
-    def _trusted(self) -> list[PublicKey]:
-        if self.given:
-            for lost in self.rules.lost_keys:
-                if lost.key not in map(str, self.given):
-                    self._tell(
-                        "key-lost",
-                        position=lost.position,
-                        subject=lost.key,
-                        expected=f"the signature of {lost.previous}, or this key given",
-                        found="none",
-                    )
-            return endorsed(self.given, self.rules.keys)
-        own = self._own_keys()
-        if self.notes and not own:
-            raise KeyUnavailableError(
-                "audit: expected a key to trust the checkpoints by, found none here; give the "
-                "ledger's public key with --key"
-            )
-        return own
-
-    def _own_keys(self) -> list[PublicKey]:
-        """Return the keys of this user, and those that the log names."""
-        own = KeyRing(self.subject.ledger).public_keys()
-        for adoption in self.rules.keys:
-            try:
-                key = read_public_key(adoption.key)
-            except InvalidValueError as error:
-                self._tell("key", subject=adoption.key, expected="a public key", found=str(error))
-                continue
-            if key not in own:
-                own.append(key)
-        return own
 
     def _checkpoint(
         self,

@@ -26,7 +26,8 @@ import msgspec
 from ledger.auditing.entries import Read
 from ledger.auditing.findings import Finding, LostKey
 from ledger.auditing.histories import Histories
-from ledger.errors import InvalidProofError, InvalidValueError
+from ledger.auditing.trust import endorsed
+from ledger.errors import InvalidValueError
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
     ArtifactKeyed,
@@ -52,7 +53,7 @@ from ledger.model.ids import derive, uid, versioned_uid
 from ledger.model.payloads import kept_part, to_payload
 from ledger.model.schema import REGISTRIES
 from ledger.model.times import FIRST, LAST
-from ledger.proving.notes import PublicKey, read_note, read_public_key, verify_note
+from ledger.proving.notes import read_public_key
 from projections.fold import Creation, intent_of, registry_of
 
 _MOST_PASSED = 1_000  # numbers of a natural key that the rules pass over, as their uids are taken
@@ -393,23 +394,6 @@ def _is_endorsed(previous: str, adoption: KeyAdopted) -> bool:
     except InvalidValueError:
         return False
     return adoption.key == previous or endorsed(before, [adoption]) != before
-
-
-def endorsed(trusted: list[PublicKey], adoptions: list[KeyAdopted]) -> list[PublicKey]:
-    """Return the keys that are trusted because one that is trusted already names them."""
-    known = list(trusted)
-    for adoption in adoptions:
-        if adoption.endorsement is None:
-            continue
-        try:
-            note = read_note(adoption.endorsement)
-            verify_note(note, known)
-            key = read_public_key(adoption.key)
-        except (InvalidProofError, InvalidValueError):
-            continue
-        if note.text == f"metaledger key adoption\n{adoption.key}\n" and key not in known:
-            known.append(key)
-    return known
 
 
 def _stem_of(event: LedgerEvent, registry: str) -> str | None:

@@ -308,11 +308,11 @@ def set_meta(here: Path, name: str, value: str) -> None:
 def test_a_ledger_of_a_newer_version(here, monkeypatch):
     label("kept")
     ln.close()
-    set_meta(here, "format", "2")
+    set_meta(here, "format", "3")
     for ask in (ln.head, lambda: ln.ULabel(name="x").save()):
-        with pytest.raises(ln.errors.UnknownEventError, match=r"format 2.*upgrade"):
+        with pytest.raises(ln.errors.UnknownEventError, match=r"format 3.*upgrade"):
             ask()
-    set_meta(here, "format", "1")
+    set_meta(here, "format", "2")
     assert ln.ULabel.filter().count() == 1
     monkeypatch.setattr(instance, "_current", None)
     assert ln.ULabel.filter().count() == 1

@@ -25,6 +25,8 @@ from projections.select import EVERYTHING, And, Order, Select, Test, Where
 if TYPE_CHECKING:
     pass
 
+_LONGEST_SEARCHED = 4_096  # characters: no text that a search looks into is longer
+
 
 class QuerySet(Results[R]):
     """Records of a registry that pass a condition, in an order."""
@@ -107,6 +109,10 @@ class QuerySet(Results[R]):
         self._refuse_sliced("search")
         if not isinstance(text, str):
             raise InvalidValueError(f"search: expected text, got {type(text).__name__} {text!r}")
+        if len(text) > _LONGEST_SEARCHED:
+            raise InvalidValueError(
+                f"search: expected at most {_LONGEST_SEARCHED:,} characters, got {len(text):,}"
+            )
         if not _is_number(limit) or limit < 0:
             raise InvalidValueError(f"search(limit=): expected 0 or more, got {limit!r}")
         return RecordList(self.registry, search(self, text, limit=limit))

@@ -328,6 +328,15 @@ def test_search_finds_typos_words_and_beginnings():
     assert ln.ULabel.search("flow", limit=1).count() == 1
 
 
+def test_a_search_for_more_than_any_field_holds_is_refused_like_a_save():
+    label("x" * 255, description="d" * 4096)
+    for text in ("n" * 4097, "n" * 150_000, "é " * 75_000):
+        for ask in (ln.ULabel.search, ln.ULabel.filter().search, ln.Run.search):
+            with pytest.raises(ln.errors.InvalidValueError, match=r"at most 4,096 characters"):
+                ask(text)
+    assert ln.ULabel.search("d" * 4096).one().name == "x" * 255
+
+
 def test_search_looks_into_descriptions_and_keys():
     label("x", description="the reference sample")
     artifact("a.txt", key="plates/p7/readout.txt")

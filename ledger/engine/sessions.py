@@ -21,8 +21,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from ledger.engine.database import Database, Session, WriteSession
 from ledger.engine.interruption import entered_whole
 from ledger.engine.turns import Turns
-from ledger.errors import LedgerError, StorageError
-from ledger.model.events import RecordedEvent
+from ledger.errors import ConfigurationError, LedgerError, StorageError
+from ledger.model.events import LedgerInitialized, RecordedEvent
 
 Undo = Callable[[], None]
 
@@ -92,8 +92,16 @@ class SharedCommit:
 class Sessions:
     """Sessions on one database, for reading and for writing."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, ledger: str | None = None) -> None:
+        """Begin without any session.
+
+        Args:
+            database: Of the ledger.
+            ledger: Id that its log must have before anything is written; None for any.
+        """
         self.database = database
+        # None once it was compared.
+        self.expected = ledger
         self._batch = Batch()
         self._turns = Turns()
         self._group: SharedCommit | None = None
@@ -104,6 +112,24 @@ class Sessions:
         return self.database.read() if session is None else nullcontext(session)
 
     @entered_whole
+    def _opened(self) -> Iterator[WriteSession]:
+        """Lend an append transaction of its own, on the ledger that is expected."""
+        with self.database.write() as session:
+            if self.expected is not None:
+                first = next(session.log.read(until=1), None)
+                if first is not None and isinstance(first.event, LedgerInitialized):
+                    self._require(first.event.ledger)
+            yield session
+
+    def _require(self, found: str) -> None:
+        if found != self.expected:
+            raise ConfigurationError(
+                f"ledger database: expected ledger {self.expected} as its configuration says, "
+                f"found ledger {found}; nothing is saved, bring the right one of the two back"
+            )
+        self.expected = None
+
+    @entered_whole
     def writing(self) -> Iterator[WriteSession]:
         """Lend an append transaction; inside a batch, a part of it that can fail alone."""
         batch = self._batch
@@ -112,11 +138,11 @@ class Sessions:
                 yield session
             return
         if batch.transaction is None:
-            with self.database.write() as session:
+            with self._opened() as session:
                 yield session
             return
         if batch.session is None:
-            batch.session = batch.transaction.enter_context(self.database.write())
+            batch.session = batch.transaction.enter_context(self._opened())
         session = batch.session
         with self.database.savepoint(session):
             yield session
@@ -284,7 +310,7 @@ class Sessions:
             undo = way_back()
             with ExitStack() as transaction:
                 # Nobody else has written yet: where this fails, all of it is undone.
-                session = transaction.enter_context(self.database.write())
+                session = transaction.enter_context(self._opened())
                 yield session
                 if session.last is not None:
                     group = SharedCommit(session, session.last, undo)
@@ -321,7 +347,7 @@ class Sessions:
         what = f"save: the thread that committed was interrupted ({type(reason).__name__})"
         try:
             # Under the append lock: waiting for it is waiting for the end of that commit.
-            with self.database.write() as session:
+            with self._opened() as session:
                 if _ends_in(session, group.last):
                     return None
         except LedgerError as error:

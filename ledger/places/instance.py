@@ -37,7 +37,7 @@ class Ledger:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.database = open_database(place)
-        self.sessions = Sessions(self.database)
+        self.sessions = Sessions(self.database, ledger=place.configuration.id)
         self.handler = Handler(self.sessions, clock=now_micros, actor=current_actor())
         self.verified: dict[str, Any] = {}
         self._storage = place.storage_root
@@ -136,6 +136,8 @@ class Ledger:
                 self._hash_cache = None
             self._name_searches.clear()
         self.database.close()
+        # Whatever is there when it opens again is compared again.
+        self.sessions.expected = self.place.configuration.id
 
 
 _current: Ledger | None = None

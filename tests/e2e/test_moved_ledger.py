@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 import ledger as ln
 
@@ -25,4 +28,25 @@ def test_content_is_found_after_the_folder_was_moved(tmp_path: Path, monkeypatch
     head = ln.head()
     ln.Artifact("a.txt").save()
     assert ln.head() == head
+    ln.close()
+
+
+def test_the_database_of_another_ledger_is_refused_for_saving(ledger_folder, monkeypatch):
+    for name in ("one", "two"):
+        folder = ledger_folder / name
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        ln.init("storage")
+        ln.ULabel(name=name).save()
+        ln.close()
+    other = ledger_folder / "one" / ".metaledger" / "ledger.db"
+    shutil.copy(other, ledger_folder / "two" / ".metaledger" / "ledger.db")
+    head = ln.head()
+    for _ in range(2):
+        with pytest.raises(ln.errors.ConfigurationError, match="expected ledger"):
+            ln.ULabel(name="three").save()
+    with pytest.raises(ln.errors.ConfigurationError), ln.batch():
+        ln.ULabel(name="three").save()
+    assert ln.head() == head
+    assert ln.ULabel.get(name="one").name == "one"
     ln.close()

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ContextDecorator, contextmanager
@@ -60,10 +61,10 @@ class _Whole(ContextDecorator):
         state = _State
         if not state.depth:
             for number in _SIGNALS:
-                before = _handler_of(number)
+                before = _signal.getsignal(number)
                 if callable(before) and before is not _hear:
                     state.before[number] = before
-                    _set_handler(number, _hear)
+                    _signal.signal(number, _hear)
         state.depth += 1
         state.n_steps += 1
         try:
@@ -99,8 +100,8 @@ def _leave() -> None:
     state.depth -= 1
     if not state.depth and _is_main():
         for number in _SIGNALS:
-            if _handler_of(number) is _hear:
-                _set_handler(number, state.before[number])
+            if _signal.getsignal(number) is _hear:
+                _signal.signal(number, state.before[number])
     if state.stopped and not state.n_steps:
         _deliver()
 
@@ -115,8 +116,7 @@ def _is_main() -> bool:
 
 
 # Without the conversion of numbers to names, which would cost each question 50 µs.
-_handler_of: Callable[[int], Any] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
-_set_handler: Callable[[int, Any], Any] = getattr(signal.signal, "__wrapped__", signal.signal)
+_signal: Any = sys.modules.get("_signal", signal)
 # What may raise in the middle of anything; not each system has all.
 _SIGNALS = [
     int(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)

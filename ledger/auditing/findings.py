@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.errors import printable
 from ledger.model.times import moment_text
 
 
@@ -29,8 +30,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         where = "" if self.position is None else f"position {self.position}: "
         about = f"{self.subject}: " if self.subject else ""
-        return f"{where}{about}{self.kind}: expected {_short(self.expected)}, found " + _short(
-            self.found
+        return printable(
+            f"{where}{about}{self.kind}: expected {_short(self.expected)}, "
+            f"found {_short(self.found)}"
         )
 
 
@@ -78,7 +80,7 @@ class ErasureResult(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         content = " and stored content" if self.content_removed else ""
         signed = "not signed" if self.signer is None else f"signed by {self.signer}"
-        return (
+        return printable(
             f"position {self.position}: {self.registry} {self.uid}: "
             f"{moment_text(self.recorded_at)}, by {self.actor}: {self.reason} "
             f"(entries {', '.join(map(str, self.entries))}{content}; {signed})"
@@ -104,7 +106,7 @@ class LostKey(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         when = moment_text(self.recorded_at)
-        return (
+        return printable(
             f"position {self.position}: {when}, by {self.actor}: key {self.key} adopted without "
             f"the signature of {self.previous}; ask the owner whether that key was lost"
         )

@@ -16,7 +16,7 @@ class NameSearch:
         self._registry = registry
         self._index = NameIndex()
         self._position = 0
-        self._last: str | None = None
+        self._last: tuple[int, str, str | None] | None = None
         self._lock = threading.Lock()
 
     def similar(self, name: str, *, limit: int) -> SimilarNames:
@@ -25,17 +25,21 @@ class NameSearch:
             models = session.models
             # The record that was read last is read again: where it is not there, the log went back.
             changed = models.changed_names(self._registry, after=self._position - 1)
-            if self._last is not None and self._last not in {row["uid"] for row in changed}:
+            read = {(row["position"], row["uid"], row["name"]) for row in changed}
+            if self._last is not None and self._last not in read:
                 self._begin()
                 changed = models.changed_names(self._registry, after=0)
             before = self._position
             for row in changed:
+                told = (row["position"], row["uid"], row["name"])
+                if told == self._last:
+                    continue
                 if row["is_live"] and row["name"] is not None:
                     self._index.put(row["uid"], row["name"])
                 else:
                     self._index.discard(row["uid"])
                 if row["position"] >= self._position:
-                    self._position, self._last = row["position"], row["uid"]
+                    self._position, self._last = row["position"], told
             if self._position > before:
                 # A batch that fails takes its names and positions back: the index starts anew.
                 self._sessions.on_undo(self._forget)

@@ -8,7 +8,8 @@
 4. An erasure is signed by a trusted key, or a checkpoint that is met covers it, where the auditor
    brings keys. What was erased since the oldest checkpoint is told, findings or not.
 5. The log of a ledger, unlike that of an archive, extends the last checkpoint that was signed on
-   this computer, and the newest published one.
+   this computer, and the newest published one; where the auditor brings checkpoints, a log that
+   does not is a warning.
 6. The root is that of the entries as they were hashed anew, never of stored hashes alone.
 """
 
@@ -23,7 +24,7 @@ from operator import itemgetter
 from typing import Any, Literal, TypeVar
 
 from ledger.auditing.contents import ContentAudit, drawn
-from ledger.auditing.entries import Entries, Read
+from ledger.auditing.entries import Entries, Read, recorded_of
 from ledger.auditing.erasures import Signers, judged
 from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding, Report
 from ledger.auditing.rules import Rules
@@ -40,7 +41,6 @@ from ledger.errors import (
     UnknownEventError,
 )
 from ledger.eventlog.evidence import Evidence
-from ledger.model.events import LedgerEvent, RecordedEvent
 from ledger.model.merkle import Frontier
 from ledger.model.payloads import from_payload
 from ledger.model.schema import LIVE, TRASHED
@@ -160,8 +160,7 @@ class Audit:
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
                 if known:
                     own = self.trust.own_keys()
-                    for where, note, stated in known:
-                        self._checkpoint(note, stated, own, head, where)
+                    self._hold_against(known, own, head)
                 self._cosigned(results)
                 erasures = judged(
                     self.rules.erasures,
@@ -311,7 +310,7 @@ class Audit:
         try:
             self.rules.check(read, event, self.findings)
             if read.position > self.since:
-                shadow.apply(read.position, fold(_recorded(read, event)))
+                shadow.apply(read.position, fold(recorded_of(read, event)))
         except Exception as error:  # noqa: BLE001 (as said above)
             self._misfit(read.position, error)
 
@@ -360,6 +359,18 @@ class Audit:
                 known.append((where, note, stated))
         self.known_sizes = {stated.size for _, _, stated in known}
         return known
+
+    def _hold_against(
+        self, known: Sequence[tuple[str, Note, Checkpoint]], own: list[PublicKey], head: int
+    ) -> None:
+        """Hold the log against known checkpoints; a warning where the auditor brought others."""
+        before = len(self.findings)
+        for where, note, stated in known:
+            self._checkpoint(note, stated, own, head, where)
+        if self.notes:
+            for found in self.findings[before:]:
+                say("warning", f"audit: {found}")
+            del self.findings[before:]
 
     def _checkpoint(
         self,
@@ -471,19 +482,6 @@ class Audit:
             for row in chosen:
                 self.findings.extend(contents.check(row))
                 step(row["size"])
-
-
-def _recorded(read: Read, event: LedgerEvent) -> RecordedEvent:
-    return RecordedEvent(
-        position=read.position,
-        recorded_at=read.recorded_at,
-        stream=read.stream,
-        version=read.version,
-        command_id=read.command_id,
-        number=read.number,
-        event=event,
-        is_erased=read.is_erased,
-    )
 
 
 def _named(error: Exception) -> str:

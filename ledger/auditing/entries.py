@@ -16,6 +16,7 @@ import msgspec
 from ledger.auditing.findings import Finding
 from ledger.eventlog.evidence import RawRow, Text
 from ledger.model.canonical import encode
+from ledger.model.events import LedgerEvent, RecordedEvent
 from ledger.model.ids import CommandId, Position, StreamId
 from ledger.model.payloads import (
     SALT_BYTES,
@@ -345,3 +346,17 @@ def _shown(value: object) -> str:
     if isinstance(value, Text):
         return value.decode("utf-8", "backslashreplace")
     return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def recorded_of(read: Read, event: LedgerEvent) -> RecordedEvent:
+    """Return an event that was read, with its place in the log."""
+    return RecordedEvent(
+        position=read.position,
+        recorded_at=read.recorded_at,
+        stream=read.stream,
+        version=read.version,
+        command_id=read.command_id,
+        number=read.number,
+        event=event,
+        is_erased=read.is_erased,
+    )

@@ -103,7 +103,10 @@ def assert_saved(kind: str, n: int) -> None:  # noqa: C901 (a case a kind)
             assert stated
         case "init" | "import":
             report = audit(place=Path(kind, str(n)))
-            assert report.ok, report.findings
+            # An archive may be older than the last checkpoint signed here: its copy is told so.
+            signed = "the last checkpoint signed here"
+            told = [it for it in report.findings if not it.subject.startswith(signed)]
+            assert not told, told
             assert report.head > 0
 
 

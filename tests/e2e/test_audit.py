@@ -267,7 +267,7 @@ def test_a_trigger_that_somebody_added_is_told(kept):
     assert any(it.subject == "trigger t" for it in kept.audit().findings)
 
 
-def test_a_history_written_anew_is_told_by_the_checkpoint_alone(kept, monkeypatch):
+def test_a_history_written_anew_is_told_by_the_checkpoint_alone(kept, monkeypatch, capsys):
     label("invented")
     late = str(ln.checkpoint())
     ln.close()
@@ -278,7 +278,11 @@ def test_a_history_written_anew_is_told_by_the_checkpoint_alone(kept, monkeypatc
         "DELETE FROM ulabel WHERE name = 'invented'",
     )
     label("something else")
-    assert kept.kinds() == kept.kinds(checkpoints=[late]) == {"checkpoint-root"}
+    assert kept.kinds(checkpoints=[]) == kept.kinds(checkpoints=[late]) == {"checkpoint-root"}
+    # The checkpoint that the auditor brought decides; the later one that is known is a warning.
+    capsys.readouterr()
+    assert kept.kinds() == set()
+    assert "the last checkpoint signed here of size 12: checkpoint-root" in capsys.readouterr().err
     # On another computer the checkpoint alone tells.
     monkeypatch.setenv("METALEDGER_KEY_DIR", str(kept.folder / "no keys"))
     assert kept.kinds() == set()

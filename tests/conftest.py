@@ -7,6 +7,7 @@ stand in that folder.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -45,6 +46,12 @@ providers._get_local_constants = providers.Constants
 def pytest_report_header() -> str:
     """Tell the seed that Python shuffles its sets with, beside those that the plugins tell."""
     return f"PYTHONHASHSEED={os.environ.get('PYTHONHASHSEED', 'random')}"
+
+
+# A run in the background has the stop button ignored, and would hand that on to the programs that
+# tests start and stop.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # Once a session and not once a test: hypothesis refuses fixtures that are set up between examples.

@@ -159,7 +159,7 @@ class Audit:
                 trusted = self.trust.trusted(needs_key=bool(self.notes))
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
                 if known:
-                    own = self.trust.own_keys()
+                    own = self.trust.own_keys() if self.given else trusted
                     self._hold_against(known, own, head)
                 self._cosigned(results)
                 erasures = judged(

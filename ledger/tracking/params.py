@@ -11,7 +11,8 @@
    An integer beyond ±(2^53 - 1) is `{"int": "<decimal>"}`, or hexadecimal if it has more than 2,048
    bits, as readers of JSON differ beyond these bounds. `1`, `1.0` and `True` are different.
 5. A command-line argument that is no text is `{"bytes": "<hex>"}`: every argument is accepted.
-6. Secrets that a URL carries are left out of texts and arguments (`ledger.errors.washed`).
+6. Secrets that a URL carries are left out of texts and arguments (`ledger.errors.washed`), and so
+   is the argument after an option such as `--password` (`ledger.errors.washed_arguments`).
 7. A mapping whose only key looks like such a tag is wrapped as `{"map": {...}}`: every value has a
    form of its own, and `plain_params` finds the way back.
 8. Everything else is refused, with the place (`params.model.layers[2]`) and the way out: a guess,
@@ -31,7 +32,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from ledger.errors import InvalidValueError, washed
+from ledger.errors import InvalidValueError, washed, washed_arguments
 from ledger.model.canonical import nfc
 
 Canonical: TypeAlias = "bool | int | str | list[Canonical] | dict[str, Canonical] | None"
@@ -65,7 +66,7 @@ def canonical_params(params: object, argv: Sequence[str] = ()) -> dict[str, Cano
         )
         raise InvalidValueError(message, path="params", found=_kind(given))
     return {
-        "argv": [_argument(argument) for argument in argv],
+        "argv": [_argument(argument) for argument in washed_arguments(argv)],
         # The outermost mapping is known to be one, so it is never wrapped.
         "params": _mapping(fields, "params", 0),
     }
@@ -204,7 +205,6 @@ def _text(value: str, path: str) -> str:
 
 
 def _argument(argument: str) -> Canonical:
-    argument = washed(argument)
     try:
         argument.encode()
     except UnicodeEncodeError:

@@ -373,7 +373,7 @@ def _read_models(ledger: Ledger) -> Iterator[DoctorFinding]:
 
 
 def _hash_cache(ledger: Ledger) -> Iterator[DoctorFinding]:
-    path = ledger.place.folder / "cache" / "hashes.sqlite3"
+    path = ledger.cache_folder / "hashes.sqlite3"
     if not path.exists():
         return
     stale = ledger.hash_cache.stale_count()

@@ -191,6 +191,46 @@ def _opened(uri: str, first: Sequence[str]) -> sqlite3.Connection:
     return raw
 
 
+class _Loan(AbstractContextManager[sqlite3.Connection]):
+    """A connection of the pool inside a block, with SQLite's errors made ours."""
+
+    # Not a generator: each question passes through it.
+    __slots__ = ("_lent", "_once", "_pool")
+
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> sqlite3.Connection:
+        # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
+        # writer that waits for another writer. SQLite and `_writing` keep writers apart.
+        try:
+            self._lent = self._pool.get_connection(is_writer=None)
+        except Exception as error:
+            _translate(error)
+            raise
+        self._once = self._pool.ways.pop(id(self._lent), None) if self._pool.ways else None
+        return self._lent._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # A question that was interrupted, and that its traceback keeps, holds on to its moment.
+            if (
+                isinstance(error, KeyboardInterrupt | SystemExit)
+                and not self._pool.is_sqlite_memory_mode
+            ):
+                self._lent.close()
+            if self._once is not None:
+                self._lent.close()
+                if error is None:
+                    require_state(self._pool.path, *self._once)
+        finally:
+            self._pool.put_connection(self._lent)
+        if error is not None:
+            _translate(error)
+
+
 class Datastore(SQLiteDatastore):
     """eventsourcing's datastore over our connections."""
 
@@ -219,6 +259,8 @@ class Datastore(SQLiteDatastore):
             pool_size=5,
             max_overflow=60,
         )
+        # The framework's is written in Python and asks for two locks more at each loan.
+        self.pool._get_semaphore = threading.Lock()  # type: ignore[assignment] # noqa: SLF001 (has no public name)
         self.pool.prepare = prepare
         self.pool.path = path
         _stores.add(self)
@@ -252,8 +294,7 @@ class Datastore(SQLiteDatastore):
         if self.pool.is_read_only:
             raise cannot_be_written(self.pool.path)
 
-    @contextmanager
-    def connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+    def connection(self, *, write: bool) -> AbstractContextManager[sqlite3.Connection]:
         """Lend a connection; for writing, inside a transaction that holds the write lock.
 
         A write transaction is committed, and durable, when the block ends, and rolled back when
@@ -262,23 +303,22 @@ class Datastore(SQLiteDatastore):
         Raises:
             StorageError: The database refused: locked for too long, disk full, file damaged.
         """
-        with translated():
-            if not write:
-                with self._lent() as raw:
-                    yield raw
-                return
-            with self._turn(), self._lent() as raw:
-                self.require_writable()
-                try:
-                    raw.execute("BEGIN IMMEDIATE")
-                    self.pool.require_same_file()
-                    yield raw
-                    self.pool.require_same_file()
-                    raw.execute("COMMIT")
-                except BaseException:
-                    if raw.in_transaction:
-                        raw.execute("ROLLBACK")
-                    raise
+        return self._transaction() if write else self._lent()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with translated(), self._turn(), self._lent() as raw:
+            self.require_writable()
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                self.pool.require_same_file()
+                yield raw
+                self.pool.require_same_file()
+                raw.execute("COMMIT")
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
 
     def scrub(self) -> bool:
         """Write the file anew, without overwritten bytes, and empty the write-ahead log.
@@ -295,25 +335,8 @@ class Datastore(SQLiteDatastore):
             (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
-    @contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
-        # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
-        # writer that waits for another writer. SQLite and `_writing` keep writers apart.
-        connection = self.pool.get_connection(is_writer=None)
-        once = self.pool.ways.pop(id(connection), None)
-        try:
-            yield connection._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
-            if once is not None:
-                require_state(self.pool.path, *once)
-        except (KeyboardInterrupt, SystemExit):
-            # A question that was interrupted, and that its traceback keeps, holds on to its moment.
-            if not self.pool.is_sqlite_memory_mode:
-                connection.close()
-            raise
-        finally:
-            if once is not None:
-                connection.close()
-            self.pool.put_connection(connection)
+    def _lent(self) -> _Loan:
+        return _Loan(self.pool)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -368,34 +391,32 @@ def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
         target.close()
 
 
-class _Translation(AbstractContextManager[None]):
-    # Not a generator: each question passes through it.
-    def __exit__(
-        self, kind: object, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        match error:
-            case sqlite3.IntegrityError() | IntegrityError():
-                raise WrongExpectedVersionError(
-                    f"append refused by the database: {error}; reload and decide again"
-                ) from error
-            case ConnectionPoolClosedError():
-                raise StorageError(
-                    "ledger database: closed by another thread; open it again"
-                ) from error
-            case sqlite3.Error() if "readonly" in str(error):
-                raise ReadOnlyLedgerError(_explain(str(error))) from error
-            case sqlite3.Error() | PersistenceError():
-                raise StorageError(_explain(str(error))) from error
-            case _:
-                pass
-
-
-_TRANSLATION = _Translation()
-
-
-def translated() -> AbstractContextManager[None]:
+@contextmanager
+def translated() -> Iterator[None]:
     """Turn what SQLite and the framework raise into errors of our own tree."""
-    return _TRANSLATION
+    try:
+        yield
+    except Exception as error:
+        _translate(error)
+        raise
+
+
+def _translate(error: BaseException) -> None:
+    match error:
+        case sqlite3.IntegrityError() | IntegrityError():
+            raise WrongExpectedVersionError(
+                f"append refused by the database: {error}; reload and decide again"
+            ) from error
+        case ConnectionPoolClosedError():
+            raise StorageError(
+                "ledger database: closed by another thread; open it again"
+            ) from error
+        case sqlite3.Error() if "readonly" in str(error):
+            raise ReadOnlyLedgerError(_explain(str(error))) from error
+        case sqlite3.Error() | PersistenceError():
+            raise StorageError(_explain(str(error))) from error
+        case _:
+            pass
 
 
 def cannot_be_written(path: str | os.PathLike[str]) -> ReadOnlyLedgerError:

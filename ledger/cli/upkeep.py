@@ -17,14 +17,21 @@ _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
 @click.option(
     "--remove-orphans",
     is_flag=True,
-    help="Remove content that no event names and that is older than an hour. Look first: a storage "
-    "that two ledgers share holds content that only one of them knows.",
+    help="Remove content that no event names and that is older than an hour, and than the last "
+    "event. Content in a storage that others use stays.",
+)
+@click.option(
+    "--alone",
+    is_flag=True,
+    help="Forget others that have used the storages: say so only where no other ledger, and no "
+    "other copy of this one, needs content there any more.",
 )
 @json_option
-def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
+def doctor_verb(*, content: bool, remove_orphans: bool, alone: bool, as_json: bool) -> None:
     """Look for orphans, missing content, damage and stale caches.
 
-    Only --remove-orphans changes anything. Ends with status 1 if something is lost or wrong.
+    Only --remove-orphans and --alone change anything. Ends with status 1 if something is lost or
+    wrong.
     """
     from ledger.cli.output import print_json, styled
     from ledger.display.messages import say
@@ -33,12 +40,15 @@ def doctor_verb(*, content: bool, remove_orphans: bool, as_json: bool) -> None:
     from ledger.upkeep import doctor
 
     ledger = instance.current()
+    forgotten = doctor.forget_others(ledger) if alone else []
     removed = doctor.remove_orphans(ledger) if remove_orphans else []
     findings = doctor.examine(ledger, content=content)
     is_bad = any(finding.severity == "error" for finding in findings)
     if as_json:
         print_json({"is_healthy": not is_bad, "findings": findings, "removed": removed})
     else:
+        for shown_database in forgotten:
+            click.echo(f"forgot   {shown(shown_database)}")
         for orphan in removed:
             click.echo(f"removed  {shown(orphan.name)} ({orphan.size:,} bytes)")
         for finding in findings:

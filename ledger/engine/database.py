@@ -85,6 +85,10 @@ class Database(ABC):
             StorageError: The database cannot be opened.
         """
 
+    def identity(self) -> str | None:
+        """Return what tells this database from its copies; None where nothing does."""
+        return None
+
     def is_read_only(self) -> bool:
         """Return whether this process is known to lack the right to write.
 

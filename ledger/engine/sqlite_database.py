@@ -140,6 +140,13 @@ class SqliteDatabase(Database):
                 SqliteAppender(connection, recorder, self._clock), self._models(connection)
             )
 
+    def identity(self) -> str | None:
+        """Return the number of the file: a copy of it has another one."""
+        try:
+            return f"file {self.path.stat().st_ino}"
+        except OSError:
+            return None
+
     def require_writable(self) -> None:
         """See `Database.require_writable`."""
         store, _ = self._open_for_writing()

@@ -22,8 +22,9 @@ from ledger.model.times import now_micros
 from ledger.places.actor import current_actor
 from ledger.places.caches import cache_folder
 from ledger.places.config import Place
-from ledger.places.databases import open_database
+from ledger.places.databases import name_of, open_database
 from ledger.places.discovery import VARIABLE, locate
+from ledger.places.marks import Marks
 
 if TYPE_CHECKING:
     from ledger.content.download import ContentCache
@@ -46,6 +47,7 @@ class Ledger:
         self._stores: dict[str | None, ContentStore] = {}
         self._hash_cache: HashCache | None = None
         self._content_cache: ContentCache | None = None
+        self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
         self._name_searches: dict[str, NameSearch] = {}
         self._lock = threading.Lock()
 
@@ -143,6 +145,7 @@ class Ledger:
                 self._hash_cache = None
             self._name_searches.clear()
         self.database.close()
+        self.marks.look_again()
         # Whatever is there when it opens again is compared again.
         self.sessions.expected = self.place.configuration.id
 

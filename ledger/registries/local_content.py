@@ -94,6 +94,7 @@ class LocalContent:
                 if name not in self._put or not store.exists(name):
                     # Content that no event would name is not stored.
                     self._ledger.database.require_writable()
+                    self._ledger.marks.leave(store.root)
                     self._store(store, name)
                     self._put.add(name)
 

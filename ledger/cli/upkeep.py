@@ -1,4 +1,4 @@
-"""The verb of upkeep: `doctor`."""
+"""The verbs of upkeep: `backup`, `doctor`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,28 @@ from ledger.cli.group import json_option, verb
 
 _SIGNS = {"error": "error", "warning": "warning", "info": "note"}
 _COLOURS = {"error": "red", "warning": "yellow", "info": "cyan"}
+
+
+@verb("backup", examples=("metaledger backup ./monday.backup",))
+@click.argument("path", metavar="FILE")
+@json_option
+def backup_verb(path: str, *, as_json: bool) -> None:
+    """Copy log and read models into one new FILE, as they are at one moment.
+
+    Others may write meanwhile. Where the key that signs is here, a checkpoint is written beside it.
+    Contents are no part of it: back up the storage afterwards.
+    """
+    from ledger.cli.output import print_json
+    from ledger.display.messages import say
+    from ledger.upkeep.backup import backup
+
+    done = backup(path)
+    if as_json:
+        print_json(done)
+        return
+    click.echo(f"{done.events:,} events, root {done.root}")
+    beside = "" if done.checkpoint is None else f" and {done.checkpoint}"
+    say("success", f"wrote {done.path}{beside} ({done.size:,} bytes); back up the storage next")
 
 
 @verb("doctor", examples=("metaledger doctor", "metaledger doctor --remove-orphans"))

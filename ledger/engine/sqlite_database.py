@@ -226,9 +226,11 @@ class SqliteDatabase(Database):
     def _connect(self) -> tuple[Datastore, Recorder]:
         from ledger.eventlog.sqlite_connections import Datastore  # noqa: PLC0415
         from ledger.eventlog.sqlite_log import Recorder  # noqa: PLC0415
+        from ledger.eventlog.sqlite_own_log import require_own_log  # noqa: PLC0415
         from projections.sql.sqlite import register_functions  # noqa: PLC0415
 
         _require_file(self.path)
+        require_own_log(self.path)
         store = Datastore(str(self.path), prepare=register_functions)
         try:
             is_ledger = store.is_ledger()

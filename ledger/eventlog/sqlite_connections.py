@@ -391,6 +391,18 @@ def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
         target.close()
 
 
+def copy_over(path: os.PathLike[str], connection: sqlite3.Connection) -> None:
+    """Write a database over that of a connection, in one transaction.
+
+    Connections of others see all of it from then on.
+    """
+    source = sqlite3.connect(path)
+    try:
+        source.backup(connection)
+    finally:
+        source.close()
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what SQLite and the framework raise into errors of our own tree."""

@@ -294,6 +294,12 @@ class StorageError(LedgerError, OSError):
     code = "storage"
 
 
+class ReadOnlyLedgerError(StorageError):
+    """This process may read the ledger and not write to it; nothing was recorded."""
+
+    code = "read-only-ledger"
+
+
 class UnreadableFileError(StorageError, PermissionError):
     """A file exists and cannot be read."""
 

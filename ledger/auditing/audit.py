@@ -171,6 +171,7 @@ class Audit:
                 )
                 for table in TABLES:
                     self._step(f"table {table}", partial(self._table, evidence, shadow, table))
+                evidence.require_unchanged()
                 if content:
                     self._step("content", lambda: self._contents(shadow, contents, sample))
         return Report(
@@ -202,9 +203,11 @@ class Audit:
         except MemoryError:
             raise
         except Exception as error:
-            # A locked file, or a server that went away, says nothing of the ledger.
+            # A file that is locked or closed to this user, or a server that went away, says
+            # nothing of the ledger.
             causes = {it.__name__ for it in type(error.__cause__).__mro__}
-            if isinstance(error, StorageError) and "OperationalError" in causes:
+            is_closed = subject == "database" or "OperationalError" in causes
+            if isinstance(error, StorageError) and is_closed:
                 raise
             found = str(error) if isinstance(error, LedgerError) else _named(error)
             self._tell("unreadable", subject=subject, expected="readable", found=found)

@@ -25,6 +25,7 @@ from ledger.errors import CorruptLogError, LedgerError, StorageError
 from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 from ledger.eventlog.sqlite_log import Recorder
+from ledger.eventlog.sqlite_reading import Way, is_refusal, may_write, require_state, way_to_read
 from projections.sql.sqlite import SQLITE
 from projections.sql.tables import create_indexes, create_tables
 
@@ -82,8 +83,10 @@ class SqliteEvidence(Evidence):
             CorruptLogError: It is not a database.
         """
         self.path = path
+        self._way = _way(path)
+        self._before = self._way.state()
         try:
-            self._connection = _connect(path)
+            self._connection = _connect(self._way)
         except sqlite3.OperationalError as error:
             raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
@@ -93,7 +96,7 @@ class SqliteEvidence(Evidence):
                 self._ask(f"PRAGMA {pragma}")
             self._ask("BEGIN")
             self._require_pages()
-            self._integrity = _Integrity(path)
+            self._integrity = _Integrity(path, self._way)
         except BaseException:
             self._connection.close()
             raise
@@ -109,6 +112,10 @@ class SqliteEvidence(Evidence):
         """Let go of the moment."""
         self._integrity.close()
         self._connection.close()
+
+    def require_unchanged(self) -> None:
+        """See `Evidence.require_unchanged`."""
+        require_state(self.path, self._way, self._before)
 
     def head(self) -> int:
         """Return the largest position; 0 where there is none.
@@ -245,10 +252,10 @@ class SqliteEvidence(Evidence):
 class _Integrity:
     """SQLite's own check of a file, beside everything else that is read: it needs no Python."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, way: Way) -> None:
         """Begin it."""
         self._path = path
-        self._connection = _connect(path)
+        self._connection = _connect(way)
         self._lines: list[object] = []
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="integrity check", daemon=True)
@@ -281,14 +288,22 @@ class _Integrity:
             self._error = error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _way(path: Path) -> Way:
+    if not path.exists() or may_write(path):
+        return Way(f"{path.absolute().as_uri()}?mode=ro")
+    return way_to_read(path)
+
+
+def _connect(way: Way) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
+        way.uri,
         uri=True,
         isolation_level=None,
         check_same_thread=False,
     )
     connection.text_factory = Text
+    for pragma in way.pragmas:
+        connection.execute(pragma).fetchall()
     return connection
 
 
@@ -307,7 +322,9 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     if "not a database" in str(error):
         return _no_database(path)
     text = f"ledger database {path.name}: cannot be read: {error}"
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+    if isinstance(error, sqlite3.OperationalError) and (
+        "locked" in str(error) or is_refusal(error)
+    ):
         return StorageError(text)
     return CorruptLogError(text)
 

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError, nearest
+from ledger.errors import (
+    CorruptLogError,
+    InvalidValueError,
+    NotFoundError,
+    ReadOnlyLedgerError,
+    nearest,
+)
 from ledger.eventlog.base import LogReader
 from ledger.model.merkle import root_hash
 from ledger.model.times import to_datetime, to_micros
@@ -125,9 +131,14 @@ def _at_time(ledger: Ledger, moment: dt.datetime, last: int) -> Point:
             f"point {moment.isoformat()}: in the future, the last event was recorded at "
             f"{to_datetime(last).isoformat()}"
         )
-    # Under the lock: every append is complete by now, or gets a later recorded time.
-    with ledger.writing() as writing:
-        return _dated(writing.log, writing.log.position_at(micros))
+    try:
+        # Under the lock: every append is complete by now, or gets a later recorded time.
+        with ledger.writing() as writing:
+            return _dated(writing.log, writing.log.position_at(micros))
+    except ReadOnlyLedgerError:
+        # Without the right to write there is no lock: what is there now answers.
+        with ledger.reading() as session:
+            return _dated(session.log, session.log.position_at(micros))
 
 
 def _of_run(ledger: Ledger, uid: str) -> Point:

@@ -10,7 +10,8 @@ from ledger.errors import MultipleResultsError, NotFoundError, RecordErasedError
 from ledger.model.schema import REGISTRIES
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
-from ledger.registries.base import Record, Registry
+from ledger.registries.base import Record
+from ledger.registries.registry import Registry
 from projections.select import Select, Test
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from ledger.model.schema import REGISTRIES, WITHDRAWN
 from ledger.places import instance
 from ledger.places.source import Source, row_of
 from ledger.registries.base import Record
+from ledger.registries.registry import registry_method
 from ledger.user_settings import settings
 from projections.store import ReadModels
 
@@ -105,7 +106,7 @@ class NamedRecord(Record):
         )
         return other
 
-    @classmethod
+    @registry_method
     def undo_merge(cls, merged: str) -> Self:
         """Separate a merged record again, by its uid or its name, and return it.
 

@@ -68,7 +68,7 @@ class RecordHistory(AnyRecord):
 
         Args:
             a: The earlier point.
-            b: The later point; by default now.
+            b: The later point; by default now, or the position of the record's view.
 
         Raises:
             InvalidValueError: The first point is after the second, or the registry has no lineage.

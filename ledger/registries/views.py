@@ -24,7 +24,7 @@ from ledger.past.readable_events import newest_first as backwards
 from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
-from ledger.registries.base import Registry
+from ledger.registries.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,6 +26,7 @@ from ledger.engine.sessions import Sessions, Undo
 from ledger.errors import CorruptLogError
 from ledger.model.events import Draft, Noted
 from ledger.model.ids import command_id
+from ledger.model.times import UNSAID
 from projections.fold import Opened, fold
 
 Before = Callable[[WriteSession], dict[str, Any]]
@@ -43,7 +44,16 @@ class Tracked(msgspec.Struct):
 class RunTracker:
     """The run in hand, on one ledger."""
 
-    def __init__(self, sessions: Sessions, *, clock: Callable[[], int], actor: str) -> None:
+    def __init__(
+        self, sessions: Sessions, *, actor: str, clock: Callable[[], int] = lambda: UNSAID
+    ) -> None:
+        """Track nothing yet.
+
+        Args:
+            sessions: On the ledger.
+            actor: Who causes what happens.
+            clock: Says when it happens; by default nobody says, and it happens when it is recorded.
+        """
         self.sessions = sessions
         self.actor = actor
         self.tracked: Tracked | None = None

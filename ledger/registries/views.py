@@ -83,8 +83,8 @@ def as_of(point: Any) -> View:
     """Return the ledger as of a point, for reading.
 
     Args:
-        point: A position, a datetime with a time zone, a run (its last event), the name of a tag,
-            or the text of a checkpoint. Inclusive.
+        point: A position, "now", a datetime with a time zone, a run (its last event), the name of
+            a tag, or the text of a checkpoint. Inclusive; a time means the end of its last digit.
 
     Raises:
         InvalidValueError: The point is in the future, or a datetime without a time zone.

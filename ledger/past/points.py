@@ -7,7 +7,9 @@
    datetime without a fraction of a second means the end of the second.
 4. A datetime without time zone is refused, and so is a point in the future: one after both now
    and the last recorded time.
-5. A datetime after the last recorded time resolves under the append lock, so that no append that
+5. Recorded times decide, whatever events say of themselves. Where a wrong clock put the log's time
+   ahead of the present, a warning tells which events a time leaves out.
+6. A datetime after the last recorded time resolves under the append lock, so that no append that
    is under way can fall before it afterwards.
 """
 
@@ -21,10 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ledger.display.messages import say
+from ledger.engine.clocks import lead
 from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError, nearest
 from ledger.eventlog.base import LogReader
 from ledger.model.merkle import root_hash
-from ledger.model.times import to_datetime, to_micros
+from ledger.model.times import moment_text, to_datetime, to_micros
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
@@ -151,7 +155,15 @@ def _at_time(ledger: Ledger, moment: dt.datetime, last: int, *, span: int) -> Po
     micros = start + span - 1
     if micros <= last:
         with ledger.reading() as session:
-            return _dated(session.log, session.log.position_at(micros))
+            found = session.log.position_at(micros)
+            if lead(now := ledger.now(), last) and found == session.log.position_at(now):
+                say(
+                    "warning",
+                    f"as of {moment_text(start)}: events from position {found + 1} on are left "
+                    "out, as their recorded time is ahead of the clock; name a position, a run or "
+                    "a tag instead ('metaledger doctor' tells more)",
+                )
+            return _dated(session.log, found)
     if start > max(ledger.now(), last):
         raise InvalidValueError(
             f"point {moment.isoformat()}: in the future, the last event was recorded at "

@@ -216,7 +216,8 @@ def read_artifact(command: ReadArtifact, facts: Facts, stamp: Stamp) -> Decision
     artifact = require(facts, "artifact", command.uid)
     if stamp.run is None:
         return Decision(outcome=command.uid, stream=StreamId(artifact["stream"]))
-    run = require(facts, "run", stamp.run)
+    # A run that was withdrawn refuses every effect alike, before it is recorded.
+    (run,) = facts.find("run", uid=stamp.run)
     made = facts.find("link", field="artifact.runs", source=command.uid, target=stamp.run)
     known = facts.find("link", field="run.inputs", source=stamp.run, target=command.uid)
     events: tuple[LedgerEvent, ...] = ()

@@ -27,6 +27,7 @@ from ledger.display.messages import say
 from ledger.engine.clocks import lead
 from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError, nearest
 from ledger.eventlog.base import LogReader
+from ledger.model.canonical import asked
 from ledger.model.merkle import root_hash
 from ledger.model.times import moment_text, to_datetime, to_micros
 
@@ -97,6 +98,7 @@ def reads_as_other(text: str) -> str | None:
 
 
 def _of_text(ledger: Ledger, text: str, head: int, last: int) -> Point:
+    text = asked("point", text)
     if "\n" in text:
         return _of_checkpoint(ledger, text)
     if text.isdecimal():

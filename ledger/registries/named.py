@@ -14,11 +14,13 @@ from ledger.display.messages import is_audible, say, table, tell
 from ledger.display.rows import short_time
 from ledger.engine.foresight import Foresight, of_name
 from ledger.errors import InvalidValueError, NotFoundError
+from ledger.model.canonical import asked
 from ledger.model.commands import Command, MergeRecords, SaveRecord, UndoMerge
 from ledger.model.schema import REGISTRIES, WITHDRAWN
 from ledger.places import instance
 from ledger.places.source import Source, row_of
 from ledger.registries.base import Record
+from ledger.registries.checks import check_reason
 from ledger.registries.registry import registry_method
 from ledger.user_settings import settings
 from projections.store import ReadModels
@@ -101,8 +103,9 @@ class NamedRecord(Record):
         self._refuse_view("merge_into()")
         if not isinstance(other, type(self)):
             raise InvalidValueError(f"merge_into: expected a {self.spec.title}, got {other!r}")
+        why = None if reason is None else check_reason(reason, "merge_into")
         self._perform(
-            MergeRecords(registry=self.registry, uid=self.uid, into=other.uid, reason=reason)
+            MergeRecords(registry=self.registry, uid=self.uid, into=other.uid, reason=why)
         )
         return other
 
@@ -129,6 +132,7 @@ def merged_uid(source: Source, registry: str, merged: str) -> str:
     Raises:
         NotFoundError: There is none.
     """
+    merged = asked("undo_merge", merged)
     rows = source.ask(
         lambda models: [
             row

@@ -15,7 +15,7 @@ import msgspec
 
 from ledger.decisions.facts import erased_error
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
-from ledger.model.canonical import nfc
+from ledger.model.canonical import asked
 from ledger.model.schema import ERASED, REGISTRIES, FieldSpec
 from ledger.places.source import Source
 from ledger.registries.lookups import Q, conditions
@@ -109,6 +109,7 @@ class QuerySet(Results[R]):
         self._refuse_sliced("search")
         if not isinstance(text, str):
             raise InvalidValueError(f"search: expected text, got {type(text).__name__} {text!r}")
+        text = asked("search", text)
         if len(text) > _LONGEST_SEARCHED:
             raise InvalidValueError(
                 f"search: expected at most {_LONGEST_SEARCHED:,} characters, got {len(text):,}"
@@ -188,7 +189,7 @@ class QuerySet(Results[R]):
     def _by_uid(self, uid: str) -> R:
         self._refuse_sliced("filter")
         # A whole uid finds its record in the trash, too.
-        exact = self._narrowed(Test(("uid",), "exact", nfc(uid)), trash="with")._fetch(1)
+        exact = self._narrowed(Test(("uid",), "exact", asked("get", uid)), trash="with")._fetch(1)
         if exact:
             return exact[0]
         everywhere = self.with_trash()
@@ -230,7 +231,7 @@ class QuerySet(Results[R]):
         key = lookups["key"]
         if not isinstance(key, str):
             raise InvalidValueError(f"get(key=): expected text, got {type(key).__name__} {key!r}")
-        key = nfc(key)
+        key = asked("get(key=)", key)
         pointers = self._source.ask(
             lambda models: models.find("artifact_key", at=self._source.at, key=key)
         )

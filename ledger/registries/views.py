@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.errors import InvalidValueError, NotFoundError
-from ledger.model.canonical import nfc
+from ledger.model.canonical import asked, nfc
 from ledger.model.commands import TagPosition
 from ledger.model.schema import REGISTRIES
 from ledger.model.times import to_datetime
@@ -203,6 +203,8 @@ def narrowed(  # noqa: PLR0913 (as above)
     """
     if registry is not None and registry not in REGISTRIES:
         raise NotFoundError(f"registry '{registry}': there are {', '.join(REGISTRIES)}")
+    if actor is not None:
+        actor = asked("log(actor=)", actor)
     after = 0 if since is None else resolve(ledger, since).position
     end = None if until is None else resolve(ledger, until).position
     if end is not None and after > end:

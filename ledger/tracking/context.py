@@ -174,7 +174,8 @@ class Context:
 
         def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
             # Washed before it is cut: half a URL would hide its password from the eye of the rule.
-            self._error = washed(f"{kind.__name__}: {error}")[:500]
+            # NUL, which no database takes, would refuse the end of the run.
+            self._error = washed(f"{kind.__name__}: {error}")[:500].replace("\0", "\\0")
             previous(kind, error, trace)
 
         sys.excepthook = remember

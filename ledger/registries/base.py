@@ -339,11 +339,14 @@ class Related(Results[Any]):
         self.registry = relation.target
 
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
-        """Return the records that pass every condition."""
+        """Return the records that pass every condition; those in the trash are marked so.
+
+        A link leads to its end wherever that lies, as a condition over a relation does.
+        """
         kind = record_class(self.registry)
         query: QuerySet[Any] = QuerySet(kind, self._record._source, Select(registry=self.registry))
         back = _inverse(self._record.registry, self._relation)
-        return query.filter(*queries, **{back: self._record.uid}, **lookups)
+        return query.with_trash().filter(*queries, **{back: self._record.uid}, **lookups)
 
     def add(self, *records: Record) -> None:
         """Link these saved records; existing links stay as they are.

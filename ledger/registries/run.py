@@ -67,7 +67,7 @@ class Run(Record):
     def forks(self) -> QuerySet[Any]:
         """Runs that later passes of this one became when they found something new to record."""
         query: QuerySet[Any] = QuerySet(Run, self._source, Select(registry="run"))
-        return query.filter(forked_from=self.uid)
+        return query.with_trash().filter(forked_from=self.uid)
 
     def replayed(self) -> Passes:
         """Return the passes of this run that left events in the log, oldest first.

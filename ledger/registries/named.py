@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 from ledger.decisions.facts import Notice, Row
-from ledger.decisions.records import find_named, whereabouts
+from ledger.decisions.records import find_named, whereabouts, with_merger
 from ledger.display.messages import is_audible, say, table, tell
 from ledger.display.rows import short_time
 from ledger.engine.foresight import Foresight, of_name
@@ -60,7 +60,7 @@ class NamedRecord(Record):
         if recalled is not None:
             row = row_of(self._source, self.registry, recalled)
             if row is not None:
-                moved = whereabouts(self.registry, self._name, row)
+                moved = whereabouts(self.registry, self._name, self._told(row))
                 tell([] if moved is None else [moved])
                 return row
         found = self._source.ask(self._find)
@@ -73,6 +73,13 @@ class NamedRecord(Record):
             return row_of(self._source, self.registry, found["uid"])
         show_similar(self, self._name)
         return None
+
+    def _told(self, row: Row) -> Row:
+        """Return the row of a recalled record, with the merger that brought the name to it."""
+        if row["name"] == self._name:
+            return row
+        told: Row = self._source.ask(lambda it: with_merger(it, self.registry, self._name, row))
+        return told
 
     def _find(self, models: ReadModels) -> Row | None:
         facts = Foresight(models, of_name(self.registry, self._name) if models.is_far else ())

@@ -8,8 +8,8 @@
 4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
-Imports: api, auditing, core, display, errors, files, input_files, model, past, places, proving,
-  registries, tracking, transfer, upkeep, user_settings, version.
+Imports: api, auditing, core, display, engine, errors, files, input_files, model, past, places,
+  proving, registries, tracking, transfer, upkeep, user_settings, version.
 """
 
 from __future__ import annotations

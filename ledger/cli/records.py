@@ -61,7 +61,7 @@ def list_verb(  # noqa: PLR0913 (the options of the verb)
     from ledger.cli.output import print_json_lines, print_records, record_data
     from ledger.display.messages import say
     from ledger.places.kinds import record_class
-    from ledger.registries.base import Registry
+    from ledger.registries.registry import Registry
 
     given: dict[str, Any] = lookups(registry, filters)
     query = Registry(record_class(registry), source_at(as_of)).filter(**given)

@@ -24,7 +24,7 @@ from ledger.errors import (
 from ledger.model.canonical import Json
 from ledger.model.events import Draft, LedgerInitialized
 from ledger.model.ids import command_id, stream_id
-from ledger.model.times import now_micros
+from ledger.model.times import UNSAID, now_micros
 from ledger.places import config
 from ledger.places.actor import current_actor
 from ledger.places.config import DATABASE, Configuration, Place
@@ -209,7 +209,7 @@ def _database_alone(path: Path) -> LedgerExistsError:
 def _first_event(database: Database, configuration: Configuration) -> None:
     identity: list[Json] = ["initialize", configuration.id]
     event = LedgerInitialized(
-        at=now_micros(),
+        at=UNSAID,
         actor=current_actor(),
         command=identity,
         ledger=configuration.id,

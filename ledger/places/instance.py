@@ -41,7 +41,7 @@ class Ledger:
         self.place = place
         self.database = open_database(place)
         self.sessions = Sessions(self.database, ledger=place.configuration.id)
-        self.handler = Handler(self.sessions, clock=now_micros, actor=current_actor())
+        self.handler = Handler(self.sessions, actor=current_actor())
         self.verified: dict[str, Any] = {}
         self._storage = place.storage_root
         self._stores: dict[str | None, ContentStore] = {}
@@ -56,7 +56,7 @@ class Ledger:
 
     @staticmethod
     def now() -> int:
-        """Return the present in microseconds since 1970 UTC, by the same clock as events."""
+        """Return the present in microseconds since 1970 UTC, by the clock of this computer."""
         return now_micros()
 
     def reading(self) -> AbstractContextManager[Session | WriteSession]:

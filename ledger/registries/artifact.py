@@ -24,7 +24,7 @@ from ledger.errors import (
 )
 from ledger.files import READ_ONLY
 from ledger.model.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
-from ledger.model.schema import ARTIFACT, TRASHED, erased_text
+from ledger.model.schema import TRASHED, erased_text
 from ledger.past.retraction import warn_of_retraction
 from ledger.places import instance
 from ledger.places.kinds import record_class
@@ -32,6 +32,7 @@ from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
 from ledger.registries.local_content import LocalContent, check_key, local_path, storage_named
 from ledger.registries.query import QuerySet
+from ledger.registries.registry import registry_method
 from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
 from ledger.user_settings import settings
@@ -123,7 +124,7 @@ class Artifact(Record):
             self._request = msgspec.structs.replace(self._request, target=existing["uid"])
         self._assigned = dict(fields)
 
-    @classmethod
+    @registry_method
     def from_dir(
         cls,
         path: str | os.PathLike[str],
@@ -367,7 +368,7 @@ class Artifact(Record):
     @property
     def versions(self) -> QuerySet[Artifact]:
         """Every version of its family, oldest first."""
-        return self.filter(uid__startswith=self.uid[: ARTIFACT.uid_length])
+        return self._family()
 
     @property
     def keys(self) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from ledger.errors import InvalidValueError
-from ledger.model.canonical import nfc
+from ledger.model.canonical import asked
 from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec, way
 from ledger.model.times import to_micros
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
@@ -142,10 +142,11 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
             raise InvalidValueError(
                 f"lookup '{lookup}': expected a saved {end.target} or its uid, got {value!r}"
             )
-        return uid
+        return asked(f"lookup '{lookup}'", uid)
     match end.kind, value:
         case "text" | "json", str():
-            return value if end.name in _AS_RECORDED else nfc(value)
+            text = asked(f"lookup '{lookup}'", value)
+            return value if end.name in _AS_RECORDED else text
         case "boolean", bool():
             return value
         case "integer", int() if not isinstance(value, bool):

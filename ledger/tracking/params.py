@@ -5,8 +5,9 @@
    computer, for every order and every type of container.
 2. Mappings, dataclasses, msgspec Structs, `argparse.Namespace` and objects with `model_dump()`
    become mappings; lists and tuples become lists.
-3. Text and keys are in NFC. Paths become text with `/`, dates and times their ISO 8601 text,
-   members of an enumeration their value, scalars of array libraries the result of their `item()`.
+3. Text and keys are in NFC. Paths become text with `/`, dates and times their ISO 8601 text
+   (of NumPy the same in all units), members of an enumeration their value, scalars of array
+   libraries the result of their `item()`.
 4. A float is `{"float": "<shortest decimal>"}`, with "nan", "inf", "-inf" and "-0.0" as they are.
    An integer beyond ±(2^53 - 1) is `{"int": "<decimal>"}`, or hexadecimal if it has more than 2,048
    bits, as readers of JSON differ beyond these bounds. `1`, `1.0` and `True` are different.
@@ -26,7 +27,7 @@ import enum
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
@@ -114,8 +115,8 @@ def _single(value: object, path: str, depth: int) -> Canonical:
             found = _text(value, path)
         case PurePath():
             found = _text(value.as_posix(), path)
-        case date():  # Also datetime.
-            found = value.isoformat()
+        case date():  # Also datetime; what is no time differs from itself.
+            found = value.isoformat() if value == value else None  # noqa: PLR0124
         case _:
             found = _scalar(value, path, depth)
     return found
@@ -156,6 +157,11 @@ def _fields(value: object) -> Mapping[Any, object] | None:
 
 
 def _scalar(value: object, path: str, depth: int) -> Canonical:
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind == "m":
+        raise _refusal(value, path)
+    if kind == "M" and tuple(getattr(value, "shape", (0,))) == ():
+        return _moment(value, path)
     item = getattr(value, "item", None)
     if callable(item) and tuple(getattr(value, "shape", (0,))) == ():
         plain = item()
@@ -165,11 +171,26 @@ def _scalar(value: object, path: str, depth: int) -> Canonical:
     raise _refusal(value, path)
 
 
+def _moment(value: Any, path: str) -> str | None:
+    """Return a time of NumPy as `datetime.isoformat` gives it, the same in all units."""
+    scalar = value[()]
+    try:
+        text = str(scalar.astype("datetime64[s]"))
+    except OverflowError:
+        raise _refusal(value, path) from None
+    if text == "NaT":
+        return None
+    fraction = str(scalar).partition(".")[2].rstrip("0")
+    return f"{text}.{fraction:0<6}" if fraction else text
+
+
 def _refusal(value: object, path: str) -> InvalidValueError:
     if isinstance(value, (set, frozenset)):
         way_out = "pass sorted(value), as a set has no order"
     elif isinstance(value, (bytes, bytearray, memoryview)):
         way_out = "pass value.hex()"
+    elif getattr(getattr(value, "dtype", None), "kind", "") == "m" or isinstance(value, timedelta):
+        way_out = "pass its seconds as a number"
     elif hasattr(value, "tolist"):
         way_out = "pass value.tolist(), or save it and pass its key"
     elif callable(value):
@@ -193,6 +214,9 @@ def _integer(value: int) -> Canonical:
 
 
 def _text(value: str, path: str) -> str:
+    if "\0" in value:
+        message = f"{path}: expected text without NUL, found NUL at {value.index(chr(0))}"
+        raise InvalidValueError(message, path=path, place=value.index("\0"))
     try:
         value.encode()
     except UnicodeEncodeError as error:

@@ -27,6 +27,7 @@ from ledger import files
 from ledger.content.filesystem import network_filesystem
 from ledger.content.located import stored_name
 from ledger.content.store import FOLDER, StoredItem
+from ledger.engine.clocks import ahead, lead
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import LedgerError
 from ledger.eventlog.sqlite_evidence import OBJECTS, schema_faults
@@ -88,6 +89,7 @@ def examine(
         ("database", lambda: _database(ledger)),
         ("checkpoints", lambda: _checkpoints(ledger)),
         ("read models", lambda: _read_models(ledger)),
+        ("clock", lambda: _clock(ledger)),
         ("content", lambda: contents(ledger, read_all=content)),
         ("orphans", lambda: _orphan_findings(ledger, moment)),
         ("hash cache", lambda: _hash_cache(ledger)),
@@ -417,6 +419,26 @@ def _read_models(ledger: Ledger) -> Iterator[DoctorFinding]:
                 ),
                 details={"head": found.head, "position": position, "lag": found.events},
             )
+
+
+def _clock(ledger: Ledger) -> Iterator[DoctorFinding]:
+    """Hold the log's time against the clock of this computer."""
+    now = ledger.now()
+    with ledger.reading() as session:
+        head, last = session.log.last()
+        first = session.log.position_at(now) + 1
+    said = ahead(now, last)
+    if said is not None:
+        yield DoctorFinding(
+            kind="log-ahead",
+            severity="warning",
+            subject=f"position {first}",
+            message=(
+                f"{said}; this began at position {first} of {head}: 'metaledger log --since "
+                f"{first - 1}' shows who recorded it, and when each event happened after it"
+            ),
+            details={"position": first, "head": head, "seconds": lead(now, last) / 1e6},
+        )
 
 
 def _hash_cache(ledger: Ledger) -> Iterator[DoctorFinding]:

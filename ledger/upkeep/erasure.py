@@ -290,7 +290,8 @@ class Erasure:
             content_removed=is_removed,
         )
         if key is not None:
-            event = signed(event, key)
+            # The whole event is signed, its time included.
+            event = signed(session.log.dated(event), key)
         decision = Decision(events=(event,), outcome=self.uid, stream=stream)
         (recorded,) = session.append(command_id(identity), decision.drafts(identity))
         session.log.erase(left)

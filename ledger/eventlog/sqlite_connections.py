@@ -23,6 +23,7 @@ from eventsourcing.persistence import (
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from ledger.errors import StorageError, WrongExpectedVersionError
+from ledger.eventlog import sqlite_hold
 from ledger.input_files import open_databases
 
 APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
@@ -41,6 +42,9 @@ _PRAGMAS = (
 )
 
 
+_IN_DOUBT = "it is not known whether the last transaction is in the file that others see"
+
+
 class _Pool(SQLiteConnectionPool):
     """Connections that keep what they acknowledged."""
 
@@ -50,9 +54,13 @@ class _Pool(SQLiteConnectionPool):
     # Device and inode of the file, and of its write-ahead log.
     _file: tuple[int, int] | None = None
     _wal: tuple[int, int] | None = None
+    _held: tuple[int, int] | None = None
 
-    def require_same_file(self) -> None:
+    def require_same_file(self, *, outcome: str = "nothing was recorded") -> None:
         """Make sure that the connections write into the file that others see.
+
+        Args:
+            outcome: What a difference means for the transaction.
 
         Raises:
             StorageError: The file or its write-ahead log was replaced or removed.
@@ -63,7 +71,7 @@ class _Pool(SQLiteConnectionPool):
             return
         raise StorageError(
             f"ledger database {self.path}: the file, or its write-ahead log, was replaced or "
-            "removed while this process had it open; nothing was recorded; see to the file, then "
+            f"removed while this process had it open; {outcome}; see to the file, then "
             "close the ledger (ln.close()) or begin a new process, and try again"
         )
 
@@ -71,6 +79,8 @@ class _Pool(SQLiteConnectionPool):
         """Take note of the file with the first connection; see that the others are to the same."""
         # The first read makes the write-ahead log, which stays while any connection is open.
         raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if self._held is None:
+            self._held = sqlite_hold.hold(self.path)
         if not self._in_use and not self._pool:
             self._wal = _identity(f"{self.path}-wal")
         if self._file is None:
@@ -117,6 +127,10 @@ class _Pool(SQLiteConnectionPool):
         the way, that ends the process with a segmentation fault.
         """
         self._is_ending = True
+        if not self._in_use:
+            # Before the last connection goes: SQLite then tidies up.
+            sqlite_hold.let_go(self._held)
+            self._held = None
         self.close_idle()
         if not self._in_use:
             super().close()
@@ -234,6 +248,8 @@ class Datastore(SQLiteDatastore):
                 yield raw
                 self.pool.require_same_file()
                 raw.execute("COMMIT")
+                # What is done with the file during a commit is noticed here.
+                self.pool.require_same_file(outcome=_IN_DOUBT)
             except BaseException:
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")

@@ -22,6 +22,7 @@ from threading import Thread
 from typing import Any
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
+from ledger.eventlog import sqlite_hold
 from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 from ledger.eventlog.sqlite_log import Recorder
@@ -88,13 +89,16 @@ class SqliteEvidence(Evidence):
             raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
         self._next_event, self._is_paired = _FIRST, True
+        self._held: sqlite_hold.Identity | None = None
         try:
             for pragma in (f"busy_timeout={_BUSY}", "trusted_schema=OFF", "cache_size=-65536"):
                 self._ask(f"PRAGMA {pragma}")
             self._ask("BEGIN")
             self._require_pages()
+            self._held = sqlite_hold.hold(path)
             self._integrity = _Integrity(path)
         except BaseException:
+            sqlite_hold.let_go(self._held)
             self._connection.close()
             raise
 
@@ -108,6 +112,7 @@ class SqliteEvidence(Evidence):
     def close(self) -> None:
         """Let go of the moment."""
         self._integrity.close()
+        sqlite_hold.let_go(self._held)
         self._connection.close()
 
     def head(self) -> int:

@@ -150,7 +150,7 @@ class Audit:
         erasures: list[ErasureResult] = []
         evidence = self._step("database", self.subject.open)
         if evidence is not None:
-            with closing(evidence), Shadow() as shadow:
+            with evidence.refusals(), closing(evidence), Shadow() as shadow:
                 self._step("meta", lambda: self._meta(evidence))
                 self._step("log", lambda: self._log(evidence, shadow))
                 self._step("meta", lambda: self._meta_of_log(evidence))

@@ -24,6 +24,7 @@ from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteD
 
 from ledger.errors import StorageError, WrongExpectedVersionError
 from ledger.eventlog import sqlite_hold
+from ledger.eventlog.sqlite_hold import identity_of
 from ledger.input_files import open_databases
 
 APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
@@ -66,7 +67,7 @@ class _Pool(SQLiteConnectionPool):
             StorageError: The file or its write-ahead log was replaced or removed.
         """
         if self.is_sqlite_memory_mode or (
-            self._file == _identity(self.path) and self._wal == _identity(f"{self.path}-wal")
+            self._file == identity_of(self.path) and self._wal == identity_of(f"{self.path}-wal")
         ):
             return
         raise StorageError(
@@ -82,15 +83,15 @@ class _Pool(SQLiteConnectionPool):
         if self._held is None:
             self._held = sqlite_hold.hold(self.path)
         if not self._in_use and not self._pool:
-            self._wal = _identity(f"{self.path}-wal")
+            self._wal = identity_of(f"{self.path}-wal")
         if self._file is None:
-            self._file = before or _identity(self.path)
+            self._file = before or identity_of(self.path)
             if self._file is not None:
                 open_databases.add(self._file)
         self.require_same_file()
 
     def _create_connection(self) -> SQLiteConnection:
-        before = _identity(self.path)
+        before = identity_of(self.path)
         # Not the framework's: it keeps one prepared statement, which made an append cost threefold.
         raw = sqlite3.connect(
             self.db_name,
@@ -148,10 +149,11 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
     """A connection of the pool inside a block, with SQLite's errors made ours."""
 
     # Not a generator: each question passes through it.
-    __slots__ = ("_lent", "_pool")
+    __slots__ = ("_is_for_reading", "_lent", "_pool")
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: _Pool, *, is_for_reading: bool = False) -> None:
         self._pool = pool
+        self._is_for_reading = is_for_reading
 
     def __enter__(self) -> sqlite3.Connection:
         # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
@@ -161,6 +163,14 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         except Exception as error:
             _translate(error)
             raise
+        if self._is_for_reading:
+            # A save without an effect is acknowledged by what was read, so that must be the file
+            # which others see. Within a transaction it is compared under the write lock.
+            try:
+                self._pool.require_same_file(outcome="nothing is answered from it")
+            except BaseException:
+                self._pool.put_connection(self._lent)
+                raise
         return self._lent._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
 
     def __exit__(
@@ -237,7 +247,7 @@ class Datastore(SQLiteDatastore):
         Raises:
             StorageError: The database refused: locked for too long, disk full, file damaged.
         """
-        return self._transaction() if write else self._lent()
+        return self._transaction() if write else _Loan(self.pool, is_for_reading=True)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -298,14 +308,6 @@ def _close_idle_connections() -> None:
 # parent has ended, the next process to open the file may reset the log's index under the child.
 # Connections that are borrowed at that moment, as inside a batch, cannot be helped.
 os.register_at_fork(before=_close_idle_connections)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 (each append comes here twice)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:

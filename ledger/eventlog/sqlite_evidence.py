@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
@@ -25,6 +25,7 @@ from ledger.errors import CorruptLogError, LedgerError, StorageError
 from ledger.eventlog import sqlite_hold
 from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
+from ledger.eventlog.sqlite_hold import identity_of
 from ledger.eventlog.sqlite_log import Recorder
 from projections.sql.sqlite import SQLITE
 from projections.sql.tables import create_indexes, create_tables
@@ -89,6 +90,7 @@ class SqliteEvidence(Evidence):
             raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
         self._next_event, self._is_paired = _FIRST, True
+        self._file = identity_of(path)
         self._held: sqlite_hold.Identity | None = None
         try:
             for pragma in (f"busy_timeout={_BUSY}", "trusted_schema=OFF", "cache_size=-65536"):
@@ -108,6 +110,22 @@ class SqliteEvidence(Evidence):
         (row,) = self._ask("PRAGMA page_count")
         if not row[0]:
             raise _no_database(self.path)
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Say so if the file is not the one that was opened any more, whatever was found in it.
+
+        Raises:
+            StorageError: It was replaced or removed meanwhile.
+        """
+        try:
+            yield
+        finally:
+            if identity_of(self.path) != self._file:
+                raise StorageError(
+                    f"ledger database {self.path}: the file was replaced or removed while it was "
+                    "read; see to the file, and try again"
+                )
 
     def close(self) -> None:
         """Let go of the moment."""

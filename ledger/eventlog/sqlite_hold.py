@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import struct
 import threading
-from pathlib import Path
 
 try:
     import fcntl
@@ -44,6 +43,15 @@ _descriptors: dict[Identity, _Descriptor] = {}
 _guard = threading.Lock()
 
 
+def identity_of(path: str | os.PathLike[str]) -> Identity | None:
+    """Return the identity of the file at a path; None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (each question comes here twice)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def hold(path: str | os.PathLike[str]) -> Identity | None:
     """Hold the lock on a file that a connection of this process has open.
 
@@ -55,9 +63,8 @@ def hold(path: str | os.PathLike[str]) -> Identity | None:
         return None
     with _guard:
         try:
-            known = Path(path).stat()
-            identity = known.st_dev, known.st_ino
-            found = _descriptors.pop(identity, None) or _opened(path)
+            known = identity_of(path)
+            found = (None if known is None else _descriptors.pop(known, None)) or _opened(path)
             identity = _identity(found)
             _descriptors[identity] = found
             if not found.n_users:

@@ -239,6 +239,26 @@ def test_a_file_replaced_between_a_look_and_the_first_append_is_noticed(database
 
 
 @pytest.mark.parametrize("deed", DEEDS)
+def test_nothing_is_answered_from_a_file_that_others_do_not_see(database, path, deed):
+    assert head(database) == 1
+    deed(path)
+    with pytest.raises(StorageError, match="nothing is answered from it"):
+        head(database)
+
+
+@pytest.mark.parametrize("deed", [replaced, removed])
+def test_an_audit_of_a_file_that_is_replaced_meanwhile_says_so(database, path, deed):
+    database.close()
+    evidence = SqliteEvidence(path)
+    with (
+        pytest.raises(StorageError, match="replaced or removed while it was read"),
+        closing(evidence),
+        evidence.refusals(),
+    ):
+        deed(path)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
 def test_a_file_replaced_within_a_transaction_takes_nothing(database, path, deed):
     identity, draft = label("second")
     with pytest.raises(StorageError, match="was replaced or removed while this process"):  # noqa: PT012, SIM117 (a whole transaction fails)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger.places.instance import current
+from ledger.places.instance import Ledger, current
 
 DATABASE = ".metaledger/ledger.db"
 
@@ -94,3 +94,15 @@ def test_similar_names_are_those_of_the_log_as_it_is():
     assert "kidney tissue" not in similar("kidney tissu")
     save("lung tissue")  # at the position that the lost one had
     assert similar("lung tissu") >= {"lung tissue"}
+
+
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_a_tag_names_no_position_that_a_log_that_went_back_has_lost(is_tracked, monkeypatch):
+    save("first")
+    if is_tracked:
+        ln.track("nb", key="nb")
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "head", lambda _: 99)
+        with pytest.raises(ln.errors.WrongExpectedVersionError, match="went back meanwhile"):
+            ln.tag("paper")
+    assert not ln.tags()

@@ -84,10 +84,7 @@ class SqliteEvidence(Evidence):
             CorruptLogError: It is not a database.
         """
         self.path = path
-        try:
-            self._connection = _connect(path)
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
+        self._connection = _connect(path)
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
         self._next_event, self._is_paired = _FIRST, True
         self._file = identity_of(path)
@@ -305,12 +302,15 @@ class _Integrity:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
     connection.text_factory = Text
     return connection
 
@@ -330,7 +330,9 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     if "not a database" in str(error):
         return _no_database(path)
     text = f"ledger database {path.name}: cannot be read: {error}"
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+    # Neither says anything of what the file holds: it is busy, or it was taken away meanwhile.
+    says_nothing = any(it in str(error) for it in ("locked", "unable to open"))
+    if isinstance(error, sqlite3.OperationalError) and says_nothing:
         return StorageError(text)
     return CorruptLogError(text)
 

@@ -15,7 +15,7 @@ import pytest
 
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import StorageError, UnsupportedFileError
-from ledger.eventlog import sqlite_hold
+from ledger.eventlog import sqlite_evidence, sqlite_hold
 from ledger.eventlog.sqlite_connections import Datastore
 from ledger.eventlog.sqlite_evidence import SqliteEvidence
 from ledger.input_files import open_databases, open_regular
@@ -256,6 +256,21 @@ def test_an_audit_of_a_file_that_is_replaced_meanwhile_says_so(database, path, d
         evidence.refusals(),
     ):
         deed(path)
+
+
+def test_an_audit_of_a_file_that_is_taken_away_as_it_begins_is_an_error(
+    database, path, monkeypatch
+):
+    database.close()
+    begin = sqlite_evidence._Integrity
+
+    def begins(of):
+        of.rename(of.with_name("away"))
+        return begin(of)
+
+    monkeypatch.setattr(sqlite_evidence, "_Integrity", begins)
+    with pytest.raises(StorageError, match="unable to open"):
+        SqliteEvidence(path)
 
 
 @pytest.mark.parametrize("deed", DEEDS)

@@ -10,6 +10,7 @@ import pytest
 
 import ledger as ln
 from ledger.places.instance import Ledger, current
+from ledger.upkeep import rebuild as rebuilding
 
 DATABASE = ".metaledger/ledger.db"
 
@@ -106,3 +107,21 @@ def test_a_tag_names_no_position_that_a_log_that_went_back_has_lost(is_tracked, 
         with pytest.raises(ln.errors.WrongExpectedVersionError, match="went back meanwhile"):
             ln.tag("paper")
     assert not ln.tags()
+
+
+def test_a_rebuild_holds_nothing_that_a_log_that_went_back_has_lost(monkeypatch):
+    save("first")
+    copy(DATABASE, "backup.db")
+    save("lost")
+    folded = rebuilding._folded
+
+    def goes_back(log, shadow, *, after, until):
+        yield from folded(log, shadow, after=after, until=until)
+        if until is not None:
+            copy("backup.db", DATABASE)
+            save("second")
+
+    monkeypatch.setattr(rebuilding, "_folded", goes_back)
+    assert not rebuilding.rebuild().differences
+    assert {it.name for it in ln.ULabel.filter()} == {"first", "second"}
+    assert ln.audit().ok

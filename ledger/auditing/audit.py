@@ -203,8 +203,9 @@ class Audit:
             raise
         except Exception as error:
             # A locked file, or a server that went away, says nothing of the ledger.
-            causes = {it.__name__ for it in type(error.__cause__).__mro__}
-            if isinstance(error, StorageError) and "OperationalError" in causes:
+            of = error.__cause__ if isinstance(error, LedgerError) else error
+            is_refused = "OperationalError" in {it.__name__ for it in type(of).__mro__}
+            if is_refused and (of is error or isinstance(error, StorageError)):
                 raise
             found = str(error) if isinstance(error, LedgerError) else _named(error)
             self._tell("unreadable", subject=subject, expected="readable", found=found)

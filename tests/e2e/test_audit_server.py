@@ -75,6 +75,16 @@ def test_a_connection_that_the_server_ends_during_an_audit_is_an_error_of_ours(
     assert audit().ok
 
 
+@pytest.mark.usefixtures("server")
+def test_a_question_that_the_server_refuses_for_the_moment_is_no_finding(monkeypatch):
+    def refused(*_: object) -> None:
+        raise psycopg.errors.DeadlockDetected("deadlock detected")
+
+    monkeypatch.setattr(ServerEvidence, "strays", refused)
+    with pytest.raises(StorageError, match="deadlock"):
+        audit()
+
+
 def test_deeds_on_a_server_are_told(server):
     kept = str(ln.checkpoint())
     server("UPDATE ulabel SET name = 'forged'", "UPDATE entries SET recorded_at = 1")

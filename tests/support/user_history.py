@@ -16,7 +16,7 @@ from tests.support.accidents import Accidents, make_folders
 from tests.support.crew import Crew, Line
 from tests.support.user_oracle import counted, judge
 
-LONGEST = 150  # steps after which the last accident happens
+LONGEST = 70  # steps after which the last accident happens; a history has some more
 
 
 class History:

@@ -150,7 +150,7 @@ class Audit:
         erasures: list[ErasureResult] = []
         evidence = self._step("database", self.subject.open)
         if evidence is not None:
-            with closing(evidence), Shadow() as shadow:
+            with evidence.refusals(), closing(evidence), Shadow() as shadow:
                 self._step("meta", lambda: self._meta(evidence))
                 self._step("log", lambda: self._log(evidence, shadow))
                 self._step("meta", lambda: self._meta_of_log(evidence))
@@ -205,9 +205,10 @@ class Audit:
         except Exception as error:
             # A file that is locked or closed to this user, or a server that went away, says
             # nothing of the ledger.
-            causes = {it.__name__ for it in type(error.__cause__).__mro__}
-            is_closed = subject == "database" or "OperationalError" in causes
-            if isinstance(error, StorageError) and is_closed:
+            of = error.__cause__ if isinstance(error, LedgerError) else error
+            is_refused = "OperationalError" in {it.__name__ for it in type(of).__mro__}
+            is_closed = isinstance(error, StorageError) and (subject == "database" or is_refused)
+            if is_closed or (is_refused and of is error):
                 raise
             found = str(error) if isinstance(error, LedgerError) else _named(error)
             self._tell("unreadable", subject=subject, expected="readable", found=found)

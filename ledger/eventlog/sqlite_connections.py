@@ -24,6 +24,8 @@ from eventsourcing.persistence import (
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
 from ledger.errors import ReadOnlyLedgerError, StorageError, WrongExpectedVersionError
+from ledger.eventlog import sqlite_hold
+from ledger.eventlog.sqlite_hold import identity_of
 from ledger.eventlog.sqlite_reading import (
     State,
     Way,
@@ -51,6 +53,7 @@ _PRAGMAS = (
 
 
 _JOURNAL = ("PRAGMA journal_mode=WAL",)
+_IN_DOUBT = "it is not known whether the last transaction is in the file that others see"
 
 
 class _Pool(SQLiteConnectionPool):
@@ -62,6 +65,7 @@ class _Pool(SQLiteConnectionPool):
     # Device and inode of the file, and of its write-ahead log.
     _file: tuple[int, int] | None = None
     _wal: tuple[int, int] | None = None
+    _held: tuple[int, int] | None = None
     # Whether it may be read alone; None before the first connection.
     is_read_only: bool | None = None
 
@@ -70,19 +74,22 @@ class _Pool(SQLiteConnectionPool):
         # Ways of connections that are good for one use, and the state of their files before it.
         self.ways: dict[int, tuple[Way, State]] = {}
 
-    def require_same_file(self) -> None:
+    def require_same_file(self, *, outcome: str = "nothing was recorded") -> None:
         """Make sure that the connections write into the file that others see.
+
+        Args:
+            outcome: What a difference means for the transaction.
 
         Raises:
             StorageError: The file or its write-ahead log was replaced or removed.
         """
         if self.is_sqlite_memory_mode or (
-            self._file == _identity(self.path) and self._wal == _identity(f"{self.path}-wal")
+            self._file == identity_of(self.path) and self._wal == identity_of(f"{self.path}-wal")
         ):
             return
         raise StorageError(
             f"ledger database {self.path}: the file, or its write-ahead log, was replaced or "
-            "removed while this process had it open; nothing was recorded; see to the file, then "
+            f"removed while this process had it open; {outcome}; see to the file, then "
             "close the ledger (ln.close()) or begin a new process, and try again"
         )
 
@@ -90,10 +97,12 @@ class _Pool(SQLiteConnectionPool):
         """Take note of the file with the first connection; see that the others are to the same."""
         # The first read makes the write-ahead log, which stays while any connection is open.
         raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if self._held is None:
+            self._held = sqlite_hold.hold(self.path)
         if not self._in_use and not self._pool:
-            self._wal = _identity(f"{self.path}-wal")
+            self._wal = identity_of(f"{self.path}-wal")
         if self._file is None:
-            self._file = before or _identity(self.path)
+            self._file = before or identity_of(self.path)
             if self._file is not None:
                 open_databases.add(self._file)
         self.require_same_file()
@@ -104,7 +113,7 @@ class _Pool(SQLiteConnectionPool):
             self.is_read_only = is_there and not may_write(self.path)
         if self.is_read_only:
             return self._for_reading()
-        before = _identity(self.path)
+        before = identity_of(self.path)
         try:
             raw = _opened(self.db_name, () if self.is_sqlite_memory_mode else _JOURNAL)
         except sqlite3.OperationalError as error:
@@ -140,7 +149,7 @@ class _Pool(SQLiteConnectionPool):
         if way.files:
             self.ways[id(connection)] = way, before
         elif self._file is None:
-            self._file = _identity(self.path)
+            self._file = identity_of(self.path)
             if self._file is not None:
                 open_databases.add(self._file)
         return connection
@@ -157,6 +166,10 @@ class _Pool(SQLiteConnectionPool):
         the way, that ends the process with a segmentation fault.
         """
         self._is_ending = True
+        if not self._in_use:
+            # Before the last connection goes: SQLite then tidies up.
+            sqlite_hold.let_go(self._held)
+            self._held = None
         self.close_idle()
         if not self._in_use:
             super().close()
@@ -195,10 +208,11 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
     """A connection of the pool inside a block, with SQLite's errors made ours."""
 
     # Not a generator: each question passes through it.
-    __slots__ = ("_lent", "_once", "_pool")
+    __slots__ = ("_is_for_reading", "_lent", "_once", "_pool")
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: _Pool, *, is_for_reading: bool = False) -> None:
         self._pool = pool
+        self._is_for_reading = is_for_reading
 
     def __enter__(self) -> sqlite3.Connection:
         # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
@@ -209,6 +223,14 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
             _translate(error)
             raise
         self._once = self._pool.ways.pop(id(self._lent), None) if self._pool.ways else None
+        if self._is_for_reading and not self._pool.is_read_only:
+            # A save without an effect is acknowledged by what was read, so that must be the file
+            # which others see. Within a transaction it is compared under the write lock.
+            try:
+                self._pool.require_same_file(outcome="nothing is answered from it")
+            except BaseException:
+                self._pool.put_connection(self._lent)
+                raise
         return self._lent._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
 
     def __exit__(
@@ -303,7 +325,7 @@ class Datastore(SQLiteDatastore):
         Raises:
             StorageError: The database refused: locked for too long, disk full, file damaged.
         """
-        return self._transaction() if write else self._lent()
+        return self._transaction() if write else _Loan(self.pool, is_for_reading=True)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -315,6 +337,8 @@ class Datastore(SQLiteDatastore):
                 yield raw
                 self.pool.require_same_file()
                 raw.execute("COMMIT")
+                # What is done with the file during a commit is noticed here.
+                self.pool.require_same_file(outcome=_IN_DOUBT)
             except BaseException:
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")
@@ -364,14 +388,6 @@ def _close_idle_connections() -> None:
 # parent has ended, the next process to open the file may reset the log's index under the child.
 # Connections that are borrowed at that moment, as inside a batch, cannot be helped.
 os.register_at_fork(before=_close_idle_connections)
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 (each append comes here twice)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
+from ledger.eventlog import sqlite_hold
 from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
+from ledger.eventlog.sqlite_hold import identity_of
 from ledger.eventlog.sqlite_log import Recorder
 from ledger.eventlog.sqlite_reading import Way, is_refusal, may_write, require_state, way_to_read
 from projections.sql.sqlite import SQLITE
@@ -85,19 +87,20 @@ class SqliteEvidence(Evidence):
         self.path = path
         self._way = _way(path)
         self._before = self._way.state()
-        try:
-            self._connection = _connect(self._way)
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
+        self._connection = _connect(path, self._way)
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
         self._next_event, self._is_paired = _FIRST, True
+        self._file = identity_of(path)
+        self._held: sqlite_hold.Identity | None = None
         try:
             for pragma in (f"busy_timeout={_BUSY}", "trusted_schema=OFF", "cache_size=-65536"):
                 self._ask(f"PRAGMA {pragma}")
             self._ask("BEGIN")
             self._require_pages()
+            self._held = sqlite_hold.hold(path)
             self._integrity = _Integrity(path, self._way)
         except BaseException:
+            sqlite_hold.let_go(self._held)
             self._connection.close()
             raise
 
@@ -108,9 +111,26 @@ class SqliteEvidence(Evidence):
         if not row[0]:
             raise _no_database(self.path)
 
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Say so if the file is not the one that was opened any more, whatever was found in it.
+
+        Raises:
+            StorageError: It was replaced or removed meanwhile.
+        """
+        try:
+            yield
+        finally:
+            if identity_of(self.path) != self._file:
+                raise StorageError(
+                    f"ledger database {self.path}: the file was replaced or removed while it was "
+                    "read; see to the file, and try again"
+                )
+
     def close(self) -> None:
         """Let go of the moment."""
         self._integrity.close()
+        sqlite_hold.let_go(self._held)
         self._connection.close()
 
     def require_unchanged(self) -> None:
@@ -255,7 +275,7 @@ class _Integrity:
     def __init__(self, path: Path, way: Way) -> None:
         """Begin it."""
         self._path = path
-        self._connection = _connect(way)
+        self._connection = _connect(path, way)
         self._lines: list[object] = []
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="integrity check", daemon=True)
@@ -294,13 +314,16 @@ def _way(path: Path) -> Way:
     return way_to_read(path)
 
 
-def _connect(way: Way) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        way.uri,
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+def _connect(path: Path, way: Way) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(
+            way.uri,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
     connection.text_factory = Text
     for pragma in way.pragmas:
         connection.execute(pragma).fetchall()
@@ -322,6 +345,7 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     if "not a database" in str(error):
         return _no_database(path)
     text = f"ledger database {path.name}: cannot be read: {error}"
+    # Neither says anything of what the file holds: it is busy, or it was taken away meanwhile.
     if isinstance(error, sqlite3.OperationalError) and (
         "locked" in str(error) or is_refusal(error)
     ):

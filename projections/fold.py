@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ledger.model.canonical import encode
+from ledger.model.comparable import inside
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
@@ -47,6 +48,7 @@ from ledger.model.events import (
     TransformRegistered,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
+from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted
 
@@ -198,7 +200,11 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 *(_link(field, holder, event.uid, event.run) for field, holder in event.back),
             ]
         case RunStarted():
-            return [_created(recorded, "run", event, _run_fields(event))]
+            fields = _run_fields(event)
+            return [
+                _created(recorded, "run", event, fields),
+                *_inside("run", event.uid, fields),
+            ]
         case RunResumed():
             values = {"status": "started", "finished_at": None, "error": None}
             return [
@@ -286,6 +292,29 @@ def _created(recorded: RecordedEvent, registry: str, event: Creation, fields: Va
     if spec.relation("run") is not None:
         values["run"] = event.run
     return Opened(registry, values | _columns_of(recorded, registry, event.uid, fields))
+
+
+def _inside(registry: str, uid: str, fields: Values) -> list[Opened]:
+    """Return the rows of the values inside the JSON fields that questions look into.
+
+    An empty field leaves none, and so does an erased one.
+    """
+    return [
+        Opened(
+            "inside",
+            {
+                "field": f"{registry}.{spec.name}",
+                "uid": uid,
+                "item": f"{item:08d}",
+                "place": found.place,
+                "kind": found.value.kind,
+                "value": found.value.text,
+            },
+        )
+        for spec in REGISTRIES[registry].fields
+        if spec.is_looked_into and fields[spec.name]
+        for item, found in enumerate(inside(plain_fields(fields[spec.name])))
+    ]
 
 
 def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Amended:

@@ -116,6 +116,22 @@ ARTIFACT_KEY = Table(
     indexes=(Index(columns=("uid", "from_position")),),
 )
 
+# The values inside the JSON fields that questions look into, as `ledger.model.comparable` says.
+INSIDE = Table(
+    name="inside",
+    columns=(
+        Column("field"),
+        Column("uid"),
+        # Its number in the field, as text of one length: parts of a key are texts.
+        Column("item"),
+        Column("place"),
+        Column("kind"),
+        Column("value"),
+    ),
+    key=("uid", "field", "item"),
+    indexes=(Index(columns=("place", "field", "from_position")),),
+)
+
 INTENT = Table(
     name="intent",
     columns=(
@@ -166,7 +182,9 @@ MERGER = Table(
     indexes=(Index(columns=("into", "from_position")),),
 )
 
-_SHARED = {table.name: table for table in (LINK, ARTIFACT_KEY, INTENT, TAG, RETRACTION, MERGER)}
+_SHARED = {
+    table.name: table for table in (LINK, ARTIFACT_KEY, INSIDE, INTENT, TAG, RETRACTION, MERGER)
+}
 
 
 class _Tables(Mapping[str, Table]):

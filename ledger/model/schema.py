@@ -34,6 +34,8 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
         is_virtual: Computed by the query; no column holds it.
         is_kept: Whether it stays when the record is erased: it tells of the ledger, not of
             what the record stands for.
+        is_looked_into: For a JSON field that is given once, when the record is created: whether
+            questions look at the values inside, as in `params__lr__lt=0.1`.
         blank: What stands in its place else, where there was a value; `MARK` tells the uid.
         help: One line for documentation.
     """
@@ -45,6 +47,7 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_indexed: bool = False
     is_virtual: bool = False
     is_kept: bool = False
+    is_looked_into: bool = False
     blank: str | int | None = None
     help: str = ""
 
@@ -283,7 +286,9 @@ RUN = RegistrySpec(
         ),
         FieldSpec(name="started_at", kind="time", is_kept=True, help="when it began"),
         FieldSpec(name="finished_at", kind="time", is_kept=True, help="when it ended"),
-        FieldSpec(name="params", kind="json", blank="{}", help="its parameters"),
+        FieldSpec(
+            name="params", kind="json", blank="{}", is_looked_into=True, help="its parameters"
+        ),
         FieldSpec(name="arguments", kind="json", blank="[]", help="command-line arguments"),
         FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
         FieldSpec(
@@ -333,7 +338,7 @@ class Way(NamedTuple):
         relations: Relations of the path, in order.
         end: Registry that they lead to.
         field: Field of that registry at the end of the path; None where a relation ends it.
-        rest: Names after the field; they lead nowhere.
+        rest: Names after the field; they lead nowhere, unless questions look into the field.
     """
 
     relations: tuple[RelationSpec, ...]

@@ -24,6 +24,7 @@ from ledger.errors import (
     UnknownFieldError,
 )
 from ledger.model.commands import ChangeRecord, Command, LinkRecords, MoveRecord
+from ledger.model.parameters import plain_fields
 from ledger.model.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.model.times import to_datetime
 from ledger.past.merged_labels import survivor_uid
@@ -201,7 +202,7 @@ class Record(RecordHistory):
             case "time":
                 return to_datetime(value)
             case "json":
-                return msgspec.json.decode(value)
+                return plain_fields(msgspec.json.decode(value))
             case "boolean":
                 return bool(value)
             case _:

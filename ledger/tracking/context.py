@@ -31,6 +31,7 @@ from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
 from ledger.model.events import BlobRecorded, Draft
 from ledger.model.ids import command_id, digest, stream_id
+from ledger.model.parameters import canonical_params
 from ledger.model.schema import TRANSFORM, FieldSpec
 from ledger.places import instance
 from ledger.places.source import row_of
@@ -45,7 +46,6 @@ from ledger.tracking.environment import (
 from ledger.tracking.git import GitQuery, start_git_query
 from ledger.tracking.imports import imported_modules
 from ledger.tracking.notebook import is_consecutive, read_notebook
-from ledger.tracking.params import canonical_params
 from ledger.tracking.receipt import receipt
 from ledger.tracking.source_code import SourceCode, command_line, find_source
 from ledger.user_settings import settings

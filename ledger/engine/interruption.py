@@ -112,7 +112,7 @@ def _deliver() -> None:
 
 
 def _is_main() -> bool:
-    return threading.current_thread() is threading.main_thread()
+    return threading.get_ident() == threading.main_thread().ident
 
 
 # Without the conversion of numbers to names, which would cost each question 50 µs.
@@ -125,13 +125,17 @@ _SIGNALS = [
 _STEPS = {it.__code__ for it in (_Whole.__enter__, _Whole.__exit__, _leave, _deliver, _is_main)}
 
 
+def whole(block: AbstractContextManager[T]) -> AbstractContextManager[T]:
+    """Return a block that is entered and left whole, once; see the rules above."""
+    return _Whole(block) if _is_main() else block
+
+
 def entered_whole(make: Callable[P, Iterator[T]]) -> Callable[P, AbstractContextManager[T]]:
     """Make a context manager of a generator, as `contextmanager` does; see the rules above."""
     manager = contextmanager(make)
 
     @wraps(make)
     def lend(*args: P.args, **kwargs: P.kwargs) -> AbstractContextManager[T]:
-        block = manager(*args, **kwargs)
-        return _Whole(block) if _is_main() else block
+        return whole(manager(*args, **kwargs))
 
     return lend

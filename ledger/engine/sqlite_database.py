@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ledger.engine.database import FORMAT, Database, Session, WriteSession, refold
-from ledger.engine.interruption import entered_whole
+from ledger.engine.interruption import entered_whole, whole
 from ledger.engine.per_process import PerProcess
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from projections.tables import schema_number
@@ -17,6 +18,31 @@ if TYPE_CHECKING:
     from ledger.eventlog.sqlite_connections import Datastore
     from ledger.eventlog.sqlite_log import Recorder
     from projections.sql.sqlite import SqliteModels
+
+
+class _Reading(AbstractContextManager[Session]):
+    """What `read` lends; each question passes through it."""
+
+    __slots__ = ("_database", "_loan")
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def __enter__(self) -> Session:
+        from ledger.eventlog.sqlite_log import SqliteReader  # noqa: PLC0415
+
+        store, _ = self._database._open()  # noqa: SLF001 (a part of it)
+        self._loan = store.connection(write=False)
+        connection = self._loan.__enter__()
+        return Session(SqliteReader(connection), self._database._models(connection))  # noqa: SLF001
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._loan.__exit__(kind, error, trace)
 
 
 class SqliteDatabase(Database):
@@ -53,14 +79,9 @@ class SqliteDatabase(Database):
             store.close()
         return database
 
-    @entered_whole
-    def read(self) -> Iterator[Session]:
+    def read(self) -> AbstractContextManager[Session]:
         """Lend log and read models for reading."""
-        from ledger.eventlog.sqlite_log import SqliteReader  # noqa: PLC0415
-
-        store, _ = self._open()
-        with store.connection(write=False) as connection:
-            yield Session(SqliteReader(connection), self._models(connection))
+        return whole(_Reading(self))
 
     @entered_whole
     def write(self) -> Iterator[WriteSession]:

@@ -130,6 +130,41 @@ class _Pool(SQLiteConnectionPool):
                 self._pool.popleft().close()
 
 
+class _Loan(AbstractContextManager[sqlite3.Connection]):
+    """A connection of the pool inside a block, with SQLite's errors made ours."""
+
+    # Not a generator: each question passes through it.
+    __slots__ = ("_lent", "_pool")
+
+    def __init__(self, pool: _Pool) -> None:
+        self._pool = pool
+
+    def __enter__(self) -> sqlite3.Connection:
+        # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
+        # writer that waits for another writer. SQLite and `_writing` keep writers apart.
+        try:
+            self._lent = self._pool.get_connection(is_writer=None)
+        except Exception as error:
+            _translate(error)
+            raise
+        return self._lent._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
+
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            # A question that was interrupted, and that its traceback keeps, holds on to its moment.
+            if (
+                isinstance(error, KeyboardInterrupt | SystemExit)
+                and not self._pool.is_sqlite_memory_mode
+            ):
+                self._lent.close()
+        finally:
+            self._pool.put_connection(self._lent)
+        if error is not None:
+            _translate(error)
+
+
 class Datastore(SQLiteDatastore):
     """eventsourcing's datastore over our connections."""
 
@@ -158,6 +193,8 @@ class Datastore(SQLiteDatastore):
             pool_size=5,
             max_overflow=60,
         )
+        # The framework's is written in Python and asks for two locks more at each loan.
+        self.pool._get_semaphore = threading.Lock()  # type: ignore[assignment] # noqa: SLF001 (has no public name)
         self.pool.prepare = prepare
         self.pool.path = path
         _stores.add(self)
@@ -177,8 +214,7 @@ class Datastore(SQLiteDatastore):
             return False
         return found == APPLICATION_ID
 
-    @contextmanager
-    def connection(self, *, write: bool) -> Iterator[sqlite3.Connection]:
+    def connection(self, *, write: bool) -> AbstractContextManager[sqlite3.Connection]:
         """Lend a connection; for writing, inside a transaction that holds the write lock.
 
         A write transaction is committed, and durable, when the block ends, and rolled back when
@@ -187,22 +223,21 @@ class Datastore(SQLiteDatastore):
         Raises:
             StorageError: The database refused: locked for too long, disk full, file damaged.
         """
-        with translated():
-            if not write:
-                with self._lent() as raw:
-                    yield raw
-                return
-            with self._turn(), self._lent() as raw:
-                try:
-                    raw.execute("BEGIN IMMEDIATE")
-                    self.pool.require_same_file()
-                    yield raw
-                    self.pool.require_same_file()
-                    raw.execute("COMMIT")
-                except BaseException:
-                    if raw.in_transaction:
-                        raw.execute("ROLLBACK")
-                    raise
+        return self._transaction() if write else self._lent()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with translated(), self._turn(), self._lent() as raw:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                self.pool.require_same_file()
+                yield raw
+                self.pool.require_same_file()
+                raw.execute("COMMIT")
+            except BaseException:
+                if raw.in_transaction:
+                    raw.execute("ROLLBACK")
+                raise
 
     def scrub(self) -> bool:
         """Write the file anew, without overwritten bytes, and empty the write-ahead log.
@@ -218,20 +253,8 @@ class Datastore(SQLiteDatastore):
             (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
 
-    @contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
-        # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
-        # writer that waits for another writer. SQLite and `_writing` keep writers apart.
-        connection = self.pool.get_connection(is_writer=None)
-        try:
-            yield connection._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
-        except (KeyboardInterrupt, SystemExit):
-            # A question that was interrupted, and that its traceback keeps, holds on to its moment.
-            if not self.pool.is_sqlite_memory_mode:
-                connection.close()
-            raise
-        finally:
-            self.pool.put_connection(connection)
+    def _lent(self) -> _Loan:
+        return _Loan(self.pool)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -286,32 +309,30 @@ def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
         target.close()
 
 
-class _Translation(AbstractContextManager[None]):
-    # Not a generator: each question passes through it.
-    def __exit__(
-        self, kind: object, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        match error:
-            case sqlite3.IntegrityError() | IntegrityError():
-                raise WrongExpectedVersionError(
-                    f"append refused by the database: {error}; reload and decide again"
-                ) from error
-            case ConnectionPoolClosedError():
-                raise StorageError(
-                    "ledger database: closed by another thread; open it again"
-                ) from error
-            case sqlite3.Error() | PersistenceError():
-                raise StorageError(_explain(str(error))) from error
-            case _:
-                pass
-
-
-_TRANSLATION = _Translation()
-
-
-def translated() -> AbstractContextManager[None]:
+@contextmanager
+def translated() -> Iterator[None]:
     """Turn what SQLite and the framework raise into errors of our own tree."""
-    return _TRANSLATION
+    try:
+        yield
+    except Exception as error:
+        _translate(error)
+        raise
+
+
+def _translate(error: BaseException) -> None:
+    match error:
+        case sqlite3.IntegrityError() | IntegrityError():
+            raise WrongExpectedVersionError(
+                f"append refused by the database: {error}; reload and decide again"
+            ) from error
+        case ConnectionPoolClosedError():
+            raise StorageError(
+                "ledger database: closed by another thread; open it again"
+            ) from error
+        case sqlite3.Error() | PersistenceError():
+            raise StorageError(_explain(str(error))) from error
+        case _:
+            pass
 
 
 def _explain(said: str) -> str:

@@ -99,7 +99,7 @@ def require_given_back() -> None:
     ledger = current()
     store, _ = ledger.database._open()
     assert not store.pool._in_use
-    assert store.pool._get_semaphore._value == 1
+    assert not store.pool._get_semaphore.locked()
     assert not store._writing.locked()
     assert ledger.sessions._turns._owner is None
     assert ledger.sessions._group is None

@@ -20,7 +20,7 @@ _HIDDEN = {"storage", "storage_key", "in_place", "environment_blob", "source"}
 def shown_columns(registry: str) -> dict[str, str]:
     """Return name and kind of the columns that a table of a registry shows, in order."""
     spec = REGISTRIES[registry]
-    columns = {"uid": "text"}
+    columns = {"id": "integer", "uid": "text"}
     columns |= {field.name: field.kind for field in spec.fields if field.name not in _HIDDEN}
     columns |= {relation.name: "text" for relation in spec.relations if not relation.is_many}
     columns |= {"created_at": "time", "created_by": "text", "updated_at": "time"}
@@ -43,14 +43,16 @@ def to_arrow(registry: str, rows: Sequence[Row]) -> Any:
         "json": pa.string(),
     }
     columns = shown_columns(registry)
+    spec = REGISTRIES[registry]
     found: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for name, kind in columns.items():
-        values = [row.get(name) for row in rows]
+        field = spec.field(name)
+        values = [row.get(name if field is None else field.column) for row in rows]
         if kind == "json":
             plain = [None if it is None else plain_fields(msgspec.json.decode(it)) for it in values]
             values = [None if it is None else _json_text(it) for it in plain]
-            if (field := REGISTRIES[registry].field(name)) and field.is_looked_into:
+            if field is not None and field.is_looked_into:
                 inner |= _columns_inside(name, plain)
         found[name] = pa.array(values, types[kind])
     found |= {name: pa.array(*it) for name, it in inner.items() if name not in found}
@@ -118,19 +120,25 @@ def rows_to_arrow(columns: Sequence[str], rows: Sequence[Row]) -> Any:
 
 
 def to_pandas(table: Any) -> Any:
-    """Return an Arrow table as a pandas `DataFrame`.
+    """Return an Arrow table as a pandas `DataFrame`; text that is missing is None.
 
     Raises:
         MissingDependencyError: pandas is not installed.
     """
     try:
-        import pandas as pd  # noqa: F401, PLC0415
+        import pandas as pd  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
             "df() needs pandas, which is not installed; "
             "pip install 'metaledger[pandas]', or use to_arrow()"
         ) from error
-    return table.to_pandas()
+    # Otherwise a missing number makes all numbers of its column floats, and a missing text is nan.
+    frame = table.to_pandas(integer_object_nulls=True)
+    for field in table.schema:
+        if str(field.type) == "string":
+            values = table.column(field.name).to_numpy()
+            frame[field.name] = pd.Series(values, index=frame.index, dtype=object)
+    return frame
 
 
 def to_polars(table: Any) -> Any:

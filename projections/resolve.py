@@ -71,7 +71,7 @@ def readable(spec: RegistrySpec, name: str) -> Readable:
                 field=name,
             )
         case field:
-            return Readable(name, field.kind, field.is_virtual)
+            return Readable(field.column, field.kind, field.is_virtual)
 
 
 def check(select: Select) -> RegistrySpec:

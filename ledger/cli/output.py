@@ -146,7 +146,7 @@ _UNLISTED = {
 def record_data(record: Record) -> dict[str, Any]:
     """Return a record as plain data: every field, and the uids of the records it points at."""
     spec, row = record.spec, record._row  # noqa: SLF001 (as above)
-    data: dict[str, Any] = {"registry": record.registry, "uid": record.uid}
+    data: dict[str, Any] = {"registry": record.registry, "id": record.id, "uid": record.uid}
     names = [field.name for field in spec.fields]
     names += ["created_at", "created_by", "updated_at", "is_trashed"]
     data |= {name: getattr(record, name) for name in names}

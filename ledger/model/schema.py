@@ -37,11 +37,13 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
         is_looked_into: For a JSON field that is given once, when the record is created: whether
             questions look at the values inside, as in `params__lr__lt=0.1`.
         blank: What stands in its place else, where there was a value; `MARK` tells the uid.
+        held_by: Its column, where that has another name.
         help: One line for documentation.
     """
 
     name: str
     kind: FieldKind = "text"
+    held_by: str | None = None
     max_length: int = 1024
     is_editable: bool = False
     is_indexed: bool = False
@@ -50,6 +52,11 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_looked_into: bool = False
     blank: str | int | None = None
     help: str = ""
+
+    @property
+    def column(self) -> str:
+        """Name of the column that holds it."""
+        return self.held_by or self.name
 
 
 class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,6 +149,12 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 # Every record of every registry has these.
 COMMON_FIELDS = (
+    FieldSpec(
+        name="id",
+        kind="integer",
+        held_by="created_position",
+        help="position of its creation: a whole number that never changes in a ledger",
+    ),
     FieldSpec(name="uid", help="base62 name of the record, the same in every ledger"),
     FieldSpec(name="created_at", kind="time", help="when it was created"),
     FieldSpec(name="created_by", help="who created it"),

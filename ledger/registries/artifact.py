@@ -119,9 +119,21 @@ class Artifact(Record):
         if existing is None:
             self._row = _described(self._request)
         else:
-            self._row = existing
+            self._row = self._as_made_here(existing)
             self._request = msgspec.structs.replace(self._request, target=existing["uid"])
         self._assigned = dict(fields)
+
+    def _as_made_here(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row of the existing artifact as `save()` would leave it: made by this run."""
+        handler = self._source.ledger.handler
+        tracked = handler.tracked
+        if tracked is None or row["run"] == tracked.passage.run:
+            return row
+        if handler.recall(self._request.kind, self._request.subject) is not None:
+            return row
+        link = {"field": "artifact.runs", "source": row["uid"], "target": tracked.passage.run}
+        is_made = self._source.ask(lambda models: models.find("link", **link))
+        return row if is_made else {**row, "run": tracked.passage.run}
 
     @classmethod
     def from_dir(

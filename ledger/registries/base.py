@@ -62,8 +62,8 @@ class Registry:
         )
         return query.filter(*queries, **lookups) if queries or lookups else query
 
-    def get(self, uid: str | None = None, **lookups: object) -> Any:
-        """Return the one record with this uid, unique beginning of a uid, or these fields."""
+    def get(self, uid: str | int | None = None, **lookups: object) -> Any:
+        """Return the one record with this uid, unique beginning of a uid, id, or these fields."""
         return self.filter().get(uid, **lookups)
 
     def search(self, text: str, *, limit: int = 20) -> RecordList[Any]:
@@ -127,8 +127,8 @@ class Record(RecordHistory):
         return cls._registry().filter(*queries, **lookups)
 
     @classmethod
-    def get(cls, uid: str | None = None, **lookups: object) -> Self:
-        """Return the one record with this uid, unique beginning of a uid, or these fields.
+    def get(cls, uid: str | int | None = None, **lookups: object) -> Self:
+        """Return the one record with this uid, unique beginning of a uid, id, or these fields.
 
         Raises:
             NotFoundError: There is none.
@@ -163,7 +163,7 @@ class Record(RecordHistory):
             return self._related(found)
         if name in self._assigned:
             return self._assigned[name]
-        return self._shown(found, self._row.get(name))
+        return self._shown(found, self._row.get(found.column))
 
     def __setattr__(self, name: str, value: object) -> None:
         if name.startswith("_"):
@@ -180,7 +180,7 @@ class Record(RecordHistory):
     def __dir__(self) -> list[str]:
         fields = {spec.name for spec in self.spec.fields}
         relations = {spec.name for spec in self.spec.relations}
-        return sorted({*super().__dir__(), *fields, *relations, "created_at", "created_by"})
+        return sorted({*super().__dir__(), *fields, *relations, "id", "created_at", "created_by"})
 
     @property
     def uid(self) -> str:

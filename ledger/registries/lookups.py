@@ -11,7 +11,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from operator import index
+from typing import NamedTuple, SupportsIndex
 
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import nfc
@@ -20,7 +21,7 @@ from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpe
 from ledger.model.times import to_micros
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
-_ALIASES = {"id": "uid", "pk": "uid"}
+_ALIASES = {"pk": "id"}
 # Paths keep the spelling of the file system; all other text, recorded or asked for, is NFC.
 _AS_RECORDED = {"storage", "storage_key"}
 TEXT_ONLY = {op for op in OPERATORS if "contains" in op or "with" in op or op == "iexact"}
@@ -185,8 +186,8 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
             return value if end.name in _AS_RECORDED else nfc(value)
         case "boolean", bool():
             return value
-        case "integer", int() if not isinstance(value, bool):
-            return value
+        case "integer", SupportsIndex() if not isinstance(value, bool):
+            return index(value)
         case "time", dt.datetime():
             return to_micros(value)
         case _:

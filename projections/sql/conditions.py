@@ -405,7 +405,7 @@ def _taken_apart(
         return [*relations, _Inside(f"{end.name}.{field.name}")], end, None
     if field is not None and end.has_keys and field.name == "key":
         return [*relations, _KEYS], end, None
-    return list(relations), end, None if field is None else field.name
+    return list(relations), end, None if field is None else field.column
 
 
 def _joins(step: _Step) -> list[tuple[str, str, str]]:

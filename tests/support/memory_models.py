@@ -337,7 +337,7 @@ class _Moment:
         if spec.has_keys and name == "key":
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             return [key["key"] for key in keys if _was_valid(key, self._at)]
-        value = self._value(spec, row, name)
+        value = self._value(spec, row, readable(spec, name).name)
         return [] if value is None else [value]
 
     def _related(self, relation: RelationSpec, row: Row) -> list[Row]:

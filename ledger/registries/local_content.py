@@ -60,6 +60,8 @@ class LocalContent:
             FileChangedError: It keeps changing while it is read.
         """
         chosen = storage_named(ledger, settings.storage if storage is None else storage)
+        if isinstance(place, str):
+            place = str.__str__(place)  # Of a subclass, such as numpy's.
         if isinstance(place, str) and "://" in place:
             from ledger.content.content_at_url import is_streamed  # noqa: PLC0415 (only for URLs)
 
@@ -166,6 +168,7 @@ def local_path(place: str | os.PathLike[str]) -> Path:
             f"artifact: expected a path or URL, got {type(place).__name__}; write the content to "
             "a file and name that"
         )
+    text = str.__str__(text)
     if not text.strip() or "\0" in text or not _is_path(text):
         raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
     if text.startswith("file://"):

@@ -36,6 +36,8 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
             what the record stands for.
         is_looked_into: For a JSON field that is given once, when the record is created: whether
             questions look at the values inside, as in `params__lr__lt=0.1`.
+        is_also_of_keys: Whether a key that ends in a value counts like the value itself: the
+            content was registered under such a name too.
         blank: What stands in its place else, where there was a value; `MARK` tells the uid.
         held_by: Its column, where that has another name.
         help: One line for documentation.
@@ -50,6 +52,7 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_virtual: bool = False
     is_kept: bool = False
     is_looked_into: bool = False
+    is_also_of_keys: bool = False
     blank: str | int | None = None
     help: str = ""
 
@@ -203,7 +206,13 @@ ARTIFACT = RegistrySpec(
     fields=(
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="name that points at it"),
         _DESCRIPTION,
-        FieldSpec(name="suffix", max_length=64, blank="", help="ending of the file name"),
+        FieldSpec(
+            name="suffix",
+            max_length=64,
+            blank="",
+            is_also_of_keys=True,
+            help="ending of the file name",
+        ),
         FieldSpec(name="size", kind="integer", blank=0, help="bytes of all content"),
         FieldSpec(name="n_files", kind="integer", help="files of a folder"),
         FieldSpec(name="hash", is_indexed=True, blank=MARK, help="content hash, base64url"),

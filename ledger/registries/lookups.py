@@ -80,11 +80,16 @@ def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) 
     return Q(*queries, **lookups).where(registry)
 
 
-def _test(registry: str, lookup: str, value: object) -> Test:
+def _test(registry: str, lookup: str, value: object) -> Where:
     path, operator, end = taken_apart(REGISTRIES[registry], lookup)
     if isinstance(end, FieldSpec) and end.is_looked_into and isinstance(value, Mapping):
         return _whole(path, operator, value, lookup)
-    return Test(path, operator, _value(end, operator, value, lookup))
+    test = Test(path, operator, _value(end, operator, value, lookup))
+    if isinstance(end, FieldSpec) and end.is_also_of_keys and operator in {"exact", "in"}:
+        endings = test.value if operator == "in" else (test.value,)
+        to_key = (*path[:-1], "key")
+        return Or((test, *[Test(to_key, "endswith", ending) for ending in endings if ending]))
+    return test
 
 
 def _whole(

@@ -242,6 +242,8 @@ class QuerySet(Results[R]):
             for pointer in pointers
             for record in self.filter(uid=pointer["uid"], **others)._fetch(1)
         ]
+        for record in found:
+            vars(record)["_asked_key"] = key  # Its suffix says how to read the content.
         if not found:
             raise NotFoundError(f"Artifact with key {key!r}: no key of this name points at one")
         return found[0]

@@ -33,6 +33,7 @@ from ledger.model.events import BlobRecorded, Draft
 from ledger.model.ids import command_id, digest, stream_id
 from ledger.model.parameters import canonical_params
 from ledger.model.schema import TRANSFORM, FieldSpec
+from ledger.model.secret_names import REDACTED, without_secrets
 from ledger.places import instance
 from ledger.places.source import row_of
 from ledger.registries.checks import check_text
@@ -242,7 +243,7 @@ class _Start:
             VersionPinnedError: The transform's version is pinned and its source has changed.
             RecordErasedError: The transform was erased.
         """
-        given = canonical_params(params, command_line(self._source.kind))
+        given = self._without_secrets(canonical_params(params, command_line(self._source.kind)))
         with self._ledger.reading() as session:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)
@@ -250,7 +251,7 @@ class _Start:
         environment = environment_hash(self._environment)
         identity: list[Json] = [
             ["transform", command.stem, command.source_hash or command.version],
-            given,  # type: ignore[list-item]
+            given,
             self._ledger.handler.actor,
             environment,
         ]
@@ -265,6 +266,18 @@ class _Start:
                 "host": socket.gethostname(),
             },
         )
+
+    @staticmethod
+    def _without_secrets(given: dict[str, Any]) -> dict[str, Any]:
+        """Return parameters and arguments without what their names call secret, and say so."""
+        kept, places = without_secrets(given, settings.secret_names)
+        if places:
+            say(
+                "warning",
+                f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
+                "settings.secret_names holds these names",
+            )
+        return kept
 
     def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
         """Record transform, source and environment if they are new; return fields of the run."""

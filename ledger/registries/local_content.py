@@ -17,6 +17,7 @@ from ledger.content.tree import HashedContent
 from ledger.decisions.facts import Decision, Notice
 from ledger.display.progress import progress
 from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
+from ledger.input_files import absolute
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
 from ledger.model.events import ArtifactRegistered
@@ -150,7 +151,7 @@ def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | 
     text: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         raise InvalidValueError(f"storage: expected a folder or a URL, got {storage!r}")
-    text = text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+    text = text.rstrip("/") if "://" in text else str(absolute(Path(text).expanduser()))
     is_default = text == ledger.place.storage_root.rstrip("/")
     return None if is_default or storage == ledger.place.configuration.storage else text
 
@@ -204,7 +205,7 @@ def local_path(place: str | os.PathLike[str]) -> Path:
     if "://" in text:
         return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
     try:
-        return Path(text).expanduser().absolute()
+        return absolute(Path(text).expanduser())
     except RuntimeError as error:
         raise MissingFileError(f"{text}: there is no such home folder") from error
 

@@ -152,13 +152,17 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
         case CollectionCreated():
             return [
                 _created(recorded, "collection", event, _fields(event)),
+                *_named(recorded, "collection", event.uid, event.name)[1:],
                 *(
                     _link("collection.artifacts", event.uid, target, event.run, ordinal)
                     for ordinal, target in enumerate(dict.fromkeys(event.artifacts))
                 ),
             ]
         case RecordChanged():
-            return [_amended(recorded, event.registry, event.uid, event.fields)]
+            return [
+                _amended(recorded, event.registry, event.uid, event.fields),
+                *_named(recorded, event.registry, event.uid, event.fields.get("name")),
+            ]
         case RecordTrashed():
             return [_amended(recorded, event.registry, event.uid, {"state": TRASHED})]
         case RecordRestored():
@@ -169,6 +173,8 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             ]
             if REGISTRIES[event.registry].has_keys:
                 gone.append(Closed("artifact_key", {"uid": event.uid}))
+            if REGISTRIES[event.registry].has_names:
+                gone.append(Closed("borne_name", {"uid": event.uid}))
             return gone
         case LinkRemoved():
             return [_unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
@@ -389,6 +395,18 @@ def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeye
         return []
     values: Values = {"key": event.key, "uid": event.uid}
     return [Closed("artifact_key", {"key": event.key}), Opened("artifact_key", values)]
+
+
+def _named(recorded: RecordedEvent, registry: str, uid: str, name: Any) -> list[Change]:
+    """Return the end and the beginning of the row of a name; an erased record was given none."""
+    spec = REGISTRIES[registry]
+    if recorded.is_erased or not spec.has_names or name is None:
+        return []
+    stem = uid[: spec.uid_length]
+    return [
+        Closed("borne_name", {"uid": uid, "name": name}),
+        Opened("borne_name", {"name": name, "uid": uid, "stem": stem}),
+    ]
 
 
 def _made_by(uid: str, run: str | None) -> list[Change]:

@@ -15,6 +15,8 @@ Rules of meaning, the same everywhere:
 5. The last sort key is always `created_position`, ascending; reversed queries reverse it too.
 6. `key` of an artifact matches every key that ever pointed at it (up to `at`); ordering by it and
    reading it use its latest key.
+   `name` of a collection matches every name that it bears: each it was given, until one of another
+   family was given it. Of the versions of a family, one without such a name is not the latest.
 7. Records at the end of a relation count only if they are live or trashed.
 8. Names after a field that questions look into, such as `("params", "model", "rate")`, are the
    place of values inside it, and the value of the test is a plain one. Values of two kinds, as

@@ -116,6 +116,14 @@ ARTIFACT_KEY = Table(
     indexes=(Index(columns=("uid", "from_position")),),
 )
 
+# A row begins where a record is given a name, and ends where it is given it again or is withdrawn.
+BORNE_NAME = Table(
+    name="borne_name",
+    columns=(Column("name"), Column("uid"), Column("stem")),
+    key=("uid", "name"),
+    indexes=(Index(columns=("name", "from_position")),),
+)
+
 # The values inside the JSON fields that questions look into, as `ledger.model.comparable` says.
 INSIDE = Table(
     name="inside",
@@ -183,7 +191,8 @@ MERGER = Table(
 )
 
 _SHARED = {
-    table.name: table for table in (LINK, ARTIFACT_KEY, INSIDE, INTENT, TAG, RETRACTION, MERGER)
+    table.name: table
+    for table in (LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, TAG, RETRACTION, MERGER)
 }
 
 

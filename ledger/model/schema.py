@@ -104,6 +104,8 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         is_named: Whether a live name is unique, and similar names are searched for.
         has_keys: Whether keys point at its records: `key` then matches each that ever did, and
             the target of a key is the latest record of its family.
+        has_names: Whether a record bears every name that it was ever given, until a record of
+            another family is given it: `name` then matches each of them.
         short_name: Shorter name that people may type.
         searched: Fields that `search()` looks into.
     """
@@ -116,6 +118,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     is_versioned: bool = False
     is_named: bool = False
     has_keys: bool = False
+    has_names: bool = False
     short_name: str | None = None
     searched: tuple[str, ...] = ("name", "description")
 
@@ -272,6 +275,7 @@ COLLECTION = RegistrySpec(
     ),
     uid_length=16,
     is_versioned=True,
+    has_names=True,
 )
 
 TRANSFORM = RegistrySpec(

@@ -58,7 +58,14 @@ class _Keys(Enum):
     ALL = 1
 
 
+class _Names(Enum):
+    """The step from a record to the names that it bears."""
+
+    ALL = 1
+
+
 _KEYS = _Keys.ALL
+_NAMES = _Names.ALL
 
 
 class _Inside(NamedTuple):
@@ -67,7 +74,7 @@ class _Inside(NamedTuple):
     field: str
 
 
-_Step: TypeAlias = RelationSpec | _Keys | _Inside
+_Step: TypeAlias = RelationSpec | _Keys | _Names | _Inside
 
 
 class _Found(NamedTuple):
@@ -143,7 +150,7 @@ class Conditions:
             return self._along(steps, alias, lambda other: _put(other, test.value.comparison))
         if test.operator == "isnull":
             return self._along(before, alias, lambda other: self._leads_on(last, other, test))
-        name = "key" if last is _KEYS else "uid"
+        name = "key" if last is _KEYS else "name" if last is _NAMES else "uid"
         return self._along(
             steps, alias, lambda other: _compared(Fragment(column(other, name)), test)
         )
@@ -193,6 +200,8 @@ class Conditions:
         """Return the conditions for the rows of a table on the path that count."""
         if isinstance(step, _Keys):
             return [ever(self._dialect, alias, self._at)]
+        if isinstance(step, _Names):
+            return self._borne(alias)
         if isinstance(step, _Inside):
             field = Fragment(f"{column(alias, 'field')} = '{step.field}'")
             return [field, valid(self._dialect, alias, self._at)]
@@ -203,6 +212,21 @@ class Conditions:
             valid(self._dialect, alias, self._at),
             Fragment(f"{alias}.state < {WITHDRAWN}"),
         ]
+
+    def _borne(self, alias: str) -> list[Fragment]:
+        """Return the conditions that a record still bears the name in the row under `alias`."""
+        later = self._alias()
+        taken = _exists(
+            "borne_name",
+            later,
+            [
+                Fragment(f"{column(later, 'name')} = {column(alias, 'name')}"),
+                Fragment(f"{later}.stem <> {alias}.stem"),
+                Fragment(f"{later}.from_position > {alias}.from_position"),
+                valid(self._dialect, later, self._at),
+            ],
+        )
+        return [valid(self._dialect, alias, self._at), Fragment(f"NOT {taken.text}", taken.params)]
 
     def _is_latest(self, spec: RegistrySpec, alias: str) -> Fragment:
         later = self._alias()
@@ -215,6 +239,13 @@ class Conditions:
                 Fragment(f"{later}.state < {WITHDRAWN}"),
             ],
         )
+        if spec.has_names:
+            named = self._alias()
+            of_it = Fragment(f"{named}.uid = {alias}.uid")
+            bears = _exists("borne_name", named, [of_it, *self._borne(named)])
+            return Fragment(
+                f"({bears.text} AND NOT {superseded.text})", bears.params + superseded.params
+            )
         if not spec.has_keys:
             return Fragment(f"(NOT {superseded.text})", superseded.params)
         now, past = self._alias(), self._alias()
@@ -405,6 +436,8 @@ def _taken_apart(
         return [*relations, _Inside(f"{end.name}.{field.name}")], end, None
     if field is not None and end.has_keys and field.name == "key":
         return [*relations, _KEYS], end, None
+    if field is not None and end.has_names and field.name == "name":
+        return [*relations, _NAMES], end, None
     return list(relations), end, None if field is None else field.column
 
 
@@ -412,6 +445,8 @@ def _joins(step: _Step) -> list[tuple[str, str, str]]:
     """Return the tables of a step: each with its own column and the one of the table before."""
     if isinstance(step, _Keys):
         return [("artifact_key", "uid", "uid")]
+    if isinstance(step, _Names):
+        return [("borne_name", "uid", "uid")]
     if isinstance(step, _Inside):
         return [("inside", "uid", "uid")]
     if step.link is not None:

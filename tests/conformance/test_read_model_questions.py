@@ -296,6 +296,37 @@ def test_a_withdrawn_revision_gives_its_place_back(models):
     assert latest(models, "transform") == [b.transform_uid("plot v2")]
 
 
+def test_a_collection_bears_each_name_until_another_family_is_given_it(models):
+    one, two = (b.collection_uid(it) for it in ("one", "two"))
+    history = [
+        b.collection_created("one"),
+        b.collection_created("two"),
+        b.changed("collection", one, name="two"),
+        b.changed("collection", one, description="still 'two'"),
+        b.changed("collection", two, name="solo", description="has another one"),
+        b.changed("collection", two, name="two"),
+        b.trashed("collection", two),
+        b.withdrawn("collection", two),
+    ]
+    b.feed(models, b.log(*history))
+
+    def called(name, at=None):
+        return uids(models, "collection", Is(("name",), "exact", name), at=at, trash="with")
+
+    assert [called("two", at=at) for at in range(1, 9)] == [
+        [], [two], [one], [one], [one], [two], [two], [one],
+    ]  # fmt: skip
+    assert [called("one", at=at) for at in (1, 3, 8)] == [[one], [one], [one]]
+    assert called("solo", at=6) == [two]
+    assert latest(models, "collection", at=3) == [one]
+    assert latest(models, "collection", at=5) == [one, two]
+    assert latest(models, "collection", at=6) == [one, two]
+    starts = Is(("name",), "startswith", "t")
+    assert uids(models, "collection", starts, at=3) == [one]
+    assert uids(models, "collection", Not(starts), at=3) == [two]
+    assert uids(models, "collection", Is(("name",), "isnull", value=True), at=3) == [two]
+
+
 # --- values inside a field ------------------------------------------------------------------------
 
 

@@ -116,6 +116,8 @@ class _World:
         if self.of("ulabel"):
             steps += [self.rename, self.describe]
             steps += [self.merge, self.undo_merge]
+        if self.of("collection"):
+            steps += [self.name_collection]
         if self.of("artifact"):
             steps += [self.retract, self.lift_retraction]
             steps += [self.key, self.key, self.reproduce, self.describe_artifact]
@@ -188,6 +190,11 @@ class _World:
     def describe_artifact(self) -> None:
         uid = self.one("artifact")
         self.add(b.changed("artifact", uid, common=self.common(), description=self.text()))
+
+    def name_collection(self) -> None:
+        # A name that a collection of another family bears is taken from it.
+        uid, name = self.one("collection"), self.draw(st.sampled_from(NAMES[:4]))
+        self.add(b.changed("collection", uid, common=self.common(), name=name))
 
     def move_to_trash_or_back(self) -> None:
         (registry, uid), state = self.draw(st.sampled_from(list(self.states.items())))

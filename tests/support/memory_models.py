@@ -297,7 +297,24 @@ class _Moment:
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             if any(_was_valid(key, self._at) for key in keys):
                 return any(_is_valid(key, self._at) for key in keys)
+        if spec.has_names and not self._borne(row):
+            return False
         return not self._records(spec.name, {"revises": row["uid"]})
+
+    def _borne(self, row: Row) -> list[str]:
+        """Return the names that a record bears."""
+        names = self._tables["borne_name"]
+        return [
+            it["name"]
+            for it in names.that_equal({"uid": row["uid"]})
+            if _is_valid(it, self._at)
+            and not any(
+                later["stem"] != it["stem"]
+                and later["from_position"] > it["from_position"]
+                and _is_valid(later, self._at)
+                for later in names.that_equal({"name": it["name"]})
+            )
+        ]
 
     def _holds(self, spec: RegistrySpec, row: Row, where: Where) -> bool:
         match where:
@@ -337,6 +354,8 @@ class _Moment:
         if spec.has_keys and name == "key":
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             return [key["key"] for key in keys if _was_valid(key, self._at)]
+        if spec.has_names and name == "name":
+            return self._borne(row)
         value = self._value(spec, row, readable(spec, name).name)
         return [] if value is None else [value]
 

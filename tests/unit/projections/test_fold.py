@@ -103,8 +103,9 @@ def test_a_reproduced_artifact_belongs_to_the_latest_run():
 
 
 def test_members_of_a_collection_keep_their_order_and_count_once():
-    collection, *links = changes(b.collection_created("study", ["c", "a", "c", "b"]))
-    assert collection.table == "collection"
+    collection, name, *links = changes(b.collection_created("study", ["c", "a", "c", "b"]))
+    assert (collection.table, name.table) == ("collection", "borne_name")
+    assert name.values["name"] == "study"
     assert [(it.values["ordinal"], it.values["target"]) for it in links] == [
         (0, "c"),
         (1, "a"),

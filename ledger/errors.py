@@ -258,6 +258,12 @@ class NotFoundError(LedgerError, KeyError):
     code = "not-found"
 
 
+class UnreadableContentError(LedgerError, ValueError):
+    """The content of an artifact is not what its suffix says; its bytes are as they were given."""
+
+    code = "unreadable-content"
+
+
 class RecordErasedError(NotFoundError):
     """The record was erased: its contents are gone, and will not be recorded again."""
 

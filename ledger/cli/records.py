@@ -183,7 +183,9 @@ def _text(value: object) -> object:
         case dt.datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S UTC")
         case dict():
-            return ", ".join(f"{name}={each!r}" for name, each in value.items())
+            from ledger.model.parameters import json_ready
+
+            return ", ".join(f"{name}={json_ready(each)!r}" for name, each in value.items())
         case list():
             return " ".join(map(str, value))
         case int():

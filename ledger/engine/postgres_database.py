@@ -43,7 +43,12 @@ class PostgresDatabase(Database):
     """A ledger in one schema of a PostgreSQL database."""
 
     def __init__(self, url: DatabaseUrl, clock: Callable[[], int] | None = None) -> None:
-        """Open nothing yet; recorded times are the server's unless another clock is given."""
+        """Open nothing yet; recorded times are the server's unless another clock is given.
+
+        Raises:
+            MissingDependencyError: The driver is not installed.
+        """
+        _require_driver()
         self.url = url
         self._clock = clock
         self._connections = PerProcess(self._connect, lambda opened: opened[0].close())

@@ -28,6 +28,7 @@ from ledger.model.events import (
     tag_of,
 )
 from ledger.model.ids import StreamId
+from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.model.times import to_datetime
 from ledger.past.points import resolve
@@ -323,7 +324,7 @@ def _shown(registry: str, name: str, value: Any) -> Any:
         return value
     if field.kind == "time":
         return to_datetime(value)
-    return msgspec.json.decode(value) if field.kind == "json" else value
+    return plain_fields(msgspec.json.decode(value)) if field.kind == "json" else value
 
 
 __all__ = ["Changes", "Diff", "Difference", "Happening", "History", "HistoryEntry", "Listing"]

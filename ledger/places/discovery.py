@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ledger.errors import ConfigurationError, InvalidValueError, LedgerNotFoundError
 from ledger.eventlog.database_url import is_database_url
+from ledger.input_files import absolute, working_folder
 from ledger.places.config import FILE, FOLDER, Place, load
 
 VARIABLE = "METALEDGER_URL"
@@ -43,7 +44,7 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
     named = os.environ.get(VARIABLE)
     if named:
         return _named(named, origin=f"variable {VARIABLE}")
-    start = Path.cwd() if start is None else start
+    start = working_folder() if start is None else start
     for folder in (start, *start.parents):
         # A folder above that lets nobody look through it holds no ledger of this user.
         with suppress(PermissionError):
@@ -69,7 +70,7 @@ def _named(place: str, *, origin: str) -> Place:
             "postgresql://…?schema=…"
         )
     try:
-        root = Path(place).expanduser().absolute()
+        root = absolute(Path(place).expanduser())
         if root.name == FOLDER:
             root = root.parent
         is_there = _is_ledger(root)

@@ -21,6 +21,7 @@ from ledger.errors import (
     PathTakenError,
     StorageNotEmptyError,
 )
+from ledger.input_files import absolute, working_folder
 from ledger.model.canonical import Json
 from ledger.model.events import Draft, LedgerInitialized
 from ledger.model.ids import command_id, stream_id
@@ -65,7 +66,7 @@ def initialize(
         MissingDependencyError: The storage needs a package that is not installed.
         StorageError: The server or the storage cannot be reached, or refused.
     """
-    folder = Path.cwd() if root is None else Path(root).absolute()
+    folder = working_folder() if root is None else absolute(root)
     if (folder / config.FOLDER / config.FILE).exists():
         raise LedgerExistsError(
             f"{folder}: there is a ledger in this folder already; use it ('metaledger info'), or "

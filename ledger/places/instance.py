@@ -172,6 +172,9 @@ def current() -> Ledger:
         here = _here()
         if _current is not None and (_found_from is None or _found_from == here):
             return _current
+        if _current is not None and not here[0]:
+            # The working folder is gone: nothing says that another ledger is meant.
+            return _current
         if _current is not None and _current.handler.tracked is not None:
             # A script that changes its working directory during a run keeps its ledger.
             return _current
@@ -197,7 +200,11 @@ def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
 
 def _here() -> tuple[str, str | None]:
     # Every query comes here: a Path would cost more than all the rest of finding the ledger.
-    return os.getcwd(), os.environ.get(VARIABLE)  # noqa: PTH109
+    try:
+        folder = os.getcwd()  # noqa: PTH109
+    except FileNotFoundError:
+        folder = ""
+    return folder, os.environ.get(VARIABLE)
 
 
 def _used(place: Place) -> Ledger:

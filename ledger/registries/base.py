@@ -24,6 +24,7 @@ from ledger.errors import (
     UnknownFieldError,
 )
 from ledger.model.commands import ChangeRecord, Command, LinkRecords, MoveRecord
+from ledger.model.parameters import plain_fields
 from ledger.model.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.model.times import to_datetime
 from ledger.past.merged_labels import survivor_uid
@@ -88,8 +89,8 @@ class Record(RecordHistory):
         return cls._registry().filter(*queries, **lookups)
 
     @registry_method
-    def get(cls, uid: str | None = None, **lookups: object) -> Self:
-        """Return the one record with this uid, unique beginning of a uid, or these fields.
+    def get(cls, uid: str | int | None = None, **lookups: object) -> Self:
+        """Return the one record with this uid, unique beginning of a uid, id, or these fields.
 
         Raises:
             NotFoundError: There is none.
@@ -123,7 +124,7 @@ class Record(RecordHistory):
             return self._related(found)
         if name in self._assigned:
             return self._assigned[name]
-        return self._shown(found, self._row.get(name))
+        return self._shown(found, self._row.get(found.column))
 
     def __setattr__(self, name: str, value: object) -> None:
         if name.startswith("_"):
@@ -140,7 +141,7 @@ class Record(RecordHistory):
     def __dir__(self) -> list[str]:
         fields = {spec.name for spec in self.spec.fields}
         relations = {spec.name for spec in self.spec.relations}
-        return sorted({*super().__dir__(), *fields, *relations, "created_at", "created_by"})
+        return sorted({*super().__dir__(), *fields, *relations, "id", "created_at", "created_by"})
 
     @property
     def uid(self) -> str:
@@ -162,7 +163,7 @@ class Record(RecordHistory):
             case "time":
                 return to_datetime(value)
             case "json":
-                return msgspec.json.decode(value)
+                return plain_fields(msgspec.json.decode(value))
             case "boolean":
                 return bool(value)
             case _:

@@ -6,6 +6,7 @@ lines.
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any, Self
 
 from ledger.decisions.facts import Notice, Row
@@ -23,6 +24,7 @@ from ledger.registries.base import Record
 from ledger.registries.checks import check_reason
 from ledger.registries.registry import registry_method
 from ledger.user_settings import settings
+from projections.names.normalise import look_alike
 from projections.store import ReadModels
 
 SIMILAR_SHOWN = 5
@@ -174,6 +176,14 @@ def show_similar(record: Record, name: str) -> None:
     say("warning", f"{noun}! did you mean to load {'one of them' if several else 'it'}?")
     rows = [similar_row(record._source, record.registry, hit.uid) for hit in similar.hits]
     table("warning", ["uid", "name", "description", "run", "created by", "created at"], rows)
+    for hit in similar.hits:
+        letter = look_alike(name, hit.name)
+        if letter is not None:
+            say(
+                "warning",
+                f"'{name}' and '{hit.name}' only look alike: {letter} is "
+                f"{unicodedata.name(letter, 'another letter')}",
+            )
     if similar.more:
         say("warning", f"and {similar.more:,} more; {title}.search('…') shows them")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import keyword
 import unicodedata
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import msgspec
 
@@ -152,8 +152,8 @@ class QuerySet(Results[R]):
             raise IndexError(f"{self.registry} query has {self.count()} records, none at {index}")
         return found[0]
 
-    def get(self, uid: str | None = None, **lookups: object) -> R:
-        """Return the one record with this uid, or unique beginning of a uid, or these fields.
+    def get(self, uid: str | int | None = None, **lookups: object) -> R:
+        """Return the one record with this uid, unique beginning of a uid, id, or these fields.
 
         Raises:
             NotFoundError: There is none; the message names the nearest.
@@ -165,15 +165,20 @@ class QuerySet(Results[R]):
                     f"get: expected a uid or fields, got both: {uid!r} and {', '.join(lookups)}"
                 )
             given: object = uid
+            if isinstance(given, SupportsIndex) and not isinstance(given, bool):
+                return self.get(id=given)
             if not isinstance(given, str) or not given:
                 raise InvalidValueError(
-                    f"get: expected a uid or its beginning as text, got {given!r}"
+                    f"get: expected a uid or its beginning as text, or an id, got {given!r}"
                 )
-            return self._by_uid(uid)
+            return self._by_uid(given)
         if not lookups:
             raise InvalidValueError("get: expected a uid or a field, got neither")
         if "key" in lookups and REGISTRIES[self.registry].has_keys:
             return self._by_key(lookups)
+        return self._by_fields(lookups)
+
+    def _by_fields(self, lookups: dict[str, object]) -> R:
         found = self.filter(**lookups)._fetch(2)
         if len(found) == 1:
             return found[0]
@@ -259,6 +264,7 @@ class QuerySet(Results[R]):
         for pointer in self._pointers(key):
             found = self.filter(uid=pointer["uid"], **others)._fetch(1)
             if found:
+                vars(found[0])["_asked_key"] = key  # Its suffix says how to read the content.
                 return found[0]
             # Where the key points at a record in the trash, the one before is meant.
             if not everywhere.filter(uid=pointer["uid"], is_trashed=True).exists():

@@ -34,8 +34,8 @@ class Registry:
         )
         return query.filter(*queries, **lookups) if queries or lookups else query
 
-    def get(self, uid: str | None = None, **lookups: object) -> Any:
-        """Return the one record with this uid, unique beginning of a uid, or these fields."""
+    def get(self, uid: str | int | None = None, **lookups: object) -> Any:
+        """Return the one record with this uid, unique beginning of a uid, id, or these fields."""
         return self.filter().get(uid, **lookups)
 
     def search(self, text: str, *, limit: int = 20) -> RecordList[Any]:

@@ -8,9 +8,9 @@ import pytest
 
 import ledger as ln
 from ledger.errors import StorageError, washed, washed_arguments
+from ledger.model.parameters import canonical_params
 from ledger.places import instance
 from ledger.tracking.context import context
-from ledger.tracking.params import canonical_params
 
 LEAKING = [
     "postgresql://ada:hunter2@host:5432/db",

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -75,9 +76,47 @@ def canonical_params(params: object, argv: Sequence[str] = ()) -> dict[str, Cano
 
 def plain_params(canonical: Mapping[str, Canonical]) -> dict[str, object]:
     """Return `{"argv": [...], "params": {...}}` with floats, integers and bytes as plain values."""
-    argv, params = canonical["argv"], canonical["params"]
-    given = params.items() if isinstance(params, dict) else ()
-    return {"argv": _plain(argv), "params": {key: _plain(value) for key, value in given}}
+    return {name: plain_fields(value) for name, value in canonical.items()}
+
+
+def plain_fields(canonical: Canonical) -> Any:
+    """Return one side of canonical parameters as plain values: the mapping, or the arguments.
+
+    The outermost mapping is never an encoded value, whatever its keys.
+    """
+    if isinstance(canonical, dict):
+        return {key: _plain(value) for key, value in canonical.items()}
+    return _plain(canonical)
+
+
+def plain_value(value: object, place: str) -> Any:
+    """Return a value that someone looks for as `plain_fields` gives it back where it is recorded.
+
+    Raises:
+        InvalidValueError: No parameter can hold such a value; the message begins with `place`.
+    """
+    return _plain(_canonical(value, place, 0))
+
+
+def json_ready(value: Any) -> Any:
+    """Return plain values as data that every reader of JSON takes.
+
+    JSON has no infinity, no nan and no bytes: these become text, and numbers with thousands of
+    digits become hexadecimal text.
+    """
+    match value:
+        case list() | tuple():
+            return [json_ready(item) for item in value]
+        case dict():
+            return {key: json_ready(item) for key, item in value.items()}
+        case float() if not math.isfinite(value):
+            return str(value)
+        case int() if value.bit_length() > _DECIMAL_BITS:
+            return hex(value)
+        case bytes():
+            return value.hex()
+        case _:
+            return value
 
 
 # --- there ----------------------------------------------------------------------------------------
@@ -259,15 +298,18 @@ def _plain(value: Canonical) -> object:
         return value
     if len(value) == 1:
         [(tag, content)] = value.items()
-        match tag, content:
-            case "float", str(text):
-                return float(text)
-            case "int", str(text):
-                return int(text, 16 if "x" in text else 10)
-            case "bytes", str(text):
-                return bytes.fromhex(text)
-            case "map", dict(inner):
-                value = inner
-            case _:
-                pass
+        try:
+            match tag, content:
+                case "float", str(text):
+                    return float(text)
+                case "int", str(text):
+                    return int(text, 16 if "x" in text else 10)
+                case "bytes", str(text):
+                    return bytes.fromhex(text)
+                case "map", dict(inner):
+                    value = inner
+                case _:
+                    pass
+        except ValueError:
+            pass  # Such as the text "y" of a float: this program never writes it.
     return {key: _plain(item) for key, item in value.items()}

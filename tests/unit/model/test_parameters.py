@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import encode
-from ledger.tracking.params import canonical_params, plain_params
+from ledger.model.parameters import canonical_params, plain_params
 
 
 def canonical(value):

@@ -39,7 +39,9 @@ def refuses(here: Path) -> Iterator[Callable[..., ln.errors.LedgerError]]:
     """Claim that a call is refused by our own tree with these words, and changes nothing."""
 
     def stored() -> list[Path]:
-        return sorted(path for path in (here / "storage").rglob("*") if not path.is_dir())
+        # A process marks a storage as used before it stores anything there.
+        found = (here / "storage").rglob("*")
+        return sorted(it for it in found if not it.is_dir() and not it.match("used-by-*.json"))
 
     def check(call: Callable[[], object], kind: str, *words: str) -> ln.errors.LedgerError:
         before = ln.head(), stored()

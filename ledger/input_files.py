@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from ledger.errors import (
@@ -141,3 +142,27 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
 def reason(error: OSError) -> str:
     """Return the system's message, without number and path."""
     return error.strerror or str(error)
+
+
+def working_folder() -> Path:
+    """Return the working folder.
+
+    Raises:
+        MissingFileError: It is gone.
+    """
+    try:
+        return Path.cwd()
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            "the working folder is gone, as something removed it; change to a folder that exists"
+        ) from error
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path; a relative one is below the working folder.
+
+    Raises:
+        MissingFileError: The path is relative, and the working folder is gone.
+    """
+    named = Path(path)
+    return named if named.is_absolute() else working_folder() / named

@@ -6,11 +6,12 @@ An unknown name or value is refused, with the way out; nothing here is stored.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ledger.errors import InvalidValueError, UnknownSettingError, nearest
 from ledger.model.commands import MODES, Mode
+from ledger.model.secret_names import SECRET_NAMES
 
 VERBOSITIES = ("error", "warning", "success", "info", "hint", "debug")
 
@@ -95,12 +96,15 @@ class Settings(_Section):
 
     `verbosity`: "error", "warning", "success", "info", "hint" (default) or "debug".
     `storage`: folder or URL for new content; None for the ledger's own (default).
+    `secret_names`: parameters and arguments with such a name are recorded as "[redacted]"; words
+    are compared, whatever joins them. `()` records every value.
     `cache_limit`: most bytes of fetched content on this computer (default 20 GiB); None for no
     limit.
     """
 
     verbosity: str
     storage: str | None
+    secret_names: tuple[str, ...]
     cache_limit: int | None
 
     def __init__(self) -> None:
@@ -108,6 +112,7 @@ class Settings(_Section):
             {
                 "verbosity": ("hint", _verbosity),
                 "storage": (None, _place),
+                "secret_names": (SECRET_NAMES, _names),
                 "cache_limit": (20 * 1024**3, _limit),
             }
         )
@@ -156,6 +161,15 @@ def _place(name: str, value: object) -> str | None:
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         raise InvalidValueError(f"{name}: expected a folder, a URL or None, got {value!r}")
     return text
+
+
+def _names(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        given = list(value)
+        names = tuple([each for each in given if isinstance(each, str) and each.strip()])
+        if len(names) == len(given):
+            return names
+    raise InvalidValueError(f"{name}: expected a list of names, got {value!r}")
 
 
 def _limit(name: str, value: object) -> int | None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from ledger.errors import MissingDependencyError
+from ledger.model.parameters import json_ready, plain_fields
 from ledger.model.schema import REGISTRIES
 from projections.store import Row
 
+_LIMIT, _EXACT = 2**63, 2**53  # integers that a column of integers, of floats, holds exactly
 _HIDDEN = {"storage", "storage_key", "in_place", "environment_blob", "source"}
 
 
 def shown_columns(registry: str) -> dict[str, str]:
     """Return name and kind of the columns that a table of a registry shows, in order."""
     spec = REGISTRIES[registry]
-    columns = {"uid": "text"}
+    columns = {"id": "integer", "uid": "text"}
     columns |= {field.name: field.kind for field in spec.fields if field.name not in _HIDDEN}
     columns |= {relation.name: "text" for relation in spec.relations if not relation.is_many}
     columns |= {"created_at": "time", "created_by": "text", "updated_at": "time"}
@@ -23,7 +28,11 @@ def shown_columns(registry: str) -> dict[str, str]:
 
 
 def to_arrow(registry: str, rows: Sequence[Row]) -> Any:
-    """Return rows as a `pyarrow.Table`; times are UTC, to the microsecond; JSON is text."""
+    """Return rows as a `pyarrow.Table`; times are UTC, to the microsecond; JSON is text.
+
+    A field that questions look into also gives a column for each value inside, such as
+    `params.model.rate`, of the kind that all its values have; values of several kinds are text.
+    """
     import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
 
     types = {
@@ -34,10 +43,63 @@ def to_arrow(registry: str, rows: Sequence[Row]) -> Any:
         "json": pa.string(),
     }
     columns = shown_columns(registry)
-    arrays = [
-        pa.array([row.get(name) for row in rows], types[kind]) for name, kind in columns.items()
-    ]
-    return pa.Table.from_arrays(arrays, names=list(columns))
+    spec = REGISTRIES[registry]
+    found: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
+    for name, kind in columns.items():
+        field = spec.field(name)
+        values = [row.get(name if field is None else field.column) for row in rows]
+        if kind == "json":
+            plain = [None if it is None else plain_fields(msgspec.json.decode(it)) for it in values]
+            values = [None if it is None else _json_text(it) for it in plain]
+            if field is not None and field.is_looked_into:
+                inner |= _columns_inside(name, plain)
+        found[name] = pa.array(values, types[kind])
+    found |= {name: pa.array(*it) for name, it in inner.items() if name not in found}
+    return pa.Table.from_arrays(list(found.values()), names=list(found))
+
+
+def _columns_inside(field: str, fields: Sequence[Any]) -> dict[str, tuple[list[Any], Any]]:
+    """Return values and type of a column for each value inside any of these mappings."""
+    found: dict[str, list[Any]] = {}
+    for place, values in enumerate(fields):
+        for name, value in _leaves(field, values):
+            found.setdefault(name, [None] * len(fields))[place] = value
+    return {name: _of_one_type(values) for name, values in found.items()}
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(f"{name}.{key}", item)
+    elif value is not None:
+        yield name, value
+
+
+def _of_one_type(values: list[Any]) -> tuple[list[Any], Any]:
+    """Return values of one Arrow type, and that type: their own, or text."""
+    import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
+
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {bool}:
+        return values, pa.bool_()
+    if kinds == {str}:
+        return values, pa.string()
+    if kinds == {int} and all(value is None or -_LIMIT <= value < _LIMIT for value in values):
+        return values, pa.int64()
+    if kinds <= {int, float} and all(value is None or _is_float(value) for value in values):
+        return [None if value is None else float(value) for value in values], pa.float64()
+    return [it if it is None or isinstance(it, str) else _json_text(it) for it in values], (
+        pa.string()
+    )
+
+
+def _is_float(value: int | float) -> bool:  # noqa: PYI041 (the two are told apart)
+    return isinstance(value, float) or abs(value) <= _EXACT
+
+
+def _json_text(value: Any) -> str:
+    return json.dumps(json_ready(value), ensure_ascii=False)
 
 
 def rows_to_arrow(columns: Sequence[str], rows: Sequence[Row]) -> Any:
@@ -58,19 +120,25 @@ def rows_to_arrow(columns: Sequence[str], rows: Sequence[Row]) -> Any:
 
 
 def to_pandas(table: Any) -> Any:
-    """Return an Arrow table as a pandas `DataFrame`.
+    """Return an Arrow table as a pandas `DataFrame`; text that is missing is None.
 
     Raises:
         MissingDependencyError: pandas is not installed.
     """
     try:
-        import pandas as pd  # noqa: F401, PLC0415
+        import pandas as pd  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
             "df() needs pandas, which is not installed; "
             "pip install 'metaledger[pandas]', or use to_arrow()"
         ) from error
-    return table.to_pandas()
+    # Otherwise a missing number makes all numbers of its column floats, and a missing text is nan.
+    frame = table.to_pandas(integer_object_nulls=True)
+    for field in table.schema:
+        if str(field.type) == "string":
+            values = table.column(field.name).to_numpy()
+            frame[field.name] = pd.Series(values, index=frame.index, dtype=object)
+    return frame
 
 
 def to_polars(table: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from ledger.model.canonical import encode
+from ledger.model.comparable import inside
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
@@ -47,6 +48,7 @@ from ledger.model.events import (
     TransformRegistered,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
+from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted
 
@@ -150,13 +152,17 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
         case CollectionCreated():
             return [
                 _created(recorded, "collection", event, _fields(event)),
+                *_named(recorded, "collection", event.uid, event.name)[1:],
                 *(
                     _link("collection.artifacts", event.uid, target, event.run, ordinal)
                     for ordinal, target in enumerate(dict.fromkeys(event.artifacts))
                 ),
             ]
         case RecordChanged():
-            return [_amended(recorded, event.registry, event.uid, event.fields)]
+            return [
+                _amended(recorded, event.registry, event.uid, event.fields),
+                *_named(recorded, event.registry, event.uid, event.fields.get("name")),
+            ]
         case RecordTrashed():
             return [_amended(recorded, event.registry, event.uid, {"state": TRASHED})]
         case RecordRestored():
@@ -167,6 +173,8 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             ]
             if REGISTRIES[event.registry].has_keys:
                 gone.append(Closed("artifact_key", {"uid": event.uid}))
+            if REGISTRIES[event.registry].has_names:
+                gone.append(Closed("borne_name", {"uid": event.uid}))
             return gone
         case LinkRemoved():
             return [_unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
@@ -198,7 +206,11 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 *(_link(field, holder, event.uid, event.run) for field, holder in event.back),
             ]
         case RunStarted():
-            return [_created(recorded, "run", event, _run_fields(event))]
+            fields = _run_fields(event)
+            return [
+                _created(recorded, "run", event, fields),
+                *_inside("run", event.uid, fields),
+            ]
         case RunResumed():
             values = {"status": "started", "finished_at": None, "error": None}
             return [
@@ -288,6 +300,29 @@ def _created(recorded: RecordedEvent, registry: str, event: Creation, fields: Va
     return Opened(registry, values | _columns_of(recorded, registry, event.uid, fields))
 
 
+def _inside(registry: str, uid: str, fields: Values) -> list[Opened]:
+    """Return the rows of the values inside the JSON fields that questions look into.
+
+    An empty field leaves none, and so does an erased one.
+    """
+    return [
+        Opened(
+            "inside",
+            {
+                "field": f"{registry}.{spec.name}",
+                "uid": uid,
+                "item": f"{item:08d}",
+                "place": found.place,
+                "kind": found.value.kind,
+                "value": found.value.text,
+            },
+        )
+        for spec in REGISTRIES[registry].fields
+        if spec.is_looked_into and fields[spec.name]
+        for item, found in enumerate(inside(plain_fields(fields[spec.name])))
+    ]
+
+
 def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Amended:
     stamped = {"updated_at": recorded.event.at, "changed_by": recorded.event.actor}
     columns = _columns_of(recorded, registry, uid, values)
@@ -360,6 +395,18 @@ def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeye
         return []
     values: Values = {"key": event.key, "uid": event.uid}
     return [Closed("artifact_key", {"key": event.key}), Opened("artifact_key", values)]
+
+
+def _named(recorded: RecordedEvent, registry: str, uid: str, name: Any) -> list[Change]:
+    """Return the end and the beginning of the row of a name; an erased record was given none."""
+    spec = REGISTRIES[registry]
+    if recorded.is_erased or not spec.has_names or name is None:
+        return []
+    stem = uid[: spec.uid_length]
+    return [
+        Closed("borne_name", {"uid": uid, "name": name}),
+        Opened("borne_name", {"name": name, "uid": uid, "stem": stem}),
+    ]
 
 
 def _made_by(uid: str, run: str | None) -> list[Change]:

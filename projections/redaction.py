@@ -2,7 +2,8 @@
 
 1. Rows keep their validity, their uids and what is kept by `FieldSpec.is_kept`.
 2. Every other value becomes the `FieldSpec.blank` of its field; what was missing stays so.
-3. Keys lead to an erased artifact at no time: those rows go.
+3. Keys and names lead to an erased record at no time, and nothing is found by values inside its
+   fields: those rows go.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ def redactions(registry: str, uid: str) -> list[Redaction]:
     ]
     if REGISTRIES[registry].has_keys:
         found.append(Redaction(table="artifact_key", removes=True))
+    if REGISTRIES[registry].has_names:
+        found.append(Redaction(table="borne_name", removes=True))
+    if any(field.is_looked_into for field in REGISTRIES[registry].fields):
+        found.append(Redaction(table="inside", removes=True))
     return found
 
 

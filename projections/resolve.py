@@ -4,6 +4,7 @@
    end stands for the uid of its record.
 2. A value has the kind of the field it is compared with, or is None.
 3. Only text is searched for parts.
+4. Names may follow a field that questions look into; then any value may be compared.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 import msgspec
 
 from ledger.errors import InvalidValueError, UnknownFieldError
+from ledger.model.comparable import comparable, place
 from ledger.model.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec, way
 from projections.select import OPERATORS, And, Not, Or, Select, Test, Where
 from projections.tables import TABLES
 
+_OF_ORDER = frozenset({"gt", "gte", "lt", "lte", "range"})
 _OF_TEXT = frozenset(OPERATORS) - {"exact", "in", "gt", "gte", "lt", "lte", "range", "isnull"}
 _TYPES: dict[FieldKind, type] = {
     "text": str,
@@ -68,7 +71,7 @@ def readable(spec: RegistrySpec, name: str) -> Readable:
                 field=name,
             )
         case field:
-            return Readable(name, field.kind, field.is_virtual)
+            return Readable(field.column, field.kind, field.is_virtual)
 
 
 def check(select: Select) -> RegistrySpec:
@@ -101,6 +104,9 @@ def _check_where(spec: RegistrySpec, where: Where) -> None:
 
 def _check_test(spec: RegistrySpec, test: Test) -> None:
     _, end, field, rest = way(spec, test.path)
+    if rest and field is not None and field.is_looked_into:
+        _check_inside(test)
+        return
     if rest and field is not None:
         raise InvalidValueError(
             f"{_label(test)}: {end.title}.{field.name} is a field and leads nowhere; "
@@ -119,6 +125,31 @@ def _check_test(spec: RegistrySpec, test: Test) -> None:
             path=test.path,
         )
     _check_value(test, kind)
+
+
+def _check_inside(test: Test) -> None:
+    """Require that the value of a test fits its operator, whatever is recorded there."""
+    if test.operator == "isnull":
+        if not isinstance(test.value, bool):
+            raise _wrong(test, "true or false", test.value)
+        return
+    values = test.value if test.operator in {"in", "range"} else (test.value,)
+    if not isinstance(values, tuple) or (test.operator == "range" and len(values) != 2):  # noqa: PLR2004 (two ends)
+        raise _wrong(test, "a tuple of values, of two for a range", values)
+    try:
+        place(test.path).encode()
+        found = [comparable(value) for value in values if value is not None]
+        for it in found:
+            it.text.encode()
+    except UnicodeEncodeError as error:
+        raise _wrong(test, "valid Unicode", test.value) from error
+    kinds = {it.kind for it in found}
+    if test.operator in _OF_TEXT and not kinds <= {"text"}:
+        raise _wrong(test, "text", test.value)
+    if test.operator in _OF_ORDER and not kinds <= {"number", "text", "boolean"}:
+        raise _wrong(test, "a number or a text", test.value)
+    if test.operator == "range" and len(kinds) > 1:
+        raise _wrong(test, "two values of one kind", test.value)
 
 
 def _check_value(test: Test, kind: FieldKind) -> None:

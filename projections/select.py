@@ -15,7 +15,13 @@ Rules of meaning, the same everywhere:
 5. The last sort key is always `created_position`, ascending; reversed queries reverse it too.
 6. `key` of an artifact matches every key that ever pointed at it (up to `at`); ordering by it and
    reading it use its latest key.
+   `name` of a collection matches every name that it bears: each it was given, until one of another
+   family was given it. Of the versions of a family, one without such a name is not the latest.
 7. Records at the end of a relation count only if they are live or trashed.
+8. Names after a field that questions look into, such as `("params", "model", "rate")`, are the
+   place of values inside it, and the value of the test is a plain one. Values of two kinds, as
+   `ledger.model.comparable` tells them apart, are never equal and never ordered. `("params", "")`
+   is the whole field; an empty one counts as missing.
 """
 
 from __future__ import annotations
@@ -51,8 +57,8 @@ OPERATORS: tuple[str, ...] = (
 class Test(msgspec.Struct, frozen=True):
     """A comparison of the field at the end of `path` with `value`.
 
-    `value` is of the field's kind (times as microseconds); a tuple for `in` and `range` (closed
-    on both sides), a boolean for `isnull`.
+    `value` is of the field's kind (times as microseconds), or of any kind for a value inside a
+    field; a tuple for `in` and `range` (closed on both sides), a boolean for `isnull`.
     """
 
     path: tuple[str, ...]

@@ -116,6 +116,30 @@ ARTIFACT_KEY = Table(
     indexes=(Index(columns=("uid", "from_position")),),
 )
 
+# A row begins where a record is given a name, and ends where it is given it again or is withdrawn.
+BORNE_NAME = Table(
+    name="borne_name",
+    columns=(Column("name"), Column("uid"), Column("stem")),
+    key=("uid", "name"),
+    indexes=(Index(columns=("name", "from_position")),),
+)
+
+# The values inside the JSON fields that questions look into, as `ledger.model.comparable` says.
+INSIDE = Table(
+    name="inside",
+    columns=(
+        Column("field"),
+        Column("uid"),
+        # Its number in the field, as text of one length: parts of a key are texts.
+        Column("item"),
+        Column("place"),
+        Column("kind"),
+        Column("value"),
+    ),
+    key=("uid", "field", "item"),
+    indexes=(Index(columns=("place", "field", "from_position")),),
+)
+
 INTENT = Table(
     name="intent",
     columns=(
@@ -166,7 +190,10 @@ MERGER = Table(
     indexes=(Index(columns=("into", "from_position")),),
 )
 
-_SHARED = {table.name: table for table in (LINK, ARTIFACT_KEY, INTENT, TAG, RETRACTION, MERGER)}
+_SHARED = {
+    table.name: table
+    for table in (LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, TAG, RETRACTION, MERGER)
+}
 
 
 class _Tables(Mapping[str, Table]):

@@ -171,6 +171,7 @@ class Audit:
                 )
                 for table in TABLES:
                     self._step(f"table {table}", partial(self._table, evidence, shadow, table))
+                evidence.require_unchanged()
                 if content:
                     self._step("content", lambda: self._contents(shadow, contents, sample))
         return Report(
@@ -202,10 +203,12 @@ class Audit:
         except MemoryError:
             raise
         except Exception as error:
-            # A locked file, or a server that went away, says nothing of the ledger.
+            # A file that is locked or closed to this user, or a server that went away, says
+            # nothing of the ledger.
             of = error.__cause__ if isinstance(error, LedgerError) else error
             is_refused = "OperationalError" in {it.__name__ for it in type(of).__mro__}
-            if is_refused and (of is error or isinstance(error, StorageError)):
+            is_closed = isinstance(error, StorageError) and (subject == "database" or is_refused)
+            if is_closed or (is_refused and of is error):
                 raise
             found = str(error) if isinstance(error, LedgerError) else _named(error)
             self._tell("unreadable", subject=subject, expected="readable", found=found)

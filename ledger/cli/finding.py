@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import click
+import msgspec
 from click.shell_completion import CompletionItem
 
 from ledger.errors import InvalidValueError, LedgerError, nearest
@@ -92,21 +93,52 @@ def lookups(registry: str, filters: tuple[str, ...]) -> dict[str, object]:
             raise InvalidValueError(
                 f"--filter {text!r}: expected field=value, such as name__icontains=study"
             )
-        found[name.strip()] = _value(registry, name.strip(), value)
+        lookup, typed = _typed(registry, name.strip(), value)
+        found[lookup] = typed
     return found
 
 
-def _value(registry: str, lookup: str, text: str) -> object:
-    """Return a value of the kind that the field at the end of a lookup holds."""
-    from ledger.registries.lookups import taken_apart
+def _typed(registry: str, lookup: str, text: str) -> tuple[str, object]:
+    """Return a lookup, and its value of the kind that the field at its end holds."""
+    from ledger.registries.lookups import Inner, taken_apart
 
     _, operator, end = taken_apart(REGISTRIES[registry], lookup)
     if operator == "isnull":
-        return _boolean(lookup, text)
+        return lookup, _boolean(lookup, text)
+    if isinstance(end, Inner):
+        return _inner(lookup, operator, text)
     kind = end.kind if isinstance(end, FieldSpec) else "text"
     if operator in {"in", "range"}:
-        return [_single(kind, lookup, part.strip()) for part in text.split(",")]
-    return _single(kind, lookup, text)
+        return lookup, [_single(kind, lookup, part.strip()) for part in text.split(",")]
+    return lookup, _single(kind, lookup, text)
+
+
+def _inner(lookup: str, operator: str, text: str) -> tuple[str, object]:
+    """Return a lookup of a value inside a field, and the value: JSON such as 0.5, or text.
+
+    What is typed does not tell whether a number was recorded as a number or as text: both are
+    looked for.
+    """
+    from ledger.registries.lookups import TEXT_ONLY
+
+    if operator in TEXT_ONLY:
+        return lookup, text
+    if operator == "exact":
+        return f"{lookup.removesuffix('__exact')}__in", _readings(text)
+    if operator == "in":
+        return lookup, [each for part in text.split(",") for each in _readings(part.strip())]
+    if operator == "range":
+        return lookup, [_readings(part.strip())[0] for part in text.split(",")]
+    return lookup, _readings(text)[0]
+
+
+def _readings(text: str) -> list[object]:
+    """Return the values that a typed text can stand for, the most telling one first."""
+    try:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return [text]
+    return [text] if found is None else [found, text]
 
 
 def _single(kind: str, lookup: str, text: str) -> object:

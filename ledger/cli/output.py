@@ -125,6 +125,10 @@ def _cell(kind: str, value: object) -> object:
         return to_datetime(value).strftime(layout)
     if kind == "boolean" and value is not None:
         return "yes" if value else "no"
+    if kind == "json" and isinstance(value, str):
+        from ledger.display.rows import values_text
+
+        return values_text(value)
     return value
 
 
@@ -142,7 +146,7 @@ _UNLISTED = {
 def record_data(record: Record) -> dict[str, Any]:
     """Return a record as plain data: every field, and the uids of the records it points at."""
     spec, row = record.spec, record._row  # noqa: SLF001 (as above)
-    data: dict[str, Any] = {"registry": record.registry, "uid": record.uid}
+    data: dict[str, Any] = {"registry": record.registry, "id": record.id, "uid": record.uid}
     names = [field.name for field in spec.fields]
     names += ["created_at", "created_by", "updated_at", "is_trashed"]
     data |= {name: getattr(record, name) for name in names}
@@ -158,16 +162,21 @@ def print_json(document: object) -> None:
     """Print one JSON document, indented."""
     import msgspec
 
-    text = msgspec.json.format(msgspec.json.encode(document, enc_hook=_plain), indent=2)
-    click.echo(text.decode())
+    click.echo(msgspec.json.format(_encoded(document), indent=2).decode())
 
 
 def print_json_lines(objects: Iterable[Any]) -> None:
     """Print one JSON object a line."""
+    for each in objects:
+        click.echo(_encoded(each).decode())
+
+
+def _encoded(document: object) -> bytes:
     import msgspec
 
-    for each in objects:
-        click.echo(msgspec.json.encode(each, enc_hook=_plain).decode())
+    from ledger.model.parameters import json_ready
+
+    return msgspec.json.encode(json_ready(document), enc_hook=_plain)
 
 
 def _plain(value: object) -> str:

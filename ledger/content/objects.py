@@ -40,6 +40,7 @@ _EXTRAS = {
     **dict.fromkeys(("s3", "s3a"), "s3"),
     **dict.fromkeys(("gs", "gcs"), "gcs"),
     **dict.fromkeys(("az", "abfs", "abfss", "adl"), "azure"),
+    **dict.fromkeys(("http", "https"), "http"),
 }
 _THREADS = 8
 _TIMES = ("LastModified", "last_modified", "mtime", "updated", "created", "timeModified")
@@ -328,6 +329,16 @@ def gone(url: str) -> MissingFileError:
     return MissingFileError(f"{shown}: nothing is stored there", url=shown)
 
 
+def needs_package(url: str, error: ImportError) -> MissingDependencyError:
+    """Return the error for a URL whose protocol needs a package, with the extra that brings it."""
+    shown = without_secrets(url)
+    extra = _EXTRAS.get(url.split("://", 1)[0].lower())
+    way_out = "" if extra is None else f"; pip install 'metaledger[{extra}]'"
+    return MissingDependencyError(
+        f"{shown}: needs a package that is not installed ({error}){way_out}", root=shown
+    )
+
+
 def _connect(root: str, options: dict[str, Any]) -> tuple[Any, str]:
     shown = without_secrets(root)
     try:
@@ -335,11 +346,7 @@ def _connect(root: str, options: dict[str, Any]) -> tuple[Any, str]:
 
         fs, path = fsspec.url_to_fs(root, **options)
     except ImportError as error:
-        extra = _EXTRAS.get(root.split("://", 1)[0])
-        way_out = "" if extra is None else f"; pip install 'metaledger[{extra}]'"
-        raise MissingDependencyError(
-            f"{shown}: needs a package that is not installed ({error}){way_out}", root=shown
-        ) from error
+        raise needs_package(root, error) from error
     except ValueError as error:
         raise InvalidValueError(
             f"{shown}: expected a path or a URL of a known protocol ({error})", root=shown

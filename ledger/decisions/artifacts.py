@@ -5,7 +5,9 @@
 2. Of several artifacts of one content the one under the given key comes first, then the oldest.
 3. A key points at one artifact at a time: registering content under it moves it there.
 4. New content under a key that exists is a new version of that family.
-5. A run that makes content which exists reproduces it, once, unless it made it itself.
+5. A collection bears every name that it was given, until one of another family is given it. New
+   members under a name that is borne are a new version of that family.
+6. A run that makes content which exists reproduces it, once, unless it made it itself.
 """
 
 from __future__ import annotations
@@ -234,7 +236,10 @@ def save_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> Deci
     if row is not None:
         if command.mode == "error" and command.target is None:
             raise exists_error(command, row)
-        changes = differing(row, {"name": command.name, **command.fields})
+        changes = differing(row, command.fields)
+        if not is_borne(facts, row, command.name):
+            # Also where it is the last name of the record: another family may have taken it.
+            changes = {"name": command.name, **changes}
         events: tuple[LedgerEvent, ...] = ()
         if changes:
             events = (
@@ -287,4 +292,19 @@ def _create_collection(command: SaveCollection, facts: Facts, stamp: Stamp) -> D
 def _collection_family(command: SaveCollection, facts: Facts) -> Row | None:
     if command.revises is not None:
         return require(facts, "collection", command.revises)
-    return latest(facts.find("collection", name=command.name, state=LIVE))
+    named = sorted(facts.find("borne_name", name=command.name), key=lambda it: it["from_position"])
+    for given in reversed(named):
+        # The family that was given the name last: its latest live version under this name.
+        family = [it["uid"] for it in named if it["stem"] == given["stem"]]
+        rows = [row for uid in family for row in facts.find("collection", uid=uid, state=LIVE)]
+        if rows:
+            return latest(rows)
+    return None
+
+
+def is_borne(facts: Facts, row: Row, name: str, *, at: int | None = None) -> bool:
+    """Return whether a record bears a name: no other family was given it since."""
+    named = facts.find("borne_name", at=at, name=name)
+    own = [it["from_position"] for it in named if it["uid"] == row["uid"]]
+    others = [it["from_position"] for it in named if it["stem"] != row["stem"]]
+    return bool(own) and max(others, default=0) < max(own)

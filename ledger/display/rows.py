@@ -9,7 +9,10 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from ledger.errors import printable
+from ledger.model.parameters import json_ready, plain_fields
 from ledger.model.schema import REGISTRIES
 from ledger.model.times import to_datetime
 
@@ -26,8 +29,23 @@ def cell(kind: str, value: Any) -> str:
     """Return a value of a field as one line of text."""
     if value is None:
         return ""
-    text = short_time(value) if kind == "time" else printable(str(value)).replace("\n", " ")
+    text = _text(kind, value)
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def _text(kind: str, value: Any) -> str:
+    if kind == "time":
+        return short_time(value)
+    text = values_text(value) if kind == "json" else str(value)
+    return printable(text).replace("\n", " ")
+
+
+def values_text(encoded: str) -> str:
+    """Return the JSON text of a field as people read it: `rate=0.1, layers=[1, 2.5]`."""
+    found = plain_fields(msgspec.json.decode(encoded))
+    if isinstance(found, dict):
+        return ", ".join(f"{name}={json_ready(value)!r}" for name, value in found.items())
+    return " ".join(value if isinstance(value, str) else repr(value) for value in found)
 
 
 def one_line(registry: str, row: Mapping[str, Any]) -> str:
@@ -39,6 +57,7 @@ def one_line(registry: str, row: Mapping[str, Any]) -> str:
         for name in names
         if row.get(name) is not None and name not in _HIDDEN
     ]
+    parts += ["is_trashed=True"] if row.get("is_trashed") else []
     return f"{spec.title}({', '.join(parts)})"
 
 

@@ -43,7 +43,12 @@ class PostgresDatabase(Database):
     """A ledger in one schema of a PostgreSQL database."""
 
     def __init__(self, url: DatabaseUrl, clock: Callable[[], int] | None = None) -> None:
-        """Open nothing yet; recorded times are the server's unless another clock is given."""
+        """Open nothing yet; recorded times are the server's unless another clock is given.
+
+        Raises:
+            MissingDependencyError: The driver is not installed.
+        """
+        _require_driver()
         self.url = url
         self._clock = clock
         self._connections = PerProcess(self._connect, lambda opened: opened[0].close())
@@ -155,6 +160,21 @@ class PostgresDatabase(Database):
         store, _ = self._open()
         with translated(self.url), store.probe() as connection:
             return scrub(connection, store.schema)
+
+    def identity(self) -> str | None:
+        """Return the numbers of database and schema: those of a restored dump are others."""
+        store, _ = self._open()
+        with store.reading() as connection:
+            rows = connection.execute(
+                "SELECT d.oid::text || ' ' || n.oid::text AS told FROM pg_database d, pg_namespace"
+                " n WHERE d.datname = current_database() AND n.nspname = %s",
+                (store.schema,),
+            ).fetchall()
+            number = connection.execute(
+                "SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')"
+                " THEN (SELECT system_identifier::text FROM pg_control_system()) END AS told"
+            ).fetchall()
+        return f"schema {number[0]['told']} {rows[0]['told']}"
 
     def size(self) -> int:
         """Return the size of the schema in bytes, indexes included."""

@@ -55,6 +55,13 @@ class Evidence(ABC):
     def close(self) -> None:
         """Let go of the moment."""
 
+    def require_unchanged(self) -> None:  # noqa: B027 (most keep the moment)
+        """Make sure that all answers were of one moment.
+
+        Raises:
+            StorageError: Somebody wrote meanwhile, and nothing kept the moment.
+        """
+
     @abstractmethod
     def head(self) -> int:
         """Return the largest position; 0 where there is none."""

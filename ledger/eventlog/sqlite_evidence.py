@@ -27,6 +27,7 @@ from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
 from ledger.eventlog.sqlite_hold import identity_of
 from ledger.eventlog.sqlite_log import Recorder
+from ledger.eventlog.sqlite_reading import Way, is_refusal, may_write, require_state, way_to_read
 from projections.sql.sqlite import SQLITE
 from projections.sql.tables import create_indexes, create_tables
 
@@ -84,7 +85,9 @@ class SqliteEvidence(Evidence):
             CorruptLogError: It is not a database.
         """
         self.path = path
-        self._connection = _connect(path)
+        self._way = _way(path)
+        self._before = self._way.state()
+        self._connection = _connect(path, self._way)
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
         self._next_event, self._is_paired = _FIRST, True
         self._file = identity_of(path)
@@ -95,7 +98,7 @@ class SqliteEvidence(Evidence):
             self._ask("BEGIN")
             self._require_pages()
             self._held = sqlite_hold.hold(path)
-            self._integrity = _Integrity(path)
+            self._integrity = _Integrity(path, self._way)
         except BaseException:
             sqlite_hold.let_go(self._held)
             self._connection.close()
@@ -129,6 +132,10 @@ class SqliteEvidence(Evidence):
         self._integrity.close()
         sqlite_hold.let_go(self._held)
         self._connection.close()
+
+    def require_unchanged(self) -> None:
+        """See `Evidence.require_unchanged`."""
+        require_state(self.path, self._way, self._before)
 
     def head(self) -> int:
         """Return the largest position; 0 where there is none.
@@ -265,10 +272,10 @@ class SqliteEvidence(Evidence):
 class _Integrity:
     """SQLite's own check of a file, beside everything else that is read: it needs no Python."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, way: Way) -> None:
         """Begin it."""
         self._path = path
-        self._connection = _connect(path)
+        self._connection = _connect(path, way)
         self._lines: list[object] = []
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="integrity check", daemon=True)
@@ -301,10 +308,16 @@ class _Integrity:
             self._error = error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _way(path: Path) -> Way:
+    if not path.exists() or may_write(path):
+        return Way(f"{path.absolute().as_uri()}?mode=ro")
+    return way_to_read(path)
+
+
+def _connect(path: Path, way: Way) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro",
+            way.uri,
             uri=True,
             isolation_level=None,
             check_same_thread=False,
@@ -312,6 +325,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
     connection.text_factory = Text
+    for pragma in way.pragmas:
+        connection.execute(pragma).fetchall()
     return connection
 
 
@@ -331,8 +346,9 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
         return _no_database(path)
     text = f"ledger database {path.name}: cannot be read: {error}"
     # Neither says anything of what the file holds: it is busy, or it was taken away meanwhile.
-    says_nothing = any(it in str(error) for it in ("locked", "unable to open"))
-    if isinstance(error, sqlite3.OperationalError) and says_nothing:
+    if isinstance(error, sqlite3.OperationalError) and (
+        "locked" in str(error) or is_refusal(error)
+    ):
         return StorageError(text)
     return CorruptLogError(text)
 

@@ -20,7 +20,17 @@ from ledger.errors import InvalidValueError
 
 Json: TypeAlias = "bool | int | str | list[Json] | tuple[Json, ...] | dict[str, Json] | None"
 
-_encoder = msgspec.json.Encoder(order="sorted")
+
+def _plain_text(value: object) -> str:
+    """Return a subclass of `str` as the text that it is; other values are refused."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    raise InvalidValueError(
+        f"expected plain data to store, got {type(value).__module__}.{type(value).__qualname__}"
+    )
+
+
+_encoder = msgspec.json.Encoder(order="sorted", enc_hook=_plain_text)
 
 
 def encode(value: object) -> bytes:
@@ -49,8 +59,26 @@ def identity_bytes(identity: Json) -> bytes:
 
 
 def nfc(text: str) -> str:
-    """Return `text` in Unicode normalization form C."""
+    """Return `text` in Unicode normalization form C, as plain `str` whatever its class.
+
+    Arrays, data frames and enumerations give subclasses of `str`, whose own `str()` may differ.
+    """
+    if type(text) is not str:
+        text = str.__str__(text)
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
+
+
+def asked(subject: str, text: str) -> str:
+    """Return a text by which something is asked for, as it would be recorded: in NFC.
+
+    Raises:
+        InvalidValueError: It holds NUL, which no recorded text does and databases refuse.
+    """
+    if "\0" in text:
+        raise InvalidValueError(
+            f"{subject}: control character '\\x00' at place {text.index(chr(0))} is not allowed"
+        )
+    return nfc(text)
 
 
 def tag_float(value: float) -> dict[str, Json]:

@@ -34,19 +34,32 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
         is_virtual: Computed by the query; no column holds it.
         is_kept: Whether it stays when the record is erased: it tells of the ledger, not of
             what the record stands for.
+        is_looked_into: For a JSON field that is given once, when the record is created: whether
+            questions look at the values inside, as in `params__lr__lt=0.1`.
+        is_also_of_keys: Whether a key that ends in a value counts like the value itself: the
+            content was registered under such a name too.
         blank: What stands in its place else, where there was a value; `MARK` tells the uid.
+        held_by: Its column, where that has another name.
         help: One line for documentation.
     """
 
     name: str
     kind: FieldKind = "text"
+    held_by: str | None = None
     max_length: int = 1024
     is_editable: bool = False
     is_indexed: bool = False
     is_virtual: bool = False
     is_kept: bool = False
+    is_looked_into: bool = False
+    is_also_of_keys: bool = False
     blank: str | int | None = None
     help: str = ""
+
+    @property
+    def column(self) -> str:
+        """Name of the column that holds it."""
+        return self.held_by or self.name
 
 
 class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +104,8 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         is_named: Whether a live name is unique, and similar names are searched for.
         has_keys: Whether keys point at its records: `key` then matches each that ever did, and
             the target of a key is the latest record of its family.
+        has_names: Whether a record bears every name that it was ever given, until a record of
+            another family is given it: `name` then matches each of them.
         short_name: Shorter name that people may type.
         searched: Fields that `search()` looks into.
     """
@@ -103,6 +118,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     is_versioned: bool = False
     is_named: bool = False
     has_keys: bool = False
+    has_names: bool = False
     short_name: str | None = None
     searched: tuple[str, ...] = ("name", "description")
 
@@ -139,6 +155,12 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 # Every record of every registry has these.
 COMMON_FIELDS = (
+    FieldSpec(
+        name="id",
+        kind="integer",
+        held_by="created_position",
+        help="position of its creation: a whole number that never changes in a ledger",
+    ),
     FieldSpec(name="uid", help="base62 name of the record, the same in every ledger"),
     FieldSpec(name="created_at", kind="time", help="when it was created"),
     FieldSpec(name="created_by", help="who created it"),
@@ -187,7 +209,13 @@ ARTIFACT = RegistrySpec(
     fields=(
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="name that points at it"),
         _DESCRIPTION,
-        FieldSpec(name="suffix", max_length=64, blank="", help="ending of the file name"),
+        FieldSpec(
+            name="suffix",
+            max_length=64,
+            blank="",
+            is_also_of_keys=True,
+            help="ending of the file name",
+        ),
         FieldSpec(name="size", kind="integer", blank=0, help="bytes of all content"),
         FieldSpec(name="n_files", kind="integer", help="files of a folder"),
         FieldSpec(name="hash", is_indexed=True, blank=MARK, help="content hash, base64url"),
@@ -247,6 +275,7 @@ COLLECTION = RegistrySpec(
     ),
     uid_length=16,
     is_versioned=True,
+    has_names=True,
 )
 
 TRANSFORM = RegistrySpec(
@@ -283,7 +312,9 @@ RUN = RegistrySpec(
         ),
         FieldSpec(name="started_at", kind="time", is_kept=True, help="when it began"),
         FieldSpec(name="finished_at", kind="time", is_kept=True, help="when it ended"),
-        FieldSpec(name="params", kind="json", blank="{}", help="its parameters"),
+        FieldSpec(
+            name="params", kind="json", blank="{}", is_looked_into=True, help="its parameters"
+        ),
         FieldSpec(name="arguments", kind="json", blank="[]", help="command-line arguments"),
         FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
         FieldSpec(
@@ -333,7 +364,7 @@ class Way(NamedTuple):
         relations: Relations of the path, in order.
         end: Registry that they lead to.
         field: Field of that registry at the end of the path; None where a relation ends it.
-        rest: Names after the field; they lead nowhere.
+        rest: Names after the field; they lead nowhere, unless questions look into the field.
     """
 
     relations: tuple[RelationSpec, ...]

@@ -131,7 +131,9 @@ class LineageDiff(Comparison[Upstream]):
 
 
 def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
-    """Return the differences upstream of a result between two points; `b` is now by default.
+    """Return the differences upstream of a result between two points.
+
+    The later one is by default that of the record: now, or the position of its view.
 
     Raises:
         InvalidValueError: The first point is after the second, or the registry has no lineage.
@@ -139,7 +141,8 @@ def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
     """
     ledger = record._source.ledger
     first = resolve(ledger, a).position
-    second = ledger.head() if b is None else resolve(ledger, b).position
+    end = record._source.at if b is None else b
+    second = ledger.head() if end is None else resolve(ledger, end).position
     if first > second:
         raise InvalidValueError(
             f"lineage_diff: expected the earlier point first, got {first} and {second}; "
@@ -259,7 +262,7 @@ class _Facts:
         facts["actor"] = record.created_by
         transform = self._transforms.get(row["transform"])
         facts["source"] = None if transform is None else transform.source_hash or transform.version
-        facts |= {f"params.{name}": _plain(value) for name, value in (record.params or {}).items()}
+        facts |= {f"params.{name}": value for name, value in (record.params or {}).items()}
         facts |= packages(self._environment(record, row["environment_blob"]))
         inputs = self.inputs.get(record.uid, [])
         facts["inputs"] = tuple(sorted(pairs.get(uid, uid) for uid in inputs))
@@ -283,17 +286,6 @@ def packages(environment: str) -> dict[str, str]:
         elif line.startswith("# python "):
             found["python"] = line.removeprefix("# python ")
     return found
-
-
-def _plain(value: Any) -> Any:
-    """Return a parameter as the script gave it; events hold some numbers as tagged text."""
-    match value:
-        case {"float": str(text)} if len(value) == 1:
-            return float(text)
-        case {"int": str(text)} if len(value) == 1:
-            return int(text, 0)
-        case _:
-            return value
 
 
 def _item(record: Record, before: str | None, change: str, changes: Changes) -> Upstream:

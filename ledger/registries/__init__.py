@@ -3,6 +3,6 @@
 A method of a record builds a command or asks a query.
 
 Imported by: api, cli, tracking, upkeep.
-Imports: content, decisions, display, engine, errors, files, model, past, places, projections,
-  user_settings.
+Imports: content, decisions, display, engine, errors, files, input_files, model, past, places,
+  projections, user_settings.
 """

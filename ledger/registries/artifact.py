@@ -13,6 +13,7 @@ from ledger.content.download import ContentCache
 from ledger.content.hashing import hash_many
 from ledger.content.located import LocatedContent, stored_name
 from ledger.decisions.artifacts import find_content
+from ledger.display.messages import tell
 from ledger.display.progress import progress
 from ledger.engine.handler import Prepare
 from ledger.errors import (
@@ -24,14 +25,23 @@ from ledger.errors import (
 )
 from ledger.files import READ_ONLY
 from ledger.model.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
-from ledger.model.schema import ARTIFACT, TRASHED, erased_text
+from ledger.model.schema import TRASHED, erased_text
 from ledger.past.retraction import warn_of_retraction
 from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
-from ledger.registries.local_content import LocalContent, check_key, local_path, storage_named
+from ledger.registries.loaders import is_loadable
+from ledger.registries.local_content import (
+    LocalContent,
+    check_key,
+    local_path,
+    notices_of_endings,
+    storage_named,
+    suffix_of_key,
+)
 from ledger.registries.query import QuerySet
+from ledger.registries.registry import registry_method
 from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
 from ledger.user_settings import settings
@@ -63,6 +73,8 @@ class Artifact(Record):
     """
 
     registry = "artifact"
+    # The name under which this object was asked for: a key, or the name of a file.
+    _asked_key: str | None = None
 
     def __init__(  # noqa: PLR0913 (the public signature)
         self,
@@ -101,6 +113,7 @@ class Artifact(Record):
         if description is not None:
             fields["description"] = self._checked("description", description)
         self._content: LocalContent | None = content
+        self._asked_key = check_key(key) or Path(content.path).name
         self._request = SaveArtifact(
             content=content.described(),
             key=check_key(key),
@@ -119,11 +132,24 @@ class Artifact(Record):
         if existing is None:
             self._row = _described(self._request)
         else:
-            self._row = existing
+            self._row = self._as_made_here(existing)
             self._request = msgspec.structs.replace(self._request, target=existing["uid"])
         self._assigned = dict(fields)
+        tell(notices_of_endings(self._request.key, self._request.content.suffix))
 
-    @classmethod
+    def _as_made_here(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Return the row of the existing artifact as `save()` would leave it: made by this run."""
+        handler = self._source.ledger.handler
+        tracked = handler.tracked
+        if tracked is None or row["run"] == tracked.passage.run:
+            return row
+        if handler.recall(self._request.kind, self._request.subject) is not None:
+            return row
+        link = {"field": "artifact.runs", "source": row["uid"], "target": tracked.passage.run}
+        is_made = self._source.ask(lambda models: models.find("link", **link))
+        return row if is_made else {**row, "run": tracked.passage.run}
+
+    @registry_method
     def from_dir(
         cls,
         path: str | os.PathLike[str],
@@ -169,6 +195,38 @@ class Artifact(Record):
             )
             artifacts.append(artifact)
         return artifacts
+
+    @classmethod
+    def from_df(  # noqa: PLR0913 (as the constructor)
+        cls,
+        df: object,
+        key: str | os.PathLike[str] | None = None,
+        description: str | None = None,
+        version: str | None = None,
+        revises: Artifact | None = None,
+        *,
+        if_hash_exists: str | None = None,
+        storage: str | os.PathLike[str] | None = None,
+    ) -> Self:
+        """Return an unsaved artifact of a table of pandas, polars or pyarrow, as Parquet.
+
+        Equal tables are one artifact. The options are those of the constructor.
+
+        Raises:
+            InvalidValueError: It is no table, or Parquet cannot hold it.
+            ContentExistsError: The content is registered and the mode is "error".
+        """
+        artifact = cls.__new__(cls)
+        artifact._begin()
+        ending = suffix_of_key(check_key(key))
+        if ending.lower() != ".parquet" and is_loadable(ending):
+            raise InvalidValueError(
+                f"from_df: the table becomes a file of Parquet: expected a key such as "
+                f"'frames/table.parquet', got {key!r}"
+            )
+        content = LocalContent.of_frame(artifact._source.ledger, df, storage=storage)
+        artifact._take(content, key, description, version, revises, if_hash_exists)
+        return artifact
 
     # --- saving ---------------------------------------------------------------------------------
 
@@ -261,6 +319,9 @@ class Artifact(Record):
             place = self._fetched()
         elif verify:
             self._verify(place)
+        if self._asked_suffix != self.suffix and not place.is_dir():
+            # Other programs go by the ending of a path.
+            place = self._fetched()
         warn_of_retraction(self)
         self._note_read()
         return place
@@ -287,19 +348,39 @@ class Artifact(Record):
             return reader
         return self.cache(verify=verify).open("rb")
 
-    def load(self) -> Any:
+    def load(self, *, as_: str | None = None) -> Any:
         """Load its content into memory by its suffix, return it, and record the artifact as read.
 
-        Tables (`.csv .tsv .parquet .feather .arrow`) come as a pandas `DataFrame`, `.json` and
-        `.jsonl` as plain data, text as `str`, anything else as `bytes`; a folder as its path.
+        Tables (`.csv .tsv .parquet .feather .arrow`) come as a pandas `DataFrame`, or as `as_`
+        says: `"polars"`, `"arrow"`. `.json` and `.jsonl` come as plain data, text as `str`,
+        `.h5ad`, `.zarr`, `.nc` and `.fcs` as the objects of the packages that read them, anything
+        else as `bytes`; a folder comes as its path. A record that was asked for by a key goes by
+        that key's suffix.
+
+        Raises:
+            InvalidValueError: `as_` is given and the content is no table.
+            MissingDependencyError: The package that reads it is not installed.
+            UnreadableContentError: The content is not what the suffix says.
         """
         from ledger.registries.loaders import load  # noqa: PLC0415 (loads pandas)
 
-        return load(self.cache(), self.suffix)
+        named = self._asked_key or self.key
+        called = f"artifact {self._row.get('uid', '(not saved)')}{f' ({named})' if named else ''}"
+        return load(self.cache(), self._asked_suffix, as_=as_, called=called)
+
+    @property
+    def _asked_suffix(self) -> str:
+        """The suffix by which this record was asked for; by default the one it was registered with.
+
+        The same content may be known under names of several suffixes, or of none.
+        """
+        named = suffix_of_key(self._asked_key)
+        registered: str = self.suffix
+        return named or registered or suffix_of_key(self.key)
 
     def _cached(self) -> Path:
         cache: ContentCache = self._source.ledger.content_cache
-        return cache.path(self._row["digest"], self.suffix)
+        return cache.path(self._row["digest"], self._asked_suffix)
 
     def _located(self) -> LocatedContent:
         if self._row["storage_key"] == erased_text(self.uid):
@@ -313,7 +394,7 @@ class Artifact(Record):
         cache: ContentCache = self._source.ledger.content_cache
         return cache.get(
             self._row["digest"],
-            self.suffix,
+            self._asked_suffix,
             size=self._row["size"],
             limit=settings.cache_limit,
             fetch=partial(self._located().fetch, mode=READ_ONLY),
@@ -367,7 +448,7 @@ class Artifact(Record):
     @property
     def versions(self) -> QuerySet[Artifact]:
         """Every version of its family, oldest first."""
-        return self.filter(uid__startswith=self.uid[: ARTIFACT.uid_length])
+        return self._family()
 
     @property
     def keys(self) -> list[str]:

@@ -8,22 +8,23 @@ from typing import Any
 import msgspec
 
 from ledger.content.hashing import hash_members, members_digest
-from ledger.decisions.artifacts import find_members
+from ledger.decisions.artifacts import find_members, is_borne
 from ledger.errors import InvalidValueError
 from ledger.model.commands import Command, SaveCollection
-from ledger.model.schema import COLLECTION
 from ledger.registries.artifact import Artifact
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
 from ledger.registries.query import QuerySet
 from ledger.registries.requested import mode_of, requested
+from projections.store import ReadModels
 
 
 class Collection(Record):
     """Artifacts that belong together: `Collection([a, b], name="Two files").save()`.
 
     Its members identify it: the same artifacts are the same collection, in any order unless it is
-    ordered. Other members under an existing name are a new version.
+    ordered. It bears every name that it was given, until other members that were saved before are
+    given the name. New members under an existing name are a new version.
 
     Args:
         artifacts: At least one saved artifact; each counts once.
@@ -99,9 +100,21 @@ class Collection(Record):
         return self._request
 
     @property
+    def names(self) -> list[str]:
+        """Names that it bears, the one given first at the beginning."""
+        source, row = self._source, self._saved_row()
+
+        def borne(models: ReadModels) -> list[str]:
+            given = models.find("borne_name", at=source.at, uid=row["uid"])
+            return [it["name"] for it in given if is_borne(models, row, it["name"], at=source.at)]
+
+        found: list[str] = source.ask(borne)
+        return found
+
+    @property
     def versions(self) -> QuerySet[Collection]:
         """Every version of its family, oldest first."""
-        return self.filter(uid__startswith=self.uid[: COLLECTION.uid_length])
+        return self._family()
 
 
 def _revised(revises: object) -> str | None:

@@ -1,28 +1,109 @@
-"""Loading content into memory by its suffix, and fetching content from a URL."""
+"""Loading content into memory by its suffix, and fetching content from a URL.
+
+1. Tables come as a frame of pandas, polars or Arrow. JSON comes as plain data, text as `str`,
+   formats of other packages as their objects, and anything else as bytes; a folder as its path.
+2. One compression around any of these is undone; an archive of several files stays as it is.
+3. Whatever a reader raises becomes one error that names the artifact.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ledger.errors import MissingDependencyError, MissingFileError, StorageError
+from ledger.content.objects import needs_package
+from ledger.errors import (
+    InvalidValueError,
+    LedgerError,
+    MissingDependencyError,
+    MissingFileError,
+    StorageError,
+    UnreadableContentError,
+)
 
 _TABLES = {".csv", ".tsv", ".parquet", ".feather", ".arrow"}
 _TEXTS = {".txt", ".md", ".log", ".py", ".toml", ".yaml", ".yml", ".html", ".svg", ".sh", ".sql"}
+_FRAMES = ("pandas", "polars", "arrow")
+_COMPRESSIONS = {
+    "gz": "gzip", "bz2": "bz2", "xz": "xz", "zst": "zstd", "zip": "zip", "lz4": "lz4",
+}  # fmt: skip
+_MOST_SAID = 200  # characters of another package's message
 
 
-def load(path: Path, suffix: str) -> Any:
+class _Reader(NamedTuple):
+    """A reader of another package: its module, the extra that installs it, and how to call it."""
+
+    module: str
+    extra: str
+    read: Callable[[Any, Path], Any]
+
+
+_READERS = {
+    ".h5ad": _Reader("anndata", "anndata", lambda it, path: it.read_h5ad(path)),
+    ".zarr": _Reader("zarr", "zarr", lambda it, path: it.open(str(path), mode="r")),
+    ".nc": _Reader("xarray", "xarray", lambda it, path: it.open_dataset(path)),
+    ".fcs": _Reader("fcsparser", "fcs", lambda it, path: it.parse(str(path))[1]),
+}
+
+
+def is_loadable(suffix: str) -> bool:
+    """Return whether a suffix says how content is read, and so whether a wrong one misleads."""
+    plain, _ = _split(suffix)
+    return plain in {*_TABLES, *_TEXTS, *_READERS, ".json", ".jsonl", ".ndjson"}
+
+
+def load(path: Path, suffix: str, *, as_: str | None = None, called: str = "content") -> Any:
     """Return the content of a file in memory; for a folder, its path.
 
+    Args:
+        path: The file or folder.
+        suffix: The ending that says what it is.
+        as_: For a table `"pandas"` (the default), `"polars"` or `"arrow"`.
+        called: What an error calls it.
+
     Raises:
-        MissingDependencyError: The file is a table and pandas is not installed.
+        InvalidValueError: `as_` is no kind of frame, or the content is no table.
+        MissingDependencyError: The package that reads it is not installed.
+        UnreadableContentError: It is not what its suffix says.
     """
-    if path.is_dir():
-        return path
     plain, compression = _split(suffix)
+    if as_ is not None and as_ not in _FRAMES:
+        raise InvalidValueError(f"load(as_=): expected one of {', '.join(_FRAMES)}, got {as_!r}")
+    if as_ is not None and (path.is_dir() or plain not in _TABLES):
+        raise InvalidValueError(
+            f"load(as_={as_!r}): expected a table ({', '.join(sorted(_TABLES))}), "
+            f"{called} has the suffix '{suffix}'"
+        )
+    try:
+        return _loaded(path, plain, compression, as_ or "pandas")
+    except (LedgerError, MemoryError):
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        said = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}…"
+        raise UnreadableContentError(
+            f"{called}: its content cannot be read as '{suffix}': {type(error).__name__}: {said}; "
+            "cache() gives its path, to read it in another way"
+        ) from error
+
+
+def _loaded(path: Path, plain: str, compression: str | None, frame: str) -> Any:
+    reader = _READERS.get(plain)
+    is_folder = path.is_dir()
+    # A folder can be used as it is: a package that is not installed is no reason to refuse it.
+    if is_folder and (reader is None or importlib.util.find_spec(reader.module) is None):
+        return path
+    if reader is not None and compression is None:
+        return reader.read(_required(plain, reader), path)
     if plain in _TABLES:
-        return _table(path, plain, compression)
-    data = _uncompressed(path, compression)
+        return _table(path, plain, compression, frame)
+    return _plain_data(_uncompressed(path, None if plain == ".tar" else compression), plain)
+
+
+def _plain_data(data: bytes, plain: str) -> Any:
     if plain == ".json":
         import json  # noqa: PLC0415
 
@@ -32,6 +113,16 @@ def load(path: Path, suffix: str) -> Any:
 
         return [json.loads(line) for line in data.decode("utf-8").splitlines() if line.strip()]
     return data.decode("utf-8") if plain in _TEXTS else data
+
+
+def _required(suffix: str, reader: _Reader) -> Any:
+    try:
+        return importlib.import_module(reader.module)
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"load() of a {suffix} needs {reader.module}, which is not installed; "
+            f"pip install 'metaledger[{reader.extra}]', or use cache() and read it yourself"
+        ) from error
 
 
 def fetch(url: str, folder: Path) -> Path:
@@ -51,7 +142,7 @@ def fetch(url: str, folder: Path) -> Path:
     except FileNotFoundError as error:
         raise MissingFileError(f"{url}: there is nothing at this URL") from error
     except ImportError as error:
-        raise MissingDependencyError(f"{url}: {error}") from error
+        raise needs_package(url, error) from error
     except Exception as error:
         raise StorageError(f"{url}: {error}") from error
     return target
@@ -62,32 +153,54 @@ def _split(suffix: str) -> tuple[str, str | None]:
     return (f".{first}" if first else "", second or None)
 
 
-def _table(path: Path, plain: str, compression: str | None) -> Any:
+def _table(path: Path, plain: str, compression: str | None, frame: str) -> Any:
+    if frame == "pandas":
+        return _pandas_table(path, plain, compression)
+    if plain == ".parquet":
+        from pyarrow import parquet  # noqa: PLC0415
+
+        table = parquet.read_table(path)
+    elif plain in {".feather", ".arrow"}:
+        from pyarrow import feather  # noqa: PLC0415
+
+        table = feather.read_table(path)
+    else:
+        import io  # noqa: PLC0415
+
+        from pyarrow import csv  # noqa: PLC0415
+
+        separator = csv.ParseOptions(delimiter="\t" if plain == ".tsv" else ",")
+        data = io.BytesIO(_uncompressed(path, compression))
+        table = csv.read_csv(data, parse_options=separator)
+    if frame == "arrow":
+        return table
+    from projections.arrow import to_polars  # noqa: PLC0415
+
+    return to_polars(table)
+
+
+def _pandas_table(path: Path, plain: str, compression: str | None) -> Any:
     try:
         import pandas as pd  # noqa: PLC0415
     except ImportError as error:
         raise MissingDependencyError(
-            "load() of a table needs pandas, which is not installed; "
-            "pip install 'metaledger[pandas]', or use cache() and read it yourself"
+            "load() of a table needs pandas, which is not installed; pip install "
+            "'metaledger[pandas]', use load(as_='arrow'), or use cache() and read it yourself"
         ) from error
     if plain == ".parquet":
         return pd.read_parquet(path)
     if plain in {".feather", ".arrow"}:
         return pd.read_feather(path)
-    separator = "\t" if plain == ".tsv" else ","
-    return pd.read_csv(path, sep=separator, compression=_pandas_name(compression))
-
-
-def _pandas_name(compression: str | None) -> Any:
-    return {None: None, "gz": "gzip", "zst": "zstd"}.get(compression, compression)
+    separator: Any = "\t" if plain == ".tsv" else ","
+    known: Any = compression if compression is None else _COMPRESSIONS.get(compression, compression)
+    return pd.read_csv(path, sep=separator, compression=known)
 
 
 def _uncompressed(path: Path, compression: str | None) -> bytes:
-    if compression is None:
+    if compression not in _COMPRESSIONS:
         return path.read_bytes()
     import fsspec  # noqa: PLC0415
 
-    names = {"gz": "gzip", "bz2": "bz2", "xz": "xz", "zst": "zstd"}
-    with fsspec.open(str(path), "rb", compression=names.get(compression)) as stream:
+    with fsspec.open(str(path), "rb", compression=_COMPRESSIONS[compression]) as stream:
         data: bytes = stream.read()
     return data

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
 from ledger.content.hashing import hash_path
 from ledger.content.store import ContentStore, StoredContents, name_in_store
 from ledger.content.tree import HashedContent
-from ledger.decisions.facts import Decision
+from ledger.decisions.facts import Decision, Notice
 from ledger.display.progress import progress
 from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
+from ledger.input_files import absolute
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
 from ledger.model.events import ArtifactRegistered
 from ledger.model.schema import ARTIFACT, FieldSpec
 from ledger.registries.checks import check_text
+from ledger.registries.frames import is_frame, write_parquet
+from ledger.registries.loaders import fetch, is_loadable
 from ledger.user_settings import settings
 
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4"}
-_SUFFIX = re.compile(r"(\.[A-Za-z0-9_+-]{1,16}){1,2}")
+# What begins with a digit and goes on is the rest of a number or a date: `model-3.78.0__factors`.
+_SUFFIX = re.compile(r"(\.(?!\d[\w+-]{4})[A-Za-z0-9_+-]{1,16}){1,2}")
 
 
 class LocalContent:
@@ -60,6 +66,8 @@ class LocalContent:
             FileChangedError: It keeps changing while it is read.
         """
         chosen = storage_named(ledger, settings.storage if storage is None else storage)
+        if isinstance(place, str):
+            place = str.__str__(place)  # Of a subclass, such as numpy's.
         if isinstance(place, str) and "://" in place:
             from ledger.content.content_at_url import is_streamed  # noqa: PLC0415 (only for URLs)
 
@@ -69,6 +77,27 @@ class LocalContent:
         _refuse_own_folder(path, ledger.place.folder)
         hashed = hash_path(path, cache=ledger.hash_cache, rehash=rehash)
         return cls(ledger, path, hashed, chosen)
+
+    @classmethod
+    def of_frame(
+        cls, ledger: Any, frame: object, *, storage: str | os.PathLike[str] | None = None
+    ) -> LocalContent:
+        """Return a table as content: a file of Parquet that goes when the content is let go.
+
+        Raises:
+            InvalidValueError: It is no table, or Parquet cannot hold it.
+        """
+        chosen = storage_named(ledger, settings.storage if storage is None else storage)
+        folder = tempfile.mkdtemp(prefix="metaledger-")
+        path = Path(folder, "table.parquet")
+        try:
+            write_parquet(frame, path)
+            content = cls(ledger, path, hash_path(path), chosen)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        weakref.finalize(content, shutil.rmtree, folder, ignore_errors=True)
+        return content
 
     def described(self) -> Content:
         """Return the description of the content that a command carries."""
@@ -92,6 +121,9 @@ class LocalContent:
                 name = name_in_store(event.storage_key)
                 # Called before and inside the transaction; the second call stores only if needed.
                 if name not in self._put or not store.exists(name):
+                    # Content that no event would name is not stored.
+                    self._ledger.database.require_writable()
+                    self._ledger.marks.leave(store.root)
                     self._store(store, name)
                     self._put.add(name)
 
@@ -122,7 +154,7 @@ def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | 
     text: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         raise InvalidValueError(f"storage: expected a folder or a URL, got {storage!r}")
-    text = text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+    text = text.rstrip("/") if "://" in text else str(absolute(Path(text).expanduser()))
     is_default = text == ledger.place.storage_root.rstrip("/")
     return None if is_default or storage == ledger.place.configuration.storage else text
 
@@ -133,7 +165,7 @@ def _streamed(ledger: Any, url: str, *, rehash: bool) -> tuple[str, HashedConten
     from ledger.content.hash_cache import HashCache  # noqa: PLC0415
 
     elsewhere = ContentAtUrl(url)
-    cache = HashCache(ledger.place.folder / "cache" / "urls.sqlite3")
+    cache = HashCache(ledger.cache_folder / "urls.sqlite3")
     try:
         with progress("hashing", elsewhere.size() or 0, unit="bytes") as step:
             return elsewhere.url, elsewhere.hashed(cache=cache, rehash=rehash, progress=step)
@@ -159,23 +191,24 @@ def _refuse_own_folder(path: Path, folder: Path) -> None:
 
 def local_path(place: str | os.PathLike[str]) -> Path:
     """Return a path of this computer for a path or URL; content elsewhere is fetched."""
-    text = os.fspath(place) if isinstance(place, os.PathLike) else place
+    text: object = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(text, str):
         # The message shows the type only: the value may be the content itself.
+        way_out = "write the content to a file and name that"
+        if is_frame(place):
+            way_out = "Artifact.from_df(df, key='…') takes a table"
         raise InvalidValueError(
-            f"artifact: expected a path or URL, got {type(place).__name__}; write the content to "
-            "a file and name that"
+            f"artifact: expected a path or URL, got {type(place).__name__}; {way_out}"
         )
+    text = str.__str__(text)
     if not text.strip() or "\0" in text or not _is_path(text):
         raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
     if text.startswith("file://"):
         return _of_file_url(text)
     if "://" in text:
-        from ledger.registries.loaders import fetch  # noqa: PLC0415 (loads fsspec)
-
         return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
     try:
-        return Path(text).expanduser().absolute()
+        return absolute(Path(text).expanduser())
     except RuntimeError as error:
         raise MissingFileError(f"{text}: there is no such home folder") from error
 
@@ -210,6 +243,11 @@ def suffix_of(path: Path) -> str:
     return suffix if _SUFFIX.fullmatch(suffix) and not name.startswith(suffix) else ""
 
 
+def suffix_of_key(key: str | None) -> str:
+    """Return the ending of a key; "" if it has none, or there is no key."""
+    return "" if key is None else suffix_of(Path(key))
+
+
 def check_key(key: object) -> str | None:
     """Return a key as it is recorded.
 
@@ -229,3 +267,13 @@ def check_key(key: object) -> str | None:
             f"Artifact.key: expected a relative path such as 'raw/sample.fcs', got {text!r}"
         )
     return nfc(text)
+
+
+def notices_of_endings(key: str | None, suffix: str) -> list[Notice]:
+    """Return a sentence where a key ends otherwise than its file: programs go by endings."""
+    ending = suffix_of_key(key)
+    if not is_loadable(ending) or ending.lower() == suffix.lower():
+        return []
+    of_file = f"'{suffix}'" if suffix else "nothing"
+    text = f"key '{key}' ends in '{ending}', and the file in {of_file}: load() goes by the key"
+    return [Notice("warning", text)]

@@ -1,25 +1,30 @@
 """Translation of Django's lookups into conditions of the read models.
 
 `filter(name__icontains="x", run__transform__key="a.py")`: names joined by two underscores lead
-over relations to a field; a last part after the field names the comparison.
+over relations to a field; a last part after the field names the comparison. After a field that
+questions look into, the parts between name a value inside it: `params__model__rate__lt=0.1`. Parts
+are joined again, so that a parameter whose own name holds two underscores is found too.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from operator import index
+from typing import NamedTuple, SupportsIndex
 
 from ledger.errors import InvalidValueError
-from ledger.model.canonical import nfc
+from ledger.model.canonical import asked, nfc
+from ledger.model.parameters import plain_value
 from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec, way
 from ledger.model.times import to_micros
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
-_ALIASES = {"id": "uid", "pk": "uid"}
+_ALIASES = {"pk": "id"}
 # Paths keep the spelling of the file system; all other text, recorded or asked for, is NFC.
 _AS_RECORDED = {"storage", "storage_key"}
-_TEXT_ONLY = {op for op in OPERATORS if "contains" in op or "with" in op or op == "iexact"}
+TEXT_ONLY = {op for op in OPERATORS if "contains" in op or "with" in op or op == "iexact"}
 
 
 class Q:
@@ -75,16 +80,41 @@ def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) 
     return Q(*queries, **lookups).where(registry)
 
 
-def _test(registry: str, lookup: str, value: object) -> Test:
+def _test(registry: str, lookup: str, value: object) -> Where:
     path, operator, end = taken_apart(REGISTRIES[registry], lookup)
-    return Test(path, operator, _value(end, operator, value, lookup))
+    if isinstance(end, FieldSpec) and end.is_looked_into and isinstance(value, Mapping):
+        return _whole(path, operator, value, lookup)
+    test = Test(path, operator, _value(end, operator, value, lookup))
+    if isinstance(end, FieldSpec) and end.is_also_of_keys and operator in {"exact", "in"}:
+        endings = test.value if operator == "in" else (test.value,)
+        to_key = (*path[:-1], "key")
+        return Or((test, *[Test(to_key, "endswith", ending) for ending in endings if ending]))
+    return test
+
+
+def _whole(
+    path: tuple[str, ...], operator: Operator, value: Mapping[object, object], lookup: str
+) -> Test:
+    """Return the test whether a field holds exactly these values."""
+    if operator != "exact":
+        raise InvalidValueError(f"lookup '{lookup}': a mapping can only be equal to another one")
+    path = (*path, "")
+    if not value:
+        return Test(path, "isnull", value=True)
+    return Test(path, "exact", plain_value(value, f"lookup '{lookup}'"))
+
+
+class Inner(NamedTuple):
+    """The end of a lookup of a value inside a field: it may be of any kind."""
+
+    field: FieldSpec
 
 
 @lru_cache(maxsize=1024)
 def taken_apart(
     spec: RegistrySpec, lookup: str
-) -> tuple[tuple[str, ...], Operator, FieldSpec | RelationSpec]:
-    """Return path, comparison, and field or relation of a lookup (`run__transform__key__in`).
+) -> tuple[tuple[str, ...], Operator, FieldSpec | RelationSpec | Inner]:
+    """Return path, comparison, and end of a lookup (`run__transform__key__in`).
 
     Raises:
         UnknownFieldError: A name in it is no field or relation of its registry.
@@ -95,17 +125,23 @@ def taken_apart(
     names = parts[:-1] if has_operator else parts
     path = tuple(_ALIASES.get(name, name) for name in names)
     relations, registry, field, rest = way(spec, path)
+    operator: Operator = parts[-1] if has_operator else "exact"  # type: ignore[assignment]
+    if rest and field is not None and field.is_looked_into:
+        # Parameters may have any name: `id` is none of ours here.
+        inner = tuple(map(nfc, names[-len(rest) :]))
+        return (*path[: -len(rest)], *inner), operator, Inner(field)
     if rest:
         raise InvalidValueError(
             f"{registry.title} lookup '{lookup}': '{names[-len(rest)]}' is no comparison; "
             f"there are {', '.join(OPERATORS)}",
             lookup=lookup,
         )
-    operator: Operator = parts[-1] if has_operator else "exact"  # type: ignore[assignment]
     return path, operator, relations[-1] if field is None else field
 
 
-def _value(end: FieldSpec | RelationSpec, operator: str, value: object, lookup: str) -> object:
+def _value(
+    end: FieldSpec | RelationSpec | Inner, operator: str, value: object, lookup: str
+) -> object:
     if operator == "isnull":
         if not isinstance(value, bool):
             raise InvalidValueError(f"lookup '{lookup}': expected True or False, got {value!r}")
@@ -113,17 +149,18 @@ def _value(end: FieldSpec | RelationSpec, operator: str, value: object, lookup: 
     if operator in {"in", "range"}:
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise InvalidValueError(f"lookup '{lookup}': expected a list of values, got {value!r}")
-        items = tuple(_single(end, item, lookup) for item in value)
+        items = tuple(_one(end, item, lookup) for item in value)
         if operator == "range" and len(items) != 2:  # noqa: PLR2004 (two ends)
             raise InvalidValueError(f"lookup '{lookup}': expected two values, got {len(items)}")
         return items
-    if operator in _TEXT_ONLY and not (isinstance(end, FieldSpec) and end.kind in {"text", "json"}):
+    is_text = isinstance(end, FieldSpec) and end.kind in {"text", "json"}
+    if operator in TEXT_ONLY and not (is_text or isinstance(end, Inner)):
         raise InvalidValueError(f"lookup '{lookup}': '{operator}' compares text only")
     if value is None:
         raise InvalidValueError(
             f"lookup '{lookup}': None compares with nothing; use '{lookup}__isnull=True'"
         )
-    return _single(end, value, lookup)
+    return _one(end, value, lookup)
 
 
 _EXPECTED = {
@@ -135,6 +172,12 @@ _EXPECTED = {
 }
 
 
+def _one(end: FieldSpec | RelationSpec | Inner, value: object, lookup: str) -> object:
+    if isinstance(end, Inner):
+        return plain_value(value, f"lookup '{lookup}'")
+    return _single(end, value, lookup)
+
+
 def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object:
     if isinstance(end, RelationSpec):
         uid = getattr(value, "uid", value)
@@ -142,14 +185,15 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
             raise InvalidValueError(
                 f"lookup '{lookup}': expected a saved {end.target} or its uid, got {value!r}"
             )
-        return uid
+        return asked(f"lookup '{lookup}'", uid)
     match end.kind, value:
         case "text" | "json", str():
-            return value if end.name in _AS_RECORDED else nfc(value)
+            text = asked(f"lookup '{lookup}'", value)
+            return value if end.name in _AS_RECORDED else text
         case "boolean", bool():
             return value
-        case "integer", int() if not isinstance(value, bool):
-            return value
+        case "integer", SupportsIndex() if not isinstance(value, bool):
+            return index(value)
         case "time", dt.datetime():
             return to_micros(value)
         case _:

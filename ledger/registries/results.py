@@ -99,14 +99,14 @@ class Results(ABC, Generic[R]):
         return to_arrow(self.registry, [record._row for record in self._fetch()])
 
     def df(self) -> Any:
-        """Return the records as a pandas `DataFrame`.
+        """Return the records as a pandas `DataFrame`, indexed by their `id`.
 
         Raises:
             MissingDependencyError: pandas is not installed.
         """
         from projections.arrow import to_pandas  # noqa: PLC0415
 
-        return to_pandas(self.to_arrow())
+        return to_pandas(self.to_arrow()).set_index("id")
 
     def to_polars(self) -> Any:
         """Return the records as a polars `DataFrame`.

@@ -31,7 +31,9 @@ from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
 from ledger.model.events import BlobRecorded, Draft
 from ledger.model.ids import command_id, digest, stream_id
+from ledger.model.parameters import canonical_params
 from ledger.model.schema import TRANSFORM, FieldSpec
+from ledger.model.secret_names import REDACTED, without_secrets
 from ledger.places import instance
 from ledger.places.source import row_of
 from ledger.registries.checks import check_text
@@ -45,8 +47,7 @@ from ledger.tracking.environment import (
 from ledger.tracking.git import GitQuery, start_git_query
 from ledger.tracking.imports import imported_modules
 from ledger.tracking.notebook import is_consecutive, read_notebook
-from ledger.tracking.params import canonical_params
-from ledger.tracking.receipt import receipt
+from ledger.tracking.receipt import receipt, transform_name
 from ledger.tracking.source_code import SourceCode, command_line, find_source
 from ledger.user_settings import settings
 
@@ -121,7 +122,8 @@ class Context:
         run = _run(ledger, tracked.passage.run)
         say(
             "hint",
-            f"{tracked.passage.case}: {run.transform.name} ({run.transform.uid}), run {run.uid}",
+            f"{tracked.passage.case}: {transform_name(run)} ({run._row['transform']}), "
+            f"run {run.uid}",
         )
         return run
 
@@ -173,7 +175,8 @@ class Context:
 
         def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
             # Washed before it is cut: half a URL would hide its password from the eye of the rule.
-            self._error = washed(f"{kind.__name__}: {error}")[:500]
+            # NUL, which no database takes, would refuse the end of the run.
+            self._error = washed(f"{kind.__name__}: {error}")[:500].replace("\0", "\\0")
             previous(kind, error, trace)
 
         sys.excepthook = remember
@@ -242,7 +245,7 @@ class _Start:
             VersionPinnedError: The transform's version is pinned and its source has changed.
             RecordErasedError: The transform was erased.
         """
-        given = canonical_params(params, command_line(self._source.kind))
+        given = self._without_secrets(canonical_params(params, command_line(self._source.kind)))
         with self._ledger.reading() as session:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)
@@ -250,7 +253,7 @@ class _Start:
         environment = environment_hash(self._environment)
         identity: list[Json] = [
             ["transform", command.stem, command.source_hash or command.version],
-            given,  # type: ignore[list-item]
+            given,
             self._ledger.handler.actor,
             environment,
         ]
@@ -265,6 +268,18 @@ class _Start:
                 "host": socket.gethostname(),
             },
         )
+
+    @staticmethod
+    def _without_secrets(given: dict[str, Any]) -> dict[str, Any]:
+        """Return parameters and arguments without what their names call secret, and say so."""
+        kept, places = without_secrets(given, settings.secret_names)
+        if places:
+            say(
+                "warning",
+                f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
+                "settings.secret_names holds these names",
+            )
+        return kept
 
     def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
         """Record transform, source and environment if they are new; return fields of the run."""

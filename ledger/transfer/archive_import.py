@@ -35,6 +35,7 @@ from ledger.eventlog.base import decode
 from ledger.eventlog.database_url import DatabaseUrl
 from ledger.eventlog.entry import Entry, Envelope
 from ledger.eventlog.evidence import RawRow
+from ledger.input_files import absolute, working_folder
 from ledger.model.ids import CommandId, Position, StreamId
 from ledger.model.merkle import Frontier
 from ledger.model.payloads import format_of
@@ -74,7 +75,7 @@ def restore(  # noqa: PLR0913 (what a ledger is made of, each by its name)
         CorruptLogError: It does not add up; the findings are in `details`. Nothing was made.
         StorageError: The archive, the disk or the server cannot be reached, or refused.
     """
-    root = (Path.cwd() if root is None else root).absolute()
+    root = working_folder() if root is None else absolute(root)
     path = root / config.FOLDER / DATABASE
     for taken in (root / config.FOLDER / config.FILE, path):
         if taken.exists():

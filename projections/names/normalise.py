@@ -3,7 +3,8 @@
 The rules, in the order they are applied:
 
 1. A name is folded: case, width, ligatures and accents go. Marks that are letters of their
-   script (Hebrew points, Indic vowel signs, kana voicing) stay.
+   script (Hebrew points, Indic vowel signs, kana voicing) stay. Cyrillic and Greek letters that
+   look like Latin ones become these.
 2. Only the first 256 folded characters count, which bounds the cost of a comparison.
 3. Tokens are runs of letters and runs of decimal digits; everything else only separates.
 4. A run of digits is a number: leading zeros go, and digits of any script become ASCII ones.
@@ -44,13 +45,32 @@ class NameKey(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers, sorted, each as often as it occurs."""
 
 
+# Each is alike at least as a capital or as a small letter.
+_LETTERS = "авсеіјкмнорѕтухԛԝαβεζηικμνορτυχ"
+_LOOK_ALIKES = str.maketrans(_LETTERS, "abceijkmhopstyxqwabezhikmnoptyx")
+
+
+def look_alike(name: str, other: str) -> str | None:
+    """Return the first letter in either name that only looks like the one in the other.
+
+    None where the names are equal, or read differently.
+    """
+    if len(name) != len(other) or fold(name) != fold(other):
+        return None
+    for pair in zip(name, other, strict=True):
+        for letter, counterpart in (pair, pair[::-1]):
+            if letter.casefold() != counterpart.casefold() and letter.casefold() in _LETTERS:
+                return letter
+    return None
+
+
 def fold(text: str) -> str:
-    """Return `text` without case, compatibility forms and accents."""
+    """Return `text` without case, compatibility forms and accents; look-alike letters are Latin."""
     if text.isascii():
         return text.lower()
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     kept = [c for c in decomposed if not _FIRST_ACCENT <= unicodedata.combining(c) <= _LAST_ACCENT]
-    return unicodedata.normalize("NFC", "".join(kept))
+    return unicodedata.normalize("NFC", "".join(kept)).translate(_LOOK_ALIKES)
 
 
 def split_words(folded: str) -> list[str]:

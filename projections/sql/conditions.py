@@ -5,20 +5,24 @@
    parsers bound the depth. `EXISTS` asks each record separately whether a relation leads anywhere.
 2. Only valid rows of every table on the way count, and only records that are not withdrawn.
 3. `Not` asks whether its item is not true; so a missing value counts as "does not hold".
-4. The compiled text is the shape of a question. Each value is in it as its place among the values
+4. A value inside a field is a row of a table of its own: its place and its kind are compared with
+   its text, in one comparison.
+5. The compiled text is the shape of a question. Each value is in it as its place among the values
    (`shaped`), so one text serves all questions of a shape.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
+from ledger.model.comparable import Comparable, Kind, comparable, place
 from ledger.model.schema import (
     LIVE,
+    REGISTRIES,
     TRASHED,
     WITHDRAWN,
     RegistrySpec,
@@ -54,8 +58,30 @@ class _Keys(Enum):
     ALL = 1
 
 
+class _Names(Enum):
+    """The step from a record to the names that it bears."""
+
+    ALL = 1
+
+
 _KEYS = _Keys.ALL
-_Step: TypeAlias = RelationSpec | _Keys
+_NAMES = _Names.ALL
+
+
+class _Inside(NamedTuple):
+    """The step from a record to the values inside one of its fields, `<registry>.<field>`."""
+
+    field: str
+
+
+_Step: TypeAlias = RelationSpec | _Keys | _Names | _Inside
+
+
+class _Found(NamedTuple):
+    """The comparison with a row of a value inside a field; whether no row may pass it."""
+
+    comparison: Fragment
+    is_missing: bool = False
 
 
 class _Path(NamedTuple):
@@ -120,20 +146,25 @@ class Conditions:
             )
         # The path ends in a set of records or of keys; an empty set counts as missing.
         *before, last = steps
+        if isinstance(last, _Inside) and test.operator != "isnull":
+            return self._along(steps, alias, lambda other: _put(other, test.value.comparison))
         if test.operator == "isnull":
             return self._along(before, alias, lambda other: self._leads_on(last, other, test))
-        name = "key" if last is _KEYS else "uid"
+        name = "key" if last is _KEYS else "name" if last is _NAMES else "uid"
         return self._along(
             steps, alias, lambda other: _compared(Fragment(column(other, name)), test)
         )
 
     def _leads_on(self, step: _Step, alias: str, test: Test) -> Fragment:
         # Asked of each record separately: a list of those that lead on would hold nearly all.
-        path = self._path([step], alias, lambda _: ALWAYS)
+        found = test.value if isinstance(step, _Inside) else None
+        passes = ALWAYS if found is None else found.comparison
+        path = self._path([step], alias, lambda other: _put(other, passes))
         where = every([Fragment(f"{path.left} = {path.selected}"), path.where])
         tables = self._dialect.join_in_order.join(path.tables)
         leads_on = Fragment(f"EXISTS (SELECT 1 FROM {tables} WHERE {where.text})", where.params)
-        return untrue(leads_on) if test.value == _MISSING else leads_on
+        is_missing = test.value == _MISSING if found is None else found.is_missing
+        return untrue(leads_on) if is_missing else leads_on
 
     def _along(self, steps: list[_Step], alias: str, passes: Callable[[str], Fragment]) -> Fragment:
         """Return the test whether any row at the end of `steps` from a record passes."""
@@ -169,6 +200,11 @@ class Conditions:
         """Return the conditions for the rows of a table on the path that count."""
         if isinstance(step, _Keys):
             return [ever(self._dialect, alias, self._at)]
+        if isinstance(step, _Names):
+            return self._borne(alias)
+        if isinstance(step, _Inside):
+            field = Fragment(f"{column(alias, 'field')} = '{step.field}'")
+            return [field, valid(self._dialect, alias, self._at)]
         if table == "link":
             field = Fragment(f"{column(alias, 'field')} = '{step.link}'")
             return [field, valid(self._dialect, alias, self._at)]
@@ -176,6 +212,21 @@ class Conditions:
             valid(self._dialect, alias, self._at),
             Fragment(f"{alias}.state < {WITHDRAWN}"),
         ]
+
+    def _borne(self, alias: str) -> list[Fragment]:
+        """Return the conditions that a record still bears the name in the row under `alias`."""
+        later = self._alias()
+        taken = _exists(
+            "borne_name",
+            later,
+            [
+                Fragment(f"{column(later, 'name')} = {column(alias, 'name')}"),
+                Fragment(f"{later}.stem <> {alias}.stem"),
+                Fragment(f"{later}.from_position > {alias}.from_position"),
+                valid(self._dialect, later, self._at),
+            ],
+        )
+        return [valid(self._dialect, alias, self._at), Fragment(f"NOT {taken.text}", taken.params)]
 
     def _is_latest(self, spec: RegistrySpec, alias: str) -> Fragment:
         later = self._alias()
@@ -188,6 +239,13 @@ class Conditions:
                 Fragment(f"{later}.state < {WITHDRAWN}"),
             ],
         )
+        if spec.has_names:
+            named = self._alias()
+            of_it = Fragment(f"{named}.uid = {alias}.uid")
+            bears = _exists("borne_name", named, [of_it, *self._borne(named)])
+            return Fragment(
+                f"({bears.text} AND NOT {superseded.text})", bears.params + superseded.params
+            )
         if not spec.has_keys:
             return Fragment(f"(NOT {superseded.text})", superseded.params)
         now, past = self._alias(), self._alias()
@@ -218,9 +276,10 @@ def shaped(dialect: Dialect, select: Select) -> tuple[Select, list[Any]]:
     is_paged = select.limit is not None or select.offset > 0
     most = dialect.no_limit if select.limit is None else select.limit
     values = [select.at, most, select.offset]
+    spec = REGISTRIES[select.registry]
     shape = Select(
         registry=select.registry,
-        where=_shaped(dialect, select.where, values),
+        where=_shaped(dialect, spec, select.where, values),
         order=select.order,
         reverse=select.reverse,
         limit=LIMIT if is_paged else None,
@@ -230,21 +289,62 @@ def shaped(dialect: Dialect, select: Select) -> tuple[Select, list[Any]]:
     return shape, values
 
 
-def _shaped(dialect: Dialect, where: Where, values: list[Any]) -> Where:
+def _shaped(dialect: Dialect, spec: RegistrySpec, where: Where, values: list[Any]) -> Where:
     match where:
         case Test():
-            comparison = _comparison(dialect, where.operator, where.value)
-            if comparison.params:
-                place = len(values)
-                values += comparison.params
-                comparison = Fragment(comparison.text, tuple(range(place, len(values))))
-            return Test(where.path, where.operator, comparison)
+            *_, rest = way(spec, where.path)
+            if not rest:
+                comparison = _comparison(dialect, where.operator, where.value)
+                return Test(where.path, where.operator, _placed(comparison, values))
+            # The place is a value from outside; the shape says only that there is one.
+            path = (*where.path[: -len(rest)], "")
+            found = _Found(
+                _placed(_inside(dialect, place(rest), where), values),
+                is_missing=where.operator == "isnull" and where.value,
+            )
+            return Test(path, where.operator, found)
         case And():
-            return And(tuple([_shaped(dialect, item, values) for item in where.items]))
+            return And(tuple([_shaped(dialect, spec, item, values) for item in where.items]))
         case Or():
-            return Or(tuple([_shaped(dialect, item, values) for item in where.items]))
+            return Or(tuple([_shaped(dialect, spec, item, values) for item in where.items]))
         case Not():
-            return Not(_shaped(dialect, where.item, values))
+            return Not(_shaped(dialect, spec, where.item, values))
+
+
+def _placed(comparison: Fragment, values: list[Any]) -> Fragment:
+    """Return a comparison with places instead of its values, which go to the end of `values`."""
+    if not comparison.params:
+        return comparison
+    first = len(values)
+    values += comparison.params
+    return Fragment(comparison.text, tuple(range(first, len(values))))
+
+
+def _inside(dialect: Dialect, at: str, test: Test) -> Fragment:
+    """Return the comparison of a row of a value inside a field: its place, its kind, its text."""
+    here = Fragment(f"{column(_COMPARED, 'place')} = {dialect.placeholder}", (at,))
+    if test.operator == "isnull":
+        return here
+    values = test.value if test.operator in {"in", "range"} else (test.value,)
+    given = [comparable(value) for value in values if value is not None]
+    if test.operator == "in":
+        return every([here, either(_of_kind(dialect, kind, "in", given) for kind in _kinds(given))])
+    if len(given) < len(values):
+        return every([here, NEVER])
+    value = given[0].text if test.operator != "range" else tuple(it.text for it in given)
+    return every([here, _of_kind(dialect, given[0].kind, test.operator, value)])
+
+
+def _kinds(values: Sequence[Comparable]) -> list[Kind]:
+    return sorted({value.kind for value in values})
+
+
+def _of_kind(dialect: Dialect, kind: Kind, operator: Operator, value: Any) -> Fragment:
+    if operator == "in":
+        value = tuple(it.text for it in value if it.kind == kind)
+    # Kinds are our own few words: each may stand in the text of a statement.
+    compared = _put(column(_COMPARED, "value"), _comparison(dialect, operator, value))
+    return every([Fragment(f"{column(_COMPARED, 'kind')} = '{kind}'"), compared])
 
 
 def _compared(left: Fragment, test: Test) -> Fragment:
@@ -252,8 +352,15 @@ def _compared(left: Fragment, test: Test) -> Fragment:
     if comparison is NEVER:
         return NEVER
     # Only virtual fields have parameters, and their comparisons name the left side once.
-    text = comparison.text.replace(_COMPARED, left.text)
-    return Fragment(text, left.params + comparison.params)
+    compared = _put(left.text, comparison)
+    return Fragment(compared.text, left.params + compared.params)
+
+
+def _put(left: str, comparison: Fragment) -> Fragment:
+    """Return a comparison with its left side in place."""
+    if _COMPARED not in comparison.text:
+        return comparison
+    return Fragment(comparison.text.replace(_COMPARED, left), comparison.params)
 
 
 def _comparison(  # noqa: C901, PLR0911, PLR0912 (a case and a return for each operator)
@@ -325,15 +432,23 @@ def _taken_apart(
     The field is None where the path ends with its last step.
     """
     relations, end, field, _ = way(spec, path)
+    if field is not None and len(path) > len(relations) + 1:
+        return [*relations, _Inside(f"{end.name}.{field.name}")], end, None
     if field is not None and end.has_keys and field.name == "key":
         return [*relations, _KEYS], end, None
-    return list(relations), end, None if field is None else field.name
+    if field is not None and end.has_names and field.name == "name":
+        return [*relations, _NAMES], end, None
+    return list(relations), end, None if field is None else field.column
 
 
 def _joins(step: _Step) -> list[tuple[str, str, str]]:
     """Return the tables of a step: each with its own column and the one of the table before."""
     if isinstance(step, _Keys):
         return [("artifact_key", "uid", "uid")]
+    if isinstance(step, _Names):
+        return [("borne_name", "uid", "uid")]
+    if isinstance(step, _Inside):
+        return [("inside", "uid", "uid")]
     if step.link is not None:
         here, there = ("target", "source") if step.is_reverse else ("source", "target")
         return [("link", here, "uid"), (step.target, "uid", there)]

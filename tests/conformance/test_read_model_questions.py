@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from ledger.errors import InvalidValueError, UnknownFieldError
+from ledger.model.parameters import canonical_params
 from ledger.model.schema import REGISTRIES, RelationSpec
 from projections.select import OPERATORS, And, Not, Or, Order, Select
 from projections.select import Test as Is
@@ -293,6 +294,158 @@ def test_a_withdrawn_revision_gives_its_place_back(models):
     assert latest(models, "collection", at=27) == [b.collection_uid("study 2")]
     assert latest(models, "collection") == [study]
     assert latest(models, "transform") == [b.transform_uid("plot v2")]
+
+
+def test_a_collection_bears_each_name_until_another_family_is_given_it(models):
+    one, two = (b.collection_uid(it) for it in ("one", "two"))
+    history = [
+        b.collection_created("one"),
+        b.collection_created("two"),
+        b.changed("collection", one, name="two"),
+        b.changed("collection", one, description="still 'two'"),
+        b.changed("collection", two, name="solo", description="has another one"),
+        b.changed("collection", two, name="two"),
+        b.trashed("collection", two),
+        b.withdrawn("collection", two),
+    ]
+    b.feed(models, b.log(*history))
+
+    def called(name, at=None):
+        return uids(models, "collection", Is(("name",), "exact", name), at=at, trash="with")
+
+    assert [called("two", at=at) for at in range(1, 9)] == [
+        [], [two], [one], [one], [one], [two], [two], [one],
+    ]  # fmt: skip
+    assert [called("one", at=at) for at in (1, 3, 8)] == [[one], [one], [one]]
+    assert called("solo", at=6) == [two]
+    assert latest(models, "collection", at=3) == [one]
+    assert latest(models, "collection", at=5) == [one, two]
+    assert latest(models, "collection", at=6) == [one, two]
+    starts = Is(("name",), "startswith", "t")
+    assert uids(models, "collection", starts, at=3) == [one]
+    assert uids(models, "collection", Not(starts), at=3) == [two]
+    assert uids(models, "collection", Is(("name",), "isnull", value=True), at=3) == [two]
+
+
+# --- values inside a field ------------------------------------------------------------------------
+
+
+def runs_with(*params):
+    started = (
+        b.run_started(n, params=canonical_params(it)["params"]) for n, it in enumerate(params, 1)
+    )
+    return b.log(*started)
+
+
+def numbers(models, *tests, **options):
+    rows = models.select(Select(registry="run", where=And(tests), **options))
+    return [row["ordinal"] for row in rows]
+
+
+LR = ("params", "lr")
+
+
+@pytest.mark.parametrize(
+    ("operator", "value", "expected"),
+    [
+        ("exact", 0.5, [1]),
+        ("exact", 1, [3, 4]),
+        ("exact", 1.0, [3, 4]),
+        ("exact", True, [5]),
+        ("exact", "0.5", [6]),
+        ("exact", 2**64, [8]),
+        ("exact", 2**64 + 1, [9]),
+        ("exact", float(2**64), [8]),
+        ("exact", float("nan"), [10]),
+        ("exact", [1, 2.5], [12]),
+        ("exact", [1.0, 2.5], [12]),
+        ("exact", [True, 2.5], []),
+        ("exact", {"eps": 1e-08}, [13]),
+        ("exact", {}, []),
+        ("in", (0.5, "0.5", True, None), [1, 5, 6]),
+        ("in", (), []),
+        ("lt", 1, [1, 2, 7]),
+        ("lte", 1, [1, 2, 3, 4, 7]),
+        ("gt", 2**64, [9, 11]),
+        ("gte", 2**64, [8, 9, 11]),
+        ("lt", -0.4999, [2, 7]),
+        ("range", (-0.5, 1), [1, 2, 3, 4]),
+        ("range", (None, 1), []),
+        ("gt", "0", [6, 15]),
+        ("isnull", True, [14, 16]),
+        ("isnull", False, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15]),
+        ("contains", ".5", [6]),
+        ("iexact", "STRASSE", [15]),
+        ("istartswith", "STRA", [15]),
+        ("endswith", "5", [6]),
+        ("exact", None, []),
+    ],
+)
+def test_operators_on_values_inside_a_field(models, operator, value, expected):
+    values = [
+        0.5, -0.5, 1, 1.0, True, "0.5", float("-inf"), 2**64, 2**64 + 1, float("nan"), float("inf"),
+        [1, 2.5], {"eps": 1e-08}, None, "straße",
+    ]  # fmt: skip
+    b.feed(models, runs_with(*({"lr": it} for it in values), {}))
+    test = Is(LR, operator, value)
+    assert numbers(models, test) == expected
+    assert models.count(Select(registry="run", where=test)) == len(expected)
+    assert numbers(models, Not(test)) == [n for n in range(1, 17) if n not in expected]
+
+
+def test_numbers_inside_a_field_are_in_order_whatever_their_size(models):
+    ordered = [
+        float("-inf"), -(10**400), -1.7e308, -(2**64) - 1, -(2**64), -12, -1.51, -1.5, 0, 5e-324,
+        0.1, 0.11, 1, 1.5, 9, 10, 99.5, 100, 2**53, 2**53 + 1, 1e22, 10**400, float("inf"),
+    ]  # fmt: skip
+    b.feed(models, runs_with(*({"lr": it} for it in ordered)))
+    for n, value in enumerate(ordered, 1):
+        assert numbers(models, Is(LR, "lt", value)) == list(range(1, n))
+        assert numbers(models, Is(LR, "gte", value)) == list(range(n, len(ordered) + 1))
+        assert numbers(models, Is(LR, "exact", value)) == [n]
+
+
+def test_names_lead_into_mappings_and_may_hold_two_underscores(models):
+    long = "n" * 5_000
+    given = [{"a": {"b": {"c": 1}}}, {"a__b": {"c": 1}}, {"a": [{"b": 1}], long: 1, "\0": "\0"}]
+    b.feed(models, runs_with(*given))
+    assert numbers(models, Is(("params", "a", "b", "c"), "exact", 1)) == [1, 2]
+    assert numbers(models, Is(("params", "a", "b"), "exact", {"c": 1})) == [1, 2]
+    assert numbers(models, Is(("params", "a", "b"), "isnull", value=True)) == [3]
+    assert numbers(models, Is(("params", long), "exact", 1)) == [3]
+    assert numbers(models, Is(("params", "\0"), "contains", "\0")) == [3]
+    assert numbers(models, Is(("params", ""), "exact", given[1])) == [2]
+
+
+def test_values_inside_a_field_are_found_over_relations_and_as_of_a_position(models):
+    b.feed(models, STORY)
+    over = Is(("run", "params", "n"), "exact", 1)
+    assert uids(models, "artifact", over, at=15) == [A, B]
+    assert uids(models, "artifact", Is(("run", "params", "n"), "isnull", value=True)) == [C]
+    first = Is(("params", "n"), "gt", 0)
+    assert uids(models, "run", first) == [RUN_1]
+    assert uids(models, "run", first, at=0) == []
+    assert uids(models, "transform", Is(("runs", "params", "n"), "lt", 2)) == [PLOT]
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        (Is(LR, "contains", 5), "expected text, got int 5"),
+        (Is(LR, "gt", [1]), "a number or a text"),
+        (Is(LR, "gt", float("nan")), "a number or a text"),
+        (Is(LR, "range", (1, "a")), "two values of one kind"),
+        (Is(LR, "range", (1,)), "of two for a range"),
+        (Is(LR, "in", "abc"), "a tuple of values"),
+        (Is(LR, "isnull", 1), "true or false"),
+        (Is(LR, "exact", "\ud800"), "valid Unicode"),
+        (Is(("params", "\ud800"), "exact", 1), "valid Unicode"),
+        (Is(("modules", "numpy"), "exact", "2"), "leads nowhere"),
+    ],
+)
+def test_an_unsound_question_about_a_value_inside_is_rejected(models, test, message):
+    with pytest.raises(InvalidValueError, match=message):
+        models.count(Select(registry="run", where=test))
 
 
 # --- questions that cannot be asked ---------------------------------------------------------------

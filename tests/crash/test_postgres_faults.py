@@ -6,6 +6,7 @@ Whatever it is: nothing that was acknowledged is lost, nothing is there twice, n
 from __future__ import annotations
 
 import random
+import subprocess
 import sys
 import threading
 from contextlib import closing, contextmanager, suppress
@@ -180,6 +181,13 @@ def test_a_driver_that_is_not_installed_names_the_extra(url, monkeypatch):
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'metaledger\[postgres\]'"):
         names(PostgresDatabase(url))
+    # A process that joins a ledger has imported nothing of the driver yet.
+    script = (
+        "import sys; sys.modules['psycopg'] = None; import ledger as ln; ln.connect(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", script, "postgresql://host/database?schema=lab"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "pip install 'metaledger[postgres]'" in done.stderr.splitlines()[-1]
 
 
 # --- while it works -------------------------------------------------------------------------------

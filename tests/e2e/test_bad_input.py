@@ -259,7 +259,7 @@ def test_database_that_cannot_be_written(shared):
     (shared / ".metaledger" / "ledger.db").chmod(0o444)
     (shared / ".metaledger").chmod(0o555)
     said = without_rights(shared, "database", shared)
-    assert said.startswith("StorageError")
+    assert said.startswith("ReadOnlyLedgerError")
     assert "nothing was recorded" in said
 
 
@@ -391,3 +391,42 @@ def test_records_without_what_identifies_them(refuses):
     refuses(ln.ULabel, "InvalidValueError", "name")
     refuses(ln.Transform, "InvalidValueError", "name or a key")
     refuses(ln.Run, "InvalidValueError", "track()")
+
+
+@pytest.mark.usefixtures("here")
+def test_a_working_folder_that_is_gone_is_one_clear_error(tmp_path, monkeypatch):
+    known = label("known")
+    kept = file("kept.txt").absolute()
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    # The ledger in use stays the one in use, and absolute paths need no working folder.
+    assert ln.ULabel.get(name="known") == known
+    made = ln.Artifact(kept).save()
+    for attempt in (
+        lambda: ln.Artifact("kept.txt"),
+        lambda: ln.init(storage="storage"),
+        ln.connect,
+        lambda: ln.connect("somewhere"),
+    ):
+        with pytest.raises(ln.errors.NotFoundError, match="the working folder is gone"):
+            attempt()
+    assert made.load() == "kept.txt"
+
+
+def test_the_command_in_a_working_folder_that_is_gone(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    script = "cd gone && rmdir ../gone && exec '{0}' -m ledger list artifact"
+    done = subprocess.run(
+        ["/bin/sh", "-c", script.format(sys.executable)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the working folder is gone")
+    assert "Errno" not in done.stderr

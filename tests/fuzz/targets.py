@@ -25,6 +25,7 @@ from ledger.content.local import LocalStore
 from ledger.errors import LedgerError
 from ledger.eventlog.database_url import is_database_url, parse
 from ledger.model.merkle import leaf_hash
+from ledger.model.parameters import canonical_params, plain_params
 from ledger.model.payloads import from_payload, to_payload
 from ledger.past import points
 from ledger.places import config, discovery
@@ -35,7 +36,6 @@ from ledger.places.instance import Ledger
 from ledger.proving import keys, notes, verification
 from ledger.registries import lookups
 from ledger.tracking import imports, notebook, source_code
-from ledger.tracking.params import canonical_params, plain_params
 from tests.support import builders as b
 from tests.support.proofs import prove_consistency, prove_inclusion
 

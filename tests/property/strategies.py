@@ -10,7 +10,9 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 
+from ledger.model.comparable import comparable
 from ledger.model.events import RecordedEvent
+from ledger.model.parameters import canonical_params, plain_value
 from ledger.model.schema import REGISTRIES, FieldSpec, RelationSpec
 from projections.fold import Closed, fold, intent_key, subject_key
 from projections.select import EVERYTHING, OPERATORS, And, Not, Or, Order, Select, Test, Where
@@ -30,6 +32,17 @@ KEYS = ("a.csv", "A.csv", "data/a.csv", "data/b.csv", "_")
 CONTENTS = ("a", "b", "cc", "dd", "eeee")
 PARTS = ("", "a", "A", "cell", "SS", "ß", "%", "_", "i̇", "\0", "csv", "\U0010ffff")
 NUMBERS = (0, 1, 2, 4, -1, 2**63 - 1, -(2**63))
+# What parameters may hold, and the names that lead there; some lead to several values.
+INNER = (
+    0, 1, 1.0, -1, 0.1, 0.5, -0.5, 1e300, -1e300, 5e-324, 2**53, 2**53 + 1, 2.0**53, 2**64,
+    -(2**64), 10**400, float("inf"), float("-inf"), float("nan"), -0.0, True, False, None, "", "a",
+    "A", "0.5", "true", "a\0b", "straße", "STRASSE", [], [1], [1.0, None], [True], ["a"], {},
+    {"b": 1}, {"b": "a"}, {"float": "y"}, {"b": {"c": 0.5}}, {"b__c": 0.5},
+)  # fmt: skip
+INNER_PLACES = (
+    ("a",), ("b",), ("a", "b"), ("a", "b", "c"), ("a__b",), ("a", "float"), ("",), ("other", "b"),
+    ("a\0",),
+)  # fmt: skip
 TIMES = tuple(b.EPOCH + seconds * b.SECOND for seconds in range(4))
 
 _PLAIN_VALUES: dict[str, tuple[Any, ...]] = {
@@ -103,6 +116,8 @@ class _World:
         if self.of("ulabel"):
             steps += [self.rename, self.describe]
             steps += [self.merge, self.undo_merge]
+        if self.of("collection"):
+            steps += [self.name_collection]
         if self.of("artifact"):
             steps += [self.retract, self.lift_retraction]
             steps += [self.key, self.key, self.reproduce, self.describe_artifact]
@@ -175,6 +190,11 @@ class _World:
     def describe_artifact(self) -> None:
         uid = self.one("artifact")
         self.add(b.changed("artifact", uid, common=self.common(), description=self.text()))
+
+    def name_collection(self) -> None:
+        # A name that a collection of another family bears is taken from it.
+        uid, name = self.one("collection"), self.draw(st.sampled_from(NAMES[:4]))
+        self.add(b.changed("collection", uid, common=self.common(), name=name))
 
     def move_to_trash_or_back(self) -> None:
         (registry, uid), state = self.draw(st.sampled_from(list(self.states.items())))
@@ -315,7 +335,7 @@ class _World:
                     n,
                     transform=self.one_or_none("transform") or "gone",
                     name=self.draw(st.sampled_from([None, *NAMES])),
-                    params={"n": n} if self.draw(st.booleans()) else {},
+                    params=canonical_params(self.draw(parameters()))["params"],
                     git_is_dirty=self.draw(st.sampled_from([None, True, False])),
                     forked_from=self.one_or_none("run"),
                     **self.common(in_run=False),
@@ -348,6 +368,12 @@ def _held(link: tuple[str, str, str, str]) -> tuple[str, str]:
     return f"{registry}.{field}", holder
 
 
+def parameters() -> st.SearchStrategy[dict[str, Any]]:
+    """Return parameters of a run: often none, or few."""
+    names = st.sampled_from([place[0] for place in INNER_PLACES])
+    return st.dictionaries(names, st.sampled_from(INNER), max_size=3)
+
+
 @st.composite
 def paths(draw: st.DrawFn, registry: str, *, max_depth: int = 2) -> tuple[tuple[str, ...], Any]:
     """Return paths with what is at their end: a registry, and its `FieldSpec` or `RelationSpec`."""
@@ -367,6 +393,8 @@ def paths(draw: st.DrawFn, registry: str, *, max_depth: int = 2) -> tuple[tuple[
 def tests(draw: st.DrawFn, registry: str, known: Known) -> Test:
     """Return sound comparisons of whatever can be reached from a registry."""
     path, (end, found) = draw(paths(registry))
+    if isinstance(found, FieldSpec) and found.is_looked_into and draw(st.booleans()):
+        return draw(inner_tests(path))
     is_text = isinstance(found, RelationSpec) or found.kind in {"text", "json"}
     of_any = ["exact", "exact", "in", "gt", "gte", "lt", "lte", "range", "isnull"]
     operator: Any = draw(st.sampled_from(OPERATORS if is_text else of_any))
@@ -379,6 +407,35 @@ def tests(draw: st.DrawFn, registry: str, known: Known) -> Test:
     if operator == "range":
         return Test(path, operator, (draw(one), draw(one)))
     return Test(path, operator, draw(one))
+
+
+@st.composite
+def inner_tests(draw: st.DrawFn, path: tuple[str, ...]) -> Test:
+    """Return sound comparisons of values inside the field at the end of a path."""
+    path += draw(st.sampled_from(INNER_PLACES))
+    operator: Any = draw(st.sampled_from(OPERATORS))
+    values = [plain_value(it, "value") for it in INNER]
+    ordered = [it for it in values if comparable_kind(it) in {"number", "text", "boolean"}]
+    match operator:
+        case "isnull":
+            return Test(path, operator, draw(st.booleans()))
+        case "in":
+            return Test(path, operator, tuple(draw(st.lists(st.sampled_from(values), max_size=5))))
+        case "exact":
+            return Test(path, operator, draw(st.sampled_from(values)))
+        case "gt" | "gte" | "lt" | "lte":
+            return Test(path, operator, draw(st.sampled_from([None, *ordered])))
+        case "range":
+            low = draw(st.sampled_from(ordered))
+            like = [it for it in ordered if comparable_kind(it) == comparable_kind(low)]
+            return Test(path, operator, (low, draw(st.sampled_from([None, *like]))))
+        case _:
+            return Test(path, operator, draw(st.sampled_from((*PARTS, "a", "A", None))))
+
+
+def comparable_kind(value: Any) -> str:
+    """Return the kind of a value inside a field; "" for none."""
+    return "" if value is None else comparable(value).kind
 
 
 def values_of(

@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from ledger.model.parameters import plain_fields
 from ledger.model.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec, RelationSpec
 from projections.fold import Amended, Change, Closed, Opened
 from projections.redaction import redacted, redactions
@@ -295,7 +297,24 @@ class _Moment:
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             if any(_was_valid(key, self._at) for key in keys):
                 return any(_is_valid(key, self._at) for key in keys)
+        if spec.has_names and not self._borne(row):
+            return False
         return not self._records(spec.name, {"revises": row["uid"]})
+
+    def _borne(self, row: Row) -> list[str]:
+        """Return the names that a record bears."""
+        names = self._tables["borne_name"]
+        return [
+            it["name"]
+            for it in names.that_equal({"uid": row["uid"]})
+            if _is_valid(it, self._at)
+            and not any(
+                later["stem"] != it["stem"]
+                and later["from_position"] > it["from_position"]
+                and _is_valid(later, self._at)
+                for later in names.that_equal({"name": it["name"]})
+            )
+        ]
 
     def _holds(self, spec: RegistrySpec, row: Row, where: Where) -> bool:
         match where:
@@ -317,6 +336,11 @@ class _Moment:
                 self._passes(target, other, tuple(rest), test)
                 for other in self._related(relation, row)
             )
+        if relation is None and rest:
+            found = _inside(row[name], rest)
+            if test.operator == "isnull":
+                return (not found) is test.value
+            return any(_compare_inside(value, test.operator, test.value) for value in found)
         values = self._values(spec, row, name)
         if test.operator == "isnull":
             return (not values) is test.value
@@ -330,7 +354,9 @@ class _Moment:
         if spec.has_keys and name == "key":
             keys = self._tables["artifact_key"].that_equal({"uid": row["uid"]})
             return [key["key"] for key in keys if _was_valid(key, self._at)]
-        value = self._value(spec, row, name)
+        if spec.has_names and name == "name":
+            return self._borne(row)
+        value = self._value(spec, row, readable(spec, name).name)
         return [] if value is None else [value]
 
     def _related(self, relation: RelationSpec, row: Row) -> list[Row]:
@@ -363,6 +389,54 @@ def _is_valid(row: Row, at: int | None) -> bool:
 
 def _was_valid(row: Row, at: int | None) -> bool:
     return at is None or bool(row["from_position"] <= at)
+
+
+def _inside(text: str, names: Sequence[str]) -> list[Any]:
+    """Return the values to which names lead inside a JSON field; "" is the whole field."""
+    held, joined = plain_fields(json.loads(text)), "__".join(names)
+    found = [held] if joined == "" and held else []
+    return [value for value in (*found, *_led_to(held, joined)) if value is not None]
+
+
+def _led_to(held: Any, joined: str) -> list[Any]:
+    found = []
+    for name, value in held.items() if isinstance(held, dict) else ():
+        if name == joined:
+            found.append(value)
+        if joined.startswith(f"{name}__"):
+            found += _led_to(value, joined[len(name) + 2 :])
+    return found
+
+
+def _compare_inside(value: Any, operator: str, other: Any) -> bool:
+    """Return whether a value inside a field compares so; values of two kinds never do."""
+    if operator == "in":
+        return any(_alike(value, it) for it in other if it is not None)
+    if other is None or (operator == "range" and None in other):
+        return False
+    if operator == "exact":
+        return _alike(value, other)
+    ends = other if operator == "range" else (other,)
+    return all(_kind_of(it) == _kind_of(value) for it in ends) and _COMPARISONS[operator](
+        value, other
+    )
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int | float):
+        return "nan" if value != value else "number"  # noqa: PLR0124 (only nan differs from itself)
+    return "text" if isinstance(value, str) else "json"
+
+
+def _alike(value: Any, other: Any) -> bool:
+    if isinstance(value, dict) and isinstance(other, dict):
+        return value.keys() == other.keys() and all(_alike(value[it], other[it]) for it in value)
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(_alike, value, other))
+    kind = _kind_of(value)
+    return kind == _kind_of(other) and (kind == "nan" or value == other)
 
 
 def _sort_key(value: Any) -> tuple[Any, ...]:

@@ -151,6 +151,11 @@ def test_missing_package_names_the_extra(monkeypatch):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec, "url_to_fs", url_to_fs)
-    for url, extra in (("s3://b/x", "s3"), ("gs://b/x", "gcs"), ("abfs://b/x", "azure")):
+    for url, extra in (
+        ("s3://b/x", "s3"),
+        ("gs://b/x", "gcs"),
+        ("abfs://b/x", "azure"),
+        ("https://h/x", "http"),
+    ):
         with pytest.raises(MissingDependencyError, match=rf"pip install 'metaledger\[{extra}\]'"):
             open_store(url)

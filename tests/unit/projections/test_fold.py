@@ -103,8 +103,9 @@ def test_a_reproduced_artifact_belongs_to_the_latest_run():
 
 
 def test_members_of_a_collection_keep_their_order_and_count_once():
-    collection, *links = changes(b.collection_created("study", ["c", "a", "c", "b"]))
-    assert collection.table == "collection"
+    collection, name, *links = changes(b.collection_created("study", ["c", "a", "c", "b"]))
+    assert (collection.table, name.table) == ("collection", "borne_name")
+    assert name.values["name"] == "study"
     assert [(it.values["ordinal"], it.values["target"]) for it in links] == [
         (0, "c"),
         (1, "a"),
@@ -137,8 +138,14 @@ def test_a_link_begins_and_ends():
     assert only(b.link_removed("artifact", "a", "labels", "u")) == Closed("link", link)
 
 
-def test_a_started_run_holds_its_parameters_as_canonical_text():
-    opened = only(b.run_started(2, params={"b": 1, "a": 2}, arguments=["--x"], modules={"m": "1"}))
+def test_a_started_run_holds_its_parameters_as_canonical_text_and_one_by_one():
+    event = b.run_started(2, params={"b": 1, "a": 2}, arguments=["--x"], modules={"m": "1"})
+    opened, whole, *inside = changes(event)
+    assert {change.table for change in (whole, *inside)} == {"inside"}
+    assert [(it.values["place"], it.values["kind"]) for it in (whole, *inside)] == [
+        ("", "json"), ("b", "number"), ("a", "number"),
+    ]  # fmt: skip
+    assert [it.values["item"] for it in (whole, *inside)] == ["00000000", "00000001", "00000002"]
     assert opened.table == "run"
     assert opened.values["params"] == '{"a":2,"b":1}'
     assert opened.values["arguments"] == '["--x"]'

@@ -13,12 +13,12 @@ from ledger.registries.lookups import taken_apart
     ("lookup", "path", "operator"),
     [
         ("name", ("name",), "exact"),
-        ("id", ("uid",), "exact"),
+        ("id", ("id",), "exact"),
         ("name__icontains", ("name",), "icontains"),
         ("run", ("run",), "exact"),
         ("run__in", ("run",), "in"),
         ("run__transform__key__startswith", ("run", "transform", "key"), "startswith"),
-        ("artifacts__labels__pk", ("artifacts", "labels", "uid"), "exact"),
+        ("artifacts__labels__pk", ("artifacts", "labels", "id"), "exact"),
         ("artifacts__isnull", ("artifacts",), "isnull"),
     ],
 )

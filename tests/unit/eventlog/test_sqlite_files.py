@@ -264,9 +264,9 @@ def test_an_audit_of_a_file_that_is_taken_away_as_it_begins_is_an_error(
     database.close()
     begin = sqlite_evidence._Integrity
 
-    def begins(of):
+    def begins(of, *more):
         of.rename(of.with_name("away"))
-        return begin(of)
+        return begin(of, *more)
 
     monkeypatch.setattr(sqlite_evidence, "_Integrity", begins)
     with pytest.raises(StorageError, match="unable to open"):

@@ -237,11 +237,11 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         self, kind: object, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            # A question that was interrupted, and that its traceback keeps, holds on to its moment.
-            if (
-                isinstance(error, KeyboardInterrupt | SystemExit)
-                and not self._pool.is_sqlite_memory_mode
-            ):
+            # A question that was interrupted or failed half-way, and that its traceback keeps,
+            # holds on to its moment: from there, this connection could write no more. One to a file
+            # that was replaced stays open, so that another one cannot be mistaken for the first.
+            is_over = error is not None and not isinstance(error, StorageError)
+            if is_over and not self._pool.is_sqlite_memory_mode:
                 self._lent.close()
             if self._once is not None:
                 self._lent.close()

@@ -14,7 +14,7 @@ from contextlib import closing
 import pytest
 
 from ledger.engine.sqlite_database import SqliteDatabase
-from ledger.errors import StorageError, UnsupportedFileError
+from ledger.errors import CorruptLogError, StorageError, UnsupportedFileError
 from ledger.eventlog import sqlite_evidence, sqlite_hold
 from ledger.eventlog.sqlite_connections import Datastore
 from ledger.eventlog.sqlite_evidence import SqliteEvidence
@@ -264,9 +264,9 @@ def test_an_audit_of_a_file_that_is_taken_away_as_it_begins_is_an_error(
     database.close()
     begin = sqlite_evidence._Integrity
 
-    def begins(of):
+    def begins(of, *more):
         of.rename(of.with_name("away"))
-        return begin(of)
+        return begin(of, *more)
 
     monkeypatch.setattr(sqlite_evidence, "_Integrity", begins)
     with pytest.raises(StorageError, match="unable to open"):
@@ -318,3 +318,23 @@ def test_a_file_that_is_not_there_is_not_made(path):
     with pytest.raises(StorageError, match="unable to open"), store.connection(write=False):
         pass
     assert not path.exists()
+
+
+@pytest.mark.parametrize("is_writing", [False, True])
+def test_a_question_that_failed_half_way_is_in_nobodys_way(database, path, is_writing):
+    for number in range(3):
+        save(database, f"label {number}")
+    kept = []  # as a traceback keeps it
+
+    def fails() -> None:
+        with database.write() if is_writing else database.read() as session:
+            kept.append(session.log.connection.execute("SELECT * FROM entries"))
+            next(kept[0])
+            raise CorruptLogError("found something")
+
+    with pytest.raises(CorruptLogError):
+        fails()
+    other = SqliteDatabase(path, clock)
+    save(other, "of another")
+    other.close()
+    save(database, "one more")

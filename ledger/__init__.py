@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ledger.registries.views import events_since as since
     from ledger.tracking.context import context
     from ledger.tracking.plan import plan
+    from ledger.upkeep.backup import backup
     from ledger.upkeep.erasure import erase
     from ledger.user_settings import settings
 
@@ -40,6 +41,7 @@ _DOOR = {
     "ULabel": ("ledger.registries.ulabel", "ULabel"),
     "as_of": ("ledger.registries.views", "as_of"),
     "audit": ("ledger.auditing.audit", "audit"),
+    "backup": ("ledger.upkeep.backup", "backup"),
     "batch": ("ledger.api", "batch"),
     "checkpoint": ("ledger.proving.checkpoints", "checkpoint"),
     "close": ("ledger.places.instance", "close"),
@@ -74,6 +76,7 @@ __all__ = [
     "__version__",
     "as_of",
     "audit",
+    "backup",
     "batch",
     "checkpoint",
     "close",

@@ -23,18 +23,50 @@ _SECRET = re.compile(
     r"|(?:\b|_)(?:password|passwd|secret)=)[^\s&;#'\")>]+",
     re.IGNORECASE,
 )
+# An option of a command whose value is secret. `--max-token 100` counts something.
+_OPTION_NAME = (
+    r"--?[\w-]{0,40}?(?:password|passwd|passphrase|(?<![a-z0-9])(?:pwd|secret|credentials?|"
+    r"(?:api|access|secret|private)[_-]?key|token(?!(?:=|['\", ]{1,5})\d{1,9}(?![^\s'\",)\]]))))"
+)
+_SECRET_OPTION = re.compile(
+    rf"(?<![\w-])({_OPTION_NAME}(?:=|\s{{1,9}}))(?![\s-])(?:'[^']*'|\"[^\"]*\"|[^\s'\",)\]]+)"
+    rf"|(?<=['\"])({_OPTION_NAME}['\"],\s{{0,9}})(?:'(?!--)[^']*'|\"(?!--)[^\"]*\")",
+    re.IGNORECASE,
+)
+_SECRET_ARGUMENT = re.compile(_OPTION_NAME, re.IGNORECASE)
+_OTHER_OPTION = re.compile(r"--.*|-[A-Za-z]", re.DOTALL)
 
 
 def washed(text: str) -> str:
     """Return a text without the secrets that URLs in it carry; what else it says stays.
 
-    Passwords of URLs, accounts that are tokens, signatures and keys in queries, and what follows
-    `password=`. Every text that the program, and no person, puts into the log comes through here,
-    and so does every message.
+    Passwords of URLs, accounts that are tokens, signatures and keys in queries, what follows
+    `password=`, and the values of options such as `--password` or `--api-key`. Every text that
+    the program, and no person, puts into the log comes through here, and so does every message.
     """
     if "://" in text:
         text = _TOKEN.sub("://", _PASSWORD.sub(r"\1@", text))
+    if "-" in text:
+        text = _SECRET_OPTION.sub(lambda found: f"{found[1] or found[2]}***", text)
     return _SECRET.sub(r"\1***", text) if "=" in text else text
+
+
+def washed_arguments(arguments: Iterable[str]) -> list[str]:
+    """Return the arguments of a command without secrets, as many as were given.
+
+    `--password x` is two arguments: the second one becomes `***`, whatever it holds, unless it is
+    an option itself.
+    """
+    clean: list[str] = []
+    is_secret = False
+    for argument in arguments:
+        hides = is_secret and not _OTHER_OPTION.fullmatch(argument)
+        # The name may be a count: `--max-token 100`.
+        if hides and re.fullmatch(r"\d{1,9}", argument, re.ASCII):
+            hides = not clean[-1].lower().endswith("token")
+        clean.append("***" if hides else washed(argument))
+        is_secret = not hides and _SECRET_ARGUMENT.fullmatch(argument) is not None
+    return clean
 
 
 def printable(text: str | os.PathLike[str]) -> str:
@@ -266,6 +298,12 @@ class StorageError(LedgerError, OSError):
     """The disk, the database or the object store refused; acknowledged writes are safe."""
 
     code = "storage"
+
+
+class ReadOnlyLedgerError(StorageError):
+    """This process may read the ledger and not write to it; nothing was recorded."""
+
+    code = "read-only-ledger"
 
 
 class UnreadableFileError(StorageError, PermissionError):

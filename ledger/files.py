@@ -239,6 +239,19 @@ def copy_tree(
     return copied
 
 
+def may(path: str | os.PathLike[str], what: int) -> bool:
+    """Return whether the system grants this process access, such as `os.R_OK`."""
+    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
+
+
+def may_make(path: Path) -> bool:
+    """Return whether this process may make files in a folder, which need not be there yet."""
+    path = path.absolute()
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path.is_dir() and may(path, os.W_OK | os.X_OK)
+
+
 def make_folders(path: Path) -> None:
     """Make `path` and the missing folders above it; their names are durable afterwards.
 

@@ -150,7 +150,7 @@ class Audit:
         erasures: list[ErasureResult] = []
         evidence = self._step("database", self.subject.open)
         if evidence is not None:
-            with closing(evidence), Shadow() as shadow:
+            with evidence.refusals(), closing(evidence), Shadow() as shadow:
                 self._step("meta", lambda: self._meta(evidence))
                 self._step("log", lambda: self._log(evidence, shadow))
                 self._step("meta", lambda: self._meta_of_log(evidence))
@@ -171,6 +171,7 @@ class Audit:
                 )
                 for table in TABLES:
                     self._step(f"table {table}", partial(self._table, evidence, shadow, table))
+                evidence.require_unchanged()
                 if content:
                     self._step("content", lambda: self._contents(shadow, contents, sample))
         return Report(
@@ -202,9 +203,12 @@ class Audit:
         except MemoryError:
             raise
         except Exception as error:
-            # A locked file, or a server that went away, says nothing of the ledger.
-            causes = {it.__name__ for it in type(error.__cause__).__mro__}
-            if isinstance(error, StorageError) and "OperationalError" in causes:
+            # A file that is locked or closed to this user, or a server that went away, says
+            # nothing of the ledger.
+            of = error.__cause__ if isinstance(error, LedgerError) else error
+            is_refused = "OperationalError" in {it.__name__ for it in type(of).__mro__}
+            is_closed = isinstance(error, StorageError) and (subject == "database" or is_refused)
+            if is_closed or (is_refused and of is error):
                 raise
             found = str(error) if isinstance(error, LedgerError) else _named(error)
             self._tell("unreadable", subject=subject, expected="readable", found=found)

@@ -7,13 +7,14 @@ own files; the audit looks for changes that somebody made with its permission.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ledger.engine.database import Session
 from ledger.errors import CorruptLogError, LedgerError
 from ledger.eventlog.entry import Entry
 from ledger.eventlog.evidence import Evidence, RawRow, Text
+from ledger.eventlog.postgres_errors import translated
 from ledger.eventlog.postgres_health import look
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class ServerEvidence(Evidence):
         self._session: Session = self._stack.enter_context(database.read())
         self._connection = self._session.log.connection  # type: ignore[attr-defined]
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+
+    def refusals(self) -> AbstractContextManager[None]:
+        """Turn what the driver raises into errors of ours: a server may end a connection."""
+        return translated(self._database.url)
 
     def close(self) -> None:
         """End the transaction, and close the database."""

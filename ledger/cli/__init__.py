@@ -8,8 +8,8 @@
 4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
-Imports: api, auditing, core, display, errors, files, input_files, model, past, places, proving,
-  registries, tracking, transfer, upkeep, user_settings, version.
+Imports: api, auditing, core, display, engine, errors, files, input_files, model, past, places,
+  proving, registries, tracking, transfer, upkeep, user_settings, version.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _VERBS = {
     "show": ("ledger.cli.records", "Show everything about one record."),
     "search": ("ledger.cli.records", "Find records by words, beginnings, typos."),
     "trash": ("ledger.cli.records", "Move a record to the trash."),
-    "restore": ("ledger.cli.records", "Take a record out of the trash."),
+    "restore": ("ledger.cli.records", "Take a record out of the trash; restore a backup."),
     "log": ("ledger.cli.history", "Tell what happened, event by event."),
     "history": ("ledger.cli.history", "Tell every change of one record."),
     "diff": ("ledger.cli.history", "Tell what differs between two points."),
@@ -55,6 +55,7 @@ _VERBS = {
     "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
     "export": ("ledger.cli.archives", "Write the log as an archive."),
     "import": ("ledger.cli.archives", "Make a ledger of an archive."),
+    "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
     "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
     "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
     "completion": ("ledger.cli.shell", "Print the completion script of a shell."),

@@ -129,8 +129,8 @@ def get_verb(uid: str, destination: str, *, as_of: str | None, as_json: bool) ->
     from ledger.display.tables import shown
     from ledger.past.retraction import warn_of_retraction
     from ledger.registries.artifact import Artifact
-    from ledger.registries.base import Registry
     from ledger.registries.content_copy import copy_content
+    from ledger.registries.registry import Registry
 
     artifact = Registry(Artifact, source_at(as_of)).get(uid)
     warn_of_retraction(artifact)

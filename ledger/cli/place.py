@@ -50,6 +50,7 @@ def info_verb(*, as_json: bool) -> None:
     """Tell which ledger is used here and why, where it keeps things, and what it holds."""
     from ledger.cli.output import print_json, print_pairs
     from ledger.display.tables import shown
+    from ledger.engine.clocks import duration
     from ledger.places.discovery import locate
     from ledger.upkeep.overview import about
 
@@ -59,6 +60,10 @@ def info_verb(*, as_json: bool) -> None:
         return
     recorded = told.recorded_at
     lack = f", read models lack the last {told.lag:,} events: see 'metaledger doctor'"
+    early = ""
+    if told.ahead:
+        length = duration(int(told.ahead * 1e6))
+        early = f", {length} ahead of this computer's clock: see 'metaledger doctor'"
     print_pairs(
         [
             ("ledger", f"{shown(told.name)} (id {told.id})"),
@@ -67,7 +72,7 @@ def info_verb(*, as_json: bool) -> None:
             ("database", f"{told.database} ({_size(told.database_size)})"),
             *_server(told),
             ("head", f"position {told.head:,}{lack if told.lag else ''}"),
-            ("last recorded", recorded and recorded.strftime("%Y-%m-%d %H:%M:%S UTC")),
+            ("last recorded", recorded and f"{recorded:%Y-%m-%d %H:%M:%S} UTC{early}"),
             ("records", ", ".join(_counted(told.counts[name], name) for name in told.counts)),
             ("program", f"metaledger {told.program}, format {told.format}"),
         ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -59,7 +61,7 @@ def list_verb(  # noqa: PLR0913 (the options of the verb)
     from ledger.cli.output import print_json_lines, print_records, record_data
     from ledger.display.messages import say
     from ledger.places.kinds import record_class
-    from ledger.registries.base import Registry
+    from ledger.registries.registry import Registry
 
     given: dict[str, Any] = lookups(registry, filters)
     query = Registry(record_class(registry), source_at(as_of)).filter(**given)
@@ -225,13 +227,42 @@ def trash_verb(uid: str) -> None:
     _tell(record, "moved to the trash; 'metaledger restore' brings it back")
 
 
-@verb("restore", examples=("metaledger restore Z8ZRoI",))
-@click.argument("uid", type=Uid())
-def restore_verb(uid: str) -> None:
-    """Take the record with this UID out of the trash."""
+@verb(
+    "restore",
+    examples=("metaledger restore Z8ZRoI", "metaledger restore ./monday.backup --force"),
+)
+@click.argument("uid", type=Uid(), metavar="UID|FILE")
+@click.option("--force", is_flag=True, help="Of a backup: put the present database aside.")
+def restore_verb(uid: str, *, force: bool) -> None:
+    """Take the record with this UID out of the trash, or restore a backup from a FILE.
+
+    A backup takes the place of the database here, which is put aside and never destroyed. What
+    has a slash or a dot, and what is a file, is a FILE.
+    """
+    if {"/", ".", os.sep} & set(uid) or Path(uid).is_file():
+        _restore_backup(uid, force=force)
+        return
     record = _move(uid)
     record.restore()
     _tell(record, "taken out of the trash")
+
+
+def _restore_backup(path: str, *, force: bool) -> None:
+    from ledger.display.messages import say
+    from ledger.upkeep.backup import restore
+
+    done = restore(path, force=force)
+    say("success", f"restored {path}: the log ends at position {done.events:,}")
+    if done.aside is not None:
+        before = "" if done.events_before is None else f" (to position {done.events_before:,})"
+        say("info", f"the ledger of before{before} is in {done.aside}")
+    for words in done.missing:
+        say(
+            "warning",
+            f"{words}; a copy of an open ledger that was made without its write-ahead log (-wal) "
+            "ends too early: use a later backup, or adopt a new key ('metaledger key --rotate "
+            "--lost') and say so",
+        )
 
 
 def _move(uid: str) -> Record:

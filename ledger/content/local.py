@@ -19,6 +19,7 @@ from ledger.content import tree
 from ledger.content.hashing import folder_digest
 from ledger.content.store import (
     FOLDER,
+    MARK,
     ContentStore,
     StoredContents,
     StoredItem,
@@ -106,7 +107,11 @@ class LocalStore(ContentStore):
         """See `ContentStore.list`."""
         try:
             with reading(self._folder), os.scandir(self._folder) as entries:
-                found = [(entry.name, Path(entry.path)) for entry in entries]
+                found = [
+                    (entry.name, Path(entry.path))
+                    for entry in entries
+                    if not entry.name.startswith(MARK)
+                ]
         except MissingFileError:
             return
         for name, path in found:

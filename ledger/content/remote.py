@@ -29,6 +29,7 @@ from ledger.content.objects import Object, Upload
 from ledger.content.protocols import open_objects
 from ledger.content.store import (
     FOLDER,
+    MARK,
     ContentStore,
     StoredContents,
     StoredItem,
@@ -145,6 +146,8 @@ class RemoteStore(ContentStore):
             if found.modified is not None:
                 times[name] = max(found.modified, times.get(name, found.modified))
         for name, size in sizes.items():
+            if name.startswith(MARK):
+                continue
             yield StoredItem(
                 name=name,
                 size=size,

@@ -43,6 +43,7 @@ from ledger.errors import (
 from ledger.input_files import reading
 
 FOLDER = ".metaledger"
+MARK = "used-by-"  # begins the names of marks, which lie beside content
 
 _MAX_NAME_BYTES = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -151,7 +152,7 @@ class ContentStore(ABC):
 
     @abstractmethod
     def list(self) -> Iterator[StoredItem]:
-        """Return every name, content and temporaries, in no particular order."""
+        """Return every name but marks, content and temporaries, in no particular order."""
 
     @abstractmethod
     def remove(self, name: str) -> None:

@@ -27,7 +27,11 @@ class Facts(Protocol):
 
 
 class Stamp(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields of every event of a command; the command itself is filled in with the decision."""
+    """Fields of every event of a command; the command itself is filled in with the decision.
+
+    Attributes:
+        at: When it happens; `UNSAID` where nobody says, and it happens when it is recorded.
+    """
 
     at: int
     actor: str

@@ -34,7 +34,7 @@ from ledger.model.events import (
     RecordTrashed,
     RecordWithdrawn,
 )
-from ledger.model.ids import StreamId
+from ledger.model.ids import StreamId, natural_id
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.model.times import to_datetime
 
@@ -69,6 +69,21 @@ def find_merged(facts: Facts, registry: str, rows: list[Row]) -> Row | None:
                 # The user is told of it.
                 return {**found, "merged": facts.find("merger", uid=row["uid"])[0]}
     return None
+
+
+def with_merger(facts: Facts, registry: str, name: str, row: Row) -> Row:
+    """Return the row of a record to which a name led, with the merger that brought the name there.
+
+    Unchanged where the name is its own, or where it bore the name itself.
+    """
+    if row["name"] == name or row["natural"] == natural_id([registry, name]):
+        return row
+    bearers = facts.find(registry, name=name, state=WITHDRAWN)
+    for other in reversed([*namesakes(facts, registry, [registry, name]), *bearers]):
+        mergers = facts.find("merger", uid=other["uid"])
+        if mergers and survivor(facts, other["uid"]) == row["uid"]:
+            return {**row, "merged": mergers[0]}
+    return row
 
 
 def whereabouts(registry: str, name: str, row: Row) -> Notice | None:
@@ -216,7 +231,8 @@ def read_artifact(command: ReadArtifact, facts: Facts, stamp: Stamp) -> Decision
     artifact = require(facts, "artifact", command.uid)
     if stamp.run is None:
         return Decision(outcome=command.uid, stream=StreamId(artifact["stream"]))
-    run = require(facts, "run", stamp.run)
+    # A run that was withdrawn refuses every effect alike, before it is recorded.
+    (run,) = facts.find("run", uid=stamp.run)
     made = facts.find("link", field="artifact.runs", source=command.uid, target=stamp.run)
     known = facts.find("link", field="run.inputs", source=stamp.run, target=command.uid)
     events: tuple[LedgerEvent, ...] = ()

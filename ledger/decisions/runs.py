@@ -5,7 +5,8 @@
 2. A fork abandons the run it came from where that one is still open, and takes over the artifacts
    that the pass has read or made again.
 3. Each resumption of a run counts, so that its start and its end happen once.
-4. Of several passes that record into one run at once the first to end ends it. A later one adds,
+4. What was withdrawn for good is not gone through again.
+5. Of several passes that record into one run at once the first to end ends it. A later one adds,
    as a resumption, only what is new: that the run finished, and intents without effect. A run that
    finished stays finished.
 """
@@ -26,6 +27,7 @@ from ledger.decisions.facts import (
     namesakes,
     refuse_erased,
 )
+from ledger.errors import NotTrackingError
 from ledger.model.canonical import Json
 from ledger.model.events import (
     ArtifactReproduced,
@@ -79,15 +81,43 @@ class RunStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def latest_run(facts: Facts, plan: RunPlan) -> Row | None:
-    """Return the run with the highest ordinal; None where there is none yet.
+    """Return the run with the highest ordinal; None where there is none, or it was withdrawn.
 
     Raises:
         RecordErasedError: It was erased.
     """
     rows = namesakes(facts, "run", plan.natural)
-    if rows and rows[-1]["state"] == ERASED:
-        raise erased_error("run", rows[-1])
-    return rows[-1] if rows else None
+    if not rows:
+        return None
+    run = rows[-1]
+    if run["state"] == ERASED:
+        raise erased_error("run", run)
+    return None if run["state"] == WITHDRAWN else run
+
+
+def run_to_pass(facts: Facts, plan: RunPlan) -> Row | None:
+    """Return the run that a pass begins to go through; None where it begins a new one.
+
+    A run that was withdrawn for good, or whose transform was, is not gone through again: the pass
+    begins a new run, and where need be a new transform.
+
+    Raises:
+        RecordErasedError: The run was erased.
+    """
+    run = latest_run(facts, plan)
+    if run is None:
+        return None
+    transforms = facts.find("transform", uid=run["transform"])
+    return None if transforms and transforms[0]["state"] == WITHDRAWN else run
+
+
+def gone_error(run: Row) -> NotTrackingError:
+    """Return the error for a run that was withdrawn or erased while a pass recorded into it."""
+    what = "erased" if run["state"] == ERASED else "withdrawn for good"
+    return NotTrackingError(
+        f"run {run['uid']}: it was {what} by {run['changed_by']} while it was tracked; nothing was "
+        "recorded, and it is tracked no more; track() begins a new run"
+    )
 
 
 def known_intents(facts: Facts, run: str) -> list[Noted]:

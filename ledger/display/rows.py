@@ -57,6 +57,7 @@ def one_line(registry: str, row: Mapping[str, Any]) -> str:
         for name in names
         if row.get(name) is not None and name not in _HIDDEN
     ]
+    parts += ["is_trashed=True"] if row.get("is_trashed") else []
     return f"{spec.title}({', '.join(parts)})"
 
 

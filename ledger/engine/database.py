@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar
 
+from ledger.errors import ReadOnlyLedgerError
 from ledger.eventlog.base import Appender, LogReader
 from ledger.model.events import Draft, RecordedEvent
 from ledger.model.ids import CommandId
@@ -75,6 +76,30 @@ class Database(ABC):
     """
 
     can_share: ClassVar[bool] = True
+
+    def require_writable(self) -> None:  # noqa: B027 (most are told by the database itself)
+        """Let pass, unless this process is known to lack the right to write.
+
+        Raises:
+            ReadOnlyLedgerError: It is.
+            StorageError: The database cannot be opened.
+        """
+
+    def identity(self) -> str | None:
+        """Return what tells this database from its copies; None where nothing does."""
+        return None
+
+    def is_read_only(self) -> bool:
+        """Return whether this process is known to lack the right to write.
+
+        Raises:
+            StorageError: The database cannot be opened.
+        """
+        try:
+            self.require_writable()
+        except ReadOnlyLedgerError:
+            return True
+        return False
 
     @abstractmethod
     def read(self) -> AbstractContextManager[Session]:

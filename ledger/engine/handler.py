@@ -26,8 +26,10 @@ from ledger.decisions.replay import Intent
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
 from ledger.engine.run_tracker import RunTracker, Tracked, recorded_outcome
+from ledger.errors import WrongExpectedVersionError
 from ledger.model.canonical import Json
 from ledger.model.commands import Command, SaveRecord, assigned
+from ledger.model.events import PositionTagged
 from ledger.model.ids import StreamId, command_id, stream_id
 from projections.select import Select, shown_row
 
@@ -146,6 +148,7 @@ class Handler(RunTracker):
                 return _idle(decision)
             if request.prepare is not None:
                 request.prepare(decision)
+            _require_past(session, decision)
             identity = identity_outside(session, command, decision)
             shown = _shown(request, decision)
             events = session.append(command_id(identity), decision.drafts(identity), shown=shown)
@@ -214,6 +217,7 @@ class Handler(RunTracker):
                 return _idle(decision)
         if request.prepare is not None:
             request.prepare(decision)
+        _require_past(session, decision)
         noted = self._unrecorded(session, passage)
         identity = intent.identity(passage.run)
         shown = _shown(request, decision)
@@ -264,6 +268,16 @@ def _expect(session: WriteSession, command: Command, stream: StreamId | None) ->
     if session.models.is_far:
         found = expected_stream(command) if stream is None else stream
         session.log.expect([] if found is None else [found])
+
+
+def _require_past(session: WriteSession, decision: Decision) -> None:
+    """Make sure that a position that is named was reached: it was looked up without the lock."""
+    for event in decision.events:
+        if isinstance(event, PositionTagged) and event.position > (head := session.log.head()):
+            raise WrongExpectedVersionError(
+                f"tag '{event.name}': expected position {event.position} in the log, found that it "
+                f"ends at {head}: it went back meanwhile; nothing was recorded, try again"
+            )
 
 
 def _idle(decision: Decision) -> Outcome:

@@ -161,6 +161,21 @@ class PostgresDatabase(Database):
         with translated(self.url), store.probe() as connection:
             return scrub(connection, store.schema)
 
+    def identity(self) -> str | None:
+        """Return the numbers of database and schema: those of a restored dump are others."""
+        store, _ = self._open()
+        with store.reading() as connection:
+            rows = connection.execute(
+                "SELECT d.oid::text || ' ' || n.oid::text AS told FROM pg_database d, pg_namespace"
+                " n WHERE d.datname = current_database() AND n.nspname = %s",
+                (store.schema,),
+            ).fetchall()
+            number = connection.execute(
+                "SELECT CASE WHEN has_function_privilege('pg_control_system()', 'execute')"
+                " THEN (SELECT system_identifier::text FROM pg_control_system()) END AS told"
+            ).fetchall()
+        return f"schema {number[0]['told']} {rows[0]['told']}"
+
     def size(self) -> int:
         """Return the size of the schema in bytes, indexes included."""
         store, _ = self._open()

@@ -5,7 +5,8 @@
 3. A transaction that fails leaves database and passage as they were. A batch that fails gives the
    numbers of its intents back. A shared commit that fails keeps them: a thread may have counted an
    intent that it has yet to carry out.
-4. Where the log went back, because it was restored from a backup or its server fell back to a copy
+4. A run that is withdrawn while a pass records into it ends the pass: the next effect is refused.
+5. Where the log went back, because it was restored from a backup or its server fell back to a copy
    that lagged, the pass ends without a record. The command that notices it is refused.
 """
 
@@ -26,6 +27,8 @@ from ledger.engine.sessions import Sessions, Undo
 from ledger.errors import CorruptLogError
 from ledger.model.events import Draft, Noted
 from ledger.model.ids import command_id
+from ledger.model.schema import WITHDRAWN
+from ledger.model.times import UNSAID
 from projections.fold import Opened, fold
 
 Before = Callable[[WriteSession], dict[str, Any]]
@@ -43,10 +46,20 @@ class Tracked(msgspec.Struct):
 class RunTracker:
     """The run in hand, on one ledger."""
 
-    def __init__(self, sessions: Sessions, *, clock: Callable[[], int], actor: str) -> None:
+    def __init__(
+        self, sessions: Sessions, *, actor: str, clock: Callable[[], int] = lambda: UNSAID
+    ) -> None:
+        """Track nothing yet.
+
+        Args:
+            sessions: On the ledger.
+            actor: Who causes what happens.
+            clock: Says when it happens; by default nobody says, and it happens when it is recorded.
+        """
         self.sessions = sessions
         self.actor = actor
         self.tracked: Tracked | None = None
+        self._gone: Tracked | None = None
         self._clock = clock
 
     def _way_back(self) -> Undo:
@@ -55,7 +68,8 @@ class RunTracker:
 
         def go_back() -> None:
             # A pass that began in the block has not begun, and one that ended has not ended.
-            self.tracked = tracked
+            # One whose run is gone stays so, whatever else is taken back.
+            self.tracked = None if tracked is self._gone else tracked
             if tracked is not None and mark is not None:
                 tracked.passage.return_to(mark)
 
@@ -90,7 +104,7 @@ class RunTracker:
         """
         with self.sessions.turn():
             with self.sessions.reading() as session:
-                latest = None if new_run else runs.latest_run(session.models, plan)
+                latest = None if new_run else runs.run_to_pass(session.models, plan)
                 if latest is not None:
                     passage = Passage(
                         _case_of(latest),
@@ -101,7 +115,7 @@ class RunTracker:
                     return self.tracked
             with self.sessions.writing() as session:
                 # Another process may have started the same run since we looked.
-                latest = None if new_run else runs.latest_run(session.models, plan)
+                latest = None if new_run else runs.run_to_pass(session.models, plan)
                 if latest is None:
                     head = session.log.head()
                     named = plan.naming(before(session))
@@ -200,11 +214,16 @@ class RunTracker:
 
         Raises:
             CorruptLogError: The log went back; nothing was recorded.
+            NotTrackingError: The run of this pass was withdrawn or erased; nothing was recorded.
         """
         rows, head = facts.find("run", uid=passage.run), session.log.head()
-        if rows and head >= passage.heard:
+        is_there = bool(rows) and head >= passage.heard
+        if is_there and (not passage.is_own or rows[0]["state"] < WITHDRAWN):
             return rows[0]
-        self.tracked = None
+        tracked, self.tracked = self.tracked, None
+        if is_there:
+            self._gone = tracked
+            raise runs.gone_error(rows[0])
         raise CorruptLogError(
             f"log: it went back to position {head} while run {passage.run} was tracked, which had "
             f"come to position {passage.heard}: a backup was restored, or the server fell back to "

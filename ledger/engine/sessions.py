@@ -18,6 +18,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
+from ledger.display.messages import say
+from ledger.engine.clocks import ahead, jumped
 from ledger.engine.database import Database, Session, WriteSession
 from ledger.engine.interruption import entered_whole
 from ledger.engine.turns import Turns
@@ -102,6 +104,7 @@ class Sessions:
         self.database = database
         # None once it was compared.
         self.expected = ledger
+        self._is_told_ahead = False
         self._batch = Batch()
         self._turns = Turns()
         self._group: SharedCommit | None = None
@@ -115,11 +118,26 @@ class Sessions:
     def _opened(self) -> Iterator[WriteSession]:
         """Lend an append transaction of its own, on the ledger that is expected."""
         with self.database.write() as session:
+            session.log.met = None
             if self.expected is not None:
                 first = next(session.log.read(until=1), None)
                 if first is not None and isinstance(first.event, LedgerInitialized):
                     self._require(first.event.ledger)
             yield session
+        self._tell_of_clocks(session)
+
+    def _tell_of_clocks(self, session: WriteSession) -> None:
+        """Tell of a jump each time, and once that the log's time is ahead of the clock."""
+        if session.log.met is None:
+            return
+        clock, last = session.log.met
+        is_ahead = ahead(clock, last)
+        if is_ahead is not None and not self._is_told_ahead:
+            self._is_told_ahead = True
+            say("warning", is_ahead)
+        jump = jumped(clock, last)
+        if jump is not None:
+            say("info", jump)
 
     def _require(self, found: str) -> None:
         if found != self.expected:

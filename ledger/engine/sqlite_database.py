@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,50 @@ if TYPE_CHECKING:
     from ledger.eventlog.sqlite_connections import Datastore
     from ledger.eventlog.sqlite_log import Recorder
     from projections.sql.sqlite import SqliteModels
+
+
+class Aside:
+    """A temporary copy of a ledger that may be read alone.
+
+    In it, read models of another version of this program can be made anew.
+    """
+
+    def __init__(self, original: Path) -> None:
+        """Make room for the copy, which nobody else can read.
+
+        Raises:
+            StorageError: There is no room for temporary files.
+        """
+        try:
+            self._folder = TemporaryDirectory(prefix="metaledger-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise StorageError(
+                f"ledger database {original}: its read models are of another version of "
+                "metaledger, and it may not be written here; a temporary copy, in which they "
+                f"would be made anew, finds no room ({error}): set TMPDIR to a folder with room"
+            ) from error
+        self.path = Path(self._folder.name, original.name)
+        self._files = (original, original.with_name(f"{original.name}-wal"))
+        self._seen = self._state()
+
+    def is_outdated(self) -> bool:
+        """Return whether the original was changed since."""
+        return self._state() != self._seen
+
+    def remove(self) -> None:
+        """Remove it."""
+        self._folder.cleanup()
+
+    def _state(self) -> list[tuple[int, int, int] | None]:
+        found: list[tuple[int, int, int] | None] = []
+        for file in self._files:
+            try:
+                status = file.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        return found
 
 
 class _Reading(AbstractContextManager[Session]):
@@ -51,7 +96,8 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, clock: Callable[[], int]) -> None:
         self.path = path
         self._clock = clock
-        self._connections = PerProcess(self._connect, lambda opened: opened[0].close())
+        self._connections = PerProcess(self._connect, self._disconnect)
+        self._aside: Aside | None = None
 
     @classmethod
     def create(cls, path: Path, clock: Callable[[], int]) -> SqliteDatabase:
@@ -88,11 +134,23 @@ class SqliteDatabase(Database):
         """Lend log and read models for appending."""
         from ledger.eventlog.sqlite_log import SqliteAppender  # noqa: PLC0415
 
-        store, recorder = self._open()
+        store, recorder = self._open_for_writing()
         with store.connection(write=True) as connection:
             yield WriteSession(
                 SqliteAppender(connection, recorder, self._clock), self._models(connection)
             )
+
+    def identity(self) -> str | None:
+        """Return the number of the file: a copy of it has another one."""
+        try:
+            return f"file {self.path.stat().st_ino}"
+        except OSError:
+            return None
+
+    def require_writable(self) -> None:
+        """See `Database.require_writable`."""
+        store, _ = self._open_for_writing()
+        store.require_writable()
 
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
@@ -134,7 +192,7 @@ class SqliteDatabase(Database):
 
     def scrub(self) -> bool:
         """Write the file anew, without overwritten bytes, and empty the write-ahead log."""
-        store, _ = self._open()
+        store, _ = self._open_for_writing()
         return store.scrub()
 
     def close(self) -> None:
@@ -142,18 +200,37 @@ class SqliteDatabase(Database):
         self._connections.close()
 
     def _open(self) -> tuple[Datastore, Recorder]:
+        if self._aside is not None and self._aside.is_outdated():
+            self._connections.close()
         return self._connections.get()
+
+    def _open_for_writing(self) -> tuple[Datastore, Recorder]:
+        from ledger.eventlog.sqlite_connections import cannot_be_written  # noqa: PLC0415
+        from ledger.eventlog.sqlite_reading import may_write  # noqa: PLC0415
+
+        store, recorder = self._open()
+        if (store.is_read_only or self._aside is not None) and may_write(self.path):
+            # The right to write was given since it was opened.
+            self._connections.close()
+            store, recorder = self._open()
+        if self._aside is not None:
+            raise cannot_be_written(self.path)
+        return store, recorder
+
+    def _disconnect(self, opened: tuple[Datastore, Recorder]) -> None:
+        opened[0].close()
+        aside, self._aside = self._aside, None
+        if aside is not None:
+            aside.remove()
 
     def _connect(self) -> tuple[Datastore, Recorder]:
         from ledger.eventlog.sqlite_connections import Datastore  # noqa: PLC0415
         from ledger.eventlog.sqlite_log import Recorder  # noqa: PLC0415
+        from ledger.eventlog.sqlite_own_log import require_own_log  # noqa: PLC0415
         from projections.sql.sqlite import register_functions  # noqa: PLC0415
 
-        if not self.path.is_file():
-            raise StorageError(
-                f"ledger database {self.path}: expected a file, found none; restore it from a "
-                "backup, or run 'metaledger init' for a new ledger"
-            )
+        _require_file(self.path)
+        require_own_log(self.path)
         store = Datastore(str(self.path), prepare=register_functions)
         try:
             is_ledger = store.is_ledger()
@@ -174,11 +251,29 @@ class SqliteDatabase(Database):
                 f"ledger {self.path}: format {found['format']}, this program knows up to {FORMAT}; "
                 "upgrade metaledger"
             )
-        recorder = Recorder(store)
         is_older = 0 < int(found.get("format", 0)) < FORMAT
         if is_older or found.get("read_models") != str(schema_number()):
-            self._renew(store, recorder)
-        return store, recorder
+            if store.is_read_only:
+                store = self._copied_aside(store)
+            self._renew(store, Recorder(store))
+        return store, Recorder(store)
+
+    def _copied_aside(self, store: Datastore) -> Datastore:
+        """Return a temporary copy of a file that may not be written, in place of it."""
+        from ledger.eventlog.sqlite_connections import Datastore, copy_file  # noqa: PLC0415
+        from projections.sql.sqlite import register_functions  # noqa: PLC0415
+
+        aside = Aside(self.path)
+        try:
+            with store.connection(write=False) as connection:
+                copy_file(connection, aside.path)
+        except BaseException:
+            aside.remove()
+            raise
+        finally:
+            store.close()
+        self._aside = aside
+        return Datastore(str(aside.path), prepare=register_functions)
 
     def _renew(self, store: Datastore, recorder: Recorder) -> None:
         """Replace read models of another version of this program, and its triggers, by today's.
@@ -201,3 +296,23 @@ class SqliteDatabase(Database):
         from projections.sql.sqlite import SqliteModels  # noqa: PLC0415
 
         return SqliteModels(connection)
+
+
+def _require_file(path: Path) -> None:
+    """Require that a database is there.
+
+    Raises:
+        StorageError: There is none, or this user may not look.
+    """
+    try:
+        is_there = path.is_file()
+    except OSError as error:
+        raise StorageError(
+            f"ledger database {path}: this user may not look at it ({error.strerror}); ask its "
+            "owner for the right to read it"
+        ) from error
+    if not is_there:
+        raise StorageError(
+            f"ledger database {path}: expected a file, found none; restore it from a "
+            "backup, or run 'metaledger init' for a new ledger"
+        )

@@ -3,22 +3,31 @@
 1. `position` is dense from 1, in commit order, never reused.
 2. `recorded_at` is given under the append lock and strictly increases, even if the clock does not.
 3. A stream has one event a version; a command has one event a number. The database says so.
-4. Events that `append` returned are durable when the transaction around it has ended.
+4. An event for which nobody says a time is said to happen when it is recorded. Where the log's time
+   is ahead of the clock, because a clock was wrong once, it is said to happen when the clock says.
+5. Events that `append` returned are durable when the transaction around it has ended.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
 
 from ledger.errors import CorruptLogError, WrongExpectedVersionError
 from ledger.eventlog.entry import Entry, Pending, entry_for, recorded
-from ledger.model.events import Draft, RecordedEvent
+from ledger.model.events import Draft, Event, RecordedEvent
 from ledger.model.ids import CommandId, Position, StreamId
 from ledger.model.merkle import leaf_hash
 from ledger.model.payloads import from_payload
+from ledger.model.times import UNSAID
+
+E = TypeVar("E", bound=Event)
 
 READ_BATCH = 1_000
+AHEAD = 1_000_000  # microseconds: clocks are put right by less every day
 
 
 class LogReader(ABC):
@@ -98,10 +107,19 @@ class LogReader(ABC):
 
 
 class Appender(LogReader):
-    """Appends to the log inside a transaction that holds the append lock."""
+    """Appends to the log inside a transaction that holds the append lock.
+
+    Attributes:
+        clock: What recorded times are taken from, in microseconds since 1970 UTC.
+        met: At the first append, the clock and the recorded time of the event before; None until
+            then, and in an empty log.
+
+    """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self.clock = clock
+        self.met: tuple[int, int] | None = None
+        self._upcoming: tuple[int, int] | None = None
 
     def append(
         self, command_id: CommandId, drafts: Sequence[Draft], *, is_held: bool = False
@@ -126,18 +144,31 @@ class Appender(LogReader):
             stream = draft.stream
             version = versions[stream] = versions[stream] + 1
             position = Position(position + 1)
-            last_time = max(self.clock(), last_time + 1)
-            pending = Pending(
-                stream=stream, command_id=command_id, number=number, event=draft.event
-            )
+            last_time, clock = self._upcoming or self._times(last_time)
+            self._upcoming = None
+            event = _dated(draft.event, last_time, clock)
+            pending = Pending(stream=stream, command_id=command_id, number=number, event=event)
             entry = entry_for(pending, position=position, version=version, recorded_at=last_time)
             entries.append(entry)
-            events.append(recorded(entry, draft.event))
+            events.append(recorded(entry, event))
         if is_held:
             self._hold(entries)
         else:
             self._insert(entries)
         return events
+
+    def dated(self, event: E) -> E:
+        """Return an event with the time at which it is said to happen, if it is appended next."""
+        if self._upcoming is None:
+            self._upcoming = self._times(self.last()[1])
+        return _dated(event, *self._upcoming)
+
+    def _times(self, last: int) -> tuple[int, int]:
+        """Return the recorded time of an event after the one recorded at `last`, and the clock."""
+        clock = self.clock()
+        if self.met is None and last:
+            self.met = clock, last
+        return max(clock, last + 1), clock
 
     def adopt(self, entries: Sequence[Entry]) -> None:
         """Record entries that exist elsewhere already: byte for byte, at their own positions.
@@ -203,6 +234,13 @@ class Appender(LogReader):
     def _hold(self, entries: Sequence[Entry]) -> None:
         """Store entries that follow the last one, at the latest with what follows."""
         self._insert(entries)
+
+
+def _dated(event: E, recorded_at: int, clock: int) -> E:
+    if event.at != UNSAID:
+        return event
+    at = recorded_at if recorded_at - clock <= AHEAD else clock
+    return msgspec.structs.replace(event, at=at)
 
 
 def decode(entry: Entry) -> RecordedEvent:

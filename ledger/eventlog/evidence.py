@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 from ledger.errors import LedgerError
@@ -46,9 +47,20 @@ class Evidence(ABC):
 
     has_models: bool = True
 
+    def refusals(self) -> AbstractContextManager[None]:
+        """Turn what a refused question raises into errors of ours, inside the block."""
+        return nullcontext()
+
     @abstractmethod
     def close(self) -> None:
         """Let go of the moment."""
+
+    def require_unchanged(self) -> None:  # noqa: B027 (most keep the moment)
+        """Make sure that all answers were of one moment.
+
+        Raises:
+            StorageError: Somebody wrote meanwhile, and nothing kept the moment.
+        """
 
     @abstractmethod
     def head(self) -> int:

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 import psycopg
 from eventsourcing.persistence import IntegrityError, PersistenceError
 
-from ledger.errors import LedgerError, StorageError, WrongExpectedVersionError
+from ledger.errors import LedgerError, ReadOnlyLedgerError, StorageError, WrongExpectedVersionError
 from ledger.eventlog.database_url import DatabaseUrl
 
 NOTHING = "nothing was recorded"
+_READ_ONLY = {"25006", "42501"}  # a replica; a user without the right to write
 
 # Meaning of the server's codes (the first two characters, or all five) to the user.
 _BY_CODE = {
@@ -75,12 +76,13 @@ def translated(url: DatabaseUrl) -> Iterator[None]:
             f"append refused by the database: {said(error)}; reload and decide again"
         ) from error
     except (psycopg.Error, PersistenceError) as error:
-        raise StorageError(f"ledger database {url}: {explain(error)}") from error
+        kind = ReadOnlyLedgerError if _code(error) in _READ_ONLY else StorageError
+        raise kind(f"ledger database {url}: {explain(error)}") from error
 
 
 def explain(error: Exception) -> str:
     """Return the meaning of a driver's error, with the words of the server."""
-    code = getattr(error, "sqlstate", None) or ""
+    code = _code(error)
     meaning = _BY_CODE.get(code) or _BY_CODE.get(code[:2])
     if meaning is not None:
         return f"{meaning} ({said(error)})"
@@ -94,6 +96,10 @@ def explain(error: Exception) -> str:
     return f"{said(error)}; {NOTHING}"
 
 
+def _code(error: BaseException) -> str:
+    return getattr(error, "sqlstate", None) or ""
+
+
 def said(error: BaseException) -> str:
     """Return the words of the server or the driver, on one line."""
     return " ".join(str(error).split()) or type(error).__name__
@@ -101,7 +107,7 @@ def said(error: BaseException) -> str:
 
 def is_broken(error: BaseException) -> bool:
     """Return whether an error means that the connection, not the statement, failed."""
-    code = getattr(error, "sqlstate", None) or ""
+    code = _code(error)
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and (
         not code or code[:2] in {"08", "57"}
     )

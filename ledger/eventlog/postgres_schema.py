@@ -273,9 +273,25 @@ def become_owner(connection: Connection[Any], schema: str) -> None:
     connection.execute(SQL("SET LOCAL ROLE {}").format(Identifier(owner)))
 
 
+# Columns of a table of which the planner keeps values: name, type, collation.
+_WITH_STATISTICS: LiteralString = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod),
+    CASE WHEN c.oid IS NOT NULL THEN ARRAY[n.nspname::text, c.collname::text] END
+FROM pg_attribute a LEFT JOIN pg_collation c ON c.oid = a.attcollation
+    LEFT JOIN pg_namespace n ON n.oid = c.collnamespace
+    JOIN pg_class t ON t.oid = a.attrelid
+    JOIN pg_stats s ON s.schemaname = %s AND s.tablename = t.relname AND s.attname = a.attname
+WHERE t.relnamespace = quote_ident(s.schemaname)::regnamespace AND t.relname = %s
+    AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum
+"""
+
+
 def scrub(connection: Connection[Any], schema: str) -> bool:
     """Write every table anew, without overwritten rows; return whether the user may do so.
 
+    The statistics of the planner hold values of rows, so they are taken anew too. Those of a table
+    that is empty now would stay: to state a column's type again removes them.
     Others wait meanwhile. Write-ahead logs, replicas that lag and backups are not reached.
     """
     ((owner, is_member),) = _ask(
@@ -294,7 +310,18 @@ def scrub(connection: Connection[Any], schema: str) -> bool:
         "SELECT relname FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r'",
         schema,
     ):
-        connection.execute(SQL("VACUUM (FULL) {}").format(Identifier(schema, table)))
+        name = Identifier(schema, table)
+        connection.execute(SQL("VACUUM (FULL, ANALYZE) {}").format(name))
+        if connection.execute(SQL("SELECT FROM {} LIMIT 1").format(name)).fetchone() is None:
+            for column, kind, collation in _ask(connection, _WITH_STATISTICS, schema, table):
+                connection.execute(
+                    SQL("ALTER TABLE {} ALTER COLUMN {} TYPE {}{}").format(
+                        name,
+                        Identifier(column),
+                        SQL(kind),
+                        SQL(" COLLATE {}").format(Identifier(*collation)) if collation else SQL(""),
+                    )
+                )
     return True
 
 

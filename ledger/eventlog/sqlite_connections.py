@@ -10,10 +10,11 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from eventsourcing.persistence import (
     ConnectionPoolClosedError,
@@ -22,7 +23,17 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
-from ledger.errors import StorageError, WrongExpectedVersionError
+from ledger.errors import ReadOnlyLedgerError, StorageError, WrongExpectedVersionError
+from ledger.eventlog import sqlite_hold
+from ledger.eventlog.sqlite_hold import identity_of
+from ledger.eventlog.sqlite_reading import (
+    State,
+    Way,
+    is_refusal,
+    may_write,
+    require_state,
+    way_to_read,
+)
 from ledger.input_files import open_databases
 
 APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
@@ -41,6 +52,10 @@ _PRAGMAS = (
 )
 
 
+_JOURNAL = ("PRAGMA journal_mode=WAL",)
+_IN_DOUBT = "it is not known whether the last transaction is in the file that others see"
+
+
 class _Pool(SQLiteConnectionPool):
     """Connections that keep what they acknowledged."""
 
@@ -50,20 +65,31 @@ class _Pool(SQLiteConnectionPool):
     # Device and inode of the file, and of its write-ahead log.
     _file: tuple[int, int] | None = None
     _wal: tuple[int, int] | None = None
+    _held: tuple[int, int] | None = None
+    # Whether it may be read alone; None before the first connection.
+    is_read_only: bool | None = None
 
-    def require_same_file(self) -> None:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Ways of connections that are good for one use, and the state of their files before it.
+        self.ways: dict[int, tuple[Way, State]] = {}
+
+    def require_same_file(self, *, outcome: str = "nothing was recorded") -> None:
         """Make sure that the connections write into the file that others see.
+
+        Args:
+            outcome: What a difference means for the transaction.
 
         Raises:
             StorageError: The file or its write-ahead log was replaced or removed.
         """
         if self.is_sqlite_memory_mode or (
-            self._file == _identity(self.path) and self._wal == _identity(f"{self.path}-wal")
+            self._file == identity_of(self.path) and self._wal == identity_of(f"{self.path}-wal")
         ):
             return
         raise StorageError(
             f"ledger database {self.path}: the file, or its write-ahead log, was replaced or "
-            "removed while this process had it open; nothing was recorded; see to the file, then "
+            f"removed while this process had it open; {outcome}; see to the file, then "
             "close the ledger (ln.close()) or begin a new process, and try again"
         )
 
@@ -71,31 +97,33 @@ class _Pool(SQLiteConnectionPool):
         """Take note of the file with the first connection; see that the others are to the same."""
         # The first read makes the write-ahead log, which stays while any connection is open.
         raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if self._held is None:
+            self._held = sqlite_hold.hold(self.path)
         if not self._in_use and not self._pool:
-            self._wal = _identity(f"{self.path}-wal")
+            self._wal = identity_of(f"{self.path}-wal")
         if self._file is None:
-            self._file = before or _identity(self.path)
+            self._file = before or identity_of(self.path)
             if self._file is not None:
                 open_databases.add(self._file)
         self.require_same_file()
 
     def _create_connection(self) -> SQLiteConnection:
-        before = _identity(self.path)
-        # Not the framework's: it keeps one prepared statement, which made an append cost threefold.
-        raw = sqlite3.connect(
-            self.db_name,
-            uri=True,
-            timeout=LOCK_TIMEOUT,
-            isolation_level=None,
-            check_same_thread=False,
-            cached_statements=STATEMENTS,
-        )
+        if self.is_read_only is None:
+            is_there = not self.is_sqlite_memory_mode and os.path.lexists(self.path)
+            self.is_read_only = is_there and not may_write(self.path)
+        if self.is_read_only:
+            return self._for_reading()
+        before = identity_of(self.path)
         try:
-            raw.row_factory = sqlite3.Row
-            if not self.is_sqlite_memory_mode:
-                raw.execute("PRAGMA journal_mode=WAL").fetchone()
-            for pragma in _PRAGMAS:
-                raw.execute(pragma).fetchall()
+            raw = _opened(self.db_name, () if self.is_sqlite_memory_mode else _JOURNAL)
+        except sqlite3.OperationalError as error:
+            # Some systems tell only now that the file may be read alone.
+            if before is None or self._file is not None or not is_refusal(error):
+                raise
+            found = self._for_reading()
+            self.is_read_only = True
+            return found
+        try:
             if not self.is_sqlite_memory_mode:
                 self._recognise(raw, before)
             if self.prepare is not None:
@@ -104,6 +132,27 @@ class _Pool(SQLiteConnectionPool):
             raw.close()
             raise
         return SQLiteConnection(sqlite_conn=raw, max_age=None)
+
+    def _for_reading(self) -> SQLiteConnection:
+        """Open the file without writing to it, or to anything beside it."""
+        way = way_to_read(self.path)
+        before = way.state()
+        raw = _opened(way.uri, way.pragmas)
+        try:
+            raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if self.prepare is not None:
+                self.prepare(raw)
+        except BaseException:
+            raw.close()
+            raise
+        connection = SQLiteConnection(sqlite_conn=raw, max_age=None)
+        if way.files:
+            self.ways[id(connection)] = way, before
+        elif self._file is None:
+            self._file = identity_of(self.path)
+            if self._file is not None:
+                open_databases.add(self._file)
+        return connection
 
     def put_connection(self, conn: SQLiteConnection) -> None:
         super().put_connection(conn)
@@ -117,6 +166,10 @@ class _Pool(SQLiteConnectionPool):
         the way, that ends the process with a segmentation fault.
         """
         self._is_ending = True
+        if not self._in_use:
+            # Before the last connection goes: SQLite then tidies up.
+            sqlite_hold.let_go(self._held)
+            self._held = None
         self.close_idle()
         if not self._in_use:
             super().close()
@@ -130,14 +183,36 @@ class _Pool(SQLiteConnectionPool):
                 self._pool.popleft().close()
 
 
+def _opened(uri: str, first: Sequence[str]) -> sqlite3.Connection:
+    """Return a connection with our pragmas."""
+    # Not the framework's: it keeps one prepared statement, which made an append cost threefold.
+    raw = sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=LOCK_TIMEOUT,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
+    )
+    try:
+        raw.row_factory = sqlite3.Row
+        for pragma in (*first, *_PRAGMAS):
+            raw.execute(pragma).fetchall()
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
 class _Loan(AbstractContextManager[sqlite3.Connection]):
     """A connection of the pool inside a block, with SQLite's errors made ours."""
 
     # Not a generator: each question passes through it.
-    __slots__ = ("_lent", "_pool")
+    __slots__ = ("_is_for_reading", "_lent", "_once", "_pool")
 
-    def __init__(self, pool: _Pool) -> None:
+    def __init__(self, pool: _Pool, *, is_for_reading: bool = False) -> None:
         self._pool = pool
+        self._is_for_reading = is_for_reading
 
     def __enter__(self) -> sqlite3.Connection:
         # Not as reader or writer in the pool's sense: its lock would make a reader wait behind a
@@ -147,6 +222,15 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         except Exception as error:
             _translate(error)
             raise
+        self._once = self._pool.ways.pop(id(self._lent), None) if self._pool.ways else None
+        if self._is_for_reading and not self._pool.is_read_only:
+            # A save without an effect is acknowledged by what was read, so that must be the file
+            # which others see. Within a transaction it is compared under the write lock.
+            try:
+                self._pool.require_same_file(outcome="nothing is answered from it")
+            except BaseException:
+                self._pool.put_connection(self._lent)
+                raise
         return self._lent._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
 
     def __exit__(
@@ -159,6 +243,10 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
                 and not self._pool.is_sqlite_memory_mode
             ):
                 self._lent.close()
+            if self._once is not None:
+                self._lent.close()
+                if error is None:
+                    require_state(self._pool.path, *self._once)
         finally:
             self._pool.put_connection(self._lent)
         if error is not None:
@@ -214,6 +302,20 @@ class Datastore(SQLiteDatastore):
             return False
         return found == APPLICATION_ID
 
+    @property
+    def is_read_only(self) -> bool:
+        """Whether this process may read the file and not write it, as far as it was opened."""
+        return bool(self.pool.is_read_only)
+
+    def require_writable(self) -> None:
+        """Refuse what would write to a file that may be read alone.
+
+        Raises:
+            ReadOnlyLedgerError: It may be read alone.
+        """
+        if self.pool.is_read_only:
+            raise cannot_be_written(self.pool.path)
+
     def connection(self, *, write: bool) -> AbstractContextManager[sqlite3.Connection]:
         """Lend a connection; for writing, inside a transaction that holds the write lock.
 
@@ -223,17 +325,20 @@ class Datastore(SQLiteDatastore):
         Raises:
             StorageError: The database refused: locked for too long, disk full, file damaged.
         """
-        return self._transaction() if write else self._lent()
+        return self._transaction() if write else _Loan(self.pool, is_for_reading=True)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with translated(), self._turn(), self._lent() as raw:
+            self.require_writable()
             try:
                 raw.execute("BEGIN IMMEDIATE")
                 self.pool.require_same_file()
                 yield raw
                 self.pool.require_same_file()
                 raw.execute("COMMIT")
+                # What is done with the file during a commit is noticed here.
+                self.pool.require_same_file(outcome=_IN_DOUBT)
             except BaseException:
                 if raw.in_transaction:
                     raw.execute("ROLLBACK")
@@ -249,6 +354,7 @@ class Datastore(SQLiteDatastore):
             StorageError: The database refused: the disk is full, or it was locked for too long.
         """
         with translated(), self._turn(), self._lent() as raw:
+            self.require_writable()
             raw.execute("VACUUM")
             (busy, _, _) = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy
@@ -284,14 +390,6 @@ def _close_idle_connections() -> None:
 os.register_at_fork(before=_close_idle_connections)
 
 
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)  # noqa: PTH116 (each append comes here twice)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:
     """Have a file say this of itself."""
     connection.executemany(
@@ -307,6 +405,18 @@ def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
         connection.backup(target)
     finally:
         target.close()
+
+
+def copy_over(path: os.PathLike[str], connection: sqlite3.Connection) -> None:
+    """Write a database over that of a connection, in one transaction.
+
+    Connections of others see all of it from then on.
+    """
+    source = sqlite3.connect(path)
+    try:
+        source.backup(connection)
+    finally:
+        source.close()
 
 
 @contextmanager
@@ -329,10 +439,22 @@ def _translate(error: BaseException) -> None:
             raise StorageError(
                 "ledger database: closed by another thread; open it again"
             ) from error
+        case sqlite3.Error() if "readonly" in str(error):
+            raise ReadOnlyLedgerError(_explain(str(error))) from error
         case sqlite3.Error() | PersistenceError():
             raise StorageError(_explain(str(error))) from error
         case _:
             pass
+
+
+def cannot_be_written(path: str | os.PathLike[str]) -> ReadOnlyLedgerError:
+    """Return the error for a change to a ledger that may be read alone."""
+    return ReadOnlyLedgerError(
+        f"ledger database {os.fspath(path)}: cannot be written to by this process, only read; "
+        "nothing was recorded, see to the permissions of the file and its folder, or copy the "
+        "ledger to where you may write",
+        path=os.fspath(path),
+    )
 
 
 def _explain(said: str) -> str:
@@ -343,10 +465,15 @@ def _explain(said: str) -> str:
         )
     if "full" in said:
         return f"ledger database: the disk is full ({said}); nothing was recorded, free some space"
-    if "readonly" in said or "unable to open" in said:
+    if "readonly" in said:
         return (
             f"ledger database: cannot be written to ({said}); nothing was recorded, see to the "
             "permissions of the file and its folder"
+        )
+    if "unable to open" in said:
+        return (
+            f"ledger database: cannot be opened ({said}); nothing was recorded, see to the "
+            "permissions of the file, of its write-ahead log (-wal, -shm) and of its folder"
         )
     if "not a database" in said or "malformed" in said:
         return f"ledger database: damaged ({said}); restore it from a backup"

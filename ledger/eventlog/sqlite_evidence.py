@@ -15,16 +15,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from ledger.errors import CorruptLogError, LedgerError, StorageError
+from ledger.eventlog import sqlite_hold
 from ledger.eventlog.evidence import Evidence, RawRow, Text, differences
 from ledger.eventlog.sqlite_connections import APPLICATION_ID, Datastore
+from ledger.eventlog.sqlite_hold import identity_of
 from ledger.eventlog.sqlite_log import Recorder
+from ledger.eventlog.sqlite_reading import Way, is_refusal, may_write, require_state, way_to_read
 from projections.sql.sqlite import SQLITE
 from projections.sql.tables import create_indexes, create_tables
 
@@ -82,19 +85,22 @@ class SqliteEvidence(Evidence):
             CorruptLogError: It is not a database.
         """
         self.path = path
-        try:
-            self._connection = _connect(path)
-        except sqlite3.OperationalError as error:
-            raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
+        self._way = _way(path)
+        self._before = self._way.state()
+        self._connection = _connect(path, self._way)
         # Where to read on in `stored_events`, and whether each row so far had its entry beside it.
         self._next_event, self._is_paired = _FIRST, True
+        self._file = identity_of(path)
+        self._held: sqlite_hold.Identity | None = None
         try:
             for pragma in (f"busy_timeout={_BUSY}", "trusted_schema=OFF", "cache_size=-65536"):
                 self._ask(f"PRAGMA {pragma}")
             self._ask("BEGIN")
             self._require_pages()
-            self._integrity = _Integrity(path)
+            self._held = sqlite_hold.hold(path)
+            self._integrity = _Integrity(path, self._way)
         except BaseException:
+            sqlite_hold.let_go(self._held)
             self._connection.close()
             raise
 
@@ -105,10 +111,31 @@ class SqliteEvidence(Evidence):
         if not row[0]:
             raise _no_database(self.path)
 
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Say so if the file is not the one that was opened any more, whatever was found in it.
+
+        Raises:
+            StorageError: It was replaced or removed meanwhile.
+        """
+        try:
+            yield
+        finally:
+            if identity_of(self.path) != self._file:
+                raise StorageError(
+                    f"ledger database {self.path}: the file was replaced or removed while it was "
+                    "read; see to the file, and try again"
+                )
+
     def close(self) -> None:
         """Let go of the moment."""
         self._integrity.close()
+        sqlite_hold.let_go(self._held)
         self._connection.close()
+
+    def require_unchanged(self) -> None:
+        """See `Evidence.require_unchanged`."""
+        require_state(self.path, self._way, self._before)
 
     def head(self) -> int:
         """Return the largest position; 0 where there is none.
@@ -245,10 +272,10 @@ class SqliteEvidence(Evidence):
 class _Integrity:
     """SQLite's own check of a file, beside everything else that is read: it needs no Python."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, way: Way) -> None:
         """Begin it."""
         self._path = path
-        self._connection = _connect(path)
+        self._connection = _connect(path, way)
         self._lines: list[object] = []
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="integrity check", daemon=True)
@@ -281,14 +308,25 @@ class _Integrity:
             self._error = error
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+def _way(path: Path) -> Way:
+    if not path.exists() or may_write(path):
+        return Way(f"{path.absolute().as_uri()}?mode=ro")
+    return way_to_read(path)
+
+
+def _connect(path: Path, way: Way) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(
+            way.uri,
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    except sqlite3.OperationalError as error:
+        raise StorageError(f"ledger database {path}: cannot be read: {error}") from error
     connection.text_factory = Text
+    for pragma in way.pragmas:
+        connection.execute(pragma).fetchall()
     return connection
 
 
@@ -307,7 +345,10 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     if "not a database" in str(error):
         return _no_database(path)
     text = f"ledger database {path.name}: cannot be read: {error}"
-    if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+    # Neither says anything of what the file holds: it is busy, or it was taken away meanwhile.
+    if isinstance(error, sqlite3.OperationalError) and (
+        "locked" in str(error) or is_refusal(error)
+    ):
         return StorageError(text)
     return CorruptLogError(text)
 

@@ -108,6 +108,7 @@ _REFUSALS = (
 )
 
 _LAST = "SELECT position, recorded_at FROM entries ORDER BY position DESC LIMIT 1"
+_STOPPED = "entries_refuse_insert_while_restored"
 _INSERT_ENTRY = "INSERT INTO entries VALUES (?,?,?,?,?,?,?,?)"
 
 
@@ -264,6 +265,20 @@ def renew_triggers(connection: sqlite3.Connection) -> None:
     for refusal in _REFUSALS:
         connection.execute(f"DROP TRIGGER IF EXISTS {_trigger_name(refusal)}")
         connection.execute(_trigger(refusal))
+
+
+def stop_appending(connection: sqlite3.Connection) -> None:
+    """Have the database refuse every append until it is restored."""
+    connection.execute(
+        f"CREATE TRIGGER IF NOT EXISTS {_STOPPED} BEFORE INSERT ON entries BEGIN SELECT"
+        " RAISE(ABORT, 'a backup is being restored, or that was interrupted: restore it again');"
+        " END"
+    )
+
+
+def let_append(connection: sqlite3.Connection) -> None:
+    """Undo `stop_appending`."""
+    connection.execute(f"DROP TRIGGER IF EXISTS {_STOPPED}")
 
 
 def _trigger_name(refusal: tuple[str, str, str]) -> str:

@@ -68,6 +68,19 @@ def nfc(text: str) -> str:
     return text if unicodedata.is_normalized("NFC", text) else unicodedata.normalize("NFC", text)
 
 
+def asked(subject: str, text: str) -> str:
+    """Return a text by which something is asked for, as it would be recorded: in NFC.
+
+    Raises:
+        InvalidValueError: It holds NUL, which no recorded text does and databases refuse.
+    """
+    if "\0" in text:
+        raise InvalidValueError(
+            f"{subject}: control character '\\x00' at place {text.index(chr(0))} is not allowed"
+        )
+    return nfc(text)
+
+
 def tag_float(value: float) -> dict[str, Json]:
     """Return a float for canonical JSON: as its shortest decimal that reads back equal."""
     return {"float": repr(value)}

@@ -23,7 +23,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_de
     """What every event carries beside its own fields.
 
     Attributes:
-        at: When the client says it happened (valid time), in microseconds since 1970 UTC.
+        at: When it is said to happen (valid time), in microseconds since 1970 UTC; where nobody
+            says, `UNSAID` until it is recorded.
         actor: Who caused it.
         run: Uid of the run it happened in; None outside a run.
         command: Identity of the command that caused it, in plain; its hash is the command id.

@@ -5,13 +5,15 @@
    computer, for every order and every type of container.
 2. Mappings, dataclasses, msgspec Structs, `argparse.Namespace` and objects with `model_dump()`
    become mappings; lists and tuples become lists.
-3. Text and keys are in NFC. Paths become text with `/`, dates and times their ISO 8601 text,
-   members of an enumeration their value, scalars of array libraries the result of their `item()`.
+3. Text and keys are in NFC. Paths become text with `/`, dates and times their ISO 8601 text
+   (of NumPy the same in all units), members of an enumeration their value, scalars of array
+   libraries the result of their `item()`.
 4. A float is `{"float": "<shortest decimal>"}`, with "nan", "inf", "-inf" and "-0.0" as they are.
    An integer beyond ±(2^53 - 1) is `{"int": "<decimal>"}`, or hexadecimal if it has more than 2,048
    bits, as readers of JSON differ beyond these bounds. `1`, `1.0` and `True` are different.
 5. A command-line argument that is no text is `{"bytes": "<hex>"}`: every argument is accepted.
-6. Secrets that a URL carries are left out of texts and arguments (`ledger.errors.washed`).
+6. Secrets that a URL carries are left out of texts and arguments (`ledger.errors.washed`), and so
+   is the argument after an option such as `--password` (`ledger.errors.washed_arguments`).
 7. A mapping whose only key looks like such a tag is wrapped as `{"map": {...}}`: every value has a
    form of its own, and `plain_params` finds the way back.
 8. Everything else is refused, with the place (`params.model.layers[2]`) and the way out: a guess,
@@ -26,13 +28,13 @@ import math
 import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import PurePath
 from typing import Any, TypeAlias
 
 import msgspec
 
-from ledger.errors import InvalidValueError, washed
+from ledger.errors import InvalidValueError, washed, washed_arguments
 from ledger.model.canonical import nfc
 
 Canonical: TypeAlias = "bool | int | str | list[Canonical] | dict[str, Canonical] | None"
@@ -66,7 +68,7 @@ def canonical_params(params: object, argv: Sequence[str] = ()) -> dict[str, Cano
         )
         raise InvalidValueError(message, path="params", found=_kind(given))
     return {
-        "argv": [_argument(argument) for argument in argv],
+        "argv": [_argument(argument) for argument in washed_arguments(argv)],
         # The outermost mapping is known to be one, so it is never wrapped.
         "params": _mapping(fields, "params", 0),
     }
@@ -152,8 +154,8 @@ def _single(value: object, path: str, depth: int) -> Canonical:
             found = _text(value, path)
         case PurePath():
             found = _text(value.as_posix(), path)
-        case date():  # Also datetime.
-            found = value.isoformat()
+        case date():  # Also datetime; what is no time differs from itself.
+            found = value.isoformat() if value == value else None  # noqa: PLR0124
         case _:
             found = _scalar(value, path, depth)
     return found
@@ -194,6 +196,11 @@ def _fields(value: object) -> Mapping[Any, object] | None:
 
 
 def _scalar(value: object, path: str, depth: int) -> Canonical:
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind == "m":
+        raise _refusal(value, path)
+    if kind == "M" and tuple(getattr(value, "shape", (0,))) == ():
+        return _moment(value, path)
     item = getattr(value, "item", None)
     if callable(item) and tuple(getattr(value, "shape", (0,))) == ():
         plain = item()
@@ -203,11 +210,26 @@ def _scalar(value: object, path: str, depth: int) -> Canonical:
     raise _refusal(value, path)
 
 
+def _moment(value: Any, path: str) -> str | None:
+    """Return a time of NumPy as `datetime.isoformat` gives it, the same in all units."""
+    scalar = value[()]
+    try:
+        text = str(scalar.astype("datetime64[s]"))
+    except OverflowError:
+        raise _refusal(value, path) from None
+    if text == "NaT":
+        return None
+    fraction = str(scalar).partition(".")[2].rstrip("0")
+    return f"{text}.{fraction:0<6}" if fraction else text
+
+
 def _refusal(value: object, path: str) -> InvalidValueError:
     if isinstance(value, (set, frozenset)):
         way_out = "pass sorted(value), as a set has no order"
     elif isinstance(value, (bytes, bytearray, memoryview)):
         way_out = "pass value.hex()"
+    elif getattr(getattr(value, "dtype", None), "kind", "") == "m" or isinstance(value, timedelta):
+        way_out = "pass its seconds as a number"
     elif hasattr(value, "tolist"):
         way_out = "pass value.tolist(), or save it and pass its key"
     elif callable(value):
@@ -231,6 +253,9 @@ def _integer(value: int) -> Canonical:
 
 
 def _text(value: str, path: str) -> str:
+    if "\0" in value:
+        message = f"{path}: expected text without NUL, found NUL at {value.index(chr(0))}"
+        raise InvalidValueError(message, path=path, place=value.index("\0"))
     try:
         value.encode()
     except UnicodeEncodeError as error:
@@ -243,7 +268,6 @@ def _text(value: str, path: str) -> str:
 
 
 def _argument(argument: str) -> Canonical:
-    argument = washed(argument)
     try:
         argument.encode()
     except UnicodeEncodeError:

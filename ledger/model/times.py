@@ -15,6 +15,10 @@ FIRST, LAST = (
     for moment in (dt.datetime.min, dt.datetime.max)  # noqa: DTZ901 (their time zone follows)
 )
 
+# Stands for the time of an event for which nobody says one. It is no date, and is never stored: the
+# log puts the recorded time in its place.
+UNSAID = FIRST - 1
+
 
 def now_micros() -> int:
     """Return the time of this computer's clock, in microseconds since 1970 UTC."""

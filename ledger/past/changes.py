@@ -1,7 +1,8 @@
 """Changes: the history of a record, and the differences between two points.
 
 1. A change of a field is `(before, after)`; a change of links holds the uids before and after.
-2. A history is read from the record's own stream, and from mergers that moved its links.
+2. A history is read from the record's own stream, from mergers that moved its links, and from those
+   that merged other records into it: `merged` holds their uids, `merged_into` that of the survivor.
 3. A difference compares live records: a record in the trash at a point is absent there.
 """
 
@@ -133,14 +134,17 @@ class Diff(Comparison[Difference]):
 def history(ledger: Ledger, row: dict[str, Any], *, at: int | None = None) -> History:
     """Return every change of a record up to a position.
 
-    Costs two statements, and one for each merger that moved links of the record.
+    Costs three statements, and one for each merger into the record or that moved links of it.
     """
     uid = row["uid"]
     with ledger.reading() as session:
         events = session.log.stream(StreamId(row["stream"]), until=at)
         links = session.models.find("link", at=at, ever=True, source=uid)
         own = {recorded.position for recorded in events}
-        ends = {link[name] for link in links for name in ("from_position", "to_position")}
+        mergers = session.models.find("merger", at=at, ever=True, into=uid)
+        ends = {
+            row[name] for row in (*links, *mergers) for name in ("from_position", "to_position")
+        }
         last = FOREVER - 1 if at is None else at
         for position in sorted(end for end in ends - own if end <= last):
             events += session.log.read_batch(after=position - 1, until=position, limit=1)
@@ -174,6 +178,8 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
                 name = _field_of(matching["field"])
                 gone = matching["target"]
                 state[name] = tuple(other for other in state.get(name, ()) if other != gone)
+            case Opened("merger") | Closed("merger"):
+                _merge(change, uid, state)
             case Opened(table, values) if table in REGISTRIES and values.get("uid") == uid:
                 registry = table
                 state |= values
@@ -190,6 +196,22 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
     if before and before.get("state") != state.get("state"):
         changes["state"] = (_STATES[before["state"]], _STATES[state["state"]])
     return changes
+
+
+def _merge(change: Opened | Closed, uid: str, state: dict[str, Any]) -> None:
+    """Bring the mergers of a record in `state` up to date."""
+    match change:
+        case Opened("merger", values) if values["into"] == uid:
+            state["merged"] = (*state.get("merged", ()), values["uid"])
+        case Opened("merger", values) if values["uid"] == uid:
+            state["merged_into"] = values["into"]
+        case Closed("merger", matching) if matching["uid"] == uid:
+            state["merged_into"] = None
+        case Closed("merger", matching) if matching["uid"] in state.get("merged", ()):
+            left = (other for other in state["merged"] if other != matching["uid"])
+            state["merged"] = tuple(left)
+        case _:
+            pass
 
 
 # --- two points ----------------------------------------------------------------------------------

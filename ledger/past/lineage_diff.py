@@ -131,7 +131,9 @@ class LineageDiff(Comparison[Upstream]):
 
 
 def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
-    """Return the differences upstream of a result between two points; `b` is now by default.
+    """Return the differences upstream of a result between two points.
+
+    The later one is by default that of the record: now, or the position of its view.
 
     Raises:
         InvalidValueError: The first point is after the second, or the registry has no lineage.
@@ -139,7 +141,8 @@ def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
     """
     ledger = record._source.ledger
     first = resolve(ledger, a).position
-    second = ledger.head() if b is None else resolve(ledger, b).position
+    end = record._source.at if b is None else b
+    second = ledger.head() if end is None else resolve(ledger, end).position
     if first > second:
         raise InvalidValueError(
             f"lineage_diff: expected the earlier point first, got {first} and {second}; "

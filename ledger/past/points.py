@@ -1,10 +1,15 @@
 """Points in the ledger's past: a position, a time, a run, a tag or a checkpoint, made a position.
 
 1. A point is inclusive and resolves once.
-2. As text, digits are a position, ISO 8601 is a time, else it is a tag, else a run.
-3. A datetime without time zone is refused, and so is a point in the future: one after both now
+2. As text, digits are a position, "now" is the last position, ISO 8601 is a time, also with "UTC"
+   for its zone; else it is a tag, else a run.
+3. A time means the end of what it names: `12:30` of the minute, `12:30:05` of the second. A
+   datetime without a fraction of a second means the end of the second.
+4. A datetime without time zone is refused, and so is a point in the future: one after both now
    and the last recorded time.
-4. A datetime after the last recorded time resolves under the append lock, so that no append that
+5. Recorded times decide, whatever events say of themselves. Where a wrong clock put the log's time
+   ahead of the present, a warning tells which events a time leaves out.
+6. A datetime after the last recorded time resolves under the append lock, so that no append that
    is under way can fall before it afterwards.
 """
 
@@ -12,19 +17,36 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import re
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ledger.errors import CorruptLogError, InvalidValueError, NotFoundError, nearest
+from ledger.display.messages import say
+from ledger.engine.clocks import lead
+from ledger.errors import (
+    CorruptLogError,
+    InvalidValueError,
+    NotFoundError,
+    ReadOnlyLedgerError,
+    nearest,
+)
 from ledger.eventlog.base import LogReader
+from ledger.model.canonical import asked
 from ledger.model.merkle import root_hash
-from ledger.model.times import to_datetime, to_micros
+from ledger.model.times import moment_text, to_datetime, to_micros
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
 
 
+_NOW = "now"
+# No tag bears these: they are read as points, here or on the command line of a later program.
+_WORDS = frozenset({_NOW, "head", "today", "tomorrow", "yesterday"})
+_AGO = re.compile(r".*\bago", re.DOTALL)
+_CLOCK = re.compile(r"[T ]\d\d(?P<minute>:?\d\d)?(?P<second>:?\d\d)?(?P<fraction>[.,]\d+)?")
+_SECOND = 1_000_000  # microseconds
 _CHECKPOINT_LINES = 3
 _DIGITS = 19  # digits of the largest possible position
 
@@ -52,11 +74,11 @@ def resolve(ledger: Ledger, point: Any) -> Point:
     with ledger.reading() as session:
         head, last = session.log.last()
     if isinstance(point, dt.datetime):
-        return _at_time(ledger, point, last)
+        return _at_time(ledger, point, last, span=1 if point.microsecond else _SECOND)
     if isinstance(point, str):
-        return _of_text(ledger, point)
-    if isinstance(point, int) and not isinstance(point, bool):
-        return _at_position(ledger, point, head)
+        return _of_text(ledger, point, head, last)
+    if _is_whole(point):
+        return _at_position(ledger, int(point), head)
     uid = getattr(point, "uid", None)
     if getattr(point, "registry", None) == "run" and uid is not None:
         return _of_run(ledger, uid)
@@ -66,25 +88,34 @@ def resolve(ledger: Ledger, point: Any) -> Point:
     )
 
 
+def _is_whole(point: Any) -> bool:
+    """Return whether a point is a whole number, of numpy or pandas too."""
+    return not isinstance(point, bool) and isinstance(point, Integral)
+
+
 def reads_as_other(text: str) -> str | None:
     """Return "a position" or "a time" if a text reads as one; None if it can name a tag."""
     if text.isdecimal():
         return "a position"
-    if _moment(text) is not None:
+    word = text.casefold()
+    if word in _WORDS or _AGO.fullmatch(word) or _moment(text) is not None:
         return "a time"
     return None
 
 
-def _of_text(ledger: Ledger, text: str) -> Point:
+def _of_text(ledger: Ledger, text: str, head: int, last: int) -> Point:
+    text = asked("point", text)
     if "\n" in text:
         return _of_checkpoint(ledger, text)
     if text.isdecimal():
         if len(text) > _DIGITS:
             raise InvalidValueError(f"position {text[:_DIGITS]}…: in the future")
         return resolve(ledger, int(text))
+    if text.casefold() == _NOW:
+        return _at_position(ledger, head, head)
     moment = _moment(text)
     if moment is not None:
-        return resolve(ledger, moment)
+        return _at_time(ledger, moment, last, span=_span(text))
     with ledger.reading() as session:
         tags = session.models.find("tag", name=text)
         if tags:
@@ -100,10 +131,22 @@ def _of_text(ledger: Ledger, text: str) -> Point:
 
 
 def _moment(text: str) -> dt.datetime | None:
+    """Return the time that a text names, as our tables show it or as ISO 8601; None if none."""
     try:
-        return dt.datetime.fromisoformat(text)
+        return dt.datetime.fromisoformat(re.sub(r" ?UTC$", "+00:00", text))
     except ValueError:
         return None
+
+
+def _span(text: str) -> int:
+    """Return how many microseconds long the time that a text names is: to its last digit."""
+    clock = _CLOCK.search(text)
+    if clock is None or clock["minute"] is None:
+        return 60 * 60 * _SECOND
+    if clock["second"] is None:
+        return 60 * _SECOND
+    digits = 0 if clock["fraction"] is None else min(6, len(clock["fraction"]) - 1)
+    return int(_SECOND // 10**digits)
 
 
 def _at_position(ledger: Ledger, position: int, head: int) -> Point:
@@ -115,19 +158,33 @@ def _at_position(ledger: Ledger, position: int, head: int) -> Point:
         return _dated(session.log, position)
 
 
-def _at_time(ledger: Ledger, moment: dt.datetime, last: int) -> Point:
-    micros = to_micros(moment)
+def _at_time(ledger: Ledger, moment: dt.datetime, last: int, *, span: int) -> Point:
+    start = to_micros(moment)
+    micros = start + span - 1
     if micros <= last:
         with ledger.reading() as session:
-            return _dated(session.log, session.log.position_at(micros))
-    if micros > max(ledger.now(), last):
+            found = session.log.position_at(micros)
+            if lead(now := ledger.now(), last) and found == session.log.position_at(now):
+                say(
+                    "warning",
+                    f"as of {moment_text(start)}: events from position {found + 1} on are left "
+                    "out, as their recorded time is ahead of the clock; name a position, a run or "
+                    "a tag instead ('metaledger doctor' tells more)",
+                )
+            return _dated(session.log, found)
+    if start > max(ledger.now(), last):
         raise InvalidValueError(
             f"point {moment.isoformat()}: in the future, the last event was recorded at "
             f"{to_datetime(last).isoformat()}"
         )
-    # Under the lock: every append is complete by now, or gets a later recorded time.
-    with ledger.writing() as writing:
-        return _dated(writing.log, writing.log.position_at(micros))
+    try:
+        # Under the lock: every append is complete by now, or gets a later recorded time.
+        with ledger.writing() as writing:
+            return _dated(writing.log, writing.log.position_at(micros))
+    except ReadOnlyLedgerError:
+        # Without the right to write there is no lock: what is there now answers.
+        with ledger.reading() as session:
+            return _dated(session.log, session.log.position_at(micros))
 
 
 def _of_run(ledger: Ledger, uid: str) -> Point:

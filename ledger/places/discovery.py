@@ -12,6 +12,7 @@ The first of these that applies decides:
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ledger.errors import ConfigurationError, InvalidValueError, LedgerNotFoundError
@@ -45,8 +46,10 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
         return _named(named, origin=f"variable {VARIABLE}")
     start = working_folder() if start is None else start
     for folder in (start, *start.parents):
-        if (folder / FOLDER / FILE).is_file():
-            return load(folder, origin=f"found from {start}")
+        # A folder above that lets nobody look through it holds no ledger of this user.
+        with suppress(PermissionError):
+            if _is_ledger(folder):
+                return load(folder, origin=f"found from {start}")
     raise LedgerNotFoundError(
         f"{start}: not inside a ledger, nor is any folder above it; "
         "make one with 'metaledger init --storage ./storage'",
@@ -70,7 +73,7 @@ def _named(place: str, *, origin: str) -> Place:
         root = absolute(Path(place).expanduser())
         if root.name == FOLDER:
             root = root.parent
-        is_there = (root / FOLDER / FILE).is_file()
+        is_there = _is_ledger(root)
     except (OSError, RuntimeError, ValueError) as error:
         # A name that is too long, a folder without permission, or `~` of an unknown user.
         raise LedgerNotFoundError(
@@ -83,3 +86,22 @@ def _named(place: str, *, origin: str) -> Place:
             start=str(root),
         )
     return load(root, origin=origin)
+
+
+def _is_ledger(root: Path) -> bool:
+    """Return whether a folder is that of a ledger.
+
+    Raises:
+        ConfigurationError: It is one of another user, who lets nobody look.
+    """
+    path = root / FOLDER / FILE
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        if not os.path.lexists(root / FOLDER):
+            raise
+        raise ConfigurationError(
+            f"ledger in {root}: this user may not look into {root / FOLDER}; ask its owner for the "
+            "right to read it, or name another ledger",
+            root=str(root),
+        ) from error

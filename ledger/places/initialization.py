@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +15,7 @@ from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
     ConfigurationError,
     InvalidValueError,
+    LedgerError,
     LedgerExistsError,
     LedgerNotFoundError,
     PathTakenError,
@@ -23,11 +25,18 @@ from ledger.input_files import absolute, working_folder
 from ledger.model.canonical import Json
 from ledger.model.events import Draft, LedgerInitialized
 from ledger.model.ids import command_id, stream_id
-from ledger.model.times import now_micros
+from ledger.model.times import UNSAID, now_micros
 from ledger.places import config
 from ledger.places.actor import current_actor
 from ledger.places.config import DATABASE, Configuration, Place
-from ledger.places.databases import create_on_server, drop_from_server, is_on_server, requested
+from ledger.places.databases import (
+    create_on_server,
+    drop_from_server,
+    is_on_server,
+    open_database,
+    requested,
+)
+from ledger.places.marks import Marks
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -170,6 +179,7 @@ def delete(place: Place, name: str, *, force: bool) -> None:
             f"ledger '{configuration.name}' in {place.root}: deleting takes its whole history; "
             "say --force if that is meant"
         )
+    _withdraw_marks(place)
     if is_on_server(place):
         drop_from_server(configuration)
     files.remove_durably(place.folder / config.FILE)
@@ -178,6 +188,16 @@ def delete(place: Place, name: str, *, force: bool) -> None:
     files.remove_durably(place.folder / "cache")
     if not any(place.folder.iterdir()):
         place.folder.rmdir()
+
+
+def _withdraw_marks(place: Place) -> None:
+    """Take the marks of a ledger out of its storage, if its database tells which they are."""
+    database = open_database(place)
+    try:
+        with suppress(LedgerError):
+            Marks(database, ledger=place.configuration.id, shown="").withdraw(place.storage_root)
+    finally:
+        database.close()
 
 
 def _database_alone(path: Path) -> LedgerExistsError:
@@ -190,7 +210,7 @@ def _database_alone(path: Path) -> LedgerExistsError:
 def _first_event(database: Database, configuration: Configuration) -> None:
     identity: list[Json] = ["initialize", configuration.id]
     event = LedgerInitialized(
-        at=now_micros(),
+        at=UNSAID,
         actor=current_actor(),
         command=identity,
         ledger=configuration.id,

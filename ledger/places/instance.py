@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.engine.database import Session, WriteSession
@@ -19,9 +20,11 @@ from ledger.model.events import BlobRecorded
 from ledger.model.ids import Position, stream_id
 from ledger.model.times import now_micros
 from ledger.places.actor import current_actor
+from ledger.places.caches import cache_folder
 from ledger.places.config import Place
-from ledger.places.databases import open_database
+from ledger.places.databases import name_of, open_database
 from ledger.places.discovery import VARIABLE, locate
+from ledger.places.marks import Marks
 
 if TYPE_CHECKING:
     from ledger.content.download import ContentCache
@@ -38,12 +41,13 @@ class Ledger:
         self.place = place
         self.database = open_database(place)
         self.sessions = Sessions(self.database, ledger=place.configuration.id)
-        self.handler = Handler(self.sessions, clock=now_micros, actor=current_actor())
+        self.handler = Handler(self.sessions, actor=current_actor())
         self.verified: dict[str, Any] = {}
         self._storage = place.storage_root
         self._stores: dict[str | None, ContentStore] = {}
         self._hash_cache: HashCache | None = None
         self._content_cache: ContentCache | None = None
+        self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
         self._name_searches: dict[str, NameSearch] = {}
         self._lock = threading.Lock()
 
@@ -52,7 +56,7 @@ class Ledger:
 
     @staticmethod
     def now() -> int:
-        """Return the present in microseconds since 1970 UTC, by the same clock as events."""
+        """Return the present in microseconds since 1970 UTC, by the clock of this computer."""
         return now_micros()
 
     def reading(self) -> AbstractContextManager[Session | WriteSession]:
@@ -90,13 +94,18 @@ class Ledger:
         return LocatedContent(self.store(stated["storage"]), stated)
 
     @property
+    def cache_folder(self) -> Path:
+        """The folder of caches, which this process may write; disposable."""
+        return cache_folder(self.place)
+
+    @property
     def hash_cache(self) -> HashCache:
         """Remembered hashes of unchanged files; disposable."""
         from ledger.content.hash_cache import HashCache  # noqa: PLC0415
 
         with self._lock:
             if self._hash_cache is None:
-                self._hash_cache = HashCache(self.place.folder / "cache" / "hashes.sqlite3")
+                self._hash_cache = HashCache(self.cache_folder / "hashes.sqlite3")
             return self._hash_cache
 
     @property
@@ -106,7 +115,7 @@ class Ledger:
 
         with self._lock:
             if self._content_cache is None:
-                self._content_cache = ContentCache(self.place.folder / "cache" / "content")
+                self._content_cache = ContentCache(self.cache_folder / "content")
             return self._content_cache
 
     def name_search(self, registry: str) -> NameSearch:
@@ -136,6 +145,7 @@ class Ledger:
                 self._hash_cache = None
             self._name_searches.clear()
         self.database.close()
+        self.marks.look_again()
         # Whatever is there when it opens again is compared again.
         self.sessions.expected = self.place.configuration.id
 

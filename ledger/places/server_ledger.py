@@ -15,6 +15,7 @@ from ledger.engine.database import Session
 from ledger.errors import ConfigurationError, CorruptLogError
 from ledger.eventlog.database_url import DatabaseUrl, parse
 from ledger.model.events import LedgerInitialized
+from ledger.places.caches import required_cache_folder
 from ledger.places.config import Configuration, Place
 from ledger.places.databases import database_at, remember
 from projections.select import Order, Select, Test
@@ -42,7 +43,7 @@ def joined(text: str, *, origin: str) -> Place:
     finally:
         database.close()
     return Place(
-        root=_own_folder() / first.ledger,
+        root=required_cache_folder() / first.ledger,
         configuration=Configuration(
             id=first.ledger, name=first.name, storage=storage, database=str(url)
         ),
@@ -90,8 +91,3 @@ def _storage(session: Session, url: DatabaseUrl) -> str:
             f"run from that folder, or name another storage: {STORAGE_VARIABLE}=s3://bucket/prefix"
         )
     return storage
-
-
-def _own_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "metaledger"

@@ -116,6 +116,26 @@ def checkpoint(*, cosign: Iterable[PrivateKey] = ()) -> SignedCheckpoint:
     )
 
 
+def passing_checkpoint() -> tuple[SignedCheckpoint, PublicKey]:
+    """Return a checkpoint of a ledger that may be read alone, and the key made for it.
+
+    The key signs this once and is forgotten; the log does not name it. Nothing is written.
+
+    Raises:
+        CorruptLogError: The log does not agree with the last checkpoint that was signed here.
+    """
+    ledger = _outside_of_a_batch(instance.current())
+    ring = ring_of(ledger)
+    last = ring.last_checkpoint()
+    known = [] if last is None else [("the last one signed here", read_checkpoint(read_note(last)))]
+    size, root = _agreed(ledger, known)
+    key = generate(ring.name)
+    stated = Checkpoint(origin=key.name, size=size, root=root)
+    text = sign_note(stated.text(), [key])
+    made = SignedCheckpoint(text=text, origin=key.name, size=size, root=root.hex())
+    return made, key.public()
+
+
 def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[int, bytes]:
     """Return size and root of the tree now, which must extend what was stated before."""
     with ledger.reading() as session:
@@ -363,7 +383,7 @@ def _own_checkpoint(ledger: Ledger, text: str) -> Checkpoint:
 def _tree_of(ledger: Ledger, log: LogReader, stated: Checkpoint) -> Tree:
     """Return the tree of a log that has the root that a checkpoint states, at its size."""
     head = int(log.head())
-    blocks = Blocks(ledger.place.folder / "cache" / "tree")
+    blocks = Blocks(ledger.cache_folder / "tree")
     tree = Tree(log, blocks)
     root = tree.root(min(stated.size, head))
     if root != stated.root:

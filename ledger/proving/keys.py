@@ -10,10 +10,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import stat
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -45,14 +47,23 @@ def origin_of(ledger_id: str) -> str:
 
 
 def key_folder() -> Path:
-    """Return the folder that holds the keys of this user."""
+    """Return the folder that holds the keys of this user.
+
+    Raises:
+        KeyUnavailableError: This user has no home folder, and nothing names another one.
+    """
     named = os.environ.get(VARIABLE)
-    if named:
-        return Path(named).expanduser().absolute()
-    if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    try:
+        if named:
+            return Path(named).expanduser().absolute()
+        if sys.platform == "darwin":
+            base = Path.home() / "Library" / "Application Support"
+        else:
+            base = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError as error:
+        raise KeyUnavailableError(
+            f"keys: this user has no home folder to keep them in; set {VARIABLE} to a folder"
+        ) from error
     return base / "metaledger" / "keys"
 
 
@@ -62,15 +73,29 @@ class KeyRing:
     def __init__(self, ledger_id: str, *, folder: Path | None = None) -> None:
         self.ledger_id = ledger_id
         self.name = origin_of(ledger_id)
-        self.folder = key_folder() if folder is None else folder
+        self._folder = folder
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the keys.
+
+        Raises:
+            KeyUnavailableError: This user has no home folder.
+        """
+        return key_folder() if self._folder is None else self._folder
 
     def public_keys(self) -> list[PublicKey]:
         """Return every key that this user ever had for the ledger, in no order.
 
+        Without the right to look into the folder, there are none.
+
         Raises:
             KeyUnavailableError: A file of such a key holds something else.
         """
-        found = [self._read(path) for path in sorted(self.folder.glob(f"{self.ledger_id}.*.pub"))]
+        paths: list[Path] = []
+        with suppress(KeyUnavailableError):
+            paths = self._files(f"{self.ledger_id}.*.pub")
+        found = [self._read(path) for path in paths]
         return [_as(read_public_key, text, path) for path, text in found]
 
     def private_keys(self) -> list[PrivateKey]:
@@ -79,7 +104,7 @@ class KeyRing:
         Raises:
             KeyUnavailableError: Others can read a key, or this user cannot.
         """
-        return [self._private(path) for path in sorted(self.folder.glob(f"{self.ledger_id}.*.key"))]
+        return [self._private(path) for path in self._files(f"{self.ledger_id}.*.key")]
 
     def private_key(self, public: PublicKey) -> PrivateKey | None:
         """Return the private key of a public one; None if this user lacks it.
@@ -87,9 +112,9 @@ class KeyRing:
         Raises:
             KeyUnavailableError: Others can read it, or this user cannot.
         """
-        path = self._path(public, "key")
-        if not path.exists():
+        if not self._files(f"{self.ledger_id}.{public.id.hex()}.key"):
             return None
+        path = self._path(public, "key")
         key = self._private(path)
         if key.public() != public:
             raise KeyUnavailableError(
@@ -122,9 +147,13 @@ class KeyRing:
         files.remove_durably(self._path(public, "key"))
 
     def last_checkpoint(self) -> str | None:
-        """Return the last checkpoint that was signed here; None if there is none."""
-        path = self._last
-        return self._read(path)[1] if path.exists() else None
+        """Return the last checkpoint that was signed here; None if there is none.
+
+        Raises:
+            KeyUnavailableError: It cannot be read.
+        """
+        found = self._files(f"{self.ledger_id}.checkpoint")
+        return self._read(found[0])[1] if found else None
 
     def remember(self, checkpoint: str) -> None:
         """Keep the checkpoint that is being signed, so that the next one agrees with it."""
@@ -161,6 +190,28 @@ class KeyRing:
 
     def _path(self, public: PublicKey, ending: str) -> Path:
         return self.folder / f"{self.ledger_id}.{public.id.hex()}.{ending}"
+
+    def _files(self, pattern: str) -> list[Path]:
+        """Return the sorted files of a pattern; none for a user without a folder.
+
+        Raises:
+            KeyUnavailableError: The folder cannot be read.
+        """
+        try:
+            folder = self.folder
+        except KeyUnavailableError:
+            return []
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 (a glob passes over what it may not read)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise KeyUnavailableError(
+                f"keys {folder}: cannot be read ({error.strerror}); see to its permissions, or "
+                f"set {VARIABLE} to another folder",
+                path=str(folder),
+            ) from error
+        return [folder / name for name in sorted(fnmatch.filter(names, pattern))]
 
     def _make_folder(self) -> None:
         if not self.folder.exists():

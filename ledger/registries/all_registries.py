@@ -10,7 +10,8 @@ from ledger.errors import MultipleResultsError, NotFoundError, RecordErasedError
 from ledger.model.schema import REGISTRIES
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
-from ledger.registries.base import Record, Registry
+from ledger.registries.base import Record
+from ledger.registries.registry import Registry
 from projections.select import Select, Test
 
 if TYPE_CHECKING:
@@ -67,18 +68,18 @@ def get(source: Source, uid: str) -> Record:
 def get_ever(source: Source, uid: str) -> Record:
     """Return the record with this uid, even if it was withdrawn or erased, for its history.
 
+    A record that was merged into another one is that record itself here, and not the survivor.
+
     Raises:
         NotFoundError: There never was one; the message names the nearest.
         MultipleResultsError: Several uids begin with it.
     """
-    try:
-        return get(source, uid)
-    except NotFoundError:
-        for registry in REGISTRIES:
-            for row in source.ask(partial(_rows, registry, uid, source.at)):
-                found: Record = record_class(registry)._from_row(row, source)
+    for registry in REGISTRIES:
+        for row in source.ask(partial(_rows, registry, uid, source.at)):
+            found: Record = record_class(registry)._from_row(row, source)
+            if uid == row["uid"]:
                 return found
-        raise
+    return get(source, uid)
 
 
 def _rows(registry: str, uid: str, at: int | None, models: ReadModels) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from ledger.errors import (
 )
 from ledger.files import READ_ONLY
 from ledger.model.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
-from ledger.model.schema import ARTIFACT, TRASHED, erased_text
+from ledger.model.schema import TRASHED, erased_text
 from ledger.past.retraction import warn_of_retraction
 from ledger.places import instance
 from ledger.places.kinds import record_class
@@ -41,6 +41,7 @@ from ledger.registries.local_content import (
     suffix_of_key,
 )
 from ledger.registries.query import QuerySet
+from ledger.registries.registry import registry_method
 from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
 from ledger.user_settings import settings
@@ -148,7 +149,7 @@ class Artifact(Record):
         is_made = self._source.ask(lambda models: models.find("link", **link))
         return row if is_made else {**row, "run": tracked.passage.run}
 
-    @classmethod
+    @registry_method
     def from_dir(
         cls,
         path: str | os.PathLike[str],
@@ -447,7 +448,7 @@ class Artifact(Record):
     @property
     def versions(self) -> QuerySet[Artifact]:
         """Every version of its family, oldest first."""
-        return self.filter(uid__startswith=self.uid[: ARTIFACT.uid_length])
+        return self._family()
 
     @property
     def keys(self) -> list[str]:

@@ -8,7 +8,7 @@ a query; `ledger.decisions` holds the rules.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, ClassVar, Literal, Self, TypeVar
+from typing import Any, ClassVar, Literal, Self
 
 import msgspec
 
@@ -35,47 +35,9 @@ from ledger.registries.checks import check_flag, check_text
 from ledger.registries.lookups import Q
 from ledger.registries.query import Lookup, QuerySet
 from ledger.registries.record_history import RecordHistory
+from ledger.registries.registry import Registry, registry_method
 from ledger.registries.results import RecordList, Results
 from projections.select import Select
-
-T = TypeVar("T", bound="Record")
-
-
-class Registry:
-    """The records of one kind, now or as of a position, and every question that they answer."""
-
-    def __init__(self, kind: type[T], source: Source) -> None:
-        self._kind = kind
-        self._source = source
-
-    def __call__(self, *_: object, **__: object) -> Any:
-        """Refuse: a view of the past creates nothing."""
-        raise ReadOnlyViewError(
-            f"{self._kind.__name__}(...): a view as of position {self._source.at} cannot be "
-            "written through; use the registry itself"
-        )
-
-    def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
-        """Return the records that pass every condition; all records if there is no condition."""
-        query: QuerySet[Any] = QuerySet(
-            self._kind, self._source, Select(registry=self._kind.registry)
-        )
-        return query.filter(*queries, **lookups) if queries or lookups else query
-
-    def get(self, uid: str | int | None = None, **lookups: object) -> Any:
-        """Return the one record with this uid, unique beginning of a uid, id, or these fields."""
-        return self.filter().get(uid, **lookups)
-
-    def search(self, text: str, *, limit: int = 20) -> RecordList[Any]:
-        """Return the records that match a text best, best first."""
-        return self.filter().search(text, limit=limit)
-
-    def lookup(self, field: str | None = None) -> Lookup:
-        """Return an object with one attribute a record, for tab completion."""
-        return self.filter().lookup(field)
-
-    def __repr__(self) -> str:
-        return f"<{self._kind.__name__} as of position {self._source.at}>"
 
 
 class Record(RecordHistory):
@@ -114,7 +76,7 @@ class Record(RecordHistory):
     def _registry(cls) -> Registry:
         return Registry(cls, Source(instance.current()))
 
-    @classmethod
+    @registry_method
     def filter(cls, *queries: Q, **lookups: object) -> QuerySet[Self]:
         """Return the records that pass every condition, in Django's spelling, as a lazy query.
 
@@ -126,7 +88,7 @@ class Record(RecordHistory):
         """
         return cls._registry().filter(*queries, **lookups)
 
-    @classmethod
+    @registry_method
     def get(cls, uid: str | int | None = None, **lookups: object) -> Self:
         """Return the one record with this uid, unique beginning of a uid, id, or these fields.
 
@@ -137,21 +99,20 @@ class Record(RecordHistory):
         found: Self = cls._registry().get(uid, **lookups)
         return found
 
-    @classmethod
+    @registry_method
     def search(cls, text: str, *, limit: int = 20) -> RecordList[Self]:
         """Return the best matches of a text, best first: by words, beginnings and similarity."""
         return cls._registry().search(text, limit=limit)
 
-    @classmethod
+    @registry_method
     def lookup(cls, field: str | None = None) -> Lookup:
         """Return an object with one attribute a record, for tab completion."""
         return cls._registry().lookup(field)
 
-    @classmethod
+    @registry_method
     def df(cls, *, limit: int | None = None) -> Any:
         """Return the registry, or its first `limit` records, as a pandas `DataFrame`."""
-        query = cls.filter()
-        return (query if limit is None else query[:limit]).df()
+        return cls._registry().df(limit=limit)
 
     # --- fields ---------------------------------------------------------------------------------
 
@@ -336,6 +297,11 @@ class Record(RecordHistory):
 
     # --- relations ------------------------------------------------------------------------------
 
+    def _family(self) -> QuerySet[Self]:
+        """Return every version of its family, oldest first, as of where it was read."""
+        stem = self.uid[: self.spec.uid_length]
+        return Registry(type(self), self._source).filter(uid__startswith=stem)
+
     def _related(self, relation: RelationSpec) -> Any:
         if relation.is_many:
             return Related(self, relation)
@@ -374,11 +340,14 @@ class Related(Results[Any]):
         self.registry = relation.target
 
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
-        """Return the records that pass every condition."""
+        """Return the records that pass every condition; those in the trash are marked so.
+
+        A link leads to its end wherever that lies, as a condition over a relation does.
+        """
         kind = record_class(self.registry)
         query: QuerySet[Any] = QuerySet(kind, self._record._source, Select(registry=self.registry))
         back = _inverse(self._record.registry, self._relation)
-        return query.filter(*queries, **{back: self._record.uid}, **lookups)
+        return query.with_trash().filter(*queries, **{back: self._record.uid}, **lookups)
 
     def add(self, *records: Record) -> None:
         """Link these saved records; existing links stay as they are.

@@ -12,6 +12,8 @@ from ledger.errors import InvalidValueError
 from ledger.model.canonical import nfc
 from ledger.model.schema import FieldSpec
 
+_REASON = FieldSpec(name="description", max_length=4096)
+
 
 def check_flag(subject: str, value: object) -> bool:
     """Return a value that is True or False.
@@ -62,4 +64,19 @@ def check_version(title: str, version: object) -> str | None:
         return None
     field = FieldSpec(name="version", max_length=64)
     text: str = check_text(f"{title}.version", version, field, required=True)
+    return text
+
+
+def check_reason(reason: object, verb: str) -> str:
+    """Return a reason as it is recorded: a text of several lines, without spaces around.
+
+    Raises:
+        InvalidValueError: It is something else, blank, or longer than a description may be.
+    """
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > _REASON.max_length:
+        raise InvalidValueError(
+            f"{verb}: expected a reason of 1 to {_REASON.max_length:,} characters, got "
+            f"{reason!r:.60}"
+        )
+    text: str = check_text(f"{verb}: reason", reason.strip(), _REASON)
     return text

@@ -11,7 +11,6 @@ from ledger.content.hashing import hash_members, members_digest
 from ledger.decisions.artifacts import find_members, is_borne
 from ledger.errors import InvalidValueError
 from ledger.model.commands import Command, SaveCollection
-from ledger.model.schema import COLLECTION
 from ledger.registries.artifact import Artifact
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_version
@@ -115,7 +114,7 @@ class Collection(Record):
     @property
     def versions(self) -> QuerySet[Collection]:
         """Every version of its family, oldest first."""
-        return self.filter(uid__startswith=self.uid[: COLLECTION.uid_length])
+        return self._family()
 
 
 def _revised(revises: object) -> str | None:

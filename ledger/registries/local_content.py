@@ -121,6 +121,9 @@ class LocalContent:
                 name = name_in_store(event.storage_key)
                 # Called before and inside the transaction; the second call stores only if needed.
                 if name not in self._put or not store.exists(name):
+                    # Content that no event would name is not stored.
+                    self._ledger.database.require_writable()
+                    self._ledger.marks.leave(store.root)
                     self._store(store, name)
                     self._put.add(name)
 
@@ -162,7 +165,7 @@ def _streamed(ledger: Any, url: str, *, rehash: bool) -> tuple[str, HashedConten
     from ledger.content.hash_cache import HashCache  # noqa: PLC0415
 
     elsewhere = ContentAtUrl(url)
-    cache = HashCache(ledger.place.folder / "cache" / "urls.sqlite3")
+    cache = HashCache(ledger.cache_folder / "urls.sqlite3")
     try:
         with progress("hashing", elsewhere.size() or 0, unit="bytes") as step:
             return elsewhere.url, elsewhere.hashed(cache=cache, rehash=rehash, progress=step)

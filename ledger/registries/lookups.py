@@ -15,7 +15,7 @@ from operator import index
 from typing import NamedTuple, SupportsIndex
 
 from ledger.errors import InvalidValueError
-from ledger.model.canonical import nfc
+from ledger.model.canonical import asked, nfc
 from ledger.model.parameters import plain_value
 from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec, way
 from ledger.model.times import to_micros
@@ -185,10 +185,11 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
             raise InvalidValueError(
                 f"lookup '{lookup}': expected a saved {end.target} or its uid, got {value!r}"
             )
-        return uid
+        return asked(f"lookup '{lookup}'", uid)
     match end.kind, value:
         case "text" | "json", str():
-            return value if end.name in _AS_RECORDED else nfc(value)
+            text = asked(f"lookup '{lookup}'", value)
+            return value if end.name in _AS_RECORDED else text
         case "boolean", bool():
             return value
         case "integer", SupportsIndex() if not isinstance(value, bool):

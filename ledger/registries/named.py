@@ -10,16 +10,19 @@ import unicodedata
 from typing import Any, Self
 
 from ledger.decisions.facts import Notice, Row
-from ledger.decisions.records import find_named, whereabouts
+from ledger.decisions.records import find_named, whereabouts, with_merger
 from ledger.display.messages import is_audible, say, table, tell
 from ledger.display.rows import short_time
 from ledger.engine.foresight import Foresight, of_name
 from ledger.errors import InvalidValueError, NotFoundError
+from ledger.model.canonical import asked
 from ledger.model.commands import Command, MergeRecords, SaveRecord, UndoMerge
 from ledger.model.schema import REGISTRIES, WITHDRAWN
 from ledger.places import instance
 from ledger.places.source import Source, row_of
 from ledger.registries.base import Record
+from ledger.registries.checks import check_reason
+from ledger.registries.registry import registry_method
 from ledger.user_settings import settings
 from projections.names.normalise import look_alike
 from projections.store import ReadModels
@@ -59,7 +62,7 @@ class NamedRecord(Record):
         if recalled is not None:
             row = row_of(self._source, self.registry, recalled)
             if row is not None:
-                moved = whereabouts(self.registry, self._name, row)
+                moved = whereabouts(self.registry, self._name, self._told(row))
                 tell([] if moved is None else [moved])
                 return row
         found = self._source.ask(self._find)
@@ -72,6 +75,13 @@ class NamedRecord(Record):
             return row_of(self._source, self.registry, found["uid"])
         show_similar(self, self._name)
         return None
+
+    def _told(self, row: Row) -> Row:
+        """Return the row of a recalled record, with the merger that brought the name to it."""
+        if row["name"] == self._name:
+            return row
+        told: Row = self._source.ask(lambda it: with_merger(it, self.registry, self._name, row))
+        return told
 
     def _find(self, models: ReadModels) -> Row | None:
         facts = Foresight(models, of_name(self.registry, self._name) if models.is_far else ())
@@ -102,12 +112,13 @@ class NamedRecord(Record):
         self._refuse_view("merge_into()")
         if not isinstance(other, type(self)):
             raise InvalidValueError(f"merge_into: expected a {self.spec.title}, got {other!r}")
+        why = None if reason is None else check_reason(reason, "merge_into")
         self._perform(
-            MergeRecords(registry=self.registry, uid=self.uid, into=other.uid, reason=reason)
+            MergeRecords(registry=self.registry, uid=self.uid, into=other.uid, reason=why)
         )
         return other
 
-    @classmethod
+    @registry_method
     def undo_merge(cls, merged: str) -> Self:
         """Separate a merged record again, by its uid or its name, and return it.
 
@@ -130,6 +141,7 @@ def merged_uid(source: Source, registry: str, merged: str) -> str:
     Raises:
         NotFoundError: There is none.
     """
+    merged = asked("undo_merge", merged)
     rows = source.ask(
         lambda models: [
             row

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import keyword
 import unicodedata
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import msgspec
 
 from ledger.decisions.facts import erased_error
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
-from ledger.model.canonical import nfc
+from ledger.model.canonical import asked
 from ledger.model.schema import ERASED, REGISTRIES, FieldSpec
 from ledger.places.source import Source
 from ledger.registries.lookups import Q, conditions
@@ -25,6 +26,7 @@ from projections.select import EVERYTHING, And, Order, Select, Test, Where
 if TYPE_CHECKING:
     pass
 
+_NAMES = frozenset({"key", "name"})  # by which a family is asked for as one record
 _LONGEST_SEARCHED = 4_096  # characters: no text that a search looks into is longer
 
 
@@ -109,6 +111,7 @@ class QuerySet(Results[R]):
         self._refuse_sliced("search")
         if not isinstance(text, str):
             raise InvalidValueError(f"search: expected text, got {type(text).__name__} {text!r}")
+        text = asked("search", text)
         if len(text) > _LONGEST_SEARCHED:
             raise InvalidValueError(
                 f"search: expected at most {_LONGEST_SEARCHED:,} characters, got {len(text):,}"
@@ -173,9 +176,14 @@ class QuerySet(Results[R]):
             raise InvalidValueError("get: expected a uid or a field, got neither")
         if "key" in lookups and REGISTRIES[self.registry].has_keys:
             return self._by_key(lookups)
+        return self._by_fields(lookups)
+
+    def _by_fields(self, lookups: dict[str, object]) -> R:
         found = self.filter(**lookups)._fetch(2)
         if len(found) == 1:
             return found[0]
+        if found and lookups.keys() <= _NAMES and (latest := self._one_family(lookups)):
+            return latest
         title = REGISTRIES[self.registry].title
         shown = ", ".join(f"{name}={value!r}" for name, value in lookups.items())
         if not found:
@@ -190,7 +198,7 @@ class QuerySet(Results[R]):
     def _by_uid(self, uid: str) -> R:
         self._refuse_sliced("filter")
         # A whole uid finds its record in the trash, too.
-        exact = self._narrowed(Test(("uid",), "exact", nfc(uid)), trash="with")._fetch(1)
+        exact = self._narrowed(Test(("uid",), "exact", asked("get", uid)), trash="with")._fetch(1)
         if exact:
             return exact[0]
         everywhere = self.with_trash()
@@ -206,7 +214,7 @@ class QuerySet(Results[R]):
                 and len(stems) == 1
                 and len(uid) >= len(next(iter(stems)))
             ):
-                return everywhere.filter(uid__startswith=uid).reverse()[0]
+                return self._latest(uid__startswith=uid)
             raise MultipleResultsError(
                 f"{title} '{uid}': several uids begin so: "
                 f"{', '.join(record.uid for record in found[:3])}…; give more digits"
@@ -218,6 +226,24 @@ class QuerySet(Results[R]):
         near = everywhere.filter(uid__startswith=uid[:3])._fetch(3) if len(uid) >= 3 else []  # noqa: PLR2004 (enough to be telling)
         hint = f"; nearest: {', '.join(record.uid for record in near)}" if near else ""
         raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)
+
+    def _latest(self, **lookups: object) -> R:
+        """Return the latest version of those that pass: a live one, if there is any."""
+        live = self._with(trash="without").filter(**lookups)
+        for query in (live.filter(is_latest=True), live):
+            found = query.last()
+            if found is not None:
+                return found
+        return self.with_trash().filter(**lookups).reverse()[0]
+
+    def _one_family(self, lookups: dict[str, object]) -> R | None:
+        """Return the latest of the versions that pass; None if they are of several families."""
+        spec = REGISTRIES[self.registry]
+        if not spec.is_versioned:
+            return None
+        self._refuse_sliced("get")
+        stems = {str(uid)[: spec.uid_length] for uid in self.filter(**lookups).distinct("uid")}
+        return self._latest(**lookups) if len(stems) == 1 else None
 
     def _merged(self, field: str, value: object) -> R | None:
         """Return the survivor of a merged record with this uid or name; None if there is none."""
@@ -232,21 +258,29 @@ class QuerySet(Results[R]):
         key = lookups["key"]
         if not isinstance(key, str):
             raise InvalidValueError(f"get(key=): expected text, got {type(key).__name__} {key!r}")
-        key = nfc(key)
-        pointers = self._source.ask(
-            lambda models: models.find("artifact_key", at=self._source.at, key=key)
-        )
+        key = asked("get(key=)", key)
         others = {name: value for name, value in lookups.items() if name != "key"}
-        found = [
-            record
-            for pointer in pointers
-            for record in self.filter(uid=pointer["uid"], **others)._fetch(1)
-        ]
-        for record in found:
-            vars(record)["_asked_key"] = key  # Its suffix says how to read the content.
-        if not found:
-            raise NotFoundError(f"Artifact with key {key!r}: no key of this name points at one")
-        return found[0]
+        everywhere = self.with_trash()
+        for pointer in self._pointers(key):
+            found = self.filter(uid=pointer["uid"], **others)._fetch(1)
+            if found:
+                vars(found[0])["_asked_key"] = key  # Its suffix says how to read the content.
+                return found[0]
+            # Where the key points at a record in the trash, the one before is meant.
+            if not everywhere.filter(uid=pointer["uid"], is_trashed=True).exists():
+                break
+        raise NotFoundError(f"Artifact with key {key!r}: no key of this name points at one")
+
+    def _pointers(self, key: str) -> Iterator[dict[str, Any]]:
+        """Yield where a key points, then where it pointed before, the last first."""
+        at = self._source.at
+        now = self._source.ask(lambda models: models.find("artifact_key", at=at, key=key))
+        yield from now
+        if now:
+            ever = self._source.ask(lambda it: it.find("artifact_key", at=at, ever=True, key=key))
+            first = now[0]["from_position"]
+            earlier = [row for row in ever if row["from_position"] < first]
+            yield from sorted(earlier, key=lambda row: -row["from_position"])
 
     def lookup(self, field: str | None = None) -> Lookup:
         """Return an object with one attribute a record, for tab completion."""

@@ -9,18 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from ledger.display.messages import in_notebook
-from ledger.errors import InvalidValueError
 from ledger.model.commands import Command, RetractRecord
 from ledger.past.changes import History, history
 from ledger.places.kinds import AnyRecord
+from ledger.registries.checks import check_reason
 
 if TYPE_CHECKING:
     from ledger.past.impact import Impact
     from ledger.past.lineage import Lineage
     from ledger.past.lineage_diff import LineageDiff
     from ledger.places.source import Source
-
-_REASON = 4096  # characters of a reason
 
 
 class RecordHistory(AnyRecord):
@@ -68,7 +66,7 @@ class RecordHistory(AnyRecord):
 
         Args:
             a: The earlier point.
-            b: The later point; by default now.
+            b: The later point; by default now, or the position of the record's view.
 
         Raises:
             InvalidValueError: The first point is after the second, or the registry has no lineage.
@@ -101,11 +99,11 @@ class RecordHistory(AnyRecord):
             CommandRejectedError: Records of this registry cannot be retracted.
             InvalidValueError: The reason is empty.
         """
-        return self._retract(_checked_reason(reason, "retract"), is_lifted=False)
+        return self._retract(check_reason(reason, "retract"), is_lifted=False)
 
     def lift_retraction(self, reason: str | None = None) -> Self:
         """End the retraction, and return the record."""
-        checked = None if reason is None else _checked_reason(reason, "lift_retraction")
+        checked = None if reason is None else check_reason(reason, "lift_retraction")
         return self._retract(checked, is_lifted=True)
 
     def _retract(self, reason: str | None, *, is_lifted: bool) -> Self:
@@ -124,13 +122,3 @@ class RecordHistory(AnyRecord):
         def _refuse_view(self, verb: str) -> None: ...
 
         def _perform(self, command: Command) -> Any: ...
-
-
-def _checked_reason(reason: object, verb: str) -> str:
-    if not isinstance(reason, str) or not reason.strip() or len(reason) > _REASON:
-        raise InvalidValueError(
-            f"{verb}: expected a reason of 1 to {_REASON:,} characters, got {reason!r:.60}"
-        )
-    from ledger.model.canonical import nfc  # noqa: PLC0415
-
-    return nfc(reason.strip())

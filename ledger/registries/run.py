@@ -23,7 +23,7 @@ class Pass(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         number: 1 for the pass that began the run, 2 and more for passes that continued it.
         position: Position of the event that began it.
-        started_at: Time of its start, by the client's clock.
+        started_at: Time of its start.
         ended_at: Time of its end; None if no end was recorded, as for a killed process.
         status: `finished`, `ended`, `failed`, `abandoned`; `started` if no end was recorded.
         actor: The user that ran it.
@@ -67,7 +67,7 @@ class Run(Record):
     def forks(self) -> QuerySet[Any]:
         """Runs that later passes of this one became when they found something new to record."""
         query: QuerySet[Any] = QuerySet(Run, self._source, Select(registry="run"))
-        return query.filter(forked_from=self.uid)
+        return query.with_trash().filter(forked_from=self.uid)
 
     def replayed(self) -> Passes:
         """Return the passes of this run that left events in the log, oldest first.

@@ -87,7 +87,7 @@ class Transform(Record):
     @property
     def versions(self) -> QuerySet[Transform]:
         """Every version of its family, oldest first."""
-        return self.filter(uid__startswith=self.uid[: TRANSFORM.uid_length])
+        return self._family()
 
     @property
     def source_code(self) -> str | None:

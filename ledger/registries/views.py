@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.errors import InvalidValueError, NotFoundError
-from ledger.model.canonical import nfc
+from ledger.model.canonical import asked, nfc
 from ledger.model.commands import TagPosition
 from ledger.model.schema import REGISTRIES
 from ledger.model.times import to_datetime
@@ -24,7 +24,7 @@ from ledger.past.readable_events import newest_first as backwards
 from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
-from ledger.registries.base import Registry
+from ledger.registries.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +83,8 @@ def as_of(point: Any) -> View:
     """Return the ledger as of a point, for reading.
 
     Args:
-        point: A position, a datetime with a time zone, a run (its last event), the name of a tag,
-            or the text of a checkpoint. Inclusive.
+        point: A position, "now", a datetime with a time zone, a run (its last event), the name of
+            a tag, or the text of a checkpoint. Inclusive; a time means the end of its last digit.
 
     Raises:
         InvalidValueError: The point is in the future, or a datetime without a time zone.
@@ -203,6 +203,8 @@ def narrowed(  # noqa: PLR0913 (as above)
     """
     if registry is not None and registry not in REGISTRIES:
         raise NotFoundError(f"registry '{registry}': there are {', '.join(REGISTRIES)}")
+    if actor is not None:
+        actor = asked("log(actor=)", actor)
     after = 0 if since is None else resolve(ledger, since).position
     end = None if until is None else resolve(ledger, until).position
     if end is not None and after > end:

@@ -47,7 +47,7 @@ from ledger.tracking.environment import (
 from ledger.tracking.git import GitQuery, start_git_query
 from ledger.tracking.imports import imported_modules
 from ledger.tracking.notebook import is_consecutive, read_notebook
-from ledger.tracking.receipt import receipt
+from ledger.tracking.receipt import receipt, transform_name
 from ledger.tracking.source_code import SourceCode, command_line, find_source
 from ledger.user_settings import settings
 
@@ -122,7 +122,8 @@ class Context:
         run = _run(ledger, tracked.passage.run)
         say(
             "hint",
-            f"{tracked.passage.case}: {run.transform.name} ({run.transform.uid}), run {run.uid}",
+            f"{tracked.passage.case}: {transform_name(run)} ({run._row['transform']}), "
+            f"run {run.uid}",
         )
         return run
 
@@ -174,7 +175,8 @@ class Context:
 
         def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
             # Washed before it is cut: half a URL would hide its password from the eye of the rule.
-            self._error = washed(f"{kind.__name__}: {error}")[:500]
+            # NUL, which no database takes, would refuse the end of the run.
+            self._error = washed(f"{kind.__name__}: {error}")[:500].replace("\0", "\\0")
             previous(kind, error, trace)
 
         sys.excepthook = remember

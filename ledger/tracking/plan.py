@@ -28,6 +28,7 @@ from ledger.past.readable_events import Happening, Which, happenings, summary
 from ledger.places import instance
 from ledger.places.discovery import VARIABLE
 from ledger.places.instance import Ledger
+from ledger.places.marks import Marks
 from ledger.tracking.context import context
 
 
@@ -109,6 +110,7 @@ class PlanLedger(Ledger):
         self.database.close()
         self.database = real.database.copy_to(folder / "plan.db")
         self.sessions.database = self.database
+        self.marks = NoMarks(self.database, ledger=real.place.configuration.id, shown="")
         self.planned: list[PlanStore] = []
         self.begun_at = self.head()
 
@@ -121,6 +123,13 @@ class PlanLedger(Ledger):
         made = PlanStore(super().store(root), root)
         self.planned.append(made)
         return made
+
+
+class NoMarks(Marks):
+    """The marks of a plan, which stores nothing."""
+
+    def leave(self, root: str) -> None:
+        """Leave none."""
 
 
 class PlanStore(ContentStore):

@@ -25,4 +25,10 @@ def receipt(run: Any, passage: Passage, status: str) -> str:
     left = ""
     if passage.unpassed and not passage.is_own:
         left = f"; {passage.unpassed:,} recorded intents were not asked for again"
-    return f"{what} {run.uid} of {run.transform.name}{end}: {counts}, {events}{left}"
+    return f"{what} {run.uid} of {transform_name(run)}{end}: {counts}, {events}{left}"
+
+
+def transform_name(run: Any) -> str:
+    """Return the name of a run's transform; somebody may have withdrawn that meanwhile."""
+    transform = run.transform
+    return "a withdrawn transform" if transform is None else str(transform.name)

@@ -29,7 +29,13 @@ from ledger.content.folder import Folder
 from ledger.content.local import path_of
 from ledger.content.store import is_local
 from ledger.display.progress import progress
-from ledger.errors import CorruptLogError, PathTakenError, StorageError
+from ledger.errors import (
+    CorruptLogError,
+    KeyUnavailableError,
+    PathTakenError,
+    ReadOnlyLedgerError,
+    StorageError,
+)
 from ledger.eventlog.archive import (
     FORMAT,
     KEYS,
@@ -49,7 +55,13 @@ from ledger.model.merkle import Frontier
 from ledger.model.payloads import HASH_BYTES, SALT_BYTES
 from ledger.places import instance
 from ledger.places.config import outside_of_ledgers
-from ledger.proving.checkpoints import SignedCheckpoint, checkpoint, key_lines
+from ledger.places.instance import Ledger
+from ledger.proving.checkpoints import (
+    SignedCheckpoint,
+    checkpoint,
+    key_lines,
+    passing_checkpoint,
+)
 from ledger.proving.publication import name_of
 
 SEGMENT = 1 << 20  # entries of a file, at most
@@ -80,7 +92,8 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
 def export(where: str | os.PathLike[str]) -> Exported:
     """Write the log of the ledger in use, and a checkpoint over it, into a folder or to a URL.
 
-    Where an earlier export of this ledger is, what is new is added to it.
+    Where an earlier export of this ledger is, what is new is added to it. A ledger that may be read
+    alone is exported too: where its key is not here, one that is made for this export signs.
 
     Raises:
         PathTakenError: Something else is there already; it is untouched.
@@ -96,13 +109,14 @@ def export(where: str | os.PathLike[str]) -> Exported:
     configuration = ledger.place.configuration
     before = read_manifest(folder)
     _require_room(folder, before, configuration.id)
-    made = checkpoint()
+    made, passing = _checkpoint(ledger)
     with ledger.reading() as session:
         if before is not None:
             _require_extended(session.log, before, made)
         segments = _write(folder, session.log, before, made.size)
         _require_not_erased_meanwhile(session.log, made.size)
-        keys = "".join(f"{line}\n" for line in key_lines(session.log, configuration.id))
+        lines = [*key_lines(session.log, configuration.id), *passing]
+    keys = "".join(f"{line}\n" for line in lines)
     folder.replace(KEYS, keys.encode())
     folder.put(name_of(made.size), made.text.encode())
     _require_alone(folder, before, segments)
@@ -124,6 +138,20 @@ def export(where: str | os.PathLike[str]) -> Exported:
         root=made.root,
         size=sum(segment.size for segment in segments),
     )
+
+
+def _checkpoint(ledger: Ledger) -> tuple[SignedCheckpoint, list[str]]:
+    """Return a checkpoint, and the key that signs it where the log does not name it.
+
+    Who may only read a ledger cannot have it name a key, and may not have the one that it names.
+    """
+    try:
+        return checkpoint(), []
+    except (StorageError, KeyUnavailableError) as error:
+        if not (isinstance(error, ReadOnlyLedgerError) or ledger.database.is_read_only()):
+            raise
+    made, key = passing_checkpoint()
+    return made, [str(key)]
 
 
 def _require_room(folder: Folder, before: Manifest | None, ledger: str) -> None:

@@ -7,8 +7,9 @@
 3. Young orphans stay: a writer stores content before its event is recorded.
 4. Orphans are removed under the append lock, after a second look. A writer that meant to use an
    orphan as its content stores the content again when its turn comes.
-5. If two ledgers share a storage, the content of one looks like orphans to the other. Look at the
-   list before removing.
+5. Content of others stays: where the mark of another ledger, or of another copy of this one, is in
+   a storage (`places/marks.py`), or where content is younger than the last event here. A copy that
+   was restored does not know what the living ledger has stored since.
 
 The audit, not this module, looks for contradictions in the log.
 """
@@ -26,6 +27,7 @@ from ledger import files
 from ledger.content.filesystem import network_filesystem
 from ledger.content.located import stored_name
 from ledger.content.store import FOLDER, StoredItem
+from ledger.engine.clocks import ahead, lead
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import LedgerError
 from ledger.eventlog.sqlite_evidence import OBJECTS, schema_faults
@@ -58,11 +60,17 @@ class Orphan(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     age: float | None
     is_temporary: bool
+    claimed_by: str | None = None
 
     @property
     def is_old(self) -> bool:
         """Whether no running writer can own it."""
         return self.age is not None and self.age >= ORPHAN_AGE
+
+    @property
+    def is_removable(self) -> bool:
+        """Whether nobody can need it: no running writer, and no other ledger."""
+        return self.is_old and self.claimed_by is None
 
 
 def examine(
@@ -81,6 +89,7 @@ def examine(
         ("database", lambda: _database(ledger)),
         ("checkpoints", lambda: _checkpoints(ledger)),
         ("read models", lambda: _read_models(ledger)),
+        ("clock", lambda: _clock(ledger)),
         ("content", lambda: contents(ledger, read_all=content)),
         ("orphans", lambda: _orphan_findings(ledger, moment)),
         ("hash cache", lambda: _hash_cache(ledger)),
@@ -130,7 +139,7 @@ def remove_orphans(ledger: Ledger, *, now: float | None = None) -> list[Orphan]:
     with ledger.writing() as session:
         listed = _listed(ledger, storages(ledger, session))
         for orphan in _orphans_among(ledger, session, listed, moment):
-            if orphan.is_old:
+            if orphan.is_removable:
                 _remove(ledger, orphan)
                 removed.append(orphan)
     return removed
@@ -171,6 +180,7 @@ def _orphans_among(
         name = stored_name(row)
         if name in wanted - named and not _is_content_removed(session, row):
             named.add(name)
+    claims = _Claims(ledger, session.log.last()[1])
     return [
         Orphan(
             storage=storage,
@@ -178,10 +188,48 @@ def _orphans_among(
             size=item.size,
             age=_age(ledger, storage, item, now),
             is_temporary=item.is_temporary,
+            claimed_by=None if item.is_temporary else claims(storage, item.modified),
         )
         for storage, item in sorted(candidates, key=lambda pair: pair[1].name)
         if item.is_temporary or item.name not in named
     ]
+
+
+class _Claims:
+    """The reasons why content that no event names here may be needed by others."""
+
+    def __init__(self, ledger: Ledger, last: int) -> None:
+        self._ledger = ledger
+        self._last = last / 1e6
+        self._others: dict[str, str | None] = {}
+
+    def __call__(self, storage: str, modified: float | None) -> str | None:
+        if storage not in self._others:
+            others = sorted(self._ledger.marks.of_others(storage).values())
+            self._others[storage] = None
+            if others:
+                more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+                self._others[storage] = (
+                    f"{others[0]}{more} uses this storage too; where those are gone for good, "
+                    "'metaledger doctor --alone' says so"
+                )
+        if self._others[storage] is None and modified is not None and modified > self._last:
+            return (
+                "it is younger than the last event here, so that another copy of this ledger may "
+                "have stored it; after the next event it can be removed"
+            )
+        return self._others[storage]
+
+
+def forget_others(ledger: Ledger) -> list[str]:
+    """Forget other ledgers and copies that have used the storages; return them in words.
+
+    Raises:
+        StorageError: A storage or the database refused.
+    """
+    with ledger.reading() as session:
+        known = storages(ledger, session)
+    return [shown for root in known for shown in ledger.marks.forget_others(root)]
 
 
 def _is_content_removed(session: Session | WriteSession, row: Row) -> bool:
@@ -229,14 +277,14 @@ def _is_own_storage(ledger: Ledger) -> bool:
 def _orphan_findings(ledger: Ledger, now: float) -> Iterator[DoctorFinding]:
     for orphan in orphans(ledger, now=now):
         what = "left behind by an interrupted step" if orphan.is_temporary else "no event names it"
-        way_out = (
-            "'metaledger doctor --remove-orphans' removes it"
-            if orphan.is_old
-            else "it is young, a running writer may own it: look again in an hour"
-        )
+        way_out = "'metaledger doctor --remove-orphans' removes it"
+        if orphan.claimed_by is not None:
+            way_out = f"it is left alone: {orphan.claimed_by}"
+        elif not orphan.is_old:
+            way_out = "it is young, a running writer may own it: look again in an hour"
         yield DoctorFinding(
             kind="orphan",
-            severity="warning" if orphan.is_old else "info",
+            severity="warning" if orphan.is_removable else "info",
             subject=orphan.name,
             message=f"{orphan.storage}: {orphan.name} ({orphan.size:,} bytes): {what}; {way_out}",
             details={
@@ -244,6 +292,7 @@ def _orphan_findings(ledger: Ledger, now: float) -> Iterator[DoctorFinding]:
                 "size": orphan.size,
                 "age": orphan.age,
                 "is_old": orphan.is_old,
+                "claimed_by": orphan.claimed_by,
             },
         )
     own = {config.FILE, ledger.place.configuration.database, "cache"}
@@ -372,8 +421,28 @@ def _read_models(ledger: Ledger) -> Iterator[DoctorFinding]:
             )
 
 
+def _clock(ledger: Ledger) -> Iterator[DoctorFinding]:
+    """Hold the log's time against the clock of this computer."""
+    now = ledger.now()
+    with ledger.reading() as session:
+        head, last = session.log.last()
+        first = session.log.position_at(now) + 1
+    said = ahead(now, last)
+    if said is not None:
+        yield DoctorFinding(
+            kind="log-ahead",
+            severity="warning",
+            subject=f"position {first}",
+            message=(
+                f"{said}; this began at position {first} of {head}: 'metaledger log --since "
+                f"{first - 1}' shows who recorded it, and when each event happened after it"
+            ),
+            details={"position": first, "head": head, "seconds": lead(now, last) / 1e6},
+        )
+
+
 def _hash_cache(ledger: Ledger) -> Iterator[DoctorFinding]:
-    path = ledger.place.folder / "cache" / "hashes.sqlite3"
+    path = ledger.cache_folder / "hashes.sqlite3"
     if not path.exists():
         return
     stale = ledger.hash_cache.stale_count()

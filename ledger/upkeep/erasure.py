@@ -290,7 +290,8 @@ class Erasure:
             content_removed=is_removed,
         )
         if key is not None:
-            event = signed(event, key)
+            # The whole event is signed, its time included.
+            event = signed(session.log.dated(event), key)
         decision = Decision(events=(event,), outcome=self.uid, stream=stream)
         (recorded,) = session.append(command_id(identity), decision.drafts(identity))
         session.log.erase(left)
@@ -343,7 +344,7 @@ def _forget(ledger: Ledger, rows: list[Row]) -> None:
     """Empty what this computer remembers of the record beside the database."""
     # Hashes of files are remembered by their paths.
     ledger.hash_cache.clear()
-    HashCache(ledger.place.folder / "cache" / "urls.sqlite3").clear()
+    HashCache(ledger.cache_folder / "urls.sqlite3").clear()
     for digest in {row["digest"] for row in rows if row.get("digest")}:
         ledger.content_cache.forget(str(digest))
 

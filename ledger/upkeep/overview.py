@@ -6,10 +6,11 @@ import datetime as dt
 
 import msgspec
 
+from ledger.engine.clocks import lead
 from ledger.engine.database import FORMAT
 from ledger.eventlog.postgres_health import ServerState
 from ledger.model.schema import REGISTRIES
-from ledger.model.times import to_datetime
+from ledger.model.times import now_micros, to_datetime
 from ledger.places.config import Place
 from ledger.places.databases import name_of, open_database, schema_of, size_of
 from ledger.upkeep.doctor_server import Clock, clock, state
@@ -32,6 +33,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
         head: Position of the last recorded event.
         lag: Number of the last events that the read models lack: 0, unless damaged.
         recorded_at: Time of the last event; None for an empty log.
+        ahead: Seconds by which that is ahead of this computer's clock; 0.0 within a minute.
         counts: Records of each registry, without those in the trash.
         program: Version of this program.
         format: Format of the log.
@@ -49,6 +51,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     lag: int
     recorded_at: dt.datetime | None
+    ahead: float
     counts: dict[str, int]
     program: str
     format: int
@@ -89,6 +92,7 @@ def about(place: Place) -> About:
         head=head,
         lag=behind,
         recorded_at=to_datetime(recorded_at) if head else None,
+        ahead=lead(now_micros(), recorded_at) / 1e6,
         counts=counts,
         program=program_version(),
         format=FORMAT,

@@ -3,7 +3,8 @@
 1. They are folded into a shadow first, while others read and write.
 2. Then, under the append lock, the shadow catches up, is compared, and replaces the read models, in
    one transaction: readers see the old ones until it ends. If the process dies, the old ones stay.
-3. If something was erased meanwhile, all is folded again: erased data must not come back.
+3. If something was erased meanwhile, all is folded again: erased data must not come back. So it is
+   if the log went back meanwhile, as where a backup was restored.
 4. The log is only read.
 5. On a server, the owner of the schema owns the new tables, and its roles get their rights again.
 """
@@ -22,7 +23,7 @@ from ledger.display.progress import progress
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import CommandRejectedError
 from ledger.eventlog.base import LogReader
-from ledger.model.events import Erasure
+from ledger.model.events import Erasure, RecordedEvent
 from ledger.model.ids import Position
 from ledger.places import instance
 from ledger.places.databases import schema_of
@@ -70,13 +71,14 @@ def rebuild() -> Rebuilt:
     with Shadow() as shadow:
         with ledger.reading() as session:
             head = session.log.head()
+            last = _at(session.log, head)
             with progress("folding", head) as step:
                 for position in _folded(session.log, shadow, after=0, until=head):
                     if position % _STEP == 0:
                         step(_STEP)
         with ledger.writing() as writing:
-            if _is_erased(writing.log, after=head):
-                # The shadow holds data that was erased from the log meanwhile.
+            if _is_erased(writing.log, after=head) or _at(writing.log, head) != last:
+                # The shadow holds data that was erased from the log meanwhile, or that is lost.
                 shadow.forget()
                 head = Position(0)
             for position in _folded(writing.log, shadow, after=head, until=None):
@@ -116,6 +118,11 @@ def _as_owner(session: Session | WriteSession, schema: str | None) -> Iterator[N
 
 def _is_erased(log: LogReader, *, after: int) -> bool:
     return any(isinstance(it.event, Erasure) for it in log.read(after=after))
+
+
+def _at(log: LogReader, position: int) -> RecordedEvent | None:
+    """Return the event at a position; None where the log does not reach it."""
+    return next(log.read(after=position - 1, until=position), None) if position else None
 
 
 def _folded(log: LogReader, shadow: Shadow, *, after: int, until: int | None) -> Iterator[Any]:

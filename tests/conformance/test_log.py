@@ -26,6 +26,8 @@ from ledger.eventlog.sqlite_connections import Datastore
 from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
 from ledger.model.events import Draft, RecordChanged
 from ledger.model.ids import CommandId, Position, StreamId, command_id, stream_id
+from ledger.model.times import UNSAID
+from tests.support.builders import EPOCH, label_created
 from tests.support.memory_database import MemoryDatabase
 from tests.support.memory_log import MemoryLog
 from tests.support.servers import new_schema
@@ -300,6 +302,42 @@ def test_recorded_time_increases_when_the_clock_goes_backwards(place, clock):
     append(place, 3, A)
     with place.read() as log:
         assert [it.recorded_at for it in log.read()] == [NOON, NOON + 1, NOON + 2, NOON + 3]
+
+
+def test_an_event_is_said_to_happen_when_it_is_recorded_unless_somebody_says_otherwise(
+    place, clock
+):
+    unsaid = label_created("x", at=UNSAID)
+    draft = Draft(stream=A, event=unsaid)
+    with place.write() as log:
+        log.append(command_id(["several"]), [draft, draft, Draft(stream=A, event=label_created())])
+    # A clock that was put right by less than a second is none that was wrong.
+    clock.now -= 999_000
+    with place.write() as log:
+        log.append(command_id(["put right"]), [draft])
+    with place.read() as log:
+        first, second, said, later = log.read()
+    assert [first.event.at, second.event.at, later.event.at] == [NOON, NOON + 1, NOON + 3]
+    assert said.event.at == EPOCH
+    assert later.recorded_at == NOON + 3
+
+
+def test_where_the_log_is_ahead_of_the_clock_an_event_happens_when_the_clock_says(place, clock):
+    append(place, 1, A)
+    clock.now -= 3_600_000_000
+    with place.write() as log:
+        draft = Draft(stream=A, event=label_created("x", at=UNSAID))
+        (event,) = log.append(command_id(["later"]), [draft])
+        assert log.met == (clock.now, NOON)
+    assert (event.recorded_at, event.event.at) == (NOON + 1, NOON - 3_600_000_000)
+
+
+def test_an_event_that_was_dated_is_recorded_at_that_time(place, clock):
+    with place.write() as log:
+        dated = log.dated(label_created("x", at=UNSAID))
+        clock.now += 10
+        (event,) = log.append(command_id(["dated"]), [Draft(stream=A, event=dated)])
+    assert (event.event.at, event.recorded_at) == (NOON, NOON)
 
 
 # --- once -----------------------------------------------------------------------------------------

@@ -8,6 +8,8 @@ from psycopg.sql import SQL, Identifier
 
 import ledger as ln
 from ledger.auditing.audit import audit
+from ledger.auditing.server import ServerEvidence
+from ledger.errors import StorageError
 from ledger.eventlog.database_url import parse
 from ledger.eventlog.postgres_health import wanted_guards
 from ledger.places import instance
@@ -53,6 +55,34 @@ def test_an_honest_ledger_on_a_server_passes():
     assert report.ok, report.findings
     assert report.events == report.rehashed == ln.head()
     assert report.rows > 0
+
+
+@pytest.mark.usefixtures("server")
+def test_a_connection_that_the_server_ends_during_an_audit_is_an_error_of_ours(
+    monkeypatch, postgres_url
+):
+    head = ServerEvidence.head
+
+    def ends(self) -> int:
+        with psycopg.connect(postgres_url) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [self._connection.info.backend_pid])
+        return head(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ServerEvidence, "head", ends)
+        with pytest.raises(StorageError):
+            audit()
+    assert audit().ok
+
+
+@pytest.mark.usefixtures("server")
+def test_a_question_that_the_server_refuses_for_the_moment_is_no_finding(monkeypatch):
+    def refused(*_: object) -> None:
+        raise psycopg.errors.DeadlockDetected("deadlock detected")
+
+    monkeypatch.setattr(ServerEvidence, "strays", refused)
+    with pytest.raises(StorageError, match="deadlock"):
+        audit()
 
 
 def test_deeds_on_a_server_are_told(server):

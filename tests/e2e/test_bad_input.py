@@ -259,7 +259,7 @@ def test_database_that_cannot_be_written(shared):
     (shared / ".metaledger" / "ledger.db").chmod(0o444)
     (shared / ".metaledger").chmod(0o555)
     said = without_rights(shared, "database", shared)
-    assert said.startswith("StorageError")
+    assert said.startswith("ReadOnlyLedgerError")
     assert "nothing was recorded" in said
 
 

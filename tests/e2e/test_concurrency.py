@@ -68,7 +68,7 @@ print([ln.ULabel.get(name=f"label {i}").uid for i in range(30)])
         f"content {i}" for i in range(30)
     )
     assert all(a.labels.count() == 1 for a in ln.Artifact.filter())
-    assert len(list(Path("storage/.metaledger").iterdir())) == 30
+    assert len(list(Path("storage/.metaledger").glob("*.txt"))) == 30
     assert_whole()
 
 

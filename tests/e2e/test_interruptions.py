@@ -13,14 +13,13 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from types import FrameType
 
 import pytest
 
 import ledger as ln
 from ledger.places.instance import current
+from tests.support.stop_button import Stop
 
-WATCHED = ("/ledger/engine/", "/ledger/eventlog/", "/contextlib.py", "/eventsourcing/", "/api.py")
 EVERY = 35  # a point of so many is tried, and all of them where there is time
 MOST_POINTS = 20_000
 
@@ -32,27 +31,6 @@ def folder(ledger_folder: Path) -> Path:
     ln.settings.creation.search_names = False
     ln.ULabel(name="warm up").save()
     return ledger_folder
-
-
-class Stop:
-    """Presses the stop button at the k-th point of the watched code."""
-
-    def __init__(self, point: int, number: int = signal.SIGINT) -> None:
-        self.left = point
-        self.number = number
-        self.is_pressed = False
-
-    def __call__(self, frame: FrameType, event: str, _: object) -> None:
-        if event not in {"call", "c_return"} or self.is_pressed:
-            return
-        if not any(it in frame.f_code.co_filename for it in WATCHED):
-            return
-        self.left -= 1
-        if self.left < 0:
-            self.is_pressed = True
-            handler = signal.getsignal(self.number)
-            assert callable(handler)
-            handler(self.number, frame)
 
 
 def pressed(deed: Callable[[], object], point: int) -> tuple[bool, BaseException | None]:

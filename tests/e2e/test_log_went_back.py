@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger.places.instance import current
+from ledger.places.instance import Ledger, current
+from ledger.upkeep import rebuild as rebuilding
 
 DATABASE = ".metaledger/ledger.db"
 
@@ -94,3 +95,33 @@ def test_similar_names_are_those_of_the_log_as_it_is():
     assert "kidney tissue" not in similar("kidney tissu")
     save("lung tissue")  # at the position that the lost one had
     assert similar("lung tissu") >= {"lung tissue"}
+
+
+@pytest.mark.parametrize("is_tracked", [False, True])
+def test_a_tag_names_no_position_that_a_log_that_went_back_has_lost(is_tracked, monkeypatch):
+    save("first")
+    if is_tracked:
+        ln.track("nb", key="nb")
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "head", lambda _: 99)
+        with pytest.raises(ln.errors.WrongExpectedVersionError, match="went back meanwhile"):
+            ln.tag("paper")
+    assert not ln.tags()
+
+
+def test_a_rebuild_holds_nothing_that_a_log_that_went_back_has_lost(monkeypatch):
+    save("first")
+    copy(DATABASE, "backup.db")
+    save("lost")
+    folded = rebuilding._folded
+
+    def goes_back(log, shadow, *, after, until):
+        yield from folded(log, shadow, after=after, until=until)
+        if until is not None:
+            copy("backup.db", DATABASE)
+            save("second")
+
+    monkeypatch.setattr(rebuilding, "_folded", goes_back)
+    assert not rebuilding.rebuild().differences
+    assert {it.name for it in ln.ULabel.filter()} == {"first", "second"}
+    assert ln.audit().ok

@@ -35,6 +35,7 @@ def test_public_names_are_exactly_these():
         "__version__",
         "as_of",
         "audit",
+        "backup",
         "batch",
         "checkpoint",
         "close",

@@ -189,6 +189,10 @@ def test_a_history_tells_every_value_that_a_record_has(events):
                 for name, (before, after) in entry.changes.items():
                     assert (told.get(name) or None) == (before or None)
                     told[name] = after
+            merged = past.models.find("merger", into=record.uid)
+            assert set(told.pop("merged", None) or ()) == {row["uid"] for row in merged}
+            into = past.models.find("merger", uid=record.uid)
+            assert told.pop("merged_into", None) == (into[0]["into"] if into else None)
             state = states(past.models, registry, [record.uid], at=None).get(record.uid)
             if state is None:
                 continue  # in the trash: hidden from comparisons

@@ -166,6 +166,8 @@ OPENERS = frozenset(
         "ledger.cli.tree",
         "ledger.content.filesystem",
         "ledger.core",
+        # A descriptor that is kept, as closing it is what drops locks.
+        "ledger.eventlog.sqlite_hold",
         "ledger.files",
         "ledger.input_files",
         "ledger.places.config",

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import ledger as ln
-from ledger.errors import StorageError, washed
+from ledger.errors import StorageError, washed, washed_arguments
 from ledger.model.parameters import canonical_params
 from ledger.places import instance
 from ledger.tracking.context import context
@@ -25,6 +25,11 @@ LEAKING = [
     "https://example.org/k#id_token=hunter2",
     "host=db user=ada password=hunter2",
     "--db-password=hunter2",
+    "curl --api-key=hunter2",
+    "psql --password hunter2",
+    "--token 'hunter2 and more'",
+    "-secret hunter2",
+    "['psql', '--password', 'hunter2 and more', 'db']",
 ]
 HONEST = [
     "s3://bucket/key?versionId=v1",
@@ -32,6 +37,11 @@ HONEST = [
     "postgresql://ada@host/db",
     "ssh://git@example.org/x.git",
     "--n_tokens=3",
+    "--n-tokens 3",
+    "--max-token 100",
+    "--password --verbose",
+    "argument --password: expected one argument",
+    "a --tokenizer bert",
     "a?b=c",
     "KeyError: 'x'",
 ]
@@ -49,6 +59,30 @@ def test_no_secret_of_a_url_is_left(text):
 @pytest.mark.parametrize("text", HONEST)
 def test_what_is_no_secret_stays(text):
     assert washed(text) == text
+
+
+@pytest.mark.parametrize(
+    "name", ["--password", "--db-password", "--DB_PASSWORD", "-token", "--api-key", "--secret"]
+)
+def test_no_secret_of_an_argument_is_left(name):
+    given = ["--n", "3", name, "hunter2 and 'more", "a.csv"]
+    assert washed_arguments(given) == ["--n", "3", name, "***", "a.csv"]
+    assert canonical_params({}, given)["argv"] == ["--n", "3", name, "***", "a.csv"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--max-token", "100", "x"],
+        ["--tokenizer", "bert"],
+        ["--password", "--verbose"],
+        ["--password", "-v", "a.csv"],
+        ["--password"],
+        [],
+    ],
+)
+def test_arguments_that_are_no_secret_stay(given):
+    assert washed_arguments(given) == given
 
 
 def test_the_end_of_a_failed_run_holds_no_secret(ledger_folder, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -13,6 +15,7 @@ import pytest
 
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import StorageError, UnsupportedFileError
+from ledger.eventlog import sqlite_evidence, sqlite_hold
 from ledger.eventlog.sqlite_connections import Datastore
 from ledger.eventlog.sqlite_evidence import SqliteEvidence
 from ledger.input_files import open_databases, open_regular
@@ -47,13 +50,17 @@ def head(database) -> int:
         return session.log.head()
 
 
-def of_a_stranger(path) -> None:
-    """Open and close the file in another process, which then tidies up if it is the last user."""
+def of_a_stranger(path) -> int:
+    """Open and close the file in another process, and return how many entries that one sees.
+
+    It then tidies up if it is the last user.
+    """
     code = (
         "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
-        "c.execute('SELECT count(*) FROM entries').fetchone(); c.close()"
+        "print(c.execute('SELECT count(*) FROM entries').fetchone()[0]); c.close()"
     )
-    subprocess.run([sys.executable, "-c", code, path], check=True)
+    done = subprocess.run([sys.executable, "-c", code, path], check=True, stdout=subprocess.PIPE)
+    return int(done.stdout)
 
 
 # --- nobody else opens it ---------------------------------------------------------------------
@@ -67,6 +74,72 @@ def test_an_audit_leaves_the_locks_of_its_process_as_they_are(database, path):
     save(database, "second")
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT count(*) FROM entries").fetchone() == (2,)
+
+
+HELD = pytest.mark.skipif(
+    not hasattr(fcntl, "F_OFD_SETLK"), reason="the system has no locks of a descriptor"
+)
+
+
+@HELD
+def test_a_copy_of_the_file_in_this_process_leaves_it_in_use(database, path):
+    path.read_bytes()
+    of_a_stranger(path)
+    assert path.with_name("log.db-wal").exists()
+    save(database, "second")
+    assert of_a_stranger(path) == 2
+    database.close()
+    assert not path.with_name("log.db-wal").exists()
+
+
+@HELD
+def test_a_copy_of_the_file_within_a_transaction_leaves_it_in_use(database, path):
+    identity, draft = label("second")
+    with database.write() as session:
+        session.append(command_id(identity), [draft])
+        path.read_bytes()
+        of_a_stranger(path)
+    assert of_a_stranger(path) == 2
+
+
+@HELD
+@pytest.mark.usefixtures("database")
+def test_an_audit_or_a_child_that_ends_leaves_the_file_in_use(path):
+    SqliteEvidence(path).close()
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    os.waitpid(child, 0)
+    path.read_bytes()
+    of_a_stranger(path)
+    assert path.with_name("log.db-wal").exists()
+
+
+@HELD
+def test_few_descriptors_of_files_that_nobody_uses_are_kept(tmp_path):
+    for number in range(40):
+        made = SqliteDatabase.create(tmp_path / f"{number}.db", clock)
+        assert head(made) == 0
+        made.close()
+    known = sqlite_hold._descriptors.values()
+    assert sum(not it.n_users for it in known) <= sqlite_hold._MOST_IDLE
+
+
+def test_what_is_removed_during_a_commit_is_not_acknowledged(database, path, monkeypatch):
+    """Where the system has no lock that stays, the end of a commit is looked at too."""
+    database.close()
+    monkeypatch.setattr(sqlite_hold, "fcntl", None)
+
+    def removes_the_log(statement: str) -> None:
+        if statement == "COMMIT":
+            path.read_bytes()
+            of_a_stranger(path)
+
+    with database._open()[0].connection(write=False) as connection:
+        connection.set_trace_callback(removes_the_log)
+    with pytest.raises(StorageError, match="it is not known whether"):
+        save(database, "second")
+    assert of_a_stranger(path) == 1
 
 
 def test_a_database_that_is_open_is_no_content(database, path):
@@ -166,6 +239,41 @@ def test_a_file_replaced_between_a_look_and_the_first_append_is_noticed(database
 
 
 @pytest.mark.parametrize("deed", DEEDS)
+def test_nothing_is_answered_from_a_file_that_others_do_not_see(database, path, deed):
+    assert head(database) == 1
+    deed(path)
+    with pytest.raises(StorageError, match="nothing is answered from it"):
+        head(database)
+
+
+@pytest.mark.parametrize("deed", [replaced, removed])
+def test_an_audit_of_a_file_that_is_replaced_meanwhile_says_so(database, path, deed):
+    database.close()
+    evidence = SqliteEvidence(path)
+    with (
+        pytest.raises(StorageError, match="replaced or removed while it was read"),
+        closing(evidence),
+        evidence.refusals(),
+    ):
+        deed(path)
+
+
+def test_an_audit_of_a_file_that_is_taken_away_as_it_begins_is_an_error(
+    database, path, monkeypatch
+):
+    database.close()
+    begin = sqlite_evidence._Integrity
+
+    def begins(of):
+        of.rename(of.with_name("away"))
+        return begin(of)
+
+    monkeypatch.setattr(sqlite_evidence, "_Integrity", begins)
+    with pytest.raises(StorageError, match="unable to open"):
+        SqliteEvidence(path)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
 def test_a_file_replaced_within_a_transaction_takes_nothing(database, path, deed):
     identity, draft = label("second")
     with pytest.raises(StorageError, match="was replaced or removed while this process"):  # noqa: PT012, SIM117 (a whole transaction fails)
@@ -195,7 +303,10 @@ def test_another_connection_does_not_take_the_new_file_for_the_old_one(database,
             pass
 
 
-def test_the_log_may_begin_anew_once_no_connection_was_open(database, path):
+def test_the_log_may_begin_anew_once_no_connection_was_open(database, path, monkeypatch):
+    database.close()
+    monkeypatch.setattr(sqlite_hold, "fcntl", None)
+    assert head(database) == 1
     database._open()[0].pool.close_idle()
     assert not path.with_name("log.db-wal").exists()
     save(database, "second")

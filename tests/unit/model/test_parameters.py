@@ -8,11 +8,12 @@ import json
 import math
 import random
 import types
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import msgspec
 import numpy as np
+import pandas as pd
 import pydantic
 import pytest
 from hypothesis import given
@@ -143,11 +144,18 @@ def test_integers_of_any_size_come_back(bits):
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["float", "int", "bytes", "map"]) | st.text(), inner, max_size=3
+            st.sampled_from(["float", "int", "bytes", "map"])
+            | st.text(st.characters(exclude_characters="\0", codec="utf-8")),
+            inner,
+            max_size=3,
         )
     ),
     max_leaves=12,
@@ -228,3 +236,43 @@ def test_plain_values_are_for_display():
         "argv": [],
         "params": {"deep": {"n": [2**70, math.inf]}, "lr": 0.1, "out": "a"},
     }
+
+
+def test_times_of_numpy_have_one_form_in_all_units():
+    noon = "2026-11-28T12:00:00"
+    units = ["m", "s", "ms", "us", "ns"]
+    given = [np.datetime64(noon, unit) for unit in units] + [np.array(noon, "datetime64[ns]")]
+    assert {canonical(value) for value in given} == {noon}
+    assert canonical(datetime(2026, 11, 28, 12)) == noon  # noqa: DTZ001 (NumPy knows no zones)
+    days = [np.datetime64("2026-11-28", unit) for unit in ["D", "h", "s", "ns"]]
+    assert {canonical(value) for value in days} == {"2026-11-28T00:00:00"}
+    halves = [np.datetime64(f"{noon}.5", unit) for unit in units[2:]]
+    assert {canonical(value) for value in halves} == {f"{noon}.500000"}
+    assert canonical(np.datetime64("1969-12-31T23:59:59.5", "ms")) == "1969-12-31T23:59:59.500000"
+    assert canonical(np.datetime64(f"{noon}.123456789")) == f"{noon}.123456789"
+    assert canonical(np.datetime64("30000-01-01")) == "30000-01-01T00:00:00"
+
+
+@pytest.mark.parametrize("value", [np.datetime64("NaT"), np.datetime64("NaT", "ns"), pd.NaT])
+def test_what_is_no_time_is_null(value):
+    assert canonical(value) is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.timedelta64(1, unit) for unit in ("ns", "s", "D", "Y")]
+    + [np.timedelta64(5), timedelta(seconds=1), pd.Timedelta("1s"), np.timedelta64("NaT")],
+)
+def test_a_duration_of_any_unit_is_refused_with_one_way_out(value):
+    with pytest.raises(InvalidValueError, match="pass its seconds as a number"):
+        canonical(value)
+
+
+def test_a_time_beyond_seconds_is_refused():
+    with pytest.raises(InvalidValueError, match=r"params\.x"):
+        canonical(np.datetime64(10**18, "as"))
+
+
+def test_nul_is_refused_with_its_place():
+    with pytest.raises(InvalidValueError, match=r"params\.x: expected text without NUL.* at 1"):
+        canonical("a\0b")

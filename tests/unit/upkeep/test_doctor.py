@@ -12,18 +12,21 @@ import time
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ledger.content.hashing import hash_path
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import StorageError
 from ledger.model.times import now_micros
 from ledger.places import instance
-from ledger.places.initialization import initialize
+from ledger.places.initialization import delete, initialize
+from ledger.places.instance import Ledger
 from ledger.registries.artifact import Artifact
 from ledger.registries.ulabel import ULabel
 from ledger.upkeep import doctor
 from ledger.upkeep.lag import lag
 
+LONG_AGO = 1_000_000_000.0  # before every event
 NOW = 4_000_000_000.0  # long after anything that a test writes
 CONTENT_NAME = "0123456789abcdefGHIJ.txt"
 
@@ -54,6 +57,7 @@ def left(ledger, name, text="left behind"):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / name
     path.write_text(text)
+    os.utime(path, (LONG_AGO, LONG_AGO))
     return path
 
 
@@ -161,7 +165,7 @@ def test_a_folder_left_behind_is_removed_whole(ledger):
 
 def test_young_orphans_belong_to_a_running_writer(ledger):
     paths = [left(ledger, CONTENT_NAME), left(ledger, ".tmp-0123456789abcdef")]
-    moment = time.time()
+    moment = LONG_AGO
     for path in paths:
         os.utime(path, (moment, moment))
     almost = moment + doctor.ORPHAN_AGE - 1
@@ -218,10 +222,130 @@ def test_a_save_after_its_content_was_removed_as_an_orphan_stores_it_anew(ledger
     Path("a.txt").write_text("late")
     artifact = Artifact("a.txt")
     artifact.prepare_content()
+    ULabel(name="of another writer").save()
     assert len(doctor.remove_orphans(ledger, now=NOW)) == 1
     artifact.save()
     assert Path(artifact.path).read_text() == "late"
     assert doctor.examine(ledger, content=True, now=NOW) == []
+
+
+def copied(ledger):
+    """Return an open copy of the ledger as it is now: another file, and the same storage."""
+    instance.close()
+    there = Path("copy").absolute()
+    (there / ".metaledger").mkdir(parents=True)
+    for name in ("config.toml", "ledger.db"):
+        shutil.copy(Path(".metaledger", name), there / ".metaledger" / name)
+    return Ledger(replace(ledger.place, root=there, is_joined=False)), there
+
+
+@pytest.fixture
+def shared(tmp_path_factory, ledger_folder):
+    """An open ledger whose storage is elsewhere, with an artifact in it."""
+    initialize(str(tmp_path_factory.mktemp("storage")))
+    opened = instance.connect(ledger_folder)
+    registered()
+    yield opened
+    instance.close()
+
+
+def aged(artifact):
+    """Let hours pass for stored content."""
+    os.utime(artifact.path, (LONG_AGO, LONG_AGO))
+    return artifact
+
+
+def test_content_younger_than_the_last_event_may_be_of_another_copy(shared):
+    path = left(shared, CONTENT_NAME)
+    moment = time.time() + 60
+    os.utime(path, (moment, moment))
+    (finding,) = doctor.examine(shared, now=NOW)
+    assert (finding.kind, finding.severity) == ("orphan", "info")
+    assert "younger than the last event" in finding.message
+    assert doctor.remove_orphans(shared, now=NOW) == []
+
+
+@pytest.mark.parametrize("is_written", [False, True])
+def test_a_copy_never_removes_what_the_living_ledger_has_stored_since(shared, is_written):
+    copy, there = copied(shared)
+    late = aged(registered("stored since", "late.txt"))
+    instance.close()
+    if is_written:
+        instance.connect(there)
+        registered("of the copy", "own.txt")
+        instance.close()
+    (finding,) = doctor.examine(copy, now=NOW)
+    assert (finding.kind, finding.severity) == ("orphan", "info")
+    assert f"{shared.place.database_path} uses this storage too" in finding.message
+    assert doctor.remove_orphans(copy, now=NOW) == []
+    assert Path(late.path).read_text() == "stored since"
+    copy.close()
+
+
+def test_the_living_ledger_never_removes_what_a_copy_has_stored(shared):
+    copy, there = copied(shared)
+    instance.connect(there)
+    kept = aged(registered("of the copy", "own.txt"))
+    instance.close()
+    instance.connect(shared.place.root)
+    ULabel(name="later").save()
+    assert doctor.remove_orphans(shared, now=NOW) == []
+    assert Path(kept.path).exists()
+    assert doctor.forget_others(shared) == [str(copy.place.database_path)]
+    assert [each.name for each in doctor.remove_orphans(shared, now=NOW)] == [Path(kept.path).name]
+
+
+def test_another_ledger_in_the_same_storage_keeps_its_content(shared, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    initialize(shared.storage, root=other)
+    opened = instance.connect(other)
+    kept = aged(registered("of another ledger"))
+    assert doctor.remove_orphans(opened, now=NOW) == []
+    instance.close()
+    assert doctor.remove_orphans(shared, now=NOW) == []
+    assert Path(kept.path).exists()
+
+
+def test_a_log_that_went_back_in_its_own_file_is_noticed_by_the_mark(shared):
+    path = shared.place.database_path
+    instance.close()
+    backup = path.read_bytes()
+    for name in ("late.txt", "later.txt"):  # two programs: each tells where the log stands
+        late = aged(registered(name, name))
+        instance.close()
+    path.write_bytes(backup)  # the same file
+    ULabel(name="another history").save()
+    assert doctor.remove_orphans(shared, now=NOW) == []
+    registered("stored since", "since.txt")
+    assert doctor.remove_orphans(shared, now=NOW) == []
+    assert Path(late.path).exists()
+    assert len(shared.marks.of_others(shared.storage)) == 1
+
+
+def test_a_mark_costs_one_write_a_process_and_goes_with_its_ledger(shared):
+    folder = Path(shared.storage) / ".metaledger"
+    (mark,) = folder.glob("used-by-*")
+    before = mark.read_bytes()
+    registered("b", "b.txt")
+    assert mark.read_bytes() == before
+    instance.close()
+    registered("c", "c.txt")
+    assert mark.read_bytes() != before
+    for stored in folder.iterdir():
+        if stored != mark:
+            stored.unlink()
+    instance.close()
+    delete(shared.place, shared.place.configuration.name, force=True)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_mark_that_cannot_be_read_is_of_somebody_else(shared):
+    (mark,) = (Path(shared.storage) / ".metaledger").glob("used-by-*")
+    mark.with_name("used-by-0000000000000000.json").write_text("[]")
+    left(shared, CONTENT_NAME)
+    assert doctor.remove_orphans(shared, now=NOW) == []
 
 
 def test_content_of_a_withdrawal_that_was_interrupted_is_an_orphan(ledger):
@@ -230,6 +354,7 @@ def test_content_of_a_withdrawal_that_was_interrupted_is_an_orphan(ledger):
     shutil.copy(path, "kept")
     artifact.delete(permanent=True, storage=True)
     shutil.copy("kept", path)
+    ULabel(name="later").save()
     assert [each.name for each in doctor.remove_orphans(ledger, now=NOW)] == [path.name]
 
 

@@ -1,0 +1,121 @@
+"""A lock that says that a SQLite file is in use, whatever this process does with the file.
+
+1. The system drops SQLite's own locks on a file as soon as the process closes any descriptor of
+   it: a copy of the file in a notebook is enough. The next process that closes the ledger would
+   then believe to be its last user, and remove the write-ahead log under the others, with what
+   they record at that moment. The lock of this module belongs to a descriptor of its own: it stays.
+2. It is the lock that SQLite's readers hold: shared, on the same bytes. Others can read and write;
+   they cannot take the file for unused.
+3. It is let go before the last connection is closed, so that SQLite tidies up.
+4. Its descriptor is kept for the next time: closing it would drop SQLite's locks of others in this
+   process. Of many files, the ones that were used last are kept.
+5. Some systems have no such locks (macOS). There, a write-ahead log that was removed is noticed by
+   its identity when the next event is appended.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+
+try:
+    import fcntl
+except ImportError:  # Windows, where closing a descriptor drops no lock of another one
+    fcntl = None  # type: ignore[assignment]
+
+# The bytes on which SQLite's readers hold their lock, see "os.h" of its source.
+_FIRST, _LENGTH = 0x40000002, 510
+_MOST_IDLE = 16
+
+Identity = tuple[int, int]
+"""Device and inode of a file."""
+
+
+class _Descriptor:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.n_users = 0
+
+
+# Those in use, and then those that nobody uses, the one used last at the end.
+_descriptors: dict[Identity, _Descriptor] = {}
+_guard = threading.Lock()
+
+
+def identity_of(path: str | os.PathLike[str]) -> Identity | None:
+    """Return the identity of the file at a path; None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (each question comes here twice)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def hold(path: str | os.PathLike[str]) -> Identity | None:
+    """Hold the lock on a file that a connection of this process has open.
+
+    Returns:
+        What `let_go` is given; None where the file cannot be held.
+    """
+    command = getattr(fcntl, "F_OFD_SETLK", None)
+    if command is None:
+        return None
+    with _guard:
+        try:
+            known = identity_of(path)
+            found = (None if known is None else _descriptors.pop(known, None)) or _opened(path)
+            identity = _identity(found)
+            _descriptors[identity] = found
+            if not found.n_users:
+                fcntl.fcntl(found.number, command, _request(fcntl.F_RDLCK))
+        except OSError:
+            return None
+        found.n_users += 1
+        return identity
+
+
+def let_go(identity: Identity | None) -> None:
+    """Let the lock go where nobody else of this process holds it; nothing for None."""
+    with _guard:
+        found = None if identity is None else _descriptors.get(identity)
+        # None in a child: there it is its parent's.
+        if identity is None or found is None:
+            return
+        found.n_users -= 1
+        if found.n_users:
+            return
+        fcntl.fcntl(found.number, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK))
+        _descriptors[identity] = _descriptors.pop(identity)
+        idle = [it for it, descriptor in _descriptors.items() if not descriptor.n_users]
+        for it in idle[:-_MOST_IDLE]:
+            os.close(_descriptors.pop(it).number)
+        if identity in _descriptors and not os.fstat(found.number).st_nlink:
+            os.close(_descriptors.pop(identity).number)
+
+
+def _opened(path: str | os.PathLike[str]) -> _Descriptor:
+    # As SQLite opens it: at the end of a link, and not for programs that this one starts.
+    return _Descriptor(os.open(os.path.realpath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW))
+
+
+def _identity(found: _Descriptor) -> Identity:
+    status = os.fstat(found.number)
+    return status.st_dev, status.st_ino
+
+
+def _request(kind: int) -> bytes:
+    """Return the system's `struct flock`."""
+    return struct.pack("hhqqi", kind, os.SEEK_SET, _FIRST, _LENGTH, 0)
+
+
+def _begin_anew() -> None:
+    global _guard  # noqa: PLW0603 (another thread may have had it when the child was forked)
+    _guard = threading.Lock()
+    for descriptor in _descriptors.values():
+        os.close(descriptor.number)  # the parent's stay open, and so do its locks
+    _descriptors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

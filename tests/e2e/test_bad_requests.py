@@ -112,7 +112,7 @@ def test_settings(refuses, section, name, value, kind):
     [
         ("ln.ULabel.get()", "InvalidValueError", "uid or a field"),
         ('ln.ULabel.get("")', "InvalidValueError", "uid"),
-        ("ln.ULabel.get(3)", "InvalidValueError", "3"),
+        ("ln.ULabel.get(3.5)", "InvalidValueError", "3.5"),
         ('ln.ULabel.get("x", name="y")', "InvalidValueError", "both"),
         ('ln.ULabel.get("no such uid")', "NotFoundError", "no such uid"),
         ('ln.ULabel.get(name="nobody")', "NotFoundError", "nobody"),

@@ -539,3 +539,21 @@ def test_an_uncaught_exception_is_told_and_the_next_pass_continues(lab):
     assert lab.run().tags == ["run-resumed", "record-created", "run-finished"]
     run = ln.Run.filter().one()
     assert (run.status, run.error, run.resumptions) == ("finished", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("ending", "error"),
+    [
+        (
+            "class E(Exception):\n    def __str__(self): raise RuntimeError('no text')\nraise E()",
+            "E: its text could not be made",
+        ),
+        ("raise ValueError('\\udcff\\x00')", "ValueError: \\xff\\x00"),
+    ],
+)
+def test_an_exception_without_a_text_that_can_be_kept_fails_the_run_alone(lab, ending, error):
+    lab.script(ending)
+    left = lab.run(code=1)
+    assert left.tags == [*FIRST, "run-finished"]
+    assert "Error in sys.excepthook" not in left.said
+    assert [(run.status, run.error) for run in ln.Run.filter()] == [("failed", error)]

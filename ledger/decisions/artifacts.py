@@ -8,6 +8,8 @@
 5. A collection bears every name that it was given, until one of another family is given it. New
    members under a name that is borne are a new version of that family.
 6. A run that makes content which exists reproduces it, once, unless it made it itself.
+7. A key follows the pass: a later pass that asks again for content under a key moves the key back
+   where a run of another identity moved it. Where a person moved it outside of any run, it stays.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from ledger.decisions.facts import (
     require,
 )
 from ledger.errors import CommandRejectedError, ContentExistsError
-from ledger.model.commands import SaveArtifact, SaveCollection
+from ledger.model.commands import Command, SaveArtifact, SaveCollection
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
@@ -171,6 +173,23 @@ def _pointers(facts: Facts, key: str | None) -> list[Row]:
 def _displaced(pointers: list[Row]) -> int | None:
     """Return the position from which on a key has led where it leads until now."""
     return int(pointers[0]["from_position"]) if pointers else None
+
+
+def led_away(command: Command, outcome: str, facts: Facts) -> Row | None:
+    """Return where the key of an earlier save leads now; None where it leads to that content.
+
+    None also where the save had no key, the key leads nowhere, or the artifact is no longer live.
+    """
+    if not isinstance(command, SaveArtifact):
+        return None
+    for pointer in _pointers(facts, command.key):
+        if pointer["uid"] == outcome:
+            return None
+        for artifact in facts.find("artifact", uid=outcome):
+            other = facts.find("artifact", uid=pointer["uid"])
+            same = bool(other) and other[0]["digest"] == artifact["digest"]
+            return None if same or artifact["state"] != LIVE else pointer
+    return None
 
 
 def _storage_key(command: SaveArtifact, facts: Facts, uid: str) -> str:

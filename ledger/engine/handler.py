@@ -11,6 +11,8 @@
 5. A transaction that fails leaves neither the database nor the passage changed.
 6. Content is made durable before anything else, while other threads go on.
 7. Where a question costs a round trip, all expected questions are asked at once.
+8. An intent is known only while its key leads where it led (see `ledger.engine.standing`); else
+   it is carried out anew, in a fork.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ import msgspec
 
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Notice, Row
-from ledger.decisions.replay import Intent
+from ledger.decisions.replay import Intent, Passage
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
 from ledger.engine.run_tracker import RunTracker, Tracked, recorded_outcome
+from ledger.engine.standing import standing
 from ledger.errors import WrongExpectedVersionError
 from ledger.model.canonical import Json
 from ledger.model.commands import Command, SaveRecord, assigned
@@ -113,12 +116,16 @@ class Handler(RunTracker):
         run = None
         if of is not None and intent is not None:
             run = of.passage.run
-            if of.passage.recall(intent) is not None:
-                return False
         with self.sessions.reading() as session:
+            if of is not None and intent is not None:
+                known = of.passage.recall(intent)
+                if known is not None and _stands(session, of, command, known) is not None:
+                    return False
             facts = _foreseen(session, command, of, intent)
-            if of is not None and intent is not None and recorded_outcome(facts, of, intent):
-                return False
+            if of is not None and intent is not None:
+                known = recorded_outcome(facts, of, intent)
+                if known is not None and _stands(session, of, command, known) is not None:
+                    return False
             first = decide(command, facts, self._stamp(run))
         prepare(first)
         return bool(first.events)
@@ -159,17 +166,21 @@ class Handler(RunTracker):
     ) -> Outcome:
         passage, command = tracked.passage, request.command
         known = passage.recall(intent)
+        if known is not None and getattr(command, "key", None) is None:
+            return _pass_known(passage, intent, known)
         if known is not None:
-            passage.pass_known(intent, known)
-            return Outcome(uid=known)
+            with self.sessions.reading() as session:
+                notices = _stands(session, tracked, command, known)
+            if notices is not None:
+                return _pass_known(passage, intent, known, notices)
         stream = None
         if not self.sessions.is_locking and not has_effect:
             with self.sessions.reading() as session:
                 facts = _foreseen(session, command, tracked, intent)
                 known = self._told(facts, tracked, intent)
-                if known is not None:
-                    passage.pass_known(intent, known)
-                    return Outcome(uid=known)
+                notices = None if known is None else _stands(session, tracked, command, known)
+                if known is not None and notices is not None:
+                    return _pass_known(passage, intent, known, notices)
                 first = decide(command, facts, self._stamp(passage.run))
             if not first.events:
                 passage.pass_idle(intent, first.outcome)
@@ -201,9 +212,9 @@ class Handler(RunTracker):
         passage, command = tracked.passage, request.command
         facts = _foreseen(session, command, tracked, intent)
         known = self._told(facts, tracked, intent)
-        if known is not None:
-            passage.pass_known(intent, known)
-            return Outcome(uid=known)
+        notices = None if known is None else _stands(session, tracked, command, known)
+        if known is not None and notices is not None:
+            return _pass_known(passage, intent, known, notices)
         self._hear(session, facts, tracked)
         # An effect at the first look may be none now, and then begins no run.
         decision = decide(command, facts, self._stamp(passage.run))
@@ -243,6 +254,19 @@ def identity_outside(session: WriteSession, command: Command, decision: Decision
 
 def _intent(tracked: Tracked, command: Command) -> Intent:
     return tracked.passage.intent(command.kind, command.subject, assigned(command))
+
+
+def _stands(
+    session: Session | WriteSession, tracked: Tracked, command: Command, known: str
+) -> tuple[Notice, ...] | None:
+    return standing(session, tracked.passage, tracked.plan, command, known)
+
+
+def _pass_known(
+    passage: Passage, intent: Intent, known: str, notices: tuple[Notice, ...] = ()
+) -> Outcome:
+    passage.pass_known(intent, known)
+    return Outcome(uid=known, notices=notices)
 
 
 def _foreseen(

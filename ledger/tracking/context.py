@@ -26,7 +26,7 @@ from ledger.decisions.transforms import find_transform
 from ledger.display.messages import say
 from ledger.engine.database import WriteSession
 from ledger.engine.handler import identity_outside
-from ledger.errors import InvalidValueError, LedgerError, NotTrackingError, washed
+from ledger.errors import InvalidValueError, LedgerError, NotTrackingError, printable, washed
 from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
 from ledger.model.events import BlobRecorded, Draft
@@ -174,9 +174,7 @@ class Context:
         previous = sys.excepthook
 
         def remember(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-            # Washed before it is cut: half a URL would hide its password from the eye of the rule.
-            # NUL, which no database takes, would refuse the end of the run.
-            self._error = washed(f"{kind.__name__}: {error}")[:500].replace("\0", "\\0")
+            self._error = _told(kind, error)
             previous(kind, error, trace)
 
         sys.excepthook = remember
@@ -315,6 +313,16 @@ class _Start:
             blob=blob, media_type="text/plain", text=text, **{**stamp.fields(), "command": identity}
         )
         session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
+
+
+def _told(kind: type[BaseException], error: BaseException) -> str:
+    """Return what an exception says, in a form that can be stored, whatever it does when asked."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (the script's own code, which may do anything)
+        text = "its text could not be made"
+    # Washed before it is cut: half a URL would hide its password from the eye of the rule.
+    return printable(washed(f"{kind.__name__}: {text}"))[:500]
 
 
 def _folder(source: SourceCode) -> Path | None:

@@ -87,6 +87,78 @@ def test_the_data_of_monday_tuesday_and_monday_are_three_runs_and_no_copy(lab):
     assert ln.Artifact.get(key="data.txt").is_latest
 
 
+CLEAN = """
+with open("clean.txt", "w") as file:
+    file.write("threshold " + sys.argv[1])
+ln.Artifact("clean.txt", key="clean.txt").save()
+"""
+REPORT = """
+text = open(ln.Artifact.get(key="clean.txt").cache()).read()
+with open("report.txt", "w") as file:
+    file.write("report of " + text)
+ln.Artifact("report.txt", key="report.txt").save()
+"""
+
+
+def test_going_back_to_earlier_parameters_brings_the_earlier_results_back(lab):
+    lab.script(CLEAN, name="clean.py")
+    lab.script(REPORT, name="report.py")
+    for threshold in ("1", "2", "1"):
+        lab.run(threshold, name="clean.py")
+        lab.run(name="report.py")
+        assert lab.latest("report.txt") == f"report of threshold {threshold}"
+    assert lab.statuses() == ["finished"] * 6
+    assert lab.run("1", name="clean.py").tags == []
+    assert lab.run(name="report.py").tags == []
+
+
+def test_two_scripts_that_write_one_key_lead_it_in_turn(lab):
+    for name in ("x", "y"):
+        lab.script(SAVE_DATA.replace("data.txt'", f"{name}.txt'", 1), name=f"{name}.py")
+        lab.write(f"{name}.txt", f"content of {name}")
+        assert "artifact-registered" in lab.run(name=f"{name}.py").tags
+    again = lab.run(name="x.py")
+    assert again.tags == ["run-started", "artifact-reproduced", "artifact-keyed", "run-finished"]
+    assert "forked where it differed" in again.receipt
+    assert lab.latest("data.txt") == "content of x"
+    assert lab.run(name="x.py").tags == []
+    assert lab.latest("data.txt") == "content of x"
+
+
+def test_an_unfinished_run_whose_key_was_led_away_is_left_for_a_fork(lab):
+    lab.script(f"{SAVE_DATA}\nif os.path.exists('kill'): {KILL}ln.ULabel('after').save()")
+    lab.script(SAVE_DATA.replace("data.txt'", "y.txt'", 1), name="y.py")
+    lab.write("data.txt", "content of x")
+    lab.write("y.txt", "content of y")
+    lab.write("kill", "")
+    lab.killed()
+    lab.run(name="y.py")
+    (lab.folder / "kill").unlink()
+    assert lab.run().tags == [
+        "run-started",
+        "run-abandoned",
+        "artifact-reproduced",
+        "artifact-keyed",
+        "record-created",
+        "run-finished",
+    ]
+    assert lab.latest("data.txt") == "content of x"
+    assert lab.run().tags == []
+
+
+def test_what_a_person_put_under_a_key_stands_and_that_is_said(lab):
+    lab.script(SAVE_DATA)
+    lab.write("data.txt", "raw")
+    lab.run()
+    corrected = ln.Artifact(lab.write("corrected.txt", "corrected"), key="data.txt").save()
+    again = lab.run()
+    assert again.tags == []
+    (line,) = [line for line in again.said.splitlines() if line.startswith("!")]
+    assert f"key 'data.txt' was led to artifact {corrected.uid} by {corrected.created_by}" in line
+    assert "stays there" in line
+    assert lab.latest("data.txt") == "corrected"
+
+
 @pytest.mark.parametrize("more", ["ln.Artifact('data.txt', key='data.txt').save()", "made.load()"])
 def test_what_a_run_made_it_neither_makes_again_nor_reads(lab, more):
     lab.write("data.txt", "content")
@@ -467,3 +539,21 @@ def test_an_uncaught_exception_is_told_and_the_next_pass_continues(lab):
     assert lab.run().tags == ["run-resumed", "record-created", "run-finished"]
     run = ln.Run.filter().one()
     assert (run.status, run.error, run.resumptions) == ("finished", None, 1)
+
+
+@pytest.mark.parametrize(
+    ("ending", "error"),
+    [
+        (
+            "class E(Exception):\n    def __str__(self): raise RuntimeError('no text')\nraise E()",
+            "E: its text could not be made",
+        ),
+        ("raise ValueError('\\udcff\\x00')", "ValueError: \\xff\\x00"),
+    ],
+)
+def test_an_exception_without_a_text_that_can_be_kept_fails_the_run_alone(lab, ending, error):
+    lab.script(ending)
+    left = lab.run(code=1)
+    assert left.tags == [*FIRST, "run-finished"]
+    assert "Error in sys.excepthook" not in left.said
+    assert [(run.status, run.error) for run in ln.Run.filter()] == [("failed", error)]

@@ -43,6 +43,7 @@ from tests.support.memory_database import MemoryDatabase
 from tests.support.servers import new_schema
 
 PLAN = RunPlan(identity="script", fields={})
+OTHER = RunPlan(identity="another script", fields={})
 # What the script reads from its data of the day; anything else is the same every day.
 OF_THE_DAY = "data of the day"
 
@@ -172,10 +173,12 @@ class Worker:
 class Pass(Worker):
     """One execution of a script, a step at a time."""
 
-    def __init__(self, database: Database, script: list[Any], day: str = "monday") -> None:
+    def __init__(
+        self, database: Database, script: list[Any], day: str = "monday", plan: RunPlan = PLAN
+    ) -> None:
         super().__init__(database, day)
         self.script = script
-        self.handler.track(PLAN, new_run=False, before=lambda _: {"transform": "T"})
+        self.handler.track(plan, new_run=False, before=lambda _: {"transform": "T"})
 
     def steps(self, ending: str = "finished") -> Iterator[None]:
         """Do one thing more each time; the last time, end."""
@@ -273,6 +276,7 @@ ENDINGS = st.sampled_from(["finished", "finished", "ended", "failed"])
 EARLIER = st.one_of(
     st.tuples(st.just("pass"), DAYS, st.none() | st.integers(0, 8), ENDINGS),
     st.tuples(st.just("curator"), SIMPLE),
+    st.tuples(st.just("other"), SIMPLE),
 )
 
 
@@ -280,6 +284,8 @@ def live_through(database: Database, script: list[Any], history: list[Any]) -> N
     for what, *more in history:
         if what == "curator":
             Worker(database).do(more[0])
+        elif what == "other":
+            Pass(database, more, plan=OTHER).run()
         else:
             day, killed_after, ending = more
             started = Pass(database, script, day)

@@ -100,6 +100,11 @@ class Ledger:
                 self._hash_cache = HashCache(self.place.folder / "cache" / "hashes.sqlite3")
             return self._hash_cache
 
+    def keep_hashes(self) -> None:
+        """Write the remembered hashes that are still in memory, if there are any."""
+        if self._hash_cache is not None:
+            self._hash_cache.flush()
+
     @property
     def content_cache(self) -> ContentCache:
         """Content fetched from elsewhere; disposable."""

@@ -1,7 +1,8 @@
 """Points in the ledger's past: a position, a time, a run, a tag or a checkpoint, made a position.
 
 1. A point is inclusive and resolves once.
-2. As text, digits are a position, ISO 8601 is a time, else it is a tag, else a run.
+2. As text, `now` is the present, digits are a position, ISO 8601 is a time, else it is a tag, else
+   a run.
 3. A datetime without time zone is refused, and so is a point in the future: one after both now
    and the last recorded time.
 4. A datetime after the last recorded time resolves under the append lock, so that no append that
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ledger.places.instance import Ledger
 
 
+NOW = "now"
 _CHECKPOINT_LINES = 3
 _DIGITS = 19  # digits of the largest possible position
 
@@ -67,7 +69,9 @@ def resolve(ledger: Ledger, point: Any) -> Point:
 
 
 def reads_as_other(text: str) -> str | None:
-    """Return "a position" or "a time" if a text reads as one; None if it can name a tag."""
+    """Return "a position", "a time" or "the present"; None if a text can name a tag."""
+    if text == NOW:
+        return "the present"
     if text.isdecimal():
         return "a position"
     if _moment(text) is not None:
@@ -76,6 +80,8 @@ def reads_as_other(text: str) -> str | None:
 
 
 def _of_text(ledger: Ledger, text: str) -> Point:
+    if text == NOW:
+        return resolve(ledger, ledger.head())
     if "\n" in text:
         return _of_checkpoint(ledger, text)
     if text.isdecimal():

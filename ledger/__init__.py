@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ledger.proving.verification import verify
     from ledger.registries.artifact import Artifact
     from ledger.registries.collection import Collection
+    from ledger.registries.finding import find
     from ledger.registries.lookups import Q
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
@@ -51,6 +52,7 @@ _DOOR = {
     "diff": ("ledger.registries.views", "difference"),
     "erase": ("ledger.upkeep.erasure", "erase"),
     "errors": ("ledger.errors", ""),
+    "find": ("ledger.registries.finding", "find"),
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
@@ -86,6 +88,7 @@ __all__ = [
     "diff",
     "erase",
     "errors",
+    "find",
     "finish",
     "head",
     "init",

@@ -71,10 +71,17 @@ class ReadModels(ABC):
         """
 
     @abstractmethod
-    def changed_names(self, registry: str, *, after: int) -> list[Row]:
-        """Return `uid`, `name`, `is_live`, `position` of each record that changed after a position.
+    def changed_names(
+        self, registry: str, *, after: int, fields: Sequence[str] = ("name",)
+    ) -> list[Row]:
+        """Return `uid`, text fields, `is_live`, `position` of each record that changed since.
 
-        One row for each record, in its present state: a name index catches up with them.
+        One row for each record, in its present state: an index of texts catches up with them.
+
+        Args:
+            registry: Registry of the records.
+            after: Only records that changed after this position.
+            fields: The fields to tell; by default the name.
         """
 
     @abstractmethod

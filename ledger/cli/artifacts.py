@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -114,31 +114,54 @@ def _label(name: str) -> ULabel:
     )
 
 
-@verb("get", examples=("metaledger get Z8ZRoI", "metaledger get Z8ZRoI results/"))
-@click.argument("uid", type=Uid("artifact"))
+@verb(
+    "get",
+    examples=(
+        "metaledger get raw/sample.fcs",
+        "metaledger get Z8ZRoI results/",
+        "metaledger get report.csv - | head",
+    ),
+)
+@click.argument("artifact", type=Uid("artifact"))
 @click.argument("destination", metavar="[DEST]", default=".", type=click.Path())
 @as_of_option
 @json_option
-def get_verb(uid: str, destination: str, *, as_of: str | None, as_json: bool) -> None:
-    """Copy the content of the artifact with this UID to DEST, and print the path.
+def get_verb(artifact: str, destination: str, *, as_of: str | None, as_json: bool) -> None:
+    """Copy the content of an ARTIFACT to DEST, and print the path.
 
-    Every byte is compared with what was registered; nothing is overwritten. DEST is a path that
-    is free, or a folder, by default this one.
+    ARTIFACT is a uid or its beginning, a key, or the path or URL of a file or folder with the same
+    content. Every byte is compared with what was registered; nothing is overwritten. DEST is a path
+    that is free, or a folder, by default this one; - writes the content to standard output.
     """
     from ledger.cli.output import print_json
     from ledger.display.tables import shown
     from ledger.past.retraction import warn_of_retraction
-    from ledger.registries.artifact import Artifact
     from ledger.registries.content_copy import copy_content
-    from ledger.registries.registry import Registry
+    from ledger.registries.finding import found
 
-    artifact = Registry(Artifact, source_at(as_of)).get(uid)
-    warn_of_retraction(artifact)
-    path = copy_content(artifact, destination)
+    if destination == "-" and as_json:
+        raise click.UsageError("- writes the content itself, --json a document: choose one")
+    meant: Any = found(source_at(as_of), artifact, registry="artifact")
+    warn_of_retraction(meant)
+    if destination == "-":
+        _write_out(meant)
+        return
+    path = copy_content(meant, destination)
     if as_json:
-        print_json({"uid": artifact.uid, "path": shown(path)})
+        print_json({"uid": meant.uid, "path": shown(path)})
     else:
         click.echo(shown(path))
+
+
+def _write_out(artifact: Artifact) -> None:
+    """Write the content of an artifact, compared before the first byte, to standard output."""
+    import shutil
+    import sys
+
+    if artifact.cache().is_dir():
+        raise click.UsageError(f"artifact {artifact.uid} is a folder: give a DEST for it")
+    with artifact.open(verify=False) as content:
+        shutil.copyfileobj(content, sys.stdout.buffer)
 
 
 __all__ = ["add_verb", "artifact_verb", "get_verb"]

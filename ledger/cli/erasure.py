@@ -22,16 +22,17 @@ if TYPE_CHECKING:
         "metaledger erase Z8ZRoI --reason 'request 17' --yes",
     ),
 )
-@click.argument("uid", type=Uid())
+@click.argument("record", type=Uid())
 @click.option(
     "--reason", required=True, help="Why; it stays for good, so name the request, not the person."
 )
 @click.option("--dry-run", is_flag=True, help="Only tell what would be erased.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
-def erase_verb(uid: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool) -> None:
-    """Remove for good the data of the record with this UID, and its content.
+def erase_verb(record: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool) -> None:
+    """Remove for good the data of a RECORD, and its content.
 
+    RECORD is a uid or its beginning, a key, a name, or the path or URL of a file or folder.
     The ledger still tells that there was a record of this uid, when it changed, by whom, in which
     run, its links, and who erased it and why. Proofs and checkpoints stay valid. Backups, exports,
     and copies on other computers are not reached. This cannot be undone.
@@ -39,7 +40,7 @@ def erase_verb(uid: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool
     from ledger.cli.output import print_json
     from ledger.upkeep.erasure import erase
 
-    uid = _whole(uid)
+    uid = _whole(record)
     if not dry_run and not yes:
         _ask(erase(uid, reason=reason, dry_run=True))
     done = erase(uid, reason=reason, dry_run=dry_run)
@@ -52,10 +53,10 @@ def erase_verb(uid: str, *, reason: str, dry_run: bool, yes: bool, as_json: bool
 def _whole(uid: str) -> str:
     """Return the whole uid; that of a withdrawn or erased record has to be given whole."""
     from ledger.errors import NotFoundError
-    from ledger.registries import all_registries
+    from ledger.registries.finding import found
 
     try:
-        return all_registries.get(source_at(None), uid).uid
+        return found(source_at(None), uid).uid
     except NotFoundError:
         return uid
 

@@ -36,8 +36,12 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 @click.option("--since", metavar="POINT", help=f"Only after POINT, oldest first: {KINDS}.")
 @click.option("--until", metavar="POINT", help="Only up to POINT, that one included.")
 @click.option("--registry", type=RegistryName(), help="Only about records of this registry.")
-@click.option("--record", metavar="UID", type=Uid(), help="Only about this record.")
-@click.option("--run", metavar="UID", type=Uid("run"), help="Only of this run.")
+@click.option(
+    "--record", metavar="RECORD", type=Uid(), help="Only about this record: uid, key, name or path."
+)
+@click.option(
+    "--run", metavar="RUN", type=Uid("run"), help="Only of this run: its uid, its name, its script."
+)
 @click.option("--actor", metavar="NAME", help="Only what this user did.")
 @click.option(
     "--limit",
@@ -150,17 +154,19 @@ def _colour(what: str) -> str:
     return "yellow"
 
 
-@verb("history", examples=("metaledger history Z8ZRoI", "metaledger history Z8ZRoI --json"))
-@click.argument("uid", type=Uid())
+@verb("history", examples=("metaledger history raw/s.csv", "metaledger history Z8ZRoI --json"))
+@click.argument("record", type=Uid())
 @click.option("--as-of", "as_of", metavar="POINT", help=f"Only up to POINT: {KINDS}.")
 @json_option
-def history_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
-    """Tell every change of the record with this UID, oldest first, field by field."""
-    from ledger.cli.output import print_json_lines, print_table
-    from ledger.registries import all_registries
+def history_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
+    """Tell every change of a RECORD, oldest first, field by field.
 
-    record = all_registries.get_ever(source_at(as_of), uid)
-    history = record.history()
+    RECORD is a uid or its beginning, a key, a name, or the path or URL of a file or folder.
+    """
+    from ledger.cli.output import print_json_lines, print_table
+    from ledger.registries.finding import found
+
+    history = found(source_at(as_of), record, which="ever").history()
     if as_json:
         print_json_lines(history)
         return
@@ -191,7 +197,10 @@ def history_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="[B]", required=False, default="now")
 @click.option(
-    "--upstream-of", metavar="UID", type=Uid(), help="Only what this result is made of and by."
+    "--upstream-of",
+    metavar="RECORD",
+    type=Uid(),
+    help="Only what this result (uid, key, name or path) is made of and by.",
 )
 @json_option
 def diff_verb(a: str, b: str, *, upstream_of: str | None, as_json: bool) -> None:
@@ -205,22 +214,22 @@ def diff_verb(a: str, b: str, *, upstream_of: str | None, as_json: bool) -> None
     from ledger.past.changes import diff
     from ledger.places import instance
     from ledger.places.source import Source
-    from ledger.registries import all_registries
+    from ledger.registries.finding import found
 
     ledger = instance.current()
     end: Any = ledger.head() if b == "now" else b
-    found: Any
+    changes: Any
     if upstream_of is None:
-        found = diff(ledger, a, end)
+        changes = diff(ledger, a, end)
     else:
-        found = all_registries.get(Source(ledger), upstream_of).lineage_diff(a, end)
+        changes = found(Source(ledger), upstream_of).lineage_diff(a, end)
     if as_json:
-        print_json_lines(found)
+        print_json_lines(changes)
         return
-    for item in found:
+    for item in changes:
         _print_difference(item)
-    counts = ", ".join(f"{len(getattr(found, name)):,} {name}" for name in _SIGNS)
-    say("info", counts if found else "nothing differs")
+    counts = ", ".join(f"{len(getattr(changes, name)):,} {name}" for name in _SIGNS)
+    say("info", counts if changes else "nothing differs")
 
 
 def _print_difference(item: Difference) -> None:

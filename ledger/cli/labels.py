@@ -9,6 +9,7 @@ import click
 
 from ledger.cli.finding import Uid
 from ledger.cli.group import VerbGroup, json_option, verb
+from ledger.cli.moment import source_at
 from ledger.errors import CommandRejectedError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ label_verb = VerbGroup(
 @click.option("--description", help="Description in your own words.")
 @click.option("--yes", is_flag=True, help="Add it although similar names exist.")
 @click.option(
-    "--load", "loaded", metavar="UID", type=Uid("ulabel"), help="Take this label instead."
+    "--load", "loaded", metavar="LABEL", type=Uid("ulabel"), help="Take this label instead."
 )
 @json_option
 def add_verb(
@@ -50,6 +51,7 @@ def add_verb(
     from ledger.cli.output import print_json, record_data
     from ledger.display.messages import say
     from ledger.display.tables import shown
+    from ledger.registries.finding import found
     from ledger.registries.ulabel import ULabel
     from ledger.user_settings import settings
 
@@ -58,7 +60,11 @@ def add_verb(
     # Asked below, where the answer can be acted on.
     settings.creation.search_names = False
     fields: dict[str, Any] = {} if description is None else {"description": description}
-    label = ULabel(name, **fields) if loaded is None else ULabel.get(loaded)
+    label: Any = (
+        ULabel(name, **fields)
+        if loaded is None
+        else found(source_at(None), loaded, registry="ulabel")
+    )
     if not label.is_saved and not yes:
         label = _instead_of(label, name)
     is_new = not label.is_saved

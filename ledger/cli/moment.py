@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = "a position, a time with its zone, a tag, or a run"
+KINDS = "a position, a time with its zone, a tag, a run, or now"
 
 
 def as_of_option(function: F) -> F:

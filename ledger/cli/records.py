@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +16,8 @@ if TYPE_CHECKING:
 
 _ON_A_TERMINAL = 50  # rows of a list there without --limit
 _RELATED = 20  # rows of a relation that `show` lists
+
+_SQLITE = b"SQLite format 3\0"  # the first bytes of each of its files
 
 
 @verb(
@@ -120,33 +120,41 @@ def search_verb(
         say("info", f"nothing found for '{text}'")
 
 
-@verb("show", examples=("metaledger show Z8ZRoI", "metaledger show Z8ZRoI --json"))
-@click.argument("uid", type=Uid())
+@verb(
+    "show",
+    examples=(
+        "metaledger show ./report.csv             # which artifact is this file, who made it",
+        "metaledger show 'Immune study'",
+        "metaledger show Z8ZRoI --json",
+    ),
+)
+@click.argument("record", type=Uid())
 @as_of_option
 @json_option
-def show_verb(uid: str, *, as_of: str | None, as_json: bool) -> None:
-    """Show everything about the record with this UID, or with the unique beginning of one.
+def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
+    """Show everything about a RECORD.
 
-    The registry need not be named. Relations are listed below the fields: labels, runs, inputs,
-    outputs, members, versions.
+    RECORD is a uid or its beginning, a key, a name, or the path or URL of a file or folder, which
+    is looked up by its content. A path begins with ./ or / where a key is called the same.
+    Relations are listed below the fields: labels, runs, inputs, outputs, members, versions.
     """
     from ledger.cli.output import print_json, print_pairs, print_records, record_data
     from ledger.past.retraction import warn_of_retraction
-    from ledger.registries import all_registries
+    from ledger.registries.finding import found
 
-    record = all_registries.get(source_at(as_of), uid)
-    warn_of_retraction(record)
-    related = _related(record)
+    shown = found(source_at(as_of), record)
+    warn_of_retraction(shown)
+    related = _related(shown)
     if as_json:
-        document = record_data(record)
-        if record.registry == "artifact":
-            document |= {"keys": record.keys, "path": str(record.path)}
+        document = record_data(shown)
+        if shown.registry == "artifact":
+            document |= {"keys": shown.keys, "path": str(shown.path)}
         document["relations"] = {
             name: [record_data(each) for each in records] for name, records in related.items()
         }
         print_json(document)
         return
-    print_pairs(_fields(record))
+    print_pairs(_fields(shown))
     for name, records in related.items():
         if not records:
             continue
@@ -218,33 +226,47 @@ def _related(record: Record) -> dict[str, list[Record]]:
     return found
 
 
-@verb("trash", examples=("metaledger trash Z8ZRoI",))
-@click.argument("uid", type=Uid())
-def trash_verb(uid: str) -> None:
-    """Move the record with this UID to the trash; nothing is lost."""
-    record = _move(uid)
-    record.delete()
-    _tell(record, "moved to the trash; 'metaledger restore' brings it back")
+@verb("trash", examples=("metaledger trash Z8ZRoI", "metaledger trash raw/sample.fcs"))
+@click.argument("record", type=Uid())
+def trash_verb(record: str) -> None:
+    """Move a RECORD, given by uid, key, name or path, to the trash; nothing is lost."""
+    moved = _meant(record)
+    moved.delete()
+    _tell(moved, "moved to the trash; 'metaledger restore' brings it back")
 
 
 @verb(
     "restore",
-    examples=("metaledger restore Z8ZRoI", "metaledger restore ./monday.backup --force"),
+    examples=(
+        "metaledger restore Z8ZRoI",
+        "metaledger restore 'Immune study'",
+        "metaledger restore ./monday.backup --force",
+    ),
 )
-@click.argument("uid", type=Uid(), metavar="UID|FILE")
+@click.argument("record", type=Uid(), metavar="RECORD|FILE")
 @click.option("--force", is_flag=True, help="Of a backup: put the present database aside.")
-def restore_verb(uid: str, *, force: bool) -> None:
-    """Take the record with this UID out of the trash, or restore a backup from a FILE.
+def restore_verb(record: str, *, force: bool) -> None:
+    """Take a RECORD out of the trash, or restore a backup from a FILE.
 
-    A backup takes the place of the database here, which is put aside and never destroyed. What
-    has a slash or a dot, and what is a file, is a FILE.
+    A record is given by uid, key, name or path. A backup takes the place of the database here,
+    which is put aside and never destroyed. A file that is a backup of a ledger is a FILE.
     """
-    if {"/", ".", os.sep} & set(uid) or Path(uid).is_file():
-        _restore_backup(uid, force=force)
+    if _is_backup(record):
+        _restore_backup(record, force=force)
         return
-    record = _move(uid)
-    record.restore()
-    _tell(record, "taken out of the trash")
+    moved = _meant(record, trashed=True)
+    moved.restore()
+    _tell(moved, "taken out of the trash")
+
+
+def _is_backup(text: str) -> bool:
+    from ledger.input_files import open_regular
+
+    path = Path(text).expanduser()
+    if not path.is_file():
+        return False
+    with open_regular(path) as reader:
+        return reader.read(len(_SQLITE)) == _SQLITE
 
 
 def _restore_backup(path: str, *, force: bool) -> None:
@@ -265,12 +287,10 @@ def _restore_backup(path: str, *, force: bool) -> None:
         )
 
 
-def _move(uid: str) -> Record:
-    from ledger.places import instance
-    from ledger.places.source import Source
-    from ledger.registries import all_registries
+def _meant(record: str, *, trashed: bool = False) -> Record:
+    from ledger.registries.finding import found
 
-    return all_registries.get(Source(instance.current()), uid)
+    return found(source_at(None), record, which="trashed" if trashed else "any")
 
 
 def _tell(record: Record, what: str) -> None:

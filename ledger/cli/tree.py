@@ -21,12 +21,12 @@ _COLOURS = {"artifact": "blue", "run": "yellow", "collection": "green", "transfo
 @verb(
     "lineage",
     examples=(
-        "metaledger lineage Z8ZRoI",
+        "metaledger lineage report.csv",
         "metaledger lineage Z8ZRoI --direction descendants --as-of paper-v1",
         "metaledger lineage Z8ZRoI --svg lineage.svg",
     ),
 )
-@click.argument("uid", type=Uid())
+@click.argument("record", type=Uid())
 @click.option(
     "--direction",
     type=click.Choice(["ancestors", "descendants", "both"]),
@@ -41,7 +41,7 @@ _COLOURS = {"artifact": "blue", "run": "yellow", "collection": "green", "transfo
 @click.option("--mermaid", is_flag=True, help="Print it as a Mermaid flowchart.")
 @json_option
 def lineage_verb(  # noqa: PLR0913 (the options of the verb)
-    uid: str,
+    record: str,
     *,
     direction: str,
     depth: int | None,
@@ -51,18 +51,21 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
     mermaid: bool,
     as_json: bool,
 ) -> None:
-    """Follow where the record with this UID came from, or what it went into.
+    """Follow where a RECORD came from, or what it went into.
+
+    RECORD is a uid or its beginning, a key, a name, or the path or URL of a file or folder, which
+    is looked up by its content, whatever it is called now.
 
     ● artifact, ◆ run, ■ collection, ▲ transform; the latest stand at the top, with `descendants`
     the first. Five or more records with the same neighbours are shown as one.
     """
     from ledger.cli.output import print_json
-    from ledger.registries import all_registries
+    from ledger.registries.finding import found as meant
 
     if sum((svg is not None, mermaid, as_json)) > 1:
         raise click.UsageError("--svg, --mermaid and --json each make another form: choose one")
-    record = all_registries.get(source_at(as_of), uid)
-    found = record.lineage(direction=direction, depth=depth, follow_revisions=revisions)
+    start = meant(source_at(as_of), record)
+    found = start.lineage(direction=direction, depth=depth, follow_revisions=revisions)
     if as_json:
         print_json(found.as_json())
     elif mermaid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -21,27 +21,30 @@ if TYPE_CHECKING:
         "metaledger retract Z8ZRoI --undo --reason 'the channel was right'",
     ),
 )
-@click.argument("uid", type=Uid())
+@click.argument("record", type=Uid())
 @click.option("--reason", help="Why; readers of the record and of its descendants are told.")
 @click.option("--undo", is_flag=True, help="Take the retraction back.")
-def retract_verb(uid: str, *, reason: str | None, undo: bool) -> None:
-    """Record that nobody should rely on the record with this UID, and list its descendants."""
+def retract_verb(record: str, *, reason: str | None, undo: bool) -> None:
+    """Record that nobody should rely on a RECORD, and list its descendants.
+
+    RECORD is a uid or its beginning, a key, a name, or the path or URL of a file or folder.
+    """
     from ledger.cli.output import print_table
     from ledger.display.messages import say
-    from ledger.registries import all_registries
+    from ledger.registries.finding import found
 
     if reason is None and not undo:
         raise click.UsageError("--reason is needed: it is told to readers of the record")
-    record = all_registries.get(source_at(None), uid)
-    called = f"{record.spec.title} {record.uid}"
+    meant = found(source_at(None), record)
+    called = f"{meant.spec.title} {meant.uid}"
     if undo:
-        was_retracted = record.is_retracted
-        record.lift_retraction(reason)
+        was_retracted = meant.is_retracted
+        meant.lift_retraction(reason)
         say("success" if was_retracted else "info", f"{called}: no longer retracted")
         return
-    record.retract(str(reason))
+    meant.retract(str(reason))
     say("success", f"{called}: retracted; --undo takes it back")
-    impact = record.impact()
+    impact = meant.impact()
     if impact:
         say("info", f"{len(impact):,} records depend on it, of {', '.join(impact.people)}:")
         columns = ["registry", "uid", "name", "created_by"]
@@ -84,11 +87,10 @@ def merge_verb(label: str, *, into: str | None, reason: str | None, undo: bool) 
 
 
 def _label(text: str) -> ULabel:
-    """Return the label of this name, else of this uid."""
-    from ledger.registries.ulabel import ULabel
+    """Return the label of this name, or of this uid."""
+    from ledger.registries.finding import found
 
-    named = ULabel.filter(name=text).one_or_none()
-    return ULabel.get(text) if named is None else named
+    return cast("ULabel", found(source_at(None), text, registry="ulabel"))
 
 
 __all__ = ["merge_verb", "retract_verb"]

@@ -14,12 +14,14 @@ Only hashes of files are kept; hashes of folders are computed from them.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import os
 import sqlite3
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,6 +37,8 @@ MAX_ENTRIES = 1_000_000
 # server with another clock.
 _RACY_NS = 3 * 10**9
 _BATCH = 1000
+# Hashing so many bytes again costs more than writing to the file.
+_BATCH_BYTES = 64 * 1024**2
 _LOCK_SECONDS = 1.0
 _DAY_SECONDS = 86_400
 
@@ -66,8 +70,9 @@ _Row = tuple[bytes, str, int, str, str, str, int, bytes]
 class HashCache:
     """Remembered hashes in the file at `path`, which is made at its first use.
 
-    Entries are written in batches, at the latest by `close`. Several threads and processes may use
-    one file.
+    Entries are written in batches, at the latest by `close` or when the process ends. A batch ends
+    with a thousand files or 64 MiB of them, so a killed process loses little more than what it
+    hashed last. Several threads and processes may use one file.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_entries: int = MAX_ENTRIES) -> None:
@@ -80,6 +85,14 @@ class HashCache:
         self._process = os.getpid()
         self._attempts_left = 2
         self._patience = 3
+        self._waiting_bytes = 0
+        # Held weakly: a cache that nobody uses any more needs no writing.
+        atexit.register(_flush, weakref.ref(self))
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the entries."""
+        return self._path
 
     def get(self, path: str | os.PathLike[str], stamp: Stamp) -> HashedContent | None:
         """Return the remembered hash of the file at the absolute `path` with `stamp`, if any."""
@@ -112,7 +125,8 @@ class HashCache:
         fields = (key, text, hashed.size, hashed.hash_type, hashed.hash, hashed.digest)
         with self._lock:
             self._waiting[key] = (*fields, _today(), _check(*fields))
-            if len(self._waiting) >= _BATCH:
+            self._waiting_bytes += hashed.size
+            if len(self._waiting) >= _BATCH or self._waiting_bytes >= _BATCH_BYTES:
                 self.flush()
 
     def flush(self) -> None:
@@ -121,6 +135,7 @@ class HashCache:
             rows, touched = list(self._waiting.values()), [(_today(), key) for key in self._touched]
             self._waiting.clear()
             self._touched.clear()
+            self._waiting_bytes = 0
             if rows or touched:
                 self._run(lambda connection: _write(connection, rows, touched))
 
@@ -208,6 +223,14 @@ class HashCache:
         for suffix in ("", "-journal", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 self._path.with_name(self._path.name + suffix).unlink()
+
+
+def _flush(cache: weakref.ref[HashCache]) -> None:
+    """Write what a cache still holds when the process ends."""
+    held = cache()
+    # A ledger that was deleted meanwhile gets no folder again.
+    if held is not None and held.path.parent.parent.is_dir():
+        held.flush()
 
 
 def _require_schema(found: int) -> None:

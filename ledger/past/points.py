@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from ledger.places.instance import Ledger
 
 
-_NOW = "now"
+NOW = "now"
 # No tag bears these: they are read as points, here or on the command line of a later program.
-_WORDS = frozenset({_NOW, "head", "today", "tomorrow", "yesterday"})
+_WORDS = frozenset({NOW, "head", "today", "tomorrow", "yesterday"})
 _AGO = re.compile(r".*\bago", re.DOTALL)
 _CLOCK = re.compile(r"[T ]\d\d(?P<minute>:?\d\d)?(?P<second>:?\d\d)?(?P<fraction>[.,]\d+)?")
 _SECOND = 1_000_000  # microseconds
@@ -94,7 +94,9 @@ def _is_whole(point: Any) -> bool:
 
 
 def reads_as_other(text: str) -> str | None:
-    """Return "a position" or "a time" if a text reads as one; None if it can name a tag."""
+    """Return "a position", "a time" or "the present"; None if a text can name a tag."""
+    if text == NOW:
+        return "the present"
     if text.isdecimal():
         return "a position"
     word = text.casefold()
@@ -111,7 +113,7 @@ def _of_text(ledger: Ledger, text: str, head: int, last: int) -> Point:
         if len(text) > _DIGITS:
             raise InvalidValueError(f"position {text[:_DIGITS]}…: in the future")
         return resolve(ledger, int(text))
-    if text.casefold() == _NOW:
+    if text.casefold() == NOW:
         return _at_position(ledger, head, head)
     moment = _moment(text)
     if moment is not None:

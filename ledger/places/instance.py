@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ledger.content.hash_cache import HashCache
     from ledger.content.located import LocatedContent
     from ledger.content.store import ContentStore
-    from ledger.engine.similar_names import NameSearch
+    from ledger.engine.similar_names import NameSearch, WordSearch
 
 
 class Ledger:
@@ -49,6 +49,7 @@ class Ledger:
         self._content_cache: ContentCache | None = None
         self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
         self._name_searches: dict[str, NameSearch] = {}
+        self._word_searches: dict[str, WordSearch] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -108,6 +109,11 @@ class Ledger:
                 self._hash_cache = HashCache(self.cache_folder / "hashes.sqlite3")
             return self._hash_cache
 
+    def keep_hashes(self) -> None:
+        """Write the remembered hashes that are still in memory, if there are any."""
+        if self._hash_cache is not None:
+            self._hash_cache.flush()
+
     @property
     def content_cache(self) -> ContentCache:
         """Content fetched from elsewhere; disposable."""
@@ -127,6 +133,15 @@ class Ledger:
                 self._name_searches[registry] = NameSearch(self.sessions, registry)
             return self._name_searches[registry]
 
+    def word_search(self, registry: str) -> WordSearch:
+        """Return the index of the words in a registry's names, keys and descriptions."""
+        from ledger.engine.similar_names import WordSearch  # noqa: PLC0415
+
+        with self._lock:
+            if registry not in self._word_searches:
+                self._word_searches[registry] = WordSearch(self.sessions, registry)
+            return self._word_searches[registry]
+
     def blob(self, blob: str | None) -> str | None:
         """Return a text that the log keeps, by its hash; None if `blob` is None."""
         if blob is None:
@@ -144,6 +159,7 @@ class Ledger:
                 self._hash_cache.close()
                 self._hash_cache = None
             self._name_searches.clear()
+            self._word_searches.clear()
         self.database.close()
         self.marks.look_again()
         # Whatever is there when it opens again is compared again.

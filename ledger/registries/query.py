@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import msgspec
 
 from ledger.decisions.facts import erased_error
-from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError
+from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError, nearest
 from ledger.model.canonical import asked
 from ledger.model.schema import ERASED, REGISTRIES, FieldSpec
 from ledger.places.source import Source
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     pass
 
 _NAMES = frozenset({"key", "name"})  # by which a family is asked for as one record
+_TELLING = 3  # characters that a mistyped uid or name shares with the right one
+_LOOKED_AT = 200  # names among which the nearest are chosen
 _LONGEST_SEARCHED = 4_096  # characters: no text that a search looks into is longer
 
 
@@ -189,7 +191,9 @@ class QuerySet(Results[R]):
         if not found:
             if lookups.keys() == {"name"} and (other := self._merged("name", lookups["name"])):
                 return other
-            raise NotFoundError(f"{title} with {shown}: not in this ledger", **lookups)
+            raise NotFoundError(
+                f"{title} with {shown}: not in this ledger{self._nearest(lookups)}", **lookups
+            )
         raise MultipleResultsError(
             f"{title} with {shown}: {self.filter(**lookups).count()} records; "
             "use filter() for all of them"
@@ -223,9 +227,35 @@ class QuerySet(Results[R]):
             return other
         for row in self._source.ask(lambda it: it.find(self.registry, uid=uid, state=ERASED)):
             raise erased_error(self.registry, row)
-        near = everywhere.filter(uid__startswith=uid[:3])._fetch(3) if len(uid) >= 3 else []  # noqa: PLR2004 (enough to be telling)
-        hint = f"; nearest: {', '.join(record.uid for record in near)}" if near else ""
-        raise NotFoundError(f"{title} '{uid}': no record has this uid{hint}", uid=uid)
+        raise NotFoundError(f"{title} '{uid}': no record has this uid{self._way_out(uid)}", uid=uid)
+
+    def _way_out(self, uid: str) -> str:
+        """Return the end of the message for a uid that no record has."""
+        everywhere = self.with_trash()
+        for field in ("key", "name"):
+            if REGISTRIES[self.registry].field(field) is None:
+                continue
+            if everywhere.filter(**{field: uid})._fetch(1):
+                return f"; it is a {field}: get({field}={uid!r})"
+        near = everywhere.filter(uid__startswith=uid[:_TELLING])._fetch(3)
+        if near and len(uid) >= _TELLING:
+            return f"; nearest: {', '.join(record.uid for record in near)}"
+        return "; get(key=…) asks for a key" if REGISTRIES[self.registry].has_keys else ""
+
+    def _nearest(self, lookups: dict[str, object]) -> str:
+        """Return the end of the message for a key or name that no record has.
+
+        Only names with the same beginning are looked at, so that it costs little to ask for many
+        names of which few are there.
+        """
+        for field, value in lookups.items():
+            if field in {"key", "name"} and isinstance(value, str) and len(value) >= _TELLING:
+                begins = {f"{field}__startswith": asked("get", value)[:_TELLING]}
+                records = self.filter(**begins)._fetch(_LOOKED_AT)
+                names = dict.fromkeys(record._row[field] for record in records)
+                near = nearest(value, [name for name in names if name])
+                return f"; nearest: {', '.join(map(repr, near))}" if near else ""
+        return ""
 
     def _latest(self, **lookups: object) -> R:
         """Return the latest version of those that pass: a live one, if there is any."""
@@ -269,7 +299,11 @@ class QuerySet(Results[R]):
             # Where the key points at a record in the trash, the one before is meant.
             if not everywhere.filter(uid=pointer["uid"], is_trashed=True).exists():
                 break
-        raise NotFoundError(f"Artifact with key {key!r}: no key of this name points at one")
+        raise NotFoundError(
+            f"Artifact with key {key!r}: no key of this name points at one"
+            f"{self._nearest({'key': key})}",
+            key=key,
+        )
 
     def _pointers(self, key: str) -> Iterator[dict[str, Any]]:
         """Yield where a key points, then where it pointed before, the last first."""

@@ -7,6 +7,7 @@ read-only.
 from __future__ import annotations
 
 import datetime as dt
+import os
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -163,8 +164,8 @@ def log(  # noqa: PLR0913 (each narrows the log in its own way)
 
     Args:
         registry: Only events about records of this registry.
-        record: Only events about this record, given as the record or its uid.
-        run: Only events of this run, given as the run or its uid.
+        record: Only events about this record, given as the record, or as `find()` takes it.
+        run: Only events of this run, given as the run, its uid, its name, or its script's key.
         actor: Only events that this user caused.
         since: Only events after this point; exclusive.
         until: Only events up to this point; inclusive.
@@ -195,7 +196,7 @@ def narrowed(  # noqa: PLR0913 (as above)
     since: Any = None,
     until: Any = None,
 ) -> Which:
-    """Return the selection of events for `log()`; uids may be shortened, as everywhere.
+    """Return the selection of events for `log()`; records are found as by `find()`.
 
     Raises:
         NotFoundError: There is no such registry, record or point.
@@ -222,16 +223,12 @@ def narrowed(  # noqa: PLR0913 (as above)
 
 
 def _found(ledger: Ledger, record: Any, *, registry: str | None = None) -> Record:
-    from ledger.registries import all_registries  # noqa: PLC0415 (few ask by uid)
+    from ledger.registries.finding import found  # noqa: PLC0415 (few narrow the log)
 
-    uid = getattr(record, "uid", record)
-    if not isinstance(uid, str):
-        raise InvalidValueError(f"log: expected a record or its uid, got {record!r}")
-    source = Source(ledger)
-    if registry is None:
-        return all_registries.get_ever(source, uid)
-    found: Record = Registry(record_class(registry), source).get(uid)
-    return found
+    what = getattr(record, "uid", record)
+    if not isinstance(what, str | os.PathLike):
+        raise InvalidValueError(f"log: expected a record, its uid, key or name, got {record!r}")
+    return found(Source(ledger), what, registry=registry, which="ever")
 
 
 def difference(a: Any, b: Any) -> Diff:

@@ -149,6 +149,7 @@ class Context:
         passage = ledger.handler.finish(
             status, error=self._error, is_consecutive=self._is_consecutive()
         )
+        ledger.keep_hashes()
         self._last = None if passage is None else (ledger, passage.run)
         if passage is not None:
             self._say_receipt(ledger, passage, status)

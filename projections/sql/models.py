@@ -112,12 +112,19 @@ class SqlModels(WritableModels):
             return [None if value is None else bool(value) for value in found]
         return found
 
-    def changed_names(self, registry: str, *, after: int) -> list[Row]:
-        """Return `uid`, `name`, `is_live`, `position` of each record changed after a position."""
-        found = self._ask(changed_names_statement(self.dialect, registry, after=after))
+    def changed_names(
+        self, registry: str, *, after: int, fields: Sequence[str] = ("name",)
+    ) -> list[Row]:
+        """Return `uid`, text fields, `is_live`, `position` of each record changed since."""
+        found = self._ask(changed_names_statement(self.dialect, registry, fields, after=after))
         return [
-            {"uid": uid, "name": name, "is_live": state == LIVE, "position": position}
-            for uid, name, state, position in found
+            {
+                "uid": uid,
+                **dict(zip(fields, texts, strict=True)),
+                "is_live": state == LIVE,
+                "position": position,
+            }
+            for uid, *texts, state, position in found
         ]
 
     def links(
@@ -382,17 +389,21 @@ def _distinct(dialect: Dialect, spec: RegistrySpec, select: Select, field: str) 
     )
 
 
-def changed_names_statement(dialect: Dialect, registry: str, *, after: int) -> Fragment:
-    """Return the question for the records that changed after a position, and their names.
+def changed_names_statement(
+    dialect: Dialect, registry: str, fields: Sequence[str] = ("name",), *, after: int
+) -> Fragment:
+    """Return the question for the records that changed after a position, and their texts.
 
     Raises:
-        UnknownFieldError: Records of this registry have no name.
+        UnknownFieldError: Records of this registry have no such field.
     """
     spec = spec_of(registry)
-    spec.require("name")
+    for name in fields:
+        spec.require(name)
     now = valid(dialect, "t", None)
+    texts = ", ".join(column("t", name) for name in fields)
     return Fragment(
-        f"SELECT t.uid, {column('t', 'name')}, t.state, t.from_position "
+        f"SELECT t.uid, {texts}, t.state, t.from_position "
         f"FROM {quoted(registry)} AS t "
         f"WHERE t.from_position > {dialect.placeholder} AND {now.text} ORDER BY t.from_position",
         (after,),

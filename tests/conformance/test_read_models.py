@@ -201,6 +201,14 @@ def test_changed_names_tells_each_record_once_as_it_is_now(models):
     assert models.changed_names("ulabel", after=6) == []
 
 
+def test_changed_names_tells_the_texts_that_are_asked_for(models):
+    b.feed(models, b.log(b.label_created("tabby", fields={"description": "a cat"})))
+    (told,) = models.changed_names("ulabel", after=0, fields=("name", "description"))
+    assert (told["name"], told["description"]) == ("tabby", "a cat")
+    (told,) = models.changed_names("ulabel", after=0, fields=("description",))
+    assert "name" not in told
+
+
 def test_changed_names_needs_a_registry_with_names(models):
     with pytest.raises(UnknownFieldError, match="Artifact has no field 'name'"):
         models.changed_names("artifact", after=0)

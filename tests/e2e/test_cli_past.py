@@ -130,16 +130,16 @@ def test_a_tag_is_made_and_listed(past):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (("history", "zzzz"), "no record of any registry"),
+        (("history", "zzzz"), "no uid, key or name"),
         (("log", "--since", "nowhere"), "no tag and no run"),
         (("log", "--since", "5", "--until", "2"), "earlier point first"),
         (("diff", "9", "3"), "earlier point first"),
         (("diff", "1", "99999"), "in the future"),
         (("tag", "2026-01-01"), "reads as a time"),
         (("list", "artifact", "--as-of", "2026-01-01"), "time zone"),
-        (("show", "zzzz", "--as-of", "paper"), "no record of any registry"),
+        (("show", "zzzz", "--as-of", "paper"), "no uid, key or name"),
         (("plan", "missing.py"), "no such script"),
-        (("merge", "draft", "nowhere"), "no record has this uid"),
+        (("merge", "draft", "nowhere"), "no uid, key or name"),
     ],
 )
 def test_bad_points_and_uids_are_told_in_one_line(past, args, words):

@@ -45,6 +45,7 @@ def test_public_names_are_exactly_these():
         "diff",
         "erase",
         "errors",
+        "find",
         "finish",
         "head",
         "init",

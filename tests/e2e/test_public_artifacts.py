@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 import ledger as ln
+from ledger.content import hash_cache
+from ledger.content.hash_cache import HashCache
+from ledger.content.tree import stamp_of
 from tests.support.door import artifact, file, nothing_recorded
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -246,3 +250,13 @@ def test_content_and_members_registered_again_are_changed_like_the_first():
         members.delete(permanent=True)
         one.delete(permanent=True)
     assert ln.audit().ok
+
+
+def test_finish_writes_the_hashes_that_the_next_process_needs(here, monkeypatch):
+    monkeypatch.setattr(hash_cache, "_RACY_NS", -(10**15))
+    ln.track(key="hash.py", new_run=True)
+    artifact("large.bin", "x" * 100)
+    path = Path("large.bin").absolute()
+    ln.finish()
+    with contextlib.closing(HashCache(here / ".metaledger/cache/hashes.sqlite3")) as cache:
+        assert cache.get(path, stamp_of(path.stat())) is not None

@@ -344,6 +344,73 @@ def test_search_looks_into_descriptions_and_keys():
     assert ln.Artifact.search("readout").one().key == "plates/p7/readout.txt"
 
 
+@pytest.mark.parametrize(
+    "typed", ["Imune", "stuby", "stduy", "imune stuby", "cohort of Mylan", "IMUNE", "stuby 2030"]
+)
+def test_search_forgives_a_typo_in_one_word_of_several(typed):
+    found = label("Immune study", description="the 2030 cohort of Milan")
+    label("Microscopy")
+    assert ln.ULabel.search(typed).all() == [found]
+
+
+@pytest.mark.usefixtures("zoo")
+def test_search_forgives_a_typo_in_keys_names_and_descriptions_of_any_registry():
+    text = artifact("a.txt", key="plates/p7/readout.txt")
+    assert ln.Artifact.search("raedout").all() == [text]
+    assert ln.Artifact.search("plates/p7/redout.txt").all() == [text]
+    assert ln.Artifact.search("mude of").one().description == "made of s"
+    collection = ln.Collection([text], name="Readable plates").save()
+    assert ln.Collection.search("redable").all() == [collection]
+    ln.track(key="pipelines/normalise.py", new_run=True)
+    ln.finish()
+    assert ln.Transform.search("normlise").one().key == "pipelines/normalise.py"
+
+
+def test_search_forgives_accents_and_typos_at_once():
+    found = label("Étude immunologique", description="naïve cells")
+    assert ln.ULabel.search("imunologique").all() == [found]
+    assert ln.ULabel.search("naeive").all() == [found]
+
+
+def test_search_does_not_guess_where_every_word_is_found():
+    found = label("Immune study")
+    label("Immune studio")
+    assert ln.ULabel.search("study").all() == [found]
+
+
+def test_search_does_not_guess_short_words_and_numbers():
+    label("Cat 2041")
+    assert ln.ULabel.search("cut").count() == 0
+    assert ln.ULabel.search("2042").count() == 0
+
+
+def test_search_puts_names_before_descriptions():
+    label("x", description="liver")
+    named = label("a sample of the liver")
+    described = label("y", description="liver plate")
+    keyed = artifact("k.txt", key="raw/liver-7.txt")
+    said = artifact("d.txt", description="liver")
+    assert ln.ULabel.search("liver").first() == named
+    assert ln.Artifact.search("liver").all() == [keyed, said]
+    assert ln.ULabel.search("lvier").first() == named
+    assert described in ln.ULabel.search("lvier").all()
+
+
+def test_search_forgets_words_that_no_record_has_now():
+    with contextlib.suppress(ZeroDivisionError), ln.batch():
+        label("Immune study")
+        assert ln.ULabel.search("imune").count() == 1
+        raise ZeroDivisionError
+    assert ln.ULabel.search("imune").count() == 0
+    one, other = label("Immunity", description="of mice"), label("Immunity of men")
+    assert ln.ULabel.search("imunity").count() == 2
+    for record, left in ((one, 1), (other, 0)):
+        record.name = f"Resilience {left}"
+        record.save()
+        assert ln.ULabel.search("imunity").count() == left
+    assert ln.ULabel.search("resilince").count() == 2
+
+
 def test_search_is_narrowed_by_its_query():
     label("sample one", description="keep")
     label("sample two")

@@ -523,3 +523,14 @@ def test_a_plan_inside_a_run_is_refused():
     with pytest.raises(ln.errors.InvalidValueError, match="finish"), ln.plan():
         pass
     ln.finish()
+
+
+def test_now_is_a_point_everywhere():
+    ln.ULabel(name="present").save()
+    assert ln.as_of("now").position == ln.head()
+    assert ln.ULabel.filter(name="present").as_of("now").one().name == "present"
+    assert ln.diff(1, "now").added
+    assert list(ln.since("now")) == []
+    with pytest.raises(ln.errors.InvalidValueError, match="reads as the present"):
+        ln.tag("now")
+    assert ln.tag("kept", "now").position == ln.head() - 1

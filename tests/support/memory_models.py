@@ -92,13 +92,16 @@ class MemoryModels(WritableModels):
         rows = _Moment(self._tables, select.at).answers(spec, select)
         return sorted({row[name] for row in rows}, key=_sort_key)
 
-    def changed_names(self, registry: str, *, after: int) -> list[Row]:
-        """Return `uid`, `name`, `is_live`, `position` of each record that changed since."""
-        spec_of(registry).require("name")
+    def changed_names(
+        self, registry: str, *, after: int, fields: Sequence[str] = ("name",)
+    ) -> list[Row]:
+        """Return `uid`, text fields, `is_live`, `position` of each record that changed since."""
+        for name in fields:
+            spec_of(registry).require(name)
         return [
             {
                 "uid": row["uid"],
-                "name": row["name"],
+                **{name: row[name] for name in fields},
                 "is_live": row["state"] == LIVE,
                 "position": row["from_position"],
             }

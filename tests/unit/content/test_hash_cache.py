@@ -6,6 +6,8 @@ import contextlib
 import os
 import random
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -294,6 +296,42 @@ def test_entries_are_written_in_batches(tmp_path, monkeypatch):
     )
     filled(tmp_path, 25)
     assert batches == [10, 10, 5]
+
+
+def test_large_files_are_written_at_once_so_that_a_killed_process_keeps_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(hash_cache, "_BATCH_BYTES", 10)
+    where, paths = tmp_path / "cache" / "hashes.sqlite3", [tmp_path / "a", tmp_path / "b"]
+    cache = HashCache(where)
+    for path, size in zip(paths, (10, 9), strict=True):
+        path.write_bytes(b"x" * size)
+        cache.put(path, content(path), hashed_at=LATER)
+    assert answers(where, paths) == [content(paths[0]), None]
+
+
+ENDS = """
+import sys
+from ledger.content.hash_cache import HashCache
+from ledger.content.hashing import hash_path
+cache = HashCache(sys.argv[1])
+cache.put(sys.argv[2], hash_path(sys.argv[2]), hashed_at=10**20)
+"""
+
+
+def test_what_is_left_is_written_when_the_process_ends(tmp_path):
+    path, where = tmp_path / "a", tmp_path / "ledger" / "cache" / "hashes.sqlite3"
+    path.write_bytes(b"1")
+    where.parent.parent.mkdir()
+    program = [sys.executable, "-c", ENDS, where, path]
+    subprocess.run(program, check=True, cwd=Path(hash_cache.__file__).parents[2])
+    assert answers(where, [path]) == [content(path)]
+
+
+def test_the_end_of_a_process_makes_no_folder_where_a_ledger_was(tmp_path):
+    path, where = tmp_path / "a", tmp_path / "gone" / "cache" / "hashes.sqlite3"
+    path.write_bytes(b"1")
+    program = [sys.executable, "-c", ENDS, where, path]
+    subprocess.run(program, check=True, cwd=Path(hash_cache.__file__).parents[2])
+    assert not (tmp_path / "gone").exists()
 
 
 def test_path_that_is_not_utf8_is_remembered(tmp_path):

@@ -97,7 +97,8 @@ class SqliteEvidence(Evidence):
                 self._ask(f"PRAGMA {pragma}")
             self._ask("BEGIN")
             self._require_pages()
-            self._held = sqlite_hold.hold(path)
+            # What is read without locks is compared at the end instead, see `require_unchanged`.
+            self._held = None if self._way.files else sqlite_hold.hold(path)
             self._integrity = _Integrity(path, self._way)
         except BaseException:
             sqlite_hold.let_go(self._held)

@@ -196,7 +196,7 @@ class Artifact(Record):
             artifacts.append(artifact)
         return artifacts
 
-    @classmethod
+    @registry_method
     def from_df(  # noqa: PLR0913 (as the constructor)
         cls,
         df: object,

@@ -94,4 +94,4 @@ def test_a_run_that_fails_with_nul_in_its_error_ends_all_the_same(monkeypatch):
     error = ValueError(NUL)
     sys.excepthook(type(error), error, None)
     ln.context.leave()
-    assert ln.Run.get(run.uid).error == "ValueError: a\\0b"
+    assert ln.Run.get(run.uid).error == "ValueError: a\\x00b"

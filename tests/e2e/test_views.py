@@ -43,6 +43,7 @@ QUESTIONS: Calls = {
 # How each method that changes something is called.
 CHANGES: Calls = {
     "delete": lambda it, _: it(),
+    "from_df": lambda it, _: it(None),
     "from_dir": lambda it, _: it("folder"),
     "lift_retraction": lambda it, _: it(),
     "merge_into": lambda it, record: it(record),

@@ -107,6 +107,7 @@ def held() -> dict[str, object]:
         "ulabel": tag,
         "collection": ln.Collection([made], name="c").save(),
         "transform": ln.Transform(name="t", version="1").save(),
+        "other": artifact("d.txt"),
     }
 
 
@@ -118,7 +119,7 @@ DEEDS = {
     "retract": lambda it, _: it.retract("wrong"),
     "label it": lambda it, others: it.labels.add(others["ulabel"]),
     "label with it": lambda it, others: others["artifact"].labels.add(it),
-    "collect it": lambda it, _: ln.Collection([it, artifact("d.txt")], name="d").save(),
+    "collect it": lambda it, others: ln.Collection([it, others["other"]], name="d").save(),
     "track it": lambda it, _: ln.track(transform=it),
     "merge it": lambda it, _: it.merge_into(label("survivor")),
     "replace it": lambda it, _: it.replace(file("b.txt")).save(),
@@ -143,7 +144,6 @@ def test_a_record_that_is_withdrawn_refuses_each_deed_with_one_clear_error(
     others = held()
     record = others[registry]
     label("survivor")
-    artifact("d.txt")
     if is_tracked and deed != "track it":  # which ends the run in hand
         ln.track(key="s.py", name="s")
     withdraw(registry, record.uid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -16,6 +16,8 @@ from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from projections.tables import schema_number
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from ledger.eventlog.sqlite_connections import Datastore
     from ledger.eventlog.sqlite_log import Recorder
     from projections.sql.sqlite import SqliteModels
@@ -76,10 +78,9 @@ class _Reading(AbstractContextManager[Session]):
     def __enter__(self) -> Session:
         from ledger.eventlog.sqlite_log import SqliteReader  # noqa: PLC0415
 
-        store, _ = self._database._open()  # noqa: SLF001 (a part of it)
-        self._loan = store.connection(write=False)
-        connection = self._loan.__enter__()
-        return Session(SqliteReader(connection), self._database._models(connection))  # noqa: SLF001
+        database = self._database
+        self._loan, connection, _ = database._lend(database._open, write=False)  # noqa: SLF001 (a part of it)
+        return Session(SqliteReader(connection), database._models(connection))  # noqa: SLF001
 
     def __exit__(
         self,
@@ -134,11 +135,28 @@ class SqliteDatabase(Database):
         """Lend log and read models for appending."""
         from ledger.eventlog.sqlite_log import SqliteAppender  # noqa: PLC0415
 
-        store, recorder = self._open_for_writing()
-        with store.connection(write=True) as connection:
+        loan, connection, recorder = self._lend(self._open_for_writing, write=True)
+        with ExitStack() as lent:
+            lent.push(loan)
             yield WriteSession(
                 SqliteAppender(connection, recorder, self._clock), self._models(connection)
             )
+
+    def _lend(
+        self, connect: Callable[[], tuple[Datastore, Recorder]], *, write: bool
+    ) -> tuple[AbstractContextManager[sqlite3.Connection], sqlite3.Connection, Recorder]:
+        """Return a loan that was entered, its connection, and the recorder.
+
+        Another thread may close the database meanwhile: it is then opened again.
+        """
+        while True:
+            opened = store, recorder = connect()
+            loan = store.connection(write=write)
+            try:
+                return loan, loan.__enter__(), recorder
+            except StorageError:
+                if not store.pool.closed or self._connections.holds(opened):
+                    raise
 
     def identity(self) -> str | None:
         """Return the number of the file: a copy of it has another one."""

@@ -166,15 +166,17 @@ class _Pool(SQLiteConnectionPool):
         the way, that ends the process with a segmentation fault.
         """
         self._is_ending = True
-        if not self._in_use:
-            # Before the last connection goes: SQLite then tidies up.
-            sqlite_hold.let_go(self._held)
-            self._held = None
-        self.close_idle()
-        if not self._in_use:
-            super().close()
-            if self._file is not None:
-                open_databases.discard(self._file)
+        # Nobody borrows one between the look and the end: that would close it under its borrower.
+        with self._put_condition:
+            if not self._in_use:
+                # Before the last connection goes: SQLite then tidies up.
+                sqlite_hold.let_go(self._held)
+                self._held = None
+            self.close_idle()
+            if not self._in_use:
+                super().close()
+                if self._file is not None:
+                    open_databases.discard(self._file)
 
     def close_idle(self) -> None:
         """Close the connections that nobody has borrowed."""

@@ -91,7 +91,7 @@ class Lineage:
     @property
     def nodes(self) -> list[Node]:
         """Every record in it, with its label."""
-        names = {transform.uid: transform.name for transform in self.transforms}
+        names = {it.uid: (it.name, it.key) for it in self.transforms}
         nodes = [
             _node(registry, record._row, names)
             for registry in _NODES
@@ -311,9 +311,13 @@ def _distances(last: str, back: dict[str, list[str]]) -> dict[str, int]:
     return steps
 
 
-def _node(registry: str, row: dict[str, Any], transforms: dict[str, str]) -> Node:
+def _node(
+    registry: str, row: dict[str, Any], transforms: dict[str, tuple[str, str | None]]
+) -> Node:
     if registry == "run":
-        name = row["name"] or transforms.get(row["transform"]) or "run"
+        title, key = transforms.get(row["transform"], ("run", None))
+        # People know a script by its file: that is shown where the run was given no other name.
+        name = row["name"] if row["name"] not in (None, title) else key or title
         detail = row["status"]
     elif registry == "artifact":
         name = row["key"] or row["description"] or row["uid"]

@@ -95,11 +95,11 @@ def _is_whole(point: Any) -> bool:
 
 def reads_as_other(text: str) -> str | None:
     """Return "a position", "a time" or "the present"; None if a text can name a tag."""
-    if text == NOW:
+    word = text.casefold()
+    if word == NOW:
         return "the present"
     if text.isdecimal():
         return "a position"
-    word = text.casefold()
     if word in _WORDS or _AGO.fullmatch(word) or _moment(text) is not None:
         return "a time"
     return None

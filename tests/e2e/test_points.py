@@ -146,6 +146,6 @@ def test_now_is_a_point(ledger):  # noqa: ARG001
     "name", ["now", "Now", "head", "today", "yesterday", "2 days ago", "2026-11-28 01:56:06 UTC"]
 )
 def test_a_word_that_is_a_point_names_no_tag(ledger, name):  # noqa: ARG001
-    with pytest.raises(ln.errors.InvalidValueError, match="reads as (a time|the present)"):
+    with pytest.raises(ln.errors.InvalidValueError, match=r"reads as (a time|the present)"):
         ln.tag(name)
     assert ln.tag("v-now").name == "v-now"

@@ -16,8 +16,6 @@ from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from projections.tables import schema_number
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from ledger.eventlog.sqlite_connections import Datastore
     from ledger.eventlog.sqlite_log import Recorder
     from projections.sql.sqlite import SqliteModels
@@ -144,7 +142,7 @@ class SqliteDatabase(Database):
 
     def _lend(
         self, connect: Callable[[], tuple[Datastore, Recorder]], *, write: bool
-    ) -> tuple[AbstractContextManager[sqlite3.Connection], sqlite3.Connection, Recorder]:
+    ) -> tuple[AbstractContextManager[Any], Any, Recorder]:
         """Return a loan that was entered, its connection, and the recorder.
 
         Another thread may close the database meanwhile: it is then opened again.

@@ -82,7 +82,7 @@ def test_a_table_loads_as_the_frame_that_is_asked_for():
         ("latin.csv", "a\nGr\xfc\xdfe\n".encode("latin-1")),
         ("latin.txt", "Gr\xfc\xdfe".encode("latin-1")),
         ("broken.parquet", b"PAR1 no"),
-        ("half.csv.gz", gzip.compress(b"a\n" * 99)[:-12]),
+        ("half.csv.gz", gzip.compress(b"a\n" * 99, mtime=0)[:-12]),
         ("t.jsonl", b"{"),
         ("t.feather", b"none"),
     ],

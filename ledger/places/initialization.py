@@ -91,6 +91,7 @@ def initialize(
     else:
         files.make_folders((folder / where).absolute())
     files.make_folders(folder / config.FOLDER)
+    _hide_from_git(folder, where)
     if url is not None:
         _first_event(create_on_server(url), configuration)
         return config.write(folder, configuration)
@@ -107,6 +108,27 @@ def initialize(
         except PathTakenError as error:
             raise _database_alone(path) from error
     return config.write(folder, configuration)
+
+
+def _hide_from_git(folder: Path, storage: str) -> None:
+    """Have git ignore database, caches and stored content, if the folder is below a repository.
+
+    Lines that are missing are added to the folder's `.gitignore`. The configuration stays visible,
+    and so do files of the user that lie in the storage.
+    """
+    if not any((each / ".git").exists() for each in (folder, *folder.parents)):
+        return
+    lines = [f"/{config.FOLDER}/*", f"!/{config.FOLDER}/{config.FILE}"]
+    below = "" if "://" in storage else os.path.relpath(folder / storage, folder)
+    if below and below != "." and not below.startswith("..") and below.isprintable():
+        escaped = re.sub(r"([\\*?\[])", r"\\\1", Path(below).as_posix())
+        lines.append(f"/{escaped}/{config.FOLDER}/")
+    path = folder / ".gitignore"
+    known = path.read_bytes() if path.exists() else b""
+    missing = [line for line in lines if line.encode() not in known.splitlines()]
+    if missing:
+        begun = known if known.endswith(b"\n") or not known else known + b"\n"
+        files.write_durably(path, begun + "".join(f"{line}\n" for line in missing).encode())
 
 
 def _reach(storage: str) -> None:

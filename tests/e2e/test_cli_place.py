@@ -1,10 +1,13 @@
 """`init`, `info`, `config`, `delete`: the ledger as a whole."""
 
-# ruff: noqa: F401, F811 (the fixture `made` is imported)
+# ruff: noqa: F401, F811, S607 (the fixture `made` is imported; git is the one on the path)
 
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+
+import pytest
 
 from tests.e2e.command import made, metaledger
 
@@ -116,3 +119,32 @@ def test_a_ledger_beside_its_own_content_can_be_deleted(tmp_path):
     metaledger(tmp_path, "init", "--storage", ".", "--name", "both")
     metaledger(tmp_path, "delete", "both", "--force")
     assert not (tmp_path / ".metaledger").exists()
+
+
+@pytest.mark.parametrize("storage", ["./storage", ".", "./odd [name]*"])
+def test_git_sees_neither_database_nor_content(tmp_path, storage):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    (tmp_path / ".gitignore").write_text("*.pyc")
+    (tmp_path / "a.txt").write_text("1")
+    (tmp_path / "a.pyc").write_text("1")
+    metaledger(tmp_path, "init", "--storage", storage)
+    metaledger(tmp_path, "artifact", "add", str(tmp_path / "a.txt"))
+    (tmp_path / "a.txt").write_text("2")
+    seen = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\n")
+    configuration = next((tmp_path / ".metaledger").glob("*.toml")).name
+    assert sorted(filter(None, seen)) == [
+        "?? .gitignore",
+        f"?? .metaledger/{configuration}",
+        "?? a.txt",
+    ]
+
+
+def test_a_folder_outside_of_git_gets_no_gitignore(tmp_path):
+    metaledger(tmp_path, "init", "--storage", "./storage")
+    assert not (tmp_path / ".gitignore").exists()

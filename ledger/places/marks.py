@@ -12,15 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from ledger.content.backends import open_folder
-from ledger.content.folder import Folder
 from ledger.content.store import FOLDER, MARK
 from ledger.engine.database import Database
 from ledger.errors import LedgerError, MissingFileError, StorageError
 from ledger.eventlog.base import LogReader
+
+if TYPE_CHECKING:
+    from ledger.content.folder import Folder
 
 _MOST = 1 << 16  # bytes of a mark
 _MANY = 1_000  # marks of one database: it goes back less often
@@ -59,8 +61,10 @@ class Marks:
         Raises:
             StorageError: The storage refused, as it would refuse content.
         """
+        if root in self._left:
+            return
         identity = self._database.identity()
-        if root in self._left or identity is None:
+        if identity is None:
             return
         folder = _folder(root)
         with self._database.read() as session:
@@ -145,6 +149,8 @@ class Marks:
 
 
 def _folder(root: str) -> Folder:
+    from ledger.content.backends import open_folder  # noqa: PLC0415 (needed by those who store)
+
     return open_folder(f"{root.rstrip('/')}/{FOLDER}")
 
 

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ledger.content.objects import needs_package
 from ledger.errors import (
     InvalidValueError,
     LedgerError,
@@ -142,6 +141,8 @@ def fetch(url: str, folder: Path) -> Path:
     except FileNotFoundError as error:
         raise MissingFileError(f"{url}: there is nothing at this URL") from error
     except ImportError as error:
+        from ledger.content.objects import needs_package  # noqa: PLC0415 (only for URLs)
+
         raise needs_package(url, error) from error
     except Exception as error:
         raise StorageError(f"{url}: {error}") from error

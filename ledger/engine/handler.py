@@ -24,7 +24,7 @@ import msgspec
 
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Notice, Row
-from ledger.decisions.replay import Intent, Passage
+from ledger.decisions.replay import Intent
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
 from ledger.engine.run_tracker import RunTracker, Tracked, recorded_outcome
@@ -117,15 +117,19 @@ class Handler(RunTracker):
         if of is not None and intent is not None:
             run = of.passage.run
         with self.sessions.reading() as session:
-            if of is not None and intent is not None:
-                known = of.passage.recall(intent)
-                if known is not None and _stands(session, of, command, known) is not None:
-                    return False
+            if (
+                of is not None
+                and intent is not None
+                and _stands(session, of, command, of.passage.recall(intent)) is not None
+            ):
+                return False
             facts = _foreseen(session, command, of, intent)
-            if of is not None and intent is not None:
-                known = recorded_outcome(facts, of, intent)
-                if known is not None and _stands(session, of, command, known) is not None:
-                    return False
+            if (
+                of is not None
+                and intent is not None
+                and _stands(session, of, command, recorded_outcome(facts, of, intent)) is not None
+            ):
+                return False
             first = decide(command, facts, self._stamp(run))
         prepare(first)
         return bool(first.events)
@@ -167,20 +171,21 @@ class Handler(RunTracker):
         passage, command = tracked.passage, request.command
         known = passage.recall(intent)
         if known is not None and getattr(command, "key", None) is None:
-            return _pass_known(passage, intent, known)
+            passage.pass_known(intent, known)
+            return Outcome(uid=known)
         if known is not None:
             with self.sessions.reading() as session:
-                notices = _stands(session, tracked, command, known)
-            if notices is not None:
-                return _pass_known(passage, intent, known, notices)
+                outcome = _pass_known(session, tracked, command, intent, known)
+            if outcome is not None:
+                return outcome
         stream = None
         if not self.sessions.is_locking and not has_effect:
             with self.sessions.reading() as session:
                 facts = _foreseen(session, command, tracked, intent)
                 known = self._told(facts, tracked, intent)
-                notices = None if known is None else _stands(session, tracked, command, known)
-                if known is not None and notices is not None:
-                    return _pass_known(passage, intent, known, notices)
+                outcome = _pass_known(session, tracked, command, intent, known)
+                if outcome is not None:
+                    return outcome
                 first = decide(command, facts, self._stamp(passage.run))
             if not first.events:
                 passage.pass_idle(intent, first.outcome)
@@ -212,9 +217,9 @@ class Handler(RunTracker):
         passage, command = tracked.passage, request.command
         facts = _foreseen(session, command, tracked, intent)
         known = self._told(facts, tracked, intent)
-        notices = None if known is None else _stands(session, tracked, command, known)
-        if known is not None and notices is not None:
-            return _pass_known(passage, intent, known, notices)
+        outcome = _pass_known(session, tracked, command, intent, known)
+        if outcome is not None:
+            return outcome
         self._hear(session, facts, tracked)
         # An effect at the first look may be none now, and then begins no run.
         decision = decide(command, facts, self._stamp(passage.run))
@@ -257,15 +262,26 @@ def _intent(tracked: Tracked, command: Command) -> Intent:
 
 
 def _stands(
-    session: Session | WriteSession, tracked: Tracked, command: Command, known: str
+    session: Session | WriteSession, tracked: Tracked, command: Command, known: str | None
 ) -> tuple[Notice, ...] | None:
+    """Return the notices with which a known outcome stands; None for none that stands."""
+    if known is None:
+        return None
     return standing(session, tracked.passage, tracked.plan, command, known)
 
 
 def _pass_known(
-    passage: Passage, intent: Intent, known: str, notices: tuple[Notice, ...] = ()
-) -> Outcome:
-    passage.pass_known(intent, known)
+    session: Session | WriteSession,
+    tracked: Tracked,
+    command: Command,
+    intent: Intent,
+    known: str | None,
+) -> Outcome | None:
+    """Pass an intent by its known outcome; None where there is none, or it does not stand."""
+    notices = _stands(session, tracked, command, known)
+    if known is None or notices is None:
+        return None
+    tracked.passage.pass_known(intent, known)
     return Outcome(uid=known, notices=notices)
 
 

@@ -18,6 +18,7 @@ from projections.tables import schema_number
 if TYPE_CHECKING:
     from ledger.eventlog.sqlite_connections import Datastore
     from ledger.eventlog.sqlite_log import Recorder
+    from ledger.eventlog.sqlite_reading import State
     from projections.sql.sqlite import SqliteModels
 
 
@@ -42,7 +43,7 @@ class Aside:
                 f"would be made anew, finds no room ({error}): set TMPDIR to a folder with room"
             ) from error
         self.path = Path(self._folder.name, original.name)
-        self._files = (original, original.with_name(f"{original.name}-wal"))
+        self._files = (str(original), f"{original}-wal")
         self._seen = self._state()
 
     def is_outdated(self) -> bool:
@@ -53,16 +54,10 @@ class Aside:
         """Remove it."""
         self._folder.cleanup()
 
-    def _state(self) -> list[tuple[int, int, int] | None]:
-        found: list[tuple[int, int, int] | None] = []
-        for file in self._files:
-            try:
-                status = file.stat()
-            except OSError:
-                found.append(None)
-            else:
-                found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-        return found
+    def _state(self) -> State:
+        from ledger.eventlog.sqlite_reading import state_of  # noqa: PLC0415
+
+        return state_of(self._files)
 
 
 class _Reading(AbstractContextManager[Session]):

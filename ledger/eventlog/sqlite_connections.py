@@ -101,11 +101,15 @@ class _Pool(SQLiteConnectionPool):
             self._held = sqlite_hold.hold(self.path)
         if not self._in_use and not self._pool:
             self._wal = identity_of(f"{self.path}-wal")
+        self._note(before)
+        self.require_same_file()
+
+    def _note(self, file: tuple[int, int] | None) -> None:
+        """Take note of the file, of which the caller may know the identity already."""
         if self._file is None:
-            self._file = before or identity_of(self.path)
+            self._file = file or identity_of(self.path)
             if self._file is not None:
                 open_databases.add(self._file)
-        self.require_same_file()
 
     def _create_connection(self) -> SQLiteConnection:
         if self.is_read_only is None:
@@ -148,10 +152,8 @@ class _Pool(SQLiteConnectionPool):
         connection = SQLiteConnection(sqlite_conn=raw, max_age=None)
         if way.files:
             self.ways[id(connection)] = way, before
-        elif self._file is None:
-            self._file = identity_of(self.path)
-            if self._file is not None:
-                open_databases.add(self._file)
+        else:
+            self._note(None)
         return connection
 
     def put_connection(self, conn: SQLiteConnection) -> None:
@@ -168,15 +170,15 @@ class _Pool(SQLiteConnectionPool):
         self._is_ending = True
         # Nobody borrows one between the look and the end: that would close it under its borrower.
         with self._put_condition:
-            if not self._in_use:
-                # Before the last connection goes: SQLite then tidies up.
-                sqlite_hold.let_go(self._held)
-                self._held = None
-            self.close_idle()
-            if not self._in_use:
-                super().close()
-                if self._file is not None:
-                    open_databases.discard(self._file)
+            if self._in_use:
+                self.close_idle()
+                return
+            # Before the last connection goes: SQLite then tidies up.
+            sqlite_hold.let_go(self._held)
+            self._held = None
+            super().close()
+            if self._file is not None:
+                open_databases.discard(self._file)
 
     def close_idle(self) -> None:
         """Close the connections that nobody has borrowed."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,12 @@ class Way(NamedTuple):
 
     def state(self) -> State:
         """Return the present state of the files that must not change."""
-        return tuple(map(_state, self.files))
+        return state_of(self.files)
+
+
+def state_of(files: Iterable[str]) -> State:
+    """Return the present state of files: None for one that is not there."""
+    return tuple(map(_state, files))
 
 
 def may_write(path: str | os.PathLike[str]) -> bool:

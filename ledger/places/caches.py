@@ -29,7 +29,7 @@ def cache_folder(place: Place) -> Path:
         beside = user / place.configuration.id / FOLDER / _CACHE
         if files.may_make(beside):
             return beside
-    return _passing(os.getpid()) / place.configuration.id
+    return Path(_passing(os.getpid()).name, place.configuration.id)
 
 
 def user_cache_folder() -> Path | None:
@@ -56,10 +56,5 @@ def required_cache_folder() -> Path:
 
 
 @cache
-def _passing(process: int) -> Path:
-    made = TemporaryDirectory(prefix="metaledger-cache-", ignore_cleanup_errors=True)
-    _kept[process] = made
-    return Path(made.name)
-
-
-_kept: dict[int, TemporaryDirectory[str]] = {}
+def _passing(_process: int) -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="metaledger-cache-", ignore_cleanup_errors=True)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.handler import Handler
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from ledger.content.store import ContentStore
     from ledger.engine.similar_names import NameSearch, WordSearch
 
+S = TypeVar("S")
+
 
 class Ledger:
     """An open ledger."""
@@ -48,8 +50,7 @@ class Ledger:
         self._hash_cache: HashCache | None = None
         self._content_cache: ContentCache | None = None
         self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
-        self._name_searches: dict[str, NameSearch] = {}
-        self._word_searches: dict[str, WordSearch] = {}
+        self._searches: dict[tuple[Callable[[Sessions, str], Any], str], Any] = {}
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -128,19 +129,20 @@ class Ledger:
         """Return the index of similar names of a registry."""
         from ledger.engine.similar_names import NameSearch  # noqa: PLC0415
 
-        with self._lock:
-            if registry not in self._name_searches:
-                self._name_searches[registry] = NameSearch(self.sessions, registry)
-            return self._name_searches[registry]
+        return self._search(NameSearch, registry)
 
     def word_search(self, registry: str) -> WordSearch:
         """Return the index of the words in a registry's names, keys and descriptions."""
         from ledger.engine.similar_names import WordSearch  # noqa: PLC0415
 
+        return self._search(WordSearch, registry)
+
+    def _search(self, kind: Callable[[Sessions, str], S], registry: str) -> S:
         with self._lock:
-            if registry not in self._word_searches:
-                self._word_searches[registry] = WordSearch(self.sessions, registry)
-            return self._word_searches[registry]
+            if (kind, registry) not in self._searches:
+                self._searches[kind, registry] = kind(self.sessions, registry)
+            found: S = self._searches[kind, registry]
+            return found
 
     def blob(self, blob: str | None) -> str | None:
         """Return a text that the log keeps, by its hash; None if `blob` is None."""
@@ -158,8 +160,7 @@ class Ledger:
             if self._hash_cache is not None:
                 self._hash_cache.close()
                 self._hash_cache = None
-            self._name_searches.clear()
-            self._word_searches.clear()
+            self._searches.clear()
         self.database.close()
         self.marks.look_again()
         # Whatever is there when it opens again is compared again.

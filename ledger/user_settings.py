@@ -97,7 +97,7 @@ class Settings(_Section):
     `verbosity`: "error", "warning", "success", "info", "hint" (default) or "debug".
     `storage`: folder or URL for new content; None for the ledger's own (default).
     `secret_names`: parameters and arguments with such a name are recorded as "[redacted]"; words
-    are compared, whatever joins them. `()` records every value.
+    are compared, whatever joins them. `()` records every parameter.
     `cache_limit`: most bytes of fetched content on this computer (default 20 GiB); None for no
     limit.
     """

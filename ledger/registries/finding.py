@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError, printable
+from ledger.input_files import absolute
 from ledger.model.canonical import nfc
 from ledger.model.schema import REGISTRIES
 from ledger.past.points import resolve
@@ -33,7 +34,7 @@ from ledger.registries import all_registries
 from ledger.registries.base import Record
 from ledger.registries.local_content import LocalContent
 from ledger.registries.lookups import Q
-from ledger.registries.query import QuerySet
+from ledger.registries.query import NAMES, QuerySet
 from ledger.registries.registry import Registry
 
 _CANDIDATES = 5  # named in a message
@@ -143,7 +144,7 @@ def _called(source: Source, text: str, registries: Iterable[str], *, trashed: bo
         query = _query(source, registry)
         if trashed:
             query = query.filter(is_trashed=True)
-        for field in ("key", "name"):
+        for field in NAMES:
             if REGISTRIES[registry].field(field) is None:
                 continue
             for record in _with_field(query, field, text):
@@ -226,7 +227,7 @@ def _key_of(source: Source, text: str) -> str:
     """Return the key that what lies at a place would have: its path below the ledger's folder."""
     if "://" in text:
         return text
-    path = Path(text).expanduser().absolute()
+    path = absolute(Path(text).expanduser())
     root = Path(source.ledger.place.root)
     below = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
     return path.name if below.startswith("..") else Path(below).as_posix()

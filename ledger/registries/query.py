@@ -10,7 +10,7 @@ from __future__ import annotations
 import keyword
 import unicodedata
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from typing import Any, SupportsIndex, overload
 
 import msgspec
 
@@ -23,10 +23,7 @@ from ledger.registries.lookups import Q, conditions
 from ledger.registries.results import R, RecordList, Results
 from projections.select import EVERYTHING, And, Order, Select, Test, Where
 
-if TYPE_CHECKING:
-    pass
-
-_NAMES = frozenset({"key", "name"})  # by which a family is asked for as one record
+NAMES = ("key", "name")  # by which a family is asked for as one record
 _TELLING = 3  # characters that a mistyped uid or name shares with the right one
 _LOOKED_AT = 200  # names among which the nearest are chosen
 _LONGEST_SEARCHED = 4_096  # characters: no text that a search looks into is longer
@@ -184,7 +181,7 @@ class QuerySet(Results[R]):
         found = self.filter(**lookups)._fetch(2)
         if len(found) == 1:
             return found[0]
-        if found and lookups.keys() <= _NAMES and (latest := self._one_family(lookups)):
+        if found and lookups.keys() <= {*NAMES} and (latest := self._one_family(lookups)):
             return latest
         title = REGISTRIES[self.registry].title
         shown = ", ".join(f"{name}={value!r}" for name, value in lookups.items())
@@ -232,14 +229,15 @@ class QuerySet(Results[R]):
     def _way_out(self, uid: str) -> str:
         """Return the end of the message for a uid that no record has."""
         everywhere = self.with_trash()
-        for field in ("key", "name"):
+        for field in NAMES:
             if REGISTRIES[self.registry].field(field) is None:
                 continue
             if everywhere.filter(**{field: uid})._fetch(1):
                 return f"; it is a {field}: get({field}={uid!r})"
-        near = everywhere.filter(uid__startswith=uid[:_TELLING])._fetch(3)
-        if near and len(uid) >= _TELLING:
-            return f"; nearest: {', '.join(record.uid for record in near)}"
+        if len(uid) >= _TELLING:
+            near = everywhere.filter(uid__startswith=uid[:_TELLING])._fetch(3)
+            if near:
+                return f"; nearest: {', '.join(record.uid for record in near)}"
         return "; get(key=…) asks for a key" if REGISTRIES[self.registry].has_keys else ""
 
     def _nearest(self, lookups: dict[str, object]) -> str:
@@ -249,7 +247,7 @@ class QuerySet(Results[R]):
         names of which few are there.
         """
         for field, value in lookups.items():
-            if field in {"key", "name"} and isinstance(value, str) and len(value) >= _TELLING:
+            if field in NAMES and isinstance(value, str) and len(value) >= _TELLING:
                 begins = {f"{field}__startswith": asked("get", value)[:_TELLING]}
                 records = self.filter(**begins)._fetch(_LOOKED_AT)
                 names = dict.fromkeys(record._row[field] for record in records)

@@ -19,6 +19,7 @@ import pytest
 
 import ledger as ln
 from ledger.content import hashing
+from ledger.upkeep.backup import restore
 from tests.support.door import artifact, file, label
 from tests.support.processes import environment
 
@@ -409,6 +410,8 @@ def test_a_working_folder_that_is_gone_is_one_clear_error(tmp_path, monkeypatch)
         lambda: ln.init(storage="storage"),
         ln.connect,
         lambda: ln.connect("somewhere"),
+        lambda: ln.find("./kept.txt"),
+        lambda: restore("monday.backup"),
     ):
         with pytest.raises(ln.errors.NotFoundError, match="the working folder is gone"):
             attempt()

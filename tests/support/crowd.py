@@ -18,7 +18,7 @@ from ledger.errors import LedgerError
 from ledger.places import instance
 from ledger.transfer.archive_export import export
 from ledger.upkeep import doctor
-from ledger.upkeep.rebuild import rebuild
+from tests.support.rebuilding import trouble_of_a_rebuild
 
 NAMES = [f"name {number}" for number in range(40)]
 KEYS = [f"key/{number}.txt" for number in range(10)]
@@ -128,10 +128,9 @@ class Member:
         ln.tag(f"tag {self.new_name()}")
 
     def rebuild(self) -> None:
-        outcome = rebuild()
-        if outcome.differences or outcome.unreadable:
-            told = f"{outcome.differences[:2]} {outcome.unreadable}"[:2_000]
-            self.say(trouble="a rebuild found differences", text=told)
+        trouble = trouble_of_a_rebuild()
+        if trouble:
+            self.say(trouble="a rebuild found differences", text=trouble)
 
     def archive(self) -> None:
         export(f"archives/{self.who}-{self.chance.randrange(3)}")

@@ -19,7 +19,7 @@ from ledger.model import times
 from ledger.places import instance
 from ledger.transfer.archive_export import export
 from ledger.upkeep import doctor
-from ledger.upkeep.rebuild import rebuild
+from tests.support.rebuilding import trouble_of_a_rebuild
 
 DATABASE = Path(".metaledger/ledger.db")
 HOUR = 3_600.0  # seconds
@@ -63,10 +63,9 @@ class Upkeep:
         ln.close()
 
     def rebuild(self) -> None:
-        outcome = rebuild()
-        if outcome.differences or outcome.unreadable:
-            told = f"{outcome.differences[:2]} {outcome.unreadable}"[:2_000]
-            self.say(trouble="a rebuild found differences", text=told)
+        trouble = trouble_of_a_rebuild()
+        if trouble:
+            self.say(trouble="a rebuild found differences", text=trouble)
 
     def checkpoint(self) -> None:
         ln.checkpoint()

@@ -191,12 +191,10 @@ def _text(value: object) -> object:
             return "yes" if value else "no"
         case dt.datetime():
             return value.strftime("%Y-%m-%d %H:%M:%S UTC")
-        case dict():
-            from ledger.model.parameters import json_ready
+        case dict() | list():
+            from ledger.display.rows import plain_text
 
-            return ", ".join(f"{name}={json_ready(each)!r}" for name, each in value.items())
-        case list():
-            return " ".join(map(str, value))
+            return plain_text(value)
         case int():
             return f"{value:,}"
         case _:

@@ -42,10 +42,14 @@ def _text(kind: str, value: Any) -> str:
 
 def values_text(encoded: str) -> str:
     """Return the JSON text of a field as people read it: `rate=0.1, layers=[1, 2.5]`."""
-    found = plain_fields(msgspec.json.decode(encoded))
-    if isinstance(found, dict):
+    return plain_text(plain_fields(msgspec.json.decode(encoded)))
+
+
+def plain_text(found: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Return the plain values of a field as people read them."""
+    if isinstance(found, Mapping):
         return ", ".join(f"{name}={json_ready(value)!r}" for name, value in found.items())
-    return " ".join(value if isinstance(value, str) else repr(value) for value in found)
+    return " ".join(map(str, found))
 
 
 def one_line(registry: str, row: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import msgspec
 
 from ledger.content.store import FOLDER, MARK
 from ledger.engine.database import Database
-from ledger.errors import LedgerError, MissingFileError, StorageError
+from ledger.errors import DamagedContentError, LedgerError, MissingFileError, StorageError
 from ledger.eventlog.base import LogReader
 
 if TYPE_CHECKING:
@@ -70,12 +70,15 @@ class Marks:
         with self._database.read() as session:
             present = self._present(session.log, identity)
             name, found = self._own(folder, session.log, identity)
-        if found is None:
-            folder.replace(name, msgspec.json.encode(present))
-        elif found.head < present.head:
-            # The one that is there says already that the storage is in use.
-            with suppress(StorageError):
+        if found is None or found.head < present.head:
+            try:
                 folder.replace(name, msgspec.json.encode(present))
+            except (StorageError, DamagedContentError):
+                # One that is there says already that the storage is in use: an earlier one, or that
+                # of another process of this database, which left its own at the same moment.
+                with self._database.read() as session:
+                    if self._own(folder, session.log, identity)[1] is None:
+                        raise
         self._left.add(root)
 
     def of_others(self, root: str) -> dict[str, str]:

@@ -137,6 +137,14 @@ class _Pool(SQLiteConnectionPool):
             raise
         return SQLiteConnection(sqlite_conn=raw, max_age=None)
 
+    def _get_connection(self, timeout: float = 0.0) -> SQLiteConnection:
+        # The framework looks once, before it waits for its turn: a pool that is closed meanwhile
+        # would then give out a connection that it does not take back.
+        with self._put_condition:
+            if self.closed:
+                raise ConnectionPoolClosedError
+            return super()._get_connection(timeout)
+
     def _for_reading(self) -> SQLiteConnection:
         """Open the file without writing to it, or to anything beside it."""
         way = way_to_read(self.path)

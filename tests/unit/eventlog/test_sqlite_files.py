@@ -338,3 +338,26 @@ def test_a_question_that_failed_half_way_is_in_nobodys_way(database, path, is_wr
     save(other, "of another")
     other.close()
     save(database, "one more")
+
+
+def test_a_pool_that_is_closed_while_one_waits_for_a_turn_gives_nothing_out(database, path):
+    store = Datastore(str(path))
+
+    class Turn:
+        """The turn comes only after another thread has closed the pool."""
+
+        def acquire(self, timeout: float) -> bool:
+            store.close()
+            return timeout > 0
+
+        def release(self) -> None:
+            pass
+
+    store.pool._get_semaphore = Turn()
+    with (
+        pytest.raises(StorageError, match="closed by another thread"),
+        store.connection(write=False),
+    ):
+        pytest.fail("a connection was given out")
+    assert not store.pool._in_use
+    assert head(database) == 1

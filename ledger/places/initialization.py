@@ -21,7 +21,7 @@ from ledger.errors import (
     PathTakenError,
     StorageNotEmptyError,
 )
-from ledger.input_files import absolute, working_folder
+from ledger.input_files import absolute, read_small, working_folder
 from ledger.model.canonical import Json
 from ledger.model.events import Draft, LedgerInitialized
 from ledger.model.ids import command_id, stream_id
@@ -38,6 +38,7 @@ from ledger.places.databases import (
 )
 from ledger.places.marks import Marks
 
+_MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -124,7 +125,7 @@ def _hide_from_git(folder: Path, storage: str) -> None:
         escaped = re.sub(r"([\\*?\[])", r"\\\1", Path(below).as_posix())
         lines.append(f"/{escaped}/{config.FOLDER}/")
     path = folder / ".gitignore"
-    known = path.read_bytes() if path.exists() else b""
+    known = read_small(path, most=_MOST_IGNORED) if path.exists() else b""
     missing = [line for line in lines if line.encode() not in known.splitlines()]
     if missing:
         begun = known if known.endswith(b"\n") or not known else known + b"\n"

@@ -334,6 +334,12 @@ RUN = RegistrySpec(
             name="params", kind="json", blank="{}", is_looked_into=True, help="its parameters"
         ),
         FieldSpec(name="arguments", kind="json", blank="[]", help="command-line arguments"),
+        FieldSpec(
+            name="task",
+            kind="json",
+            is_looked_into=True,
+            help="variables that tell it from the other processes of a job",
+        ),
         FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
         FieldSpec(
             name="resumptions", kind="integer", is_kept=True, help="how often it was continued"

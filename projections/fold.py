@@ -371,6 +371,7 @@ def _run_fields(event: RunStarted) -> Values:
         "finished_at": None,
         "params": event.params,
         "arguments": event.arguments,
+        "task": event.task or None,
         "ordinal": event.n,
         "resumptions": 0,
         "environment_blob": event.environment,

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
+from ledger.model.tasks import TASK_VARIABLES
 from tests.support.chance import new_name
 from tests.support.object_store import ObjectStore, SeaweedServer, given_store
 from tests.support.patience import PATIENCE
@@ -71,9 +72,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Once a session and not once a test: hypothesis refuses fixtures that are set up between examples.
 @pytest.fixture(autouse=True, scope="session")
 def _shielded_from_the_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test, nor a program it starts, meets the ledger or the keys of whoever runs it."""
+    """No test, nor a program it starts, meets ledger, keys or task of whoever runs it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("METALEDGER_URL", raising=False)
+        for name in ("METALEDGER_URL", *TASK_VARIABLES):
+            patch.delenv(name, raising=False)
         patch.setenv("METALEDGER_KEY_DIR", str(tmp_path_factory.mktemp("keys")))
         # After these the product goes on without an answer: a test would meet that by luck.
         patch.setattr("ledger.tracking.git.TIME_LIMIT", PATIENCE)

@@ -271,7 +271,8 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     """A run began.
 
     `natural` is `["run", identity]`; `n` is the run's ordinal. `forked_from` is the run whose
-    replay turned out to be something new.
+    replay turned out to be something new. `task` holds the variables that number the processes of
+    a job.
     """
 
     uid: str
@@ -288,6 +289,7 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     git_is_dirty: bool | None = None
     host: str | None = None
     forked_from: str | None = None
+    task: dict[str, Any] = {}
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run-resumed.v1"):

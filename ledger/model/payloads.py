@@ -71,6 +71,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     RecordsMerged: ("command", "reason"),
     RunStarted: (
         "command", "natural", "name", "params", "arguments", "modules", "git_commit", "host",
+        "task",
     ),
     RunFinished: ("error",),
 }  # fmt: skip

@@ -34,6 +34,7 @@ from ledger.model.ids import command_id, digest, stream_id
 from ledger.model.parameters import canonical_params
 from ledger.model.schema import TRANSFORM, FieldSpec
 from ledger.model.secret_names import REDACTED, without_secrets
+from ledger.model.tasks import task_of
 from ledger.places import instance
 from ledger.places.source import row_of
 from ledger.registries.checks import check_text
@@ -250,12 +251,16 @@ class _Start:
                 refuse_erased(session.models, "transform", command.natural)
                 find_transform(session.models, command)
         environment = environment_hash(self._environment)
+        task: dict[str, Any] = task_of(os.environ, settings.task_variables)
         identity: list[Json] = [
             ["transform", command.stem, command.source_hash or command.version],
             given,
             self._ledger.handler.actor,
             environment,
         ]
+        if task:
+            # A run without a task has the identity that it had before there were tasks.
+            identity.append(["task", task])
         return RunPlan(
             identity=digest(identity).hex(),
             fields={
@@ -263,6 +268,7 @@ class _Start:
                 "name": name,
                 "params": given["params"],
                 "arguments": given["argv"],
+                "task": task,
                 "environment": environment,
                 "host": socket.gethostname(),
             },

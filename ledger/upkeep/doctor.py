@@ -30,7 +30,7 @@ from ledger.content.store import FOLDER, StoredItem
 from ledger.engine.clocks import ahead, lead
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import LedgerError
-from ledger.eventlog.sqlite_evidence import OBJECTS, schema_faults
+from ledger.eventlog.sqlite_evidence import OBJECTS, header_faults, schema_faults
 from ledger.eventlog.sqlite_log import SqliteReader
 from ledger.model.events import RecordWithdrawn
 from ledger.model.ids import StreamId
@@ -348,7 +348,8 @@ def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
         execute = session.log.connection.execute
         said = [str(row[0]) for row in execute("PRAGMA quick_check(20)")]
         objects = execute(OBJECTS).fetchall()
-    for subject, expected, found in schema_faults(objects):
+        header = list(header_faults(execute))
+    for subject, expected, found in (*header, *schema_faults(objects)):
         yield DoctorFinding(
             kind="schema",
             severity="error",

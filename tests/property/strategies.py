@@ -335,6 +335,7 @@ class _World:
                     transform=self.one_or_none("transform") or "gone",
                     name=self.draw(st.sampled_from([None, *NAMES])),
                     params=canonical_params(self.draw(parameters()))["params"],
+                    task=self.draw(st.sampled_from([{}, {"RANK": "0"}, {"RANK": "1"}])),
                     git_is_dirty=self.draw(st.sampled_from([None, True, False])),
                     forked_from=self.one_or_none("run"),
                     **self.common(in_run=False),

@@ -39,6 +39,8 @@ from ledger.places.databases import (
 from ledger.places.marks import Marks
 
 _MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
+_OF_LEDGER = f"*\n!/{config.IGNORED}\n!/{config.FILE}\n"
+_OF_STORAGE = f"/{config.FOLDER}/\n"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -112,24 +114,31 @@ def initialize(
 
 
 def _hide_from_git(folder: Path, storage: str) -> None:
-    """Have git ignore database, caches and stored content, if the folder is below a repository.
+    """Have git ignore database, caches and stored content, now or when a repository is made here.
 
-    Lines that are missing are added to the folder's `.gitignore`. The configuration stays visible,
-    and so do files of the user that lie in the storage.
+    Files of this program's own say so, beside what they hide: no file of the user is changed. The
+    configuration stays visible, and so do files of the user that lie in the storage.
     """
-    if not any((each / ".git").exists() for each in (folder, *folder.parents)):
+    _write_once(folder / config.FOLDER / config.IGNORED, _OF_LEDGER)
+    if "://" in storage:
         return
-    lines = [f"/{config.FOLDER}/*", f"!/{config.FOLDER}/{config.FILE}"]
-    below = "" if "://" in storage else os.path.relpath(folder / storage, folder)
-    if below and below != "." and not below.startswith("..") and below.isprintable():
-        escaped = re.sub(r"([\\*?\[])", r"\\\1", Path(below).as_posix())
-        lines.append(f"/{escaped}/{config.FOLDER}/")
-    path = folder / ".gitignore"
-    known = read_small(path, most=_MOST_IGNORED) if path.exists() else b""
-    missing = [line for line in lines if line.encode() not in known.splitlines()]
-    if missing:
-        begun = known if known.endswith(b"\n") or not known else known + b"\n"
-        files.write_durably(path, begun + "".join(f"{line}\n" for line in missing).encode())
+    beside = (folder / storage).resolve()
+    if beside != folder.resolve() and (folder / config.FOLDER).resolve() not in beside.parents:
+        _write_once(beside / config.IGNORED, _OF_STORAGE)
+
+
+def _write_once(path: Path, text: str) -> None:
+    with suppress(PathTakenError):  # it is the user's then
+        files.write_durably(path, text.encode(), replace=False)
+
+
+def _withdraw_ignored(place: Place) -> None:
+    """Remove what `_hide_from_git` wrote, unless somebody wrote something else there."""
+    beside = Path(place.storage_root, config.IGNORED)
+    for path, text in ((place.folder / config.IGNORED, _OF_LEDGER), (beside, _OF_STORAGE)):
+        with suppress(LedgerError):
+            if read_small(path, most=_MOST_IGNORED) == text.encode():
+                files.remove_durably(path)
 
 
 def _reach(storage: str) -> None:
@@ -184,7 +193,7 @@ def delete(place: Place, name: str, *, force: bool) -> None:
         )
     # Ledger and storage may share a folder; the ledger's own files in it are no content.
     named = configuration.database
-    own = {config.FILE, named, f"{named}-wal", f"{named}-shm", "cache"}
+    own = {config.FILE, config.IGNORED, named, f"{named}-wal", f"{named}-shm", "cache"}
     is_shared = place.storage_root == str(place.root.resolve())
     listed = open_store(place.storage_root).list()
     held = sorted(item.name for item in listed if not (is_shared and item.name in own))
@@ -209,6 +218,7 @@ def delete(place: Place, name: str, *, force: bool) -> None:
     for ending in ("", "-wal", "-shm") if not is_on_server(place) else ():
         files.remove_durably(place.folder / f"{named}{ending}")
     files.remove_durably(place.folder / "cache")
+    _withdraw_ignored(place)
     if not any(place.folder.iterdir()):
         place.folder.rmdir()
 

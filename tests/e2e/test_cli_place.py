@@ -121,8 +121,16 @@ def test_a_ledger_beside_its_own_content_can_be_deleted(tmp_path):
     assert not (tmp_path / ".metaledger").exists()
 
 
-@pytest.mark.parametrize("storage", ["./storage", ".", "./odd [name]*"])
-def test_git_sees_neither_database_nor_content(tmp_path, storage):
+@pytest.mark.parametrize(
+    ("storage", "beside"),
+    [
+        ("./storage", ["storage/.gitignore"]),
+        (".", []),
+        ("./.metaledger/storage", []),
+        ("./odd [name]*", ['"odd [name]*/.gitignore"']),
+    ],
+)
+def test_git_sees_neither_database_nor_content(tmp_path, storage, beside):
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / ".gitignore").write_text("*.pyc")
     (tmp_path / "a.txt").write_text("1")
@@ -137,14 +145,31 @@ def test_git_sees_neither_database_nor_content(tmp_path, storage):
         capture_output=True,
         text=True,
     ).stdout.split("\n")
-    configuration = next((tmp_path / ".metaledger").glob("*.toml")).name
-    assert sorted(filter(None, seen)) == [
-        "?? .gitignore",
-        f"?? .metaledger/{configuration}",
-        "?? a.txt",
-    ]
+    assert sorted(filter(None, seen)) == sorted(
+        f"?? {name}"
+        for name in [
+            ".gitignore",
+            ".metaledger/.gitignore",
+            ".metaledger/config.toml",
+            "a.txt",
+            *beside,
+        ]
+    )
+    assert (tmp_path / ".gitignore").read_text() == "*.pyc"
 
 
-def test_a_folder_outside_of_git_gets_no_gitignore(tmp_path):
-    metaledger(tmp_path, "init", "--storage", "./storage")
-    assert not (tmp_path / ".gitignore").exists()
+def test_the_storage_keeps_the_gitignore_that_a_person_wrote(tmp_path):
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage/.gitignore").write_text("*")
+    metaledger(tmp_path, "init", "--storage", "./storage", "--name", "mine")
+    assert (tmp_path / "storage/.gitignore").read_text() == "*"
+    metaledger(tmp_path, "delete", "mine", "--force")
+    assert (tmp_path / "storage/.gitignore").read_text() == "*"
+
+
+@pytest.mark.parametrize("storage", ["./storage", "."])
+def test_what_init_wrote_for_git_goes_with_the_ledger(tmp_path, storage):
+    metaledger(tmp_path, "init", "--storage", storage, "--name", "mine")
+    assert metaledger(tmp_path, "doctor").status == 0
+    metaledger(tmp_path, "delete", "mine", "--force")
+    assert not list(tmp_path.rglob(".gitignore"))

@@ -21,9 +21,11 @@ import msgspec
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Row, Stamp
 from ledger.decisions.replay import Case, Intent, NextStep, Passage
+from ledger.engine.batches import Batch
 from ledger.engine.database import WriteSession
 from ledger.engine.interruption import entered_whole
-from ledger.engine.sessions import Sessions, Undo
+from ledger.engine.sessions import Sessions
+from ledger.engine.shared_commit import Undo
 from ledger.errors import CorruptLogError
 from ledger.model.events import Draft, Noted
 from ledger.model.ids import command_id
@@ -76,9 +78,9 @@ class RunTracker:
         return go_back
 
     @entered_whole
-    def batch(self) -> Iterator[None]:
+    def batch(self, given: Batch | None = None) -> Iterator[None]:
         """Group everything in the block into one transaction; see `Sessions.batch`."""
-        with self.sessions.batch():
+        with self.sessions.batch(given):
             self.sessions.on_undo(self._way_back())
             if self.tracked is not None:
                 passage = self.tracked.passage

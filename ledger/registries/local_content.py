@@ -17,7 +17,7 @@ from ledger.content.tree import HashedContent
 from ledger.decisions.facts import Decision, Notice
 from ledger.display.progress import progress
 from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
-from ledger.input_files import absolute
+from ledger.input_files import absolute, is_file_url, path_of_url
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
 from ledger.model.events import ArtifactRegistered
@@ -71,7 +71,7 @@ class LocalContent:
         if isinstance(place, str) and "://" in place:
             from ledger.content.content_at_url import is_streamed  # noqa: PLC0415 (only for URLs)
 
-            if is_streamed(place):
+            if not is_file_url(place) and is_streamed(place):
                 return cls(ledger, *_streamed(ledger, place, rehash=rehash), chosen)
         path = local_path(place)
         _refuse_own_folder(path, ledger.place.folder)
@@ -203,26 +203,14 @@ def local_path(place: str | os.PathLike[str]) -> Path:
     text = str.__str__(text)
     if not text.strip() or "\0" in text or not _is_path(text):
         raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
-    if text.startswith("file://"):
-        return _of_file_url(text)
+    if isinstance(place, str) and is_file_url(text):
+        return path_of_url(text)
     if "://" in text:
         return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
     try:
         return absolute(Path(text).expanduser())
     except RuntimeError as error:
         raise MissingFileError(f"{text}: there is no such home folder") from error
-
-
-def _of_file_url(text: str) -> Path:
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 (rarely used)
-
-    try:
-        path = unquote(urlsplit(text).path)
-    except ValueError as error:
-        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}") from error
-    if "\0" in path:
-        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
-    return Path(path)
 
 
 def _is_path(text: str) -> bool:

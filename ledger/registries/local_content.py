@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ledger.content.hashing import hash_path
-from ledger.content.store import ContentStore, StoredContents, name_in_store
-from ledger.content.tree import HashedContent
+from ledger.content.store import FOLDER, ContentStore, StoredContents, name_in_store
+from ledger.content.tree import HashedContent, walk
 from ledger.decisions.facts import Decision, Notice
 from ledger.display.progress import progress
-from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
+from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError, printable
 from ledger.input_files import absolute, is_file_url, path_of_url
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
@@ -219,6 +219,29 @@ def _is_path(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def files_below(root: Path, prefix: str | None) -> tuple[dict[str, Path], int]:
+    """Return the files below a folder by their keys, in order of path, and the sum of their sizes.
+
+    Raises:
+        UnsupportedFileError: Something below it is no file: a link to a folder or to nothing.
+        UnreadableFileError: A folder cannot be listed.
+        InvalidValueError: Two files would have one key.
+    """
+    found: dict[str, Path] = {}
+    walked = walk(root, may_lead_out=True, without=FOLDER)
+    for file in sorted(walked, key=lambda it: it.name.split("/")):
+        key = nfc(f"{prefix}/{file.name}" if prefix else file.name)
+        path = Path(file.path)
+        other = found.setdefault(key, path)
+        if other != path:
+            raise InvalidValueError(
+                f"{printable(root)}: the names {str(other.relative_to(root))!a} and {file.name!a} "
+                "differ only in how Unicode writes their letters, and would have one key; "
+                "rename one of them"
+            )
+    return found, sum(file.size for file in walked)
 
 
 def suffix_of(path: Path) -> str:

@@ -1,8 +1,9 @@
-"""The functions of the public door: track, finish, batch, save, head."""
+"""The functions of the public door: track, finish, join, batch, save, head."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
@@ -12,6 +13,7 @@ from ledger.places import instance
 from ledger.registries.base import Record
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform
+from ledger.tracking import joining
 from ledger.tracking.batching import Batching
 from ledger.tracking.context import context
 
@@ -56,6 +58,21 @@ def finish() -> None:
         NotTrackingError: No run is tracked.
     """
     context.finish()
+
+
+@contextmanager
+def join(token: str) -> Iterator[None]:
+    """Take part, within the block, in the run that another process tracks.
+
+    Worker processes find that run by themselves, by the variable METALEDGER_RUN. This is for those
+    that inherit no environment, such as workers on other computers: hand them `ln.context.token`.
+
+    Raises:
+        InvalidValueError: It is no token, or this process tracks a run of its own.
+        NotTrackingError: The run is unknown in this ledger, or has ended.
+    """
+    with joining.join(token):
+        yield
 
 
 def batch() -> Batching:

@@ -161,6 +161,14 @@ INTENT = Table(
     key=("run", "intent"),
 )
 
+# The run that a pass has begun or continued, by the token of the pass.
+PASS = Table(
+    name="pass",
+    columns=(Column("token"), Column("run")),
+    key=("token",),
+    indexes=(Index(columns=("run", "from_position")),),
+)
+
 TAG = Table(
     name="tag",
     columns=(
@@ -201,7 +209,7 @@ MERGER = Table(
 
 _SHARED = {
     table.name: table
-    for table in (LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, TAG, RETRACTION, MERGER)
+    for table in (LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, PASS, TAG, RETRACTION, MERGER)
 }
 
 

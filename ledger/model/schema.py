@@ -367,6 +367,7 @@ RUN = RegistrySpec(
         RelationSpec(name="inputs", target="artifact", link="run.inputs"),
         RelationSpec(name="outputs", target="artifact", link="artifact.runs", is_reverse=True),
         RelationSpec(name="forked_from", target="run", column="forked_from", is_indexed=False),
+        RelationSpec(name="initiated_by", target="run", column="initiated_by"),
         RelationSpec(name="ulabels", target="ulabel", column="run", is_reverse=True),
         RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
     ),

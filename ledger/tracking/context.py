@@ -7,6 +7,8 @@
    SIGTERM (`ledger.tracking.exits`).
 3. A pass gives one receipt, whichever way it ends.
 4. Only the process that called `track()` ends the pass; the exit of a forked child changes nothing.
+   Processes that it starts belong to the pass (see `ledger.tracking.joining`), unless they call
+   `track()` themselves: then their run says which run they were started from.
 """
 
 from __future__ import annotations
@@ -27,6 +29,15 @@ from ledger.decisions.transforms import find_transform
 from ledger.display.messages import say
 from ledger.engine.database import WriteSession
 from ledger.engine.handler import identity_outside
+from ledger.engine.pass_token import (
+    INITIATOR,
+    VARIABLE,
+    Announced,
+    PassToken,
+    new_token,
+    offered,
+)
+from ledger.engine.tracked import Tracked
 from ledger.errors import InvalidValueError, LedgerError, NotTrackingError, printable, washed
 from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
@@ -49,6 +60,7 @@ from ledger.tracking.environment import (
 from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
 from ledger.tracking.git import GitQuery, start_git_query
 from ledger.tracking.imports import imported_modules
+from ledger.tracking.joining import initiator
 from ledger.tracking.notebook import (
     active_shell,
     is_consecutive,
@@ -75,18 +87,47 @@ class Context:
         self._exits: ExitWatch | None = None
         # The names given to the first `track()` of the process hold for later calls.
         self._request: dict[str, Any] = {}
+        self._announced: Announced | None = None
 
     @property
     def is_tracking(self) -> bool:
         """Whether a run is tracked."""
-        return self._ledger is not None and self._ledger.handler.tracked is not None
+        return self._held() is not None
 
     @property
     def run(self) -> Run | None:
         """The current run; None before `track()` and after `finish()`."""
-        if self._ledger is None or self._ledger.handler.tracked is None:
+        held = self._held()
+        return None if held is None else _run(held[0], held[1].passage.run)
+
+    @property
+    def token(self) -> str | None:
+        """The pass, as a text that `ln.join()` takes in another process; None outside of a run."""
+        held = self._held()
+        if held is None or held[1].plan.token is None:
             return None
-        return _run(self._ledger, self._ledger.handler.tracked.passage.run)
+        ledger, tracked = held
+        place = ledger.place.configuration.id
+        return str(PassToken(place, tracked.passage.run, tracked.plan.token or ""))
+
+    def _held(self) -> tuple[Ledger, Tracked] | None:
+        """Return the ledger and the run in hand, also where another process began the pass."""
+        ledger = self._ledger
+        if ledger is None or ledger.handler.tracked is None:
+            if offered() is None and not instance.is_open():
+                return None
+            try:
+                ledger = instance.current()
+            except LedgerError:
+                return None
+        tracked = ledger.handler.tracked
+        return None if tracked is None else (ledger, tracked)
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether this process began the pass, and so is the one to end it."""
+        held = self._held()
+        return held is not None and held[1].joined is None
 
     @property
     def transform(self) -> Transform | None:
@@ -113,20 +154,29 @@ class Context:
     ) -> Run:
         """Begin a pass; see `ledger.track`."""
         ledger = instance.current()
-        if self.is_tracking:
+        if self._is_own:
             self._end("ended")
+        elif self.is_tracking:
+            ledger.handler.tracked = None
+        self._put_back()
+        initiated_by = offered()
+        ledger.handler.decline(initiated_by)
         source = find_source(root=ledger.place.root)
         git = start_git_query(_folder(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
-        start = _Start(ledger, source, git)
+        start = _Start(ledger, source, git, initiated_by)
         command = start.transform_command(self._named(name, key, transform))
         plan = start.plan(command, name, params)
         is_new = new_run or source.text is None
         tracked = ledger.handler.track(
-            plan, new_run=is_new, before=lambda session: start.record(session, command)
+            plan,
+            new_run=is_new,
+            before=lambda session: start.record(session, command),
+            folder=ledger.pass_folder(str(plan.token)),
         )
+        self._announced = Announced({VARIABLE: self.token, INITIATOR: initiated_by})
         run = _run(ledger, tracked.passage.run)
         say(
             "hint",
@@ -139,6 +189,11 @@ class Context:
         """End the pass as successful; see `ledger.finish`."""
         if not self.is_tracking:
             raise NotTrackingError("finish(): no run is tracked; call track() first")
+        if not self._is_own:
+            raise NotTrackingError(
+                "finish(): another process began this run and finishes it; leave it out here, or "
+                "call track() for a run of this process"
+            )
         self._end("finished")
 
     def _named(
@@ -151,18 +206,26 @@ class Context:
         return self._request
 
     def _end(self, status: str) -> None:
-        ledger = self._ledger
-        if ledger is None or ledger.handler.tracked is None:
+        held = self._held()
+        if held is None:
             return
+        ledger = held[0]
         passage = ledger.handler.finish(
             status,
             error=self._error if status == "failed" else None,
             is_consecutive=self._is_consecutive(),
         )
+        self._put_back()
         ledger.keep_hashes()
         self._last = None if passage is None else (ledger, passage.run)
         if passage is not None:
             self._say_receipt(ledger, passage, status)
+
+    def _put_back(self) -> None:
+        """Let the processes that are started from now on belong to no pass of this process."""
+        if self._announced is not None:
+            self._announced.withdraw()
+            self._announced = None
 
     def _say_receipt(self, ledger: Ledger, passage: Passage, status: str) -> None:
         run = _run(ledger, passage.run)
@@ -203,8 +266,8 @@ class Context:
             self._error = _told(SystemExit, error)
 
     def _is_ours(self) -> bool:
-        """Whether a run is tracked, by this process and no parent of it."""
-        return self.is_tracking and self._pid == os.getpid()
+        """Whether this very process tracks a run, and began its pass."""
+        return self._pid == os.getpid() and self._is_own
 
     def leave(self) -> None:
         """End the pass as at the process's exit: `ended`, or `failed` after an error."""
@@ -220,7 +283,10 @@ class Context:
 
 
 class _Start:
-    def __init__(self, ledger: Ledger, source: SourceCode, git: GitQuery) -> None:
+    def __init__(
+        self, ledger: Ledger, source: SourceCode, git: GitQuery, initiated_by: str | None
+    ) -> None:
+        self._initiated_by = initiated_by
         self._ledger = ledger
         self._source = source
         self._git = git
@@ -300,6 +366,7 @@ class _Start:
                 "environment": environment,
                 "host": socket.gethostname(),
             },
+            token=new_token(),
         )
 
     @staticmethod
@@ -337,6 +404,7 @@ class _Start:
             },
             "git_commit": None if state is None else state.commit,
             "git_is_dirty": None if state is None else state.is_dirty,
+            "initiated_by": initiator(self._ledger, session.models, self._initiated_by),
         }
 
     @staticmethod

@@ -166,6 +166,7 @@ OPENERS = frozenset(
         "ledger.cli.tree",
         "ledger.content.filesystem",
         "ledger.core",
+        "ledger.engine.journal",
         # A descriptor that is kept, as closing it is what drops locks.
         "ledger.eventlog.sqlite_hold",
         "ledger.files",

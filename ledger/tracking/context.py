@@ -37,6 +37,7 @@ from ledger.model.secret_names import REDACTED, without_secrets
 from ledger.model.tasks import task_of
 from ledger.places import instance
 from ledger.places.source import row_of
+from ledger.places.stand_ins import require_none_beside
 from ledger.registries.checks import check_text
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform, stem_of
@@ -105,6 +106,7 @@ class Context:
         transform: Transform | None = None,
     ) -> Run:
         """Begin a pass; see `ledger.track`."""
+        require_none_beside("track()")
         ledger = instance.current()
         if self.is_tracking:
             self._end("ended")
@@ -132,6 +134,7 @@ class Context:
         """End the pass as successful; see `ledger.finish`."""
         if not self.is_tracking:
             raise NotTrackingError("finish(): no run is tracked; call track() first")
+        require_none_beside("finish()")
         self._end("finished")
 
     def _named(
@@ -181,9 +184,14 @@ class Context:
 
         sys.excepthook = remember
 
-    def leave(self) -> None:
-        """End the pass as at the process's exit: `ended`, or `failed` after an exception."""
+    def leave(self, ledger: Ledger | None = None) -> None:
+        """End the pass as at the process's exit: `ended`, or `failed` after an exception.
+
+        With a ledger, a pass through a run of another ledger goes on.
+        """
         if not self.is_tracking or self._pid != os.getpid():
+            return
+        if ledger is not None and ledger is not self._ledger:
             return
         try:
             self._end("ended" if self._error is None else "failed")

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ledger import files
+from ledger.display.messages import say
 from ledger.engine.database import FORMAT, Database
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
@@ -36,16 +37,18 @@ from ledger.places.databases import (
     open_database,
     requested,
 )
+from ledger.places.discovery import VARIABLE, locate
 from ledger.places.marks import Marks
 
 _MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
 _OF_LEDGER = f"*\n!/{config.IGNORED}\n!/{config.FILE}\n"
 _OF_STORAGE = f"/{config.FOLDER}/\n"
+_STORAGE = f"./{config.FOLDER}/storage"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def initialize(
-    storage: str | os.PathLike[str],
+    storage: str | os.PathLike[str] | None = None,
     *,
     database: str | None = None,
     name: str | None = None,
@@ -55,10 +58,12 @@ def initialize(
     """Make a ledger in a folder and return its place.
 
     Args:
-        storage: Folder for content, made if need be, or a URL that fsspec knows.
+        storage: Folder for content, made if need be, or a URL that fsspec knows; by default
+            `.metaledger/storage`.
         database: `postgresql://…` for a schema on a server; by default a SQLite file below
             `.metaledger/`. A password in it is used now and not stored.
-        name: Name for people; by default the last part of the storage.
+        name: Name for people; by default the last part of the storage, or of the folder where no
+            storage is named.
         publish: Folder, or URL that fsspec knows, for published checkpoints.
         root: Folder of the ledger; by default the working directory.
 
@@ -75,6 +80,9 @@ def initialize(
             f"{folder}: there is a ledger in this folder already; use it ('metaledger info'), or "
             "choose another folder"
         )
+    if storage is None:
+        storage = _STORAGE
+        name = _name(str(folder)) if name is None else name
     where: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(where, str) or not where.strip() or not where.isprintable():
         raise InvalidValueError(f"ledger storage: expected a folder or a URL, got {storage!r}")
@@ -86,6 +94,7 @@ def initialize(
     require_publishable(publish)
     ledger = secrets.token_hex(16)
     url, named = requested(database, name=name, ledger=ledger)
+    _tell_of_others(folder)
     configuration = Configuration(
         id=ledger, name=name, storage=where, database=named, publish=publish
     )
@@ -111,6 +120,22 @@ def initialize(
         except PathTakenError as error:
             raise _database_alone(path) from error
     return config.write(folder, configuration)
+
+
+def _tell_of_others(folder: Path) -> None:
+    """Say which ledger would be found here until now, and whether it still is."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        if named.removeprefix("file://") != str(folder):
+            say("warning", f"variable {VARIABLE} names the ledger to use, whatever is made here")
+        return
+    with suppress(LedgerError):
+        outer = locate(start=folder)
+        say(
+            "info",
+            f"this ledger lies inside ledger '{outer.configuration.name}' ({outer.root}): in "
+            f"{folder} and below, the new one is used from now on",
+        )
 
 
 def _hide_from_git(folder: Path, storage: str) -> None:
@@ -219,8 +244,10 @@ def delete(place: Place, name: str, *, force: bool) -> None:
         files.remove_durably(place.folder / f"{named}{ending}")
     files.remove_durably(place.folder / "cache")
     _withdraw_ignored(place)
-    if not any(place.folder.iterdir()):
-        place.folder.rmdir()
+    own_storage = absolute(place.root / _STORAGE)
+    for empty in (own_storage / config.FOLDER, own_storage, place.folder):
+        with suppress(OSError):  # it is not there, or not empty
+            empty.rmdir()
 
 
 def _withdraw_marks(place: Place) -> None:

@@ -26,11 +26,6 @@ def test_init_is_refused_where_a_ledger_is(made):
     assert said.out == ""
 
 
-def test_init_without_storage_is_a_usage_error(tmp_path):
-    said = metaledger(tmp_path, "init", status=2)
-    assert "--storage" in said.err
-
-
 def test_init_refuses_a_name_that_is_no_name(tmp_path):
     said = metaledger(tmp_path, "init", "--storage", "s", "--name", "../x", status=1)
     assert "'../x'" in said.err
@@ -173,3 +168,39 @@ def test_what_init_wrote_for_git_goes_with_the_ledger(tmp_path, storage):
     assert metaledger(tmp_path, "doctor").status == 0
     metaledger(tmp_path, "delete", "mine", "--force")
     assert not list(tmp_path.rglob(".gitignore"))
+
+
+def test_init_needs_no_storage(tmp_path):
+    folder = tmp_path / "my study"
+    folder.mkdir()
+    metaledger(folder, "init")
+    told = metaledger(folder, "info", "--json").json
+    assert told["name"] == "my-study"
+    (folder / "a.txt").write_text("1")
+    added = metaledger(folder, "artifact", "add", "a.txt", "--json").json
+    assert len(list((folder / ".metaledger/storage/.metaledger").glob("*.txt"))) == 1
+    assert added["suffix"] == ".txt"
+
+
+def test_a_ledger_that_kept_nothing_goes_without_a_trace(tmp_path):
+    metaledger(tmp_path, "init", "--name", "empty")
+    metaledger(tmp_path, "delete", "empty", "--force")
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_says_that_it_nests(tmp_path):
+    metaledger(tmp_path, "init", "--name", "outer")
+    inner = tmp_path / "a/b"
+    inner.mkdir(parents=True)
+    said = metaledger(inner, "init", "--name", "inner")
+    assert "inside ledger 'outer'" in said.err
+    assert str(tmp_path) in said.err
+
+
+def test_init_says_that_the_variable_names_another(tmp_path):
+    (tmp_path / "here").mkdir()
+    metaledger(tmp_path, "init", "--name", "other")
+    said = metaledger(tmp_path / "here", "init", METALEDGER_URL=str(tmp_path))
+    assert "METALEDGER_URL" in said.err
+    said = metaledger(tmp_path, "init", METALEDGER_URL=str(tmp_path / "new"), status=1)
+    assert "METALEDGER_URL" not in said.err

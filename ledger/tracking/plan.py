@@ -13,10 +13,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import msgspec
 
@@ -293,7 +293,7 @@ def _from(path: str, raised: BaseException) -> TracebackType | None:
 @contextmanager
 def _unheard_by_standard_output() -> Iterator[None]:
     """Send the output of the block, and of programs that it starts, to standard error."""
-    sys.stdout.flush()
+    _flush(sys.stdout)
     try:
         kept = os.dup(1)
         os.dup2(2, 1)
@@ -303,7 +303,14 @@ def _unheard_by_standard_output() -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        sys.stderr.flush()
+        _flush(sys.stderr)
         if kept is not None:
             os.dup2(kept, 1)
             os.close(kept)
+
+
+def _flush(stream: TextIO | None) -> None:
+    # Python has none where it was closed as the process began.
+    if stream is not None:
+        with suppress(OSError, ValueError):
+            stream.flush()

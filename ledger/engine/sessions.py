@@ -61,6 +61,8 @@ class Sessions:
         self.database = database
         # None once it was compared.
         self.expected = ledger
+        # Called before anything is written or waited for; what it raises refuses that.
+        self.guard: Callable[[], None] = _pass
         self._is_told_ahead = False
         self._part = _Part()
         self._batch: Batch | None = None
@@ -177,6 +179,7 @@ class Sessions:
             CommandRejectedError: An open batch waits for the caller.
             StorageError: Another thread or task has been in for too long.
         """
+        self.guard()
         if self._lost:
             require_not_lost(self._lost)
         now, block = self._batch, self._open_block()
@@ -225,6 +228,7 @@ class Sessions:
             CommandRejectedError: It may not, and the batch would wait for it: it is beside the
                 block in the same thread, or was begun from inside.
         """
+        self.guard()
         if self._lost:
             require_not_lost(self._lost)
         batch, block = self._batch, self._open_block()
@@ -407,6 +411,10 @@ class Sessions:
                 "again, which records only what is missing"
             )
         return StorageError(f"{what}; nothing was recorded, try again")
+
+
+def _pass() -> None:
+    """Refuse nothing."""
 
 
 def _impatient() -> StorageError:

@@ -49,6 +49,7 @@ from ledger.model.secret_names import REDACTED, without_secrets
 from ledger.model.tasks import task_of
 from ledger.places import instance
 from ledger.places.source import row_of
+from ledger.places.stand_ins import require_none_beside
 from ledger.registries.checks import check_text
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform, stem_of
@@ -153,6 +154,7 @@ class Context:
         transform: Transform | None = None,
     ) -> Run:
         """Begin a pass; see `ledger.track`."""
+        require_none_beside("track()")
         ledger = instance.current()
         if self._is_own:
             self._end("ended")
@@ -194,6 +196,7 @@ class Context:
                 "finish(): another process began this run and finishes it; leave it out here, or "
                 "call track() for a run of this process"
             )
+        require_none_beside("finish()")
         self._end("finished")
 
     def _named(
@@ -269,9 +272,12 @@ class Context:
         """Whether this very process tracks a run, and began its pass."""
         return self._pid == os.getpid() and self._is_own
 
-    def leave(self) -> None:
-        """End the pass as at the process's exit: `ended`, or `failed` after an error."""
-        if not self._is_ours():
+    def leave(self, ledger: Ledger | None = None) -> None:
+        """End the pass as at the process's exit: `ended`, or `failed` after an error.
+
+        With a ledger, a pass through a run of another ledger goes on.
+        """
+        if not self._is_ours() or (ledger is not None and ledger is not self._ledger):
             return
         left = None if self._exits is None else self._exits.error()
         if self._error is None and left is not None:

@@ -33,7 +33,7 @@ from ledger.model.commands import SaveTransform
 from ledger.model.events import BlobRecorded, Draft
 from ledger.model.ids import command_id, digest, stream_id
 from ledger.model.parameters import canonical_params
-from ledger.model.schema import TRANSFORM, FieldSpec
+from ledger.model.schema import LIVE, TRANSFORM, FieldSpec
 from ledger.model.secret_names import REDACTED, without_secrets
 from ledger.places import instance
 from ledger.places.source import row_of
@@ -54,8 +54,9 @@ from ledger.tracking.notebook import (
     read_notebook,
     shell_kind,
 )
+from ledger.tracking.project import project_key
 from ledger.tracking.receipt import receipt, transform_name
-from ledger.tracking.source_code import SourceCode, command_line, find_source
+from ledger.tracking.source_code import SourceCode, command_line, find_source, key_below
 from ledger.user_settings import settings
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Context:
         ledger = instance.current()
         if self.is_tracking:
             self._end("ended")
-        source = find_source(root=ledger.place.root)
+        source = find_source(root=_root(ledger))
         git = start_git_query(_folder(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
@@ -236,7 +237,7 @@ class _Start:
             fields["name"] = _text("name", name)
         if key is not None:
             key = _text("key", key)
-        suggested = key or self._source.key
+        suggested = key or self._own_key()
         stem = settings.transform.stem_uid or stem_of(
             suggested or f"{self._source.name}/{self._ledger.handler.actor}"
         )
@@ -252,6 +253,25 @@ class _Start:
             },
             fields=fields,
         )
+
+    def _own_key(self) -> str | None:
+        """Return the key of the source: outside of the ledger's folder, its project tells it apart.
+
+        A source that is known under its mere file name, as keys once were, keeps that.
+        """
+        source = self._source
+        if source.kind == "module" or source.path is None or source.key is None:
+            return source.key
+        path = Path(source.path)
+        if key_below(path, _root(self._ledger)) is not None:
+            return source.key
+        key = project_key(path)
+        with self._ledger.reading() as session:
+            if session.models.find("transform", stem=stem_of(key)):
+                return key
+            known = session.models.find("transform", stem=stem_of(source.key), state=LIVE)
+        is_known = any(row["source_hash"] == source.source_hash for row in known)
+        return source.key if is_known else key
 
     @staticmethod
     def _given_transform(transform: object) -> SaveTransform:
@@ -277,6 +297,7 @@ class _Start:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)
                 find_transform(session.models, command)
+                self._tell_of_twin(session.models, command)
         environment = environment_hash(self._environment)
         identity: list[Json] = [
             ["transform", command.stem, command.source_hash or command.version],
@@ -295,6 +316,20 @@ class _Start:
                 "host": socket.gethostname(),
             },
         )
+
+    @staticmethod
+    def _tell_of_twin(models: Any, command: SaveTransform) -> None:
+        """Say under which key the same source is known, where it is tracked under a new one."""
+        if command.source_hash is None or models.find("transform", stem=command.stem):
+            return
+        twins = models.find("transform", source_hash=command.source_hash, state=LIVE)
+        keys = [row["key"] for row in twins if row["key"] is not None]
+        if keys:
+            say(
+                "hint",
+                f"this source is known as transform '{keys[-1]}' ({twins[-1]['uid']}); if the file "
+                f"was renamed or moved, track(key={keys[-1]!r}) goes on with that transform",
+            )
 
     @staticmethod
     def _without_secrets(given: dict[str, Any]) -> dict[str, Any]:
@@ -352,6 +387,11 @@ def _told(kind: type[BaseException], error: BaseException) -> str:
         text = "its text could not be made"
     # Washed before it is cut: half a URL would hide its password from the eye of the rule.
     return printable(washed(f"{kind.__name__}: {text}"))[:500]
+
+
+def _root(ledger: Ledger) -> Path | None:
+    """Return the folder below which a path is a key; None for a ledger that has no folder."""
+    return None if ledger.place.is_joined else ledger.place.root
 
 
 def _folder(source: SourceCode) -> Path | None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from typing import TextIO
+from weakref import WeakSet
 
 from ledger.decisions.facts import Notice
 from ledger.display.tables import drawn
 from ledger.errors import printable
 from ledger.user_settings import VERBOSITIES, settings
 
+_heard: dict[str, WeakSet[TextIO]] = {}  # the streams on which a message was said once
+_unsaid: set[str] = set()
 _SIGNS = {"error": "✗", "warning": "!", "success": "✓", "info": "•", "hint": "→", "debug": "·"}
 
 
@@ -27,6 +30,23 @@ def say(level: str, text: str) -> None:
     """Print a message if `settings.verbosity` shows its level."""
     if is_audible(level):
         print(f"{_SIGNS[level]} {printable(text)}", file=_stream())
+
+
+def say_once(level: str, text: str) -> None:
+    """Print a message once a process; a stream that replaced another one gets it once too."""
+    stream, heard = _stream(), _heard.setdefault(text, WeakSet())
+    if text in _unsaid or stream in heard or not is_audible(level):
+        return
+    try:
+        heard.add(stream)
+    except TypeError:  # a stream of the user's own that cannot be remembered weakly
+        _unsaid.add(text)
+    say(level, text)
+
+
+def leave_unsaid(text: str) -> None:
+    """Have `say_once` never print this message in this process."""
+    _unsaid.add(text)
 
 
 def tell(notices: Sequence[Notice]) -> None:

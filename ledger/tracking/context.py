@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Stamp, refuse_erased
-from ledger.decisions.replay import Passage
+from ledger.decisions.replay import Case, Passage
 from ledger.decisions.runs import RunPlan
 from ledger.decisions.transforms import find_transform
 from ledger.display.messages import say
@@ -61,6 +61,14 @@ from ledger.user_settings import settings
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
+
+
+# Said before anything is saved, so it tells nothing that a later fork would contradict.
+_BEGINNINGS = {
+    Case.NEW: "new run",
+    Case.REPLAY: "known run",
+    Case.RESUMABLE: "unfinished run",
+}
 
 
 class Context:
@@ -128,11 +136,8 @@ class Context:
             plan, new_run=is_new, before=lambda session: start.record(session, command)
         )
         run = _run(ledger, tracked.passage.run)
-        say(
-            "hint",
-            f"{tracked.passage.case}: {transform_name(run)} ({run._row['transform']}), "
-            f"run {run.uid}",
-        )
+        begins = _BEGINNINGS[tracked.passage.case]
+        say("hint", f"{begins}: {transform_name(run)} ({run._row['transform']}), run {run.uid}")
         return run
 
     def finish(self) -> None:

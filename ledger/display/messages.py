@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TextIO
+from weakref import WeakSet
 
 from ledger.decisions.facts import Notice
 from ledger.display.tables import drawn
 from ledger.errors import printable
 from ledger.user_settings import VERBOSITIES, settings
 
+_heard: dict[str, WeakSet[TextIO]] = {}  # the streams on which a message was said once
+_unsaid: set[str] = set()
 _SIGNS = {"error": "✗", "warning": "!", "success": "✓", "info": "•", "hint": "→", "debug": "·"}
 
 
@@ -31,6 +34,25 @@ def say(level: str, text: str) -> None:
         _write(lambda _: f"{_SIGNS[level]} {printable(text)}\n")
 
 
+def say_once(level: str, text: str) -> None:
+    """Print a message once a process; a stream that replaced another one gets it once too."""
+    stream, heard = _stream(), _heard.setdefault(text, WeakSet())
+    if stream is None or text in _unsaid or not is_audible(level):
+        return
+    try:
+        if stream in heard:
+            return
+        heard.add(stream)
+    except TypeError:  # a stream of the user's own that cannot be remembered weakly
+        _unsaid.add(text)
+    say(level, text)
+
+
+def leave_unsaid(text: str) -> None:
+    """Have `say_once` never print this message in this process."""
+    _unsaid.add(text)
+
+
 def tell(notices: Sequence[Notice]) -> None:
     """Print the notices of a decision."""
     for notice in notices:
@@ -43,9 +65,14 @@ def table(level: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
         _write(lambda stream: drawn(columns, rows, stream))
 
 
+def _stream() -> TextIO | None:
+    """Return where messages go; Python has none where it was closed as the process began."""
+    return sys.stdout if in_notebook() else sys.stderr
+
+
 def _write(text: Callable[[TextIO], str]) -> None:
-    stream: TextIO | None = sys.stdout if in_notebook() else sys.stderr
-    if stream is None:  # Python has none where it was closed as the process began
+    stream = _stream()
+    if stream is None:
         return
     # Whatever a stream raises, which a script may have put there: the event is recorded already.
     with suppress(Exception):

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import msgspec
 
 from ledger.decisions.records import whereabouts
-from ledger.display.messages import tell
+from ledger.display.messages import say_once, tell
 from ledger.display.rows import one_line, record_html
 from ledger.engine.handler import Outcome, Prepare
 from ledger.errors import (
@@ -39,6 +39,8 @@ from ledger.registries.record_history import RecordHistory
 from ledger.registries.registry import Registry, registry_method
 from ledger.registries.results import RecordList, Results
 from projections.select import Select
+
+NO_RUN = "saved outside of any run, so no run is known to have made it; ln.track() begins one"
 
 
 class Record(RecordHistory):
@@ -251,6 +253,8 @@ class Record(RecordHistory):
         outcome: Outcome = ledger.handler.perform(command, prepare=prepare, shown=self.registry)
         tell(outcome.notices)
         ledger.sessions.on_undo(lambda: self._return_to(*before))
+        if is_save and outcome.n_events and ledger.handler.tracked is None:
+            say_once("hint", NO_RUN)
         if is_save:
             # Any other command, a link or a move, leaves the assigned fields for the next save.
             self._assigned = {}

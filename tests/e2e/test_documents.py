@@ -155,8 +155,10 @@ def command(text):
 
 cells = {"__name__": "__main__"}
 said = []
+out = io.StringIO()  # one for all steps, as in a notebook: some messages are said once
 for kind, name, text in json.loads(Path(sys.argv[1]).read_text("utf-8")):
-    out = io.StringIO()
+    out.seek(0)
+    out.truncate()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
             {"cell": cell, "command": command, "file": Path(name).write_text}[kind](text)

@@ -199,6 +199,8 @@ class HashCache:
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        # A file that SQLite makes could be written to by its owner alone, whatever the umask says.
+        os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o666))
         connection = sqlite3.connect(
             self._path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
         )

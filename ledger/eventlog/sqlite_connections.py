@@ -23,6 +23,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
+from ledger import files
 from ledger.errors import ReadOnlyLedgerError, StorageError, WrongExpectedVersionError
 from ledger.eventlog import sqlite_hold
 from ledger.eventlog.sqlite_hold import identity_of
@@ -286,7 +287,7 @@ class Datastore(SQLiteDatastore):
         self._writing = threading.Lock()
         is_named_for_sqlite = path.startswith(("file:", ":memory:"))
         if is_new and not is_named_for_sqlite:
-            make_file(path)
+            files.make_file(path)
         uri = f"{Path(path).absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}"
         self.pool = _Pool(
             db_name=path if is_named_for_sqlite else uri,
@@ -412,18 +413,9 @@ def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:
     )
 
 
-def make_file(path: str | os.PathLike[str]) -> None:
-    """Make an empty file whose rights the umask alone decides; SQLite takes it for a new database.
-
-    A file that SQLite makes by itself can be written to by its owner alone, whatever the umask
-    says. The write-ahead log gets the rights of the file.
-    """
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
-
-
 def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
     """Copy the database of a connection, as it is at one moment, to a new file."""
-    make_file(path)
+    files.make_file(path)
     target = sqlite3.connect(path)
     try:
         connection.backup(target)

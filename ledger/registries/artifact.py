@@ -134,7 +134,9 @@ class Artifact(Record):
             self._row = _described(self._request)
         else:
             self._row = self._as_made_here(existing)
-            self._request = msgspec.structs.replace(self._request, target=existing["uid"])
+            self._request = msgspec.structs.replace(
+                self._request, target=existing["uid"], gone=content.gone_from(existing)
+            )
         self._assigned = dict(fields)
         tell(notices_of_endings(self._request.key, self._request.content.suffix))
 
@@ -388,7 +390,12 @@ class Artifact(Record):
             raise RecordErasedError(
                 f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
             )
-        content: LocatedContent = self._source.ledger.content(self._row)
+        row = self._row
+        if self._source.at is not None:
+            # Content has one place: the present one, also of an artifact of the past.
+            present = self._source.ask(lambda models: models.find("artifact", uid=self.uid))
+            row = present[0] if present else row
+        content: LocatedContent = self._source.ledger.content(row)
         return content
 
     def _fetched(self) -> Path:
@@ -410,8 +417,9 @@ class Artifact(Record):
                 verified[self.uid] = stamp
         except LedgerError as error:
             raise DamagedContentError(
-                f"content of artifact {self.uid} at {place}: {error}; "
-                "restore it from a backup, and audit the ledger with its content",
+                f"content of artifact {self.uid} at {place}: {error}; register the same content "
+                "again where it is now, or restore it from a backup, and audit the ledger with its "
+                "content",
                 uid=self.uid,
             ) from error
 

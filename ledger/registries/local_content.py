@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,17 @@ from ledger.content.store import FOLDER, ContentStore, StoredContents, name_in_s
 from ledger.content.tree import HashedContent, walk
 from ledger.decisions.facts import Decision, Notice
 from ledger.display.progress import progress
-from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError, printable
+from ledger.errors import (
+    InvalidValueError,
+    LedgerError,
+    MissingFileError,
+    UnsupportedFileError,
+    printable,
+)
 from ledger.input_files import absolute, is_file_url, path_of_url
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
-from ledger.model.events import ArtifactRegistered
+from ledger.model.events import ArtifactRegistered, ArtifactRelocated
 from ledger.model.schema import ARTIFACT, FieldSpec
 from ledger.registries.checks import check_text
 from ledger.registries.frames import is_frame, write_parquet
@@ -113,10 +120,33 @@ class LocalContent:
             in_place=store.holds(self.path),
         )
 
+    def gone_from(self, row: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return storage and storage key of an artifact of this content, if it is not there now.
+
+        A file in place is compared; its hash is remembered. Stored content is looked for on this
+        computer; a storage elsewhere is asked only where the content would lie in place.
+        """
+        try:
+            located = self._ledger.content(row)
+            place = located.path
+            if row["in_place"] and os.fspath(place) == os.fspath(self.path):
+                return None
+            if isinstance(place, Path) and row["in_place"]:
+                found = hash_path(place, cache=self._ledger.hash_cache).digest
+                is_there = found == row["digest"]
+            else:
+                is_there = (isinstance(place, str) and not row["in_place"]) or located.exists()
+        except (MissingFileError, UnsupportedFileError):
+            is_there = False
+        except LedgerError:
+            # Trouble to look says nothing of the content.
+            is_there = True
+        return None if is_there else (row["storage"], row["storage_key"])
+
     def prepare(self, decision: Decision) -> None:
         """Make the content durable at the place that the decision's event names."""
         for event in decision.events:
-            if isinstance(event, ArtifactRegistered) and not event.in_place:
+            if isinstance(event, ArtifactRegistered | ArtifactRelocated) and not event.in_place:
                 store: ContentStore = self._ledger.store(event.storage)
                 name = name_in_store(event.storage_key)
                 # Called before and inside the transaction; the second call stores only if needed.

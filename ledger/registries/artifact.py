@@ -36,7 +36,7 @@ from ledger.registries.local_content import (
     LocalContent,
     check_key,
     files_below,
-    local_path,
+    local_folder,
     notices_of_endings,
     storage_named,
     suffix_of_key,
@@ -175,9 +175,7 @@ class Artifact(Record):
         """
         ledger = instance.current()
         chosen = storage_named(ledger, settings.storage if storage is None else storage)
-        root = local_path(path)
-        if not root.is_dir():
-            raise InvalidValueError(f"from_dir {root}: expected a folder")
+        root, fetched = local_folder(path)
         prefix = root.name if key is None else _beginning(key)
         files, total = files_below(root, prefix)
         with progress("hashing", total, unit="bytes") as step:
@@ -189,7 +187,7 @@ class Artifact(Record):
             artifact = cls.__new__(cls)
             artifact._begin()
             artifact._take(
-                LocalContent(ledger, file, result, chosen),
+                LocalContent(ledger, file, result, chosen, fetched),
                 name,
                 None,
                 None,

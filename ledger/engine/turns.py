@@ -11,11 +11,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from ledger import forks
+
 
 class Turns:
     """Lends the turn to one thread at a time."""
 
     def __init__(self) -> None:
+        forks.made_anew(self._begin)
+
+    def _begin(self) -> None:
         self._guard = threading.Lock()
         self._owner: int | None = None
         # Each waits for a lock of its own; the thread that hands the turn over opens it.

@@ -23,7 +23,7 @@ from tests.support.user_history import History, prepare
 
 # Faults that are known and open: batches of tasks, of generators and over a fork, the doctor of a
 # copy, and on a server an audit beside a rebuild.
-OPEN = ("tasks", "generator", "fork")
+OPEN = ("tasks", "generator")
 OPEN_ON_SERVERS = (*OPEN, "rebuild")
 
 FEW = range(6)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ledger import forks
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.handler import Handler
 from ledger.engine.sessions import Sessions
@@ -58,6 +59,9 @@ class Ledger:
         self._content_cache: ContentCache | None = None
         self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
         self._searches: dict[tuple[Callable[[Sessions, str], Any], str], Any] = {}
+        forks.made_anew(self._renew_lock)
+
+    def _renew_lock(self) -> None:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -192,9 +196,19 @@ _current: Ledger | None = None
 # What the variable said before the first plan that is open.
 _variable: str | None = None
 _found_from: tuple[str, str | None] | None = None
+
+
 # Without this lock two threads could open the ledger twice, with separate batches and runs, and
 # would wait for each other.
-_finding = threading.RLock()
+_finding: threading.RLock
+
+
+def _renew_finding() -> None:
+    global _finding  # noqa: PLW0603 (one for all)
+    _finding = threading.RLock()
+
+
+forks.made_anew(_renew_finding)
 
 
 def current() -> Ledger:

@@ -20,6 +20,7 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from ledger import forks
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Row
 from ledger.decisions.replay import Case, Passage
@@ -97,7 +98,15 @@ class _Block:
 
 
 _blocks: dict[str, _Block] = {}
-_lock = threading.RLock()
+_lock: threading.RLock
+
+
+def _renew() -> None:
+    global _lock  # noqa: PLW0603 (one for all)
+    _lock = threading.RLock()
+
+
+forks.made_anew(_renew)
 
 
 def _parsed(token: str) -> PassToken:

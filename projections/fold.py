@@ -202,12 +202,12 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [
                 _created(recorded, "run", event, fields),
                 *_inside("run", event.uid, fields),
+                *_passes(event),
             ]
         case RunResumed():
             values = {"status": "started", "finished_at": None, "error": None}
-            return [
-                _amended(recorded, "run", event.uid, values | {"resumptions": event.resumption})
-            ]
+            values |= {"resumptions": event.resumption}
+            return [_amended(recorded, "run", event.uid, values), *_passes(event)]
         case RunFinished():
             values = {
                 "status": event.status,
@@ -372,6 +372,7 @@ def _run_fields(event: RunStarted) -> Values:
         "finished_at": None,
         "params": event.params,
         "arguments": event.arguments,
+        "task": event.task or None,
         "ordinal": event.n,
         "resumptions": 0,
         "environment_blob": event.environment,
@@ -383,7 +384,15 @@ def _run_fields(event: RunStarted) -> Values:
         "is_consecutive": None,
         "transform": event.transform,
         "forked_from": event.forked_from,
+        "initiated_by": event.initiated_by,
     }
+
+
+def _passes(event: RunStarted | RunResumed) -> list[Change]:
+    if event.token is None:
+        return []
+    values: Values = {"token": event.token, "run": event.uid}
+    return [Closed("pass", {"token": event.token}), Opened("pass", values)]
 
 
 def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeyed) -> list[Change]:

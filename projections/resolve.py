@@ -23,8 +23,8 @@ from ledger.model.schema import (
     FieldKind,
     RegistrySpec,
     RelationSpec,
-    way,
 )
+from ledger.model.ways import way
 from projections.select import OPERATORS, And, Not, Or, Select, Test, Where
 from projections.tables import TABLES
 

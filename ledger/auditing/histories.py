@@ -165,6 +165,8 @@ class Histories:
                     yield from _natural(event, ["run", *event.natural[1:2]])
                 if event.forked_from == event.uid:
                     yield event.uid, "another run that it was forked from", event.uid
+                if event.initiated_by == event.uid:
+                    yield event.uid, "another run that it was started from", event.uid
                 self._runs[event.uid] = "started", 0
             case RunResumed() | RunFinished() | RunAbandoned():
                 yield from self._run(event)

@@ -9,7 +9,7 @@
 
 Imported by: __main__.
 Imports: api, auditing, core, display, engine, errors, files, input_files, model, past, places,
-  proving, registries, tracking, transfer, upkeep, user_settings, version.
+  proving, registries, tracking, transfer, upkeep, user_settings, version, web.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ _VERBS = {
     "import": ("ledger.cli.archives", "Make a ledger of an archive."),
     "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
     "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
+    "web": ("ledger.cli.web", "Open a page on the ledger, the past under a slider."),
     "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
     "completion": ("ledger.cli.shell", "Print the completion script of a shell."),
 }

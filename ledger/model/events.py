@@ -254,7 +254,9 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     """A run began.
 
     `natural` is `["run", identity]`; `n` is the run's ordinal. `forked_from` is the run whose
-    replay turned out to be something new.
+    replay turned out to be something new. `task` holds the variables that number the processes of
+    a job. `initiated_by` is the run from which the script was started. `token` names the pass that
+    began the run, with all of its processes.
     """
 
     uid: str
@@ -271,13 +273,20 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     git_is_dirty: bool | None = None
     host: str | None = None
     forked_from: str | None = None
+    task: dict[str, Any] = msgspec.field(default_factory=dict)
+    initiated_by: str | None = None
+    token: str | None = None
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run-resumed.v1"):
-    """An unfinished run is continued by a later pass of the same script, for the nth time."""
+    """An unfinished run is continued by a later pass of the same script, for the nth time.
+
+    `token` names that pass, with all of its processes.
+    """
 
     uid: str
     resumption: int
+    token: str | None = None
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="run-finished.v1"):

@@ -72,6 +72,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     RecordsMerged: ("command", "reason"),
     RunStarted: (
         "command", "natural", "name", "params", "arguments", "modules", "git_commit", "host",
+        "task",
     ),
     RunFinished: ("error",),
     ValuesSet: ("command", "values"),

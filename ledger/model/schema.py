@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -417,6 +417,12 @@ RUN = RegistrySpec(
             name="params", kind="json", blank="{}", is_looked_into=True, help="its parameters"
         ),
         FieldSpec(name="arguments", kind="json", blank="[]", help="command-line arguments"),
+        FieldSpec(
+            name="task",
+            kind="json",
+            is_looked_into=True,
+            help="variables that tell it from the other processes of a job",
+        ),
         FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
         FieldSpec(
             name="resumptions", kind="integer", is_kept=True, help="how often it was continued"
@@ -444,6 +450,7 @@ RUN = RegistrySpec(
         RelationSpec(name="inputs", target="artifact", link="run.inputs"),
         RelationSpec(name="outputs", target="artifact", link="artifact.runs", is_reverse=True),
         RelationSpec(name="forked_from", target="run", column="forked_from", is_indexed=False),
+        RelationSpec(name="initiated_by", target="run", column="initiated_by"),
         RelationSpec(name="ulabels", target="ulabel", column="run", is_reverse=True),
         RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
     ),
@@ -456,42 +463,6 @@ RUN = RegistrySpec(
 REGISTRIES = Catalogue(
     {spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN, FEATURE)}
 )
-
-
-class Way(NamedTuple):
-    """Where a path of names leads from a registry.
-
-    Attributes:
-        relations: Relations of the path, in order.
-        end: Registry that they lead to.
-        field: Field of that registry at the end of the path; None where a relation ends it.
-        rest: Names after the field; they lead nowhere, unless questions look into the field.
-    """
-
-    relations: tuple[RelationSpec, ...]
-    end: RegistrySpec
-    field: FieldSpec | None = None
-    rest: tuple[str, ...] = ()
-
-
-@lru_cache(maxsize=1024)
-def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
-    """Return where a path leads from a registry.
-
-    Raises:
-        UnknownFieldError: A name on the way is neither a field nor a relation.
-    """
-    relations: list[RelationSpec] = []
-    for place, name in enumerate(path, start=1):
-        if name == "features" and spec.features and place < len(path):
-            continue  # the next name is that of a feature
-        of_feature = place > 1 and path[place - 2] == "features"
-        found = (spec.features.get(name) if of_feature else None) or spec.require(name)
-        if isinstance(found, FieldSpec):
-            return Way(tuple(relations), spec, found, path[place:])
-        relations.append(found)
-        spec = spec.end_of(found)
-    return Way(tuple(relations), spec)
 
 
 def erased_text(uid: str) -> str:

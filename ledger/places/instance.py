@@ -6,6 +6,7 @@ found from the working directory when it is first needed.
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -47,6 +48,7 @@ class Ledger:
         self.sessions = Sessions(self.database, ledger=place.configuration.id)
         self.handler = Handler(self.sessions, actor=current_actor())
         self.catalogues = Catalogues(self.sessions)
+        self.handler.enter = self._entered
         self.verified: dict[str, Any] = {}
         self._storage = place.storage_root
         self._stores: dict[str | None, ContentStore] = {}
@@ -132,6 +134,15 @@ class Ledger:
                 self._content_cache = ContentCache(self.cache_folder / "content")
             return self._content_cache
 
+    def pass_folder(self, token: str) -> Path:
+        """Return the folder in which the processes of a pass tell what they did; disposable."""
+        return self.cache_folder / "passes" / token
+
+    def _entered(self, offer: str) -> Any:
+        # Loaded where it is needed: most processes are started in no pass.
+        joining = importlib.import_module("ledger.tracking.joining")
+        return joining.entered(self, offer)
+
     def name_search(self, registry: str) -> NameSearch:
         """Return the index of similar names of a registry."""
         from ledger.engine.similar_names import NameSearch  # noqa: PLC0415
@@ -199,11 +210,16 @@ def current() -> Ledger:
         if _current is not None and not here[0]:
             # The working folder is gone: nothing says that another ledger is meant.
             return _current
-        if _current is not None and _current.handler.tracked is not None:
+        if _current is not None and _current.handler.is_tracking:
             # A script that changes its working directory during a run keeps its ledger.
             return _current
         _found_from, _current = here, _used(locate())
         return _current
+
+
+def is_open() -> bool:
+    """Return whether a ledger is in use, without looking for one."""
+    return _current is not None or _stand_in is not None
 
 
 def connect(place: str | os.PathLike[str] | None = None) -> Ledger:

@@ -36,6 +36,7 @@ from ledger.places import instance
 from ledger.places.kinds import CLASSES, record_class
 from ledger.places.source import Source, row_of
 from ledger.registries.checks import check_flag, check_text
+from ledger.registries.description import Description, describe
 from ledger.registries.lookups import Q
 from ledger.registries.query import Lookup, QuerySet
 from ledger.registries.record_history import RecordHistory
@@ -347,6 +348,13 @@ class Record(RecordHistory):
         return None if row is None else record_class(relation.target)._from_row(row, self._source)
 
     # --- looks ----------------------------------------------------------------------------------
+
+    def describe(self) -> Description:
+        """Return what there is to know of it: its fields, its run, and the records it is linked to.
+
+        The answer prints as text, and is a table in a notebook. Nothing is recorded.
+        """
+        return describe(self)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):

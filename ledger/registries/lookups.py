@@ -17,9 +17,10 @@ from typing import Any, NamedTuple, SupportsIndex
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import asked, nfc
 from ledger.model.parameters import plain_value
-from ledger.model.schema import FieldSpec, RegistrySpec, RelationSpec, way
+from ledger.model.schema import FieldSpec, RegistrySpec, RelationSpec
 from ledger.model.times import to_micros
 from ledger.model.values import FIELD_KINDS, columns_of, tagged
+from ledger.model.ways import way
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
 _ALIASES = {"pk": "id"}

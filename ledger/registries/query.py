@@ -8,6 +8,7 @@ Bound to a position, it answers as of that position.
 from __future__ import annotations
 
 import keyword
+import sys
 import unicodedata
 from collections.abc import Iterator
 from typing import Any, SupportsIndex, overload
@@ -44,6 +45,7 @@ class QuerySet(Results[R]):
         self._source = source
         self._select = select
         self.registry = select.registry
+        self._listed: tuple[tuple[int, int], int] | None = None
 
     @property
     def _spec(self) -> RegistrySpec:
@@ -149,6 +151,27 @@ class QuerySet(Results[R]):
             return total
         left = max(0, total - self._select.offset)
         return left if self._select.limit is None else min(left, self._select.limit)
+
+    def __iter__(self) -> Iterator[R]:
+        records = self._fetch()
+        self._listed = _asker(), len(records)
+        return self._handed(records)
+
+    def _handed(self, records: list[R]) -> Iterator[R]:
+        self._listed = None
+        yield from records
+
+    def __len__(self) -> int:
+        # `list(query)` iterates, and then asks for the length before it takes the first record.
+        listed, self._listed = self._listed, None
+        return listed[1] if listed is not None and listed[0] == _asker() else self.count()
+
+    def exists(self) -> bool:
+        """Return whether there is any record; reads one at most, and counts nothing."""
+        select = msgspec.structs.replace(self._asked(), order=(), reverse=False)
+        if select.limit != 0:
+            select = msgspec.structs.replace(select, limit=1)
+        return bool(self._source.ask(lambda models: models.select(select)))
 
     def last(self) -> R | None:
         """Return the last record; None if there is none."""
@@ -393,6 +416,12 @@ class QuerySet(Results[R]):
     def _refuse_sliced(self, verb: str) -> None:
         if self._is_sliced:
             raise InvalidValueError(f"{verb}: a slice was taken already; {verb} first, then slice")
+
+
+def _asker() -> tuple[int, int]:
+    """Return the frame that asked the method which calls this, and its place in the code."""
+    frame = sys._getframe(2)
+    return id(frame), frame.f_lasti
 
 
 def _is_number(value: object) -> bool:

@@ -15,7 +15,8 @@ import msgspec
 
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import nfc
-from ledger.model.schema import RegistrySpec, way
+from ledger.model.schema import RegistrySpec
+from ledger.model.ways import way
 from ledger.places import instance
 from ledger.places.source import Source
 from ledger.registries.lookups import conditions

@@ -27,8 +27,8 @@ from ledger.model.schema import (
     FieldSpec,
     RegistrySpec,
     RelationSpec,
-    way,
 )
+from ledger.model.ways import way
 from projections.resolve import spec_of
 from projections.select import EVERYTHING, And, Not, Operator, Or, Select, Test, Where
 from projections.sql.comparisons import COMPARED, MISSING, comparison

@@ -43,7 +43,12 @@ from ledger.tracking.context import Context
 from ledger.tracking.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
-TOLD = ("README.md", "docs/tutorial.md", "docs/tutorial-time-travel.md")
+TOLD = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/tutorial-time-travel.md",
+    "docs/tutorial-asyncio.md",
+)
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
 STANDS_FOR = {"make demo": "metaledger demo"}
@@ -309,7 +314,7 @@ CONSTRUCTED = {"ULabel", "Feature", "Artifact", "Collection", "Transform", "Q"}
 INNER = {
     "Ledger": {
         "blob", "catalogue", "content", "hash_cache", "head", "keep_hashes", "name_search",
-        "reading", "store", "word_search", "writing",
+        "pass_folder", "reading", "store", "word_search", "writing",
     }
 }  # fmt: skip
 

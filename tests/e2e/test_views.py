@@ -28,6 +28,7 @@ QUESTIONS: Calls = {
     "ancestors": lambda it, _: it(),
     "cache": lambda it, _: it(),
     "descendants": lambda it, _: it(),
+    "describe": lambda it, _: str(it()),
     "df": lambda it, _: it(),
     "filter": lambda it, _: it(),
     "get": lambda it, record: it(record.uid),

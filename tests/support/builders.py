@@ -173,8 +173,9 @@ def run_started(n: int = 1, *, transform: str = "", **given: Any):
     return ev.RunStarted(**_born(values | own), **_common(["run", n], common))
 
 
-def run_resumed(uid: str, resumption: int = 1, **common: Any):
-    return ev.RunResumed(uid=uid, resumption=resumption, **_common(["resume", uid], common))
+def run_resumed(uid: str, resumption: int = 1, *, token: str | None = None, **common: Any):
+    told = _common(["resume", uid], common)
+    return ev.RunResumed(uid=uid, resumption=resumption, token=token, **told)
 
 
 def run_finished(uid: str, status: str = "finished", **given: Any):

@@ -32,6 +32,7 @@ from ledger.registries.registry import Registry
 
 if TYPE_CHECKING:
     from ledger.registries.registry_schema import RegistrySchema
+    from ledger.registries.table_check import TableReport
 
 
 class _Spec:
@@ -276,6 +277,34 @@ class Record(NamedRecord):
             target=self._target,
             is_rename=is_rename,
         )
+
+    # --- tables ---------------------------------------------------------------------------------
+
+    @classmethod
+    def check(cls, df: object) -> TableReport:
+        """Return what is wrong in a table of such records: each fault with column, row and value.
+
+        Args:
+            df: A table of pandas, polars or pyarrow; its columns are fields, and the name.
+
+        Raises:
+            InvalidValueError: It is no table, or has a column twice.
+        """
+        from ledger.registries.table_check import check_table  # noqa: PLC0415 (loads pyarrow)
+
+        return check_table(cls._definition(), Source(instance.current()), df)
+
+    @classmethod
+    def from_df(cls, df: object) -> list[Self]:
+        """Return a record for each row of a table, unsaved; `ln.save()` saves them.
+
+        Raises:
+            InvalidTableError: The table has faults, as `check()` tells them.
+        """
+        from ledger.registries.table_check import rows_of  # noqa: PLC0415 (loads pyarrow)
+
+        cls.check(df).require()
+        return [cls(**row) for row in rows_of(cls._definition(), df)]
 
     # --- vocabulary -----------------------------------------------------------------------------
 

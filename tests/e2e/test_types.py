@@ -330,3 +330,32 @@ def test_the_audit_and_a_rebuild_know_all_of_it(sample):
     ln.erase(sample.donor.uid, reason="request 17")
     assert Donor.filter(age=41).count() == 0
     assert not ln.audit().findings
+
+
+def test_a_table_is_checked_whole_and_saved_once(sample):  # noqa: ARG001
+    pd = pytest.importorskip("pandas")
+    rows = pd.DataFrame(
+        {
+            "name": ["S4", "S5"],
+            "donor": ["D1", "D9"],
+            "volume": [1, -2],
+            "colour": ["red", "red"],
+        }
+    )
+    report = Sample.check(rows)
+    assert not report.is_valid
+    assert {(it.column, it.row, it.kind) for it in report.faults} == {
+        ("donor", 1, "unknown"),
+        ("volume", 1, "bound"),
+        ("colour", None, "column"),
+    }
+    with nothing_recorded(), pytest.raises(ln.errors.InvalidTableError, match="D9"):
+        ln.save(Sample.from_df(rows))
+    good = rows.drop(columns="colour").assign(donor=["D1", "D2"], volume=[1, math.nan])
+    ln.save(Sample.from_df(good))
+    with nothing_recorded():
+        ln.save(Sample.from_df(good))
+    assert Sample.filter(name__in=["S4", "S5"]).count() == 2
+    assert Sample.get(name="S5").volume is None
+    twice = pd.DataFrame({"name": ["S6", "S6"], "donor": ["D1", "D2"]})
+    assert [it.kind for it in Sample.check(twice).faults] == ["key"]

@@ -302,7 +302,9 @@ def _differences(  # noqa: PLR0913, PLR0917 (what is compared, and where)
     ledger: Ledger, models: Any, registry: str, uids: list[str], first: int, second: int
 ) -> Iterator[Difference]:
     earlier, later = ledger.catalogue(first), ledger.catalogue(second)
-    before = states(models, registry, uids, at=first, catalogue=earlier)
+    before = {}
+    if registry in earlier:  # else it was not defined then, and had no records
+        before = states(models, registry, uids, at=first, catalogue=earlier)
     after = states(models, registry, uids, at=second, catalogue=later)
     for uid in uids:
         old, new = before.get(uid), after.get(uid)

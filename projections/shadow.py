@@ -27,8 +27,8 @@ import msgspec
 
 from ledger.errors import CorruptLogError, InvalidValueError, LedgerError
 from ledger.model.schema import LIVE
-from projections.fold import Amended, Change, Closed, Opened, Values
 from projections.resolve import require_columns
+from projections.row_changes import Amended, Change, Closed, Opened, Values
 from projections.sql.dialect import quoted
 from projections.sql.tables import is_guarded
 from projections.store import name_taken, not_there

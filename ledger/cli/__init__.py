@@ -8,8 +8,8 @@
 4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
-Imports: api, auditing, core, display, engine, errors, files, input_files, model, past, places,
-  proving, registries, tracking, transfer, upkeep, user_settings, version, web.
+Imports: , api, auditing, core, display, engine, errors, files, input_files, model, past,
+  places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _VERBS = {
     "config": ("ledger.cli.place", "Show each setting and where it comes from."),
     "delete": ("ledger.cli.place", "Take the ledger away, never its content."),
     "label": ("ledger.cli.labels", "Add and list labels."),
+    "registry": ("ledger.cli.types", "Look at the registries of your own."),
+    "record": ("ledger.cli.types", "Add records to a registry of your own."),
+    "annotate": ("ledger.cli.types", "Set features of a record."),
     "artifact": ("ledger.cli.artifacts", "Register files and folders."),
     "get": ("ledger.cli.artifacts", "Copy the content of an artifact out, verified."),
     "list": ("ledger.cli.records", "List the records of a registry."),

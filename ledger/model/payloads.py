@@ -38,6 +38,7 @@ from ledger.model.events import (
     RunFinished,
     RunStarted,
     TransformRegistered,
+    ValuesSet,
 )
 from ledger.model.merkle import payload_hash
 from ledger.model.schema import erased_text
@@ -76,6 +77,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
         "task",
     ),
     RunFinished: ("error",),
+    ValuesSet: ("command", "values"),
 }  # fmt: skip
 
 # msgspec tells apart bytes that are no UTF-8, and nesting without end, from other damage.

@@ -22,10 +22,11 @@ from ledger.engine.sessions import Sessions
 from ledger.errors import CommandRejectedError
 from ledger.model.events import BlobRecorded
 from ledger.model.ids import Position, stream_id
-from ledger.model.schema import REGISTRIES, Catalogue
+from ledger.model.schema import Catalogue
 from ledger.model.times import now_micros
 from ledger.places.actor import current_actor
 from ledger.places.caches import cache_folder
+from ledger.places.catalogues import Catalogues
 from ledger.places.config import Place
 from ledger.places.databases import name_of, open_database
 from ledger.places.discovery import VARIABLE, locate
@@ -51,6 +52,7 @@ class Ledger:
         self.sessions = Sessions(self.database, ledger=place.configuration.id)
         self.sessions.guard = partial(require_outside, self)
         self.handler = Handler(self.sessions, actor=current_actor())
+        self.catalogues = Catalogues(self.sessions)
         self.handler.enter = self._entered
         self.verified: dict[str, Any] = {}
         self._storage = place.storage_root
@@ -81,9 +83,8 @@ class Ledger:
         return self.sessions.writing()
 
     def catalogue(self, at: int | None = None) -> Catalogue:
-        """Return the registries of the ledger as of a position, or now: the built-in ones."""
-        del at
-        return REGISTRIES
+        """Return the registries of the ledger as of a position, or now."""
+        return self.catalogues.at(at)
 
     def head(self) -> Position:
         """Return the position of the last recorded event; 0 for an empty log."""

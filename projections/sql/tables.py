@@ -122,7 +122,14 @@ def redact(dialect: Dialect, redaction: Redaction) -> str:
     """Return the statement that empties rows: each blank that is a value, then the uid."""
     table, placeholder = quoted(redaction.table), dialect.placeholder
     if redaction.removes:
-        return f"DELETE FROM {table} WHERE uid = {placeholder}"
+        where = f"{quoted(redaction.column)} = {placeholder}"
+        if redaction.prefix is not None:
+            # A prefix is made of the name of a registry: our own text.
+            size, parents = len(redaction.prefix), f"{redaction.prefix}parents"
+            where += (
+                f" AND substr(field, 1, {size}) = '{redaction.prefix}' AND field <> '{parents}'"
+            )
+        return f"DELETE FROM {table} WHERE {where}"
     values = ", ".join(
         f"{quoted(name)} = NULL"
         if blank is None

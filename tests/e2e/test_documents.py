@@ -32,9 +32,11 @@ from ledger.past.changes import Comparison, Diff, Happening, History, Listing
 from ledger.past.lineage import Lineage
 from ledger.places.instance import Ledger
 from ledger.registries.base import Record, Related
+from ledger.registries.features import Features
 from ledger.registries.named import NamedRecord
 from ledger.registries.query import QuerySet
 from ledger.registries.record_history import RecordHistory
+from ledger.registries.registry_schema import RegistrySchema
 from ledger.registries.results import Results
 from ledger.registries.views import View
 from ledger.tracking.context import Context
@@ -290,6 +292,10 @@ CLASSES = {
     "Collection": ledger.Collection,
     "Transform": ledger.Transform,
     "Run": ledger.Run,
+    "Feature": ledger.Feature,
+    "Features": Features,
+    "ln.Record": ledger.Record,
+    "RegistrySchema": RegistrySchema,
     "Results": Results,
     "QuerySet": QuerySet,
     "Related": Related,
@@ -305,12 +311,12 @@ CLASSES = {
 }
 # Bases that are no public names, with the classes that are described as if they had no base.
 PARTS = ((RecordHistory, Record), (NamedRecord, ledger.ULabel), (Comparison, Diff))
-CONSTRUCTED = {"ULabel", "Artifact", "Collection", "Transform", "Q"}
+CONSTRUCTED = {"ULabel", "Feature", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.
 INNER = {
     "Ledger": {
-        "blob", "content", "hash_cache", "head", "keep_hashes", "name_search", "reading", "store",
-        "word_search", "writing",
+        "blob", "catalogue", "content", "hash_cache", "head", "keep_hashes", "name_search",
+        "pass_folder", "reading", "store", "word_search", "writing",
     }
 }  # fmt: skip
 

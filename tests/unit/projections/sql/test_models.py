@@ -16,7 +16,7 @@ from projections.fold import Amended, Closed, Opened
 from projections.select import And, Not, Or, Order, Select
 from projections.select import Test as Is
 from projections.sql import tables as sql_tables
-from projections.sql.conditions import after_prefix
+from projections.sql.comparisons import after_prefix
 from projections.sql.dialect import ALWAYS, NEVER, Dialect, Fragment, either, every
 from projections.sql.models import (
     SqlModels,

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
-from ledger.engine.interruption import entered_whole
 from ledger.errors import InvalidValueError
 from ledger.model.ids import Position
 from ledger.places import instance
@@ -15,6 +14,7 @@ from ledger.registries.base import Record
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform
 from ledger.tracking import joining
+from ledger.tracking.batching import Batching
 from ledger.tracking.context import context
 
 T = TypeVar("T", bound=Record)
@@ -75,15 +75,22 @@ def join(token: str) -> Iterator[None]:
         yield
 
 
-@entered_whole
-def batch() -> Iterator[None]:
+def batch() -> Batching:
     """Group every save in the block into one transaction: all of them are recorded, or none.
 
     It costs one commit. From its first effect on, the block holds the append lock: other writers
     wait until it ends. A block without effect locks nothing.
+
+    It belongs to the block alone. In tasks of asyncio, `async with ln.batch():` waits for the batch
+    of another task; what is awaited inside must not save itself.
+
+    Raises:
+        CommandRejectedError: When it is entered: another batch is open that this code is not
+            inside, and that cannot end before this code goes on. When it is left: a batch that was
+            opened inside is still open. Nothing was recorded.
+        LedgerNotFoundError: When it is entered: there is no ledger here.
     """
-    with instance.current().handler.batch():
-        yield
+    return Batching()
 
 
 def save(records: Iterable[T]) -> list[T]:

@@ -148,7 +148,7 @@ class Handler(RunTracker):
 
         With `exactly`, only if the run knows that very save; see `Passage.recall_subject`.
         """
-        if self.tracked is None:
+        if self.tracked is None or self.sessions.is_kept_out:
             return None
         return self.tracked.passage.recall_subject(kind, subject, exactly=exactly)
 

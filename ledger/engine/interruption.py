@@ -125,6 +125,12 @@ _SIGNALS = [
 _STEPS = {it.__code__ for it in (_Whole.__enter__, _Whole.__exit__, _leave, _deliver, _is_main)}
 
 
+def step(function: Callable[P, T]) -> Callable[P, T]:
+    """Have an interruption wait that comes between the steps of a function, outside its blocks."""
+    _STEPS.add(function.__code__)
+    return function
+
+
 def whole(block: AbstractContextManager[T]) -> AbstractContextManager[T]:
     """Return a block that is entered and left whole, once; see the rules above."""
     return _Whole(block) if _is_main() else block

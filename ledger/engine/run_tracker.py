@@ -29,10 +29,12 @@ from ledger.decisions.facts import Facts, Row, Stamp
 from ledger.decisions.replay import Case, Intent, NextStep, Passage, Passed
 from ledger.display.messages import say
 from ledger.engine import journal
+from ledger.engine.batches import Batch
 from ledger.engine.database import WriteSession
 from ledger.engine.interruption import entered_whole
 from ledger.engine.pass_token import VARIABLE, offered
-from ledger.engine.sessions import Sessions, Undo
+from ledger.engine.sessions import Sessions
+from ledger.engine.shared_commit import Undo
 from ledger.engine.tracked import (
     Before,
     Tracked,
@@ -126,9 +128,9 @@ class RunTracker:
         return go_back
 
     @entered_whole
-    def batch(self) -> Iterator[None]:
+    def batch(self, given: Batch | None = None) -> Iterator[None]:
         """Group everything in the block into one transaction; see `Sessions.batch`."""
-        with self.sessions.batch():
+        with self.sessions.batch(given):
             self.sessions.on_undo(self._way_back())
             if self.tracked is not None:
                 passage = self.tracked.passage

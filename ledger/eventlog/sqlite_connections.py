@@ -1,7 +1,7 @@
 """Connections to a SQLite file that keep what they acknowledged.
 
-Only here stand the pragmas that make a commit durable, the write lock taken at BEGIN, the steps
-before a fork, and the translation of SQLite's errors.
+Only here stand the pragmas that make a commit durable, the write lock taken at BEGIN, and
+the steps before a fork.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from eventsourcing.persistence import (
-    ConnectionPoolClosedError,
-    IntegrityError,
-    PersistenceError,
-)
+from eventsourcing.persistence import ConnectionPoolClosedError
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
-from ledger.errors import ReadOnlyLedgerError, StorageError, WrongExpectedVersionError
+from ledger.errors import StorageError
 from ledger.eventlog import sqlite_hold
+from ledger.eventlog.sqlite_errors import (
+    LOCK_TIMEOUT,
+    cannot_be_written,
+    explain,
+    translate,
+    translated,
+)
 from ledger.eventlog.sqlite_hold import identity_of
 from ledger.eventlog.sqlite_reading import (
     State,
@@ -37,7 +40,6 @@ from ledger.eventlog.sqlite_reading import (
 from ledger.input_files import open_databases
 
 APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
-LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
 STATEMENTS = 256  # prepared statements a connection keeps: more than appending and asking need
 
 _PRAGMAS = (
@@ -232,7 +234,7 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         try:
             self._lent = self._pool.get_connection(is_writer=None)
         except Exception as error:
-            _translate(error)
+            translate(error)
             raise
         self._once = self._pool.ways.pop(id(self._lent), None) if self._pool.ways else None
         if self._is_for_reading and not self._pool.is_read_only:
@@ -262,7 +264,7 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         finally:
             self._pool.put_connection(self._lent)
         if error is not None:
-            _translate(error)
+            translate(error)
 
 
 class Datastore(SQLiteDatastore):
@@ -309,7 +311,7 @@ class Datastore(SQLiteDatastore):
             with self._lent() as raw:
                 found: int = raw.execute("PRAGMA application_id").fetchone()[0]
         except sqlite3.OperationalError as error:
-            raise StorageError(_explain(str(error))) from error
+            raise StorageError(explain(str(error))) from error
         except sqlite3.DatabaseError:
             return False
         return found == APPLICATION_ID
@@ -378,7 +380,7 @@ class Datastore(SQLiteDatastore):
     def _turn(self) -> Iterator[None]:
         """Let one thread of this process write at a time."""
         if not self._writing.acquire(timeout=LOCK_TIMEOUT):
-            raise StorageError(_explain("locked by another thread of this process"))
+            raise StorageError(explain("locked by another thread of this process"))
         try:
             yield
         finally:
@@ -429,64 +431,3 @@ def copy_over(path: os.PathLike[str], connection: sqlite3.Connection) -> None:
         source.backup(connection)
     finally:
         source.close()
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what SQLite and the framework raise into errors of our own tree."""
-    try:
-        yield
-    except Exception as error:
-        _translate(error)
-        raise
-
-
-def _translate(error: BaseException) -> None:
-    match error:
-        case sqlite3.IntegrityError() | IntegrityError():
-            raise WrongExpectedVersionError(
-                f"append refused by the database: {error}; reload and decide again"
-            ) from error
-        case ConnectionPoolClosedError():
-            raise StorageError(
-                "ledger database: closed by another thread; open it again"
-            ) from error
-        case sqlite3.Error() if "readonly" in str(error):
-            raise ReadOnlyLedgerError(_explain(str(error))) from error
-        case sqlite3.Error() | PersistenceError():
-            raise StorageError(_explain(str(error))) from error
-        case _:
-            pass
-
-
-def cannot_be_written(path: str | os.PathLike[str]) -> ReadOnlyLedgerError:
-    """Return the error for a change to a ledger that may be read alone."""
-    return ReadOnlyLedgerError(
-        f"ledger database {os.fspath(path)}: cannot be written to by this process, only read; "
-        "nothing was recorded, see to the permissions of the file and its folder, or copy the "
-        "ledger to where you may write",
-        path=os.fspath(path),
-    )
-
-
-def _explain(said: str) -> str:
-    if "locked" in said or "timed out" in said.lower():
-        return (
-            f"ledger database: another writer held it for {LOCK_TIMEOUT:.0f} s ({said}); "
-            "end the other process, or try again"
-        )
-    if "full" in said:
-        return f"ledger database: the disk is full ({said}); nothing was recorded, free some space"
-    if "readonly" in said:
-        return (
-            f"ledger database: cannot be written to ({said}); nothing was recorded, see to the "
-            "permissions of the file and its folder"
-        )
-    if "unable to open" in said:
-        return (
-            f"ledger database: cannot be opened ({said}); nothing was recorded, see to the "
-            "permissions of the file, of its write-ahead log (-wal, -shm) and of its folder"
-        )
-    if "not a database" in said or "malformed" in said:
-        return f"ledger database: damaged ({said}); restore it from a backup"
-    return f"ledger database: {said}; nothing was recorded"

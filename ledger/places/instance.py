@@ -19,6 +19,7 @@ from ledger.engine.handler import Handler
 from ledger.engine.sessions import Sessions
 from ledger.model.events import BlobRecorded
 from ledger.model.ids import Position, stream_id
+from ledger.model.schema import REGISTRIES, Catalogue
 from ledger.model.times import now_micros
 from ledger.places.actor import current_actor
 from ledger.places.caches import cache_folder
@@ -70,6 +71,11 @@ class Ledger:
     def writing(self) -> AbstractContextManager[WriteSession]:
         """Lend an append transaction; inside a batch, a part of it that can fail alone."""
         return self.sessions.writing()
+
+    def catalogue(self, at: int | None = None) -> Catalogue:
+        """Return the registries of the ledger as of a position, or now: the built-in ones."""
+        del at
+        return REGISTRIES
 
     def head(self) -> Position:
         """Return the position of the last recorded event; 0 for an empty log."""

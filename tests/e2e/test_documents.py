@@ -41,7 +41,12 @@ from ledger.tracking.context import Context
 from ledger.tracking.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
-TOLD = ("README.md", "docs/tutorial.md", "docs/tutorial-time-travel.md")
+TOLD = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/tutorial-time-travel.md",
+    "docs/tutorial-asyncio.md",
+)
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
 STANDS_FOR = {"make demo": "metaledger demo"}

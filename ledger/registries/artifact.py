@@ -35,6 +35,7 @@ from ledger.registries.loaders import is_loadable
 from ledger.registries.local_content import (
     LocalContent,
     check_key,
+    files_below,
     local_path,
     notices_of_endings,
     storage_named,
@@ -163,7 +164,12 @@ class Artifact(Record):
 
         Each key is `key` (by default the folder's name) and the file's path below the folder. The
         options are those of one artifact. Files are hashed in threads; a progress bar is shown if
-        that takes long.
+        that takes long. No file is left out, but those of ledgers and storages (`.metaledger/`).
+
+        Raises:
+            UnsupportedFileError: Something below it is no file: a link to a folder or to nothing.
+            UnreadableFileError: A file or folder below it cannot be read.
+            InvalidValueError: It is no folder, or two of its files would have one key.
         """
         ledger = instance.current()
         chosen = storage_named(ledger, settings.storage if storage is None else storage)
@@ -171,23 +177,18 @@ class Artifact(Record):
         if not root.is_dir():
             raise InvalidValueError(f"from_dir {root}: expected a folder")
         prefix = root.name if key is None else _beginning(key)
-        files = sorted(
-            Path(folder, name)
-            for folder, _, names in os.walk(root)
-            for name in names
-            if ".metaledger" not in Path(folder).relative_to(root).parts
-        )
-        total = sum(file.lstat().st_size for file in files)
+        files, total = files_below(root, prefix)
         with progress("hashing", total, unit="bytes") as step:
-            hashed = hash_many(files, cache=ledger.hash_cache, rehash=rehash, progress=step)
+            hashed = hash_many(
+                files.values(), cache=ledger.hash_cache, rehash=rehash, progress=step
+            )
         artifacts = []
-        for file, result in zip(files, hashed, strict=True):
-            below = file.relative_to(root).as_posix()
+        for (name, file), result in zip(files.items(), hashed, strict=True):
             artifact = cls.__new__(cls)
             artifact._begin()
             artifact._take(
                 LocalContent(ledger, file, result, chosen),
-                f"{prefix}/{below}" if prefix else below,
+                name,
                 None,
                 None,
                 None,

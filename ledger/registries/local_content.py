@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ledger.content.hashing import hash_path
-from ledger.content.store import ContentStore, StoredContents, name_in_store
-from ledger.content.tree import HashedContent
+from ledger.content.store import FOLDER, ContentStore, StoredContents, name_in_store
+from ledger.content.tree import HashedContent, walk
 from ledger.decisions.facts import Decision, Notice
 from ledger.display.progress import progress
-from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
-from ledger.input_files import absolute
+from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError, printable
+from ledger.input_files import absolute, is_file_url, path_of_url
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
 from ledger.model.events import ArtifactRegistered
@@ -71,7 +71,7 @@ class LocalContent:
         if isinstance(place, str) and "://" in place:
             from ledger.content.content_at_url import is_streamed  # noqa: PLC0415 (only for URLs)
 
-            if is_streamed(place):
+            if not is_file_url(place) and is_streamed(place):
                 return cls(ledger, *_streamed(ledger, place, rehash=rehash), chosen)
         path = local_path(place)
         _refuse_own_folder(path, ledger.place.folder)
@@ -203,8 +203,8 @@ def local_path(place: str | os.PathLike[str]) -> Path:
     text = str.__str__(text)
     if not text.strip() or "\0" in text or not _is_path(text):
         raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
-    if text.startswith("file://"):
-        return _of_file_url(text)
+    if isinstance(place, str) and is_file_url(text):
+        return path_of_url(text)
     if "://" in text:
         return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
     try:
@@ -213,24 +213,35 @@ def local_path(place: str | os.PathLike[str]) -> Path:
         raise MissingFileError(f"{text}: there is no such home folder") from error
 
 
-def _of_file_url(text: str) -> Path:
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 (rarely used)
-
-    try:
-        path = unquote(urlsplit(text).path)
-    except ValueError as error:
-        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}") from error
-    if "\0" in path:
-        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
-    return Path(path)
-
-
 def _is_path(text: str) -> bool:
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
         return False
     return True
+
+
+def files_below(root: Path, prefix: str | None) -> tuple[dict[str, Path], int]:
+    """Return the files below a folder by their keys, in order of path, and the sum of their sizes.
+
+    Raises:
+        UnsupportedFileError: Something below it is no file: a link to a folder or to nothing.
+        UnreadableFileError: A folder cannot be listed.
+        InvalidValueError: Two files would have one key.
+    """
+    found: dict[str, Path] = {}
+    walked = walk(root, may_lead_out=True, without=FOLDER)
+    for file in sorted(walked, key=lambda it: it.name.split("/")):
+        key = nfc(f"{prefix}/{file.name}" if prefix else file.name)
+        path = Path(file.path)
+        other = found.setdefault(key, path)
+        if other != path:
+            raise InvalidValueError(
+                f"{printable(root)}: the names {str(other.relative_to(root))!a} and {file.name!a} "
+                "differ only in how Unicode writes their letters, and would have one key; "
+                "rename one of them"
+            )
+    return found, sum(file.size for file in walked)
 
 
 def suffix_of(path: Path) -> str:

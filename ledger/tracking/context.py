@@ -3,7 +3,8 @@
 1. `track()` finds out source, parameters, environment and actor, and begins a pass: through the
    latest run of the same identity, or through a new run. It writes only if a run is new.
 2. `finish()` ends the pass as successful. A process that exits without it claims no success: the
-   pass's own run is `ended`, or `failed` after an uncaught exception.
+   pass's own run is `ended`, or `failed` after an uncaught exception, an exit with an error, or
+   SIGTERM (`ledger.tracking.exits`).
 3. A pass gives one receipt, whichever way it ends.
 4. Only the process that called `track()` ends the pass; the exit of a forked child changes nothing.
    Processes that it starts belong to the pass (see `ledger.tracking.joining`), unless they call
@@ -56,10 +57,16 @@ from ledger.tracking.environment import (
     environment_hash,
     environment_text,
 )
+from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
 from ledger.tracking.git import GitQuery, start_git_query
 from ledger.tracking.imports import imported_modules
 from ledger.tracking.joining import initiator
-from ledger.tracking.notebook import is_consecutive, read_notebook
+from ledger.tracking.notebook import (
+    active_shell,
+    is_consecutive,
+    read_notebook,
+    shell_kind,
+)
 from ledger.tracking.receipt import receipt, transform_name
 from ledger.tracking.source_code import SourceCode, command_line, find_source
 from ledger.user_settings import settings
@@ -77,7 +84,7 @@ class Context:
         self._pid: int | None = None
         self._last: tuple[Ledger, str] | None = None
         self._error: str | None = None
-        self._is_hooked = False
+        self._exits: ExitWatch | None = None
         # The names given to the first `track()` of the process hold for later calls.
         self._request: dict[str, Any] = {}
         self._announced: Announced | None = None
@@ -204,7 +211,9 @@ class Context:
             return
         ledger = held[0]
         passage = ledger.handler.finish(
-            status, error=self._error, is_consecutive=self._is_consecutive()
+            status,
+            error=self._error if status == "failed" else None,
+            is_consecutive=self._is_consecutive(),
         )
         self._put_back()
         ledger.keep_hashes()
@@ -232,9 +241,9 @@ class Context:
     # --- leaving --------------------------------------------------------------------------------
 
     def _hook(self) -> None:
-        if self._is_hooked:
+        if self._exits is not None:
             return
-        self._is_hooked = True
+        self._exits = ExitWatch()
         atexit.register(self.leave)
         previous = sys.excepthook
 
@@ -243,11 +252,30 @@ class Context:
             previous(kind, error, trace)
 
         sys.excepthook = remember
+        if shell_kind(active_shell()) != "kernel":  # A kernel is ended so when its notebook closes.
+            hear_termination(self._note_termination)
+
+    def _note_termination(self) -> bool:
+        if self._is_ours():
+            self._error = "SIGTERM: the process was told to end"
+        return self._is_ours()
+
+    def note_exit(self, code: object) -> None:
+        """Remember that the script exited with this value: with any but None and 0, it failed."""
+        if (error := exit_error(code)) is not None:
+            self._error = _told(SystemExit, error)
+
+    def _is_ours(self) -> bool:
+        """Whether this very process tracks a run, and began its pass."""
+        return self._pid == os.getpid() and self._is_own
 
     def leave(self) -> None:
-        """End the pass as at the process's exit: `ended`, or `failed` after an exception."""
-        if self._pid != os.getpid() or not self._is_own:
+        """End the pass as at the process's exit: `ended`, or `failed` after an error."""
+        if not self._is_ours():
             return
+        left = None if self._exits is None else self._exits.error()
+        if self._error is None and left is not None:
+            self._error = _told(SystemExit, left)
         try:
             self._end("ended" if self._error is None else "failed")
         except LedgerError as error:
@@ -394,7 +422,7 @@ def _told(kind: type[BaseException], error: BaseException) -> str:
     """Return what an exception says, in a form that can be stored, whatever it does when asked."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 (the script's own code, which may do anything)
+    except BaseException:  # noqa: BLE001 (the script's own code, which may do anything)
         text = "its text could not be made"
     # Washed before it is cut: half a URL would hide its password from the eye of the rule.
     return printable(washed(f"{kind.__name__}: {text}"))[:500]

@@ -30,6 +30,7 @@ from ledger.places.discovery import VARIABLE
 from ledger.places.instance import Ledger
 from ledger.places.marks import Marks
 from ledger.tracking.context import context
+from ledger.tracking.exits import exit_error
 
 
 class PlannedContent(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,7 +272,8 @@ def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> 
             try:
                 runpy.run_path(os.fspath(path), run_name="__main__")
             except SystemExit as end:
-                if end.code not in (None, 0):
+                context.note_exit(end.code)
+                if exit_error(end.code) is not None:
                     error = f"the script ended with exit status {end.code}"
             except Exception as raised:  # noqa: BLE001 (a script may raise anything)
                 # As at the end of a process: the error is shown, and the current run has failed.

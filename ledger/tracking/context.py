@@ -17,7 +17,7 @@ import atexit
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,7 @@ from ledger.tracking.environment import (
 from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
 from ledger.tracking.git import GitQuery, start_git_query
 from ledger.tracking.imports import imported_modules
-from ledger.tracking.joining import initiator
+from ledger.tracking.joining import initiator, pass_folder
 from ledger.tracking.notebook import (
     active_shell,
     is_consecutive,
@@ -154,6 +154,27 @@ class Context:
     ) -> Run:
         """Begin a pass; see `ledger.track`."""
         ledger = instance.current()
+        source = find_source(root=ledger.place.root)
+        named = self._named(name, key, transform)
+        argv = command_line(source.kind)
+        return self._track(ledger, source, argv, named, name=name, params=params, new_run=new_run)
+
+    def track_command(self, source: SourceCode, argv: Sequence[str], name: str | None) -> Run:
+        """Begin a pass of a command that this process starts, with all of its arguments."""
+        named = {"name": name, "key": name, "transform": None}
+        return self._track(instance.current(), source, argv, named, name=name)
+
+    def _track(  # noqa: PLR0913 (each is a thing of its own)
+        self,
+        ledger: Ledger,
+        source: SourceCode,
+        argv: Sequence[str],
+        named: Mapping[str, Any],
+        *,
+        name: str | None,
+        params: object = None,
+        new_run: bool = False,
+    ) -> Run:
         if self._is_own:
             self._end("ended")
         elif self.is_tracking:
@@ -161,20 +182,19 @@ class Context:
         self._put_back()
         initiated_by = offered()
         ledger.handler.decline(initiated_by)
-        source = find_source(root=ledger.place.root)
         git = start_git_query(_folder(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
         start = _Start(ledger, source, git, initiated_by)
-        command = start.transform_command(self._named(name, key, transform))
-        plan = start.plan(command, name, params)
+        command = start.transform_command(named)
+        plan = start.plan(command, name, params, argv)
         is_new = new_run or source.text is None
         tracked = ledger.handler.track(
             plan,
             new_run=is_new,
             before=lambda session: start.record(session, command),
-            folder=ledger.pass_folder(str(plan.token)),
+            folder=pass_folder(ledger, str(plan.token)),
         )
         self._announced = Announced({VARIABLE: self.token, INITIATOR: initiated_by})
         run = _run(ledger, tracked.passage.run)
@@ -195,6 +215,11 @@ class Context:
                 "call track() for a run of this process"
             )
         self._end("finished")
+
+    def fail(self, error: str) -> None:
+        """End the pass as failed, for this reason."""
+        self._error = error
+        self._end("failed")
 
     def _named(
         self, name: str | None, key: str | None, transform: Transform | None
@@ -331,7 +356,9 @@ class _Start:
             target=transform.uid,
         )
 
-    def plan(self, command: SaveTransform, name: str | None, params: object) -> RunPlan:
+    def plan(
+        self, command: SaveTransform, name: str | None, params: object, argv: Sequence[str]
+    ) -> RunPlan:
         """Return the identity of the run.
 
         Raises:
@@ -339,7 +366,7 @@ class _Start:
             VersionPinnedError: The transform's version is pinned and its source has changed.
             RecordErasedError: The transform was erased.
         """
-        given = self._without_secrets(canonical_params(params, command_line(self._source.kind)))
+        given = without_named_secrets(canonical_params(params, argv))
         with self._ledger.reading() as session:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)
@@ -369,18 +396,6 @@ class _Start:
             token=new_token(),
         )
 
-    @staticmethod
-    def _without_secrets(given: dict[str, Any]) -> dict[str, Any]:
-        """Return parameters and arguments without what their names call secret, and say so."""
-        kept, places = without_secrets(given, settings.secret_names)
-        if places:
-            say(
-                "warning",
-                f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
-                "settings.secret_names holds these names",
-            )
-        return kept
-
     def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
         """Record transform, source and environment if they are new; return fields of the run."""
         stamp = self._ledger.handler.stamp()
@@ -394,7 +409,7 @@ class _Start:
             session.append(command_id(identity), decision.drafts(identity))
         state = self._git.result()
         packages = imported_modules(
-            self._source.text,
+            None if self._source.kind == "command" else self._source.text,
             folder=_folder(self._source),
         )
         return {
@@ -416,6 +431,18 @@ class _Start:
             blob=blob, media_type="text/plain", text=text, **{**stamp.fields(), "command": identity}
         )
         session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
+
+
+def without_named_secrets(given: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters and arguments without what their names call secret, and say so."""
+    kept, places = without_secrets(given, settings.secret_names)
+    if places:
+        say(
+            "warning",
+            f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
+            "settings.secret_names holds these names",
+        )
+    return kept
 
 
 def _told(kind: type[BaseException], error: BaseException) -> str:

@@ -107,6 +107,11 @@ def _parsed(token: str) -> PassToken:
         raise InvalidValueError(f"join(): {error}") from None
 
 
+def pass_folder(ledger: Ledger, token: str) -> Path:
+    """Return the folder in which the processes of a pass tell what they did; disposable."""
+    return ledger.cache_folder / "passes" / token
+
+
 def initiator(ledger: Ledger, facts: Facts, offer: str | None) -> str | None:
     """Return the run from which a script was started; None where it was started from none."""
     if offer is None:
@@ -134,7 +139,7 @@ def _entered(ledger: Ledger, told: PassToken, *, offer: str | None) -> Tracked:
         if found is not None and of_pass["status"] in runs.ENDS:
             raise NotTrackingError(f"run {of_pass['uid']} has ended ({of_pass['status']})")
         started = _started(session, run)
-        folder = ledger.pass_folder(told.token)
+        folder = pass_folder(ledger, told.token)
         tracked = Tracked(
             Passage(Case.NEW, told.run) if found else passage_through(facts, run),
             runs.RunPlan(identity=started.natural[1], fields=_fields(started), token=told.token),

@@ -22,13 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Row
-from ledger.decisions.replay import Case, Passage
 from ledger.display.messages import say
 from ledger.engine import pass_token
 from ledger.engine.database import Session, WriteSession
-from ledger.engine.journal import Journal
 from ledger.engine.pass_token import INITIATOR, VARIABLE, Announced, PassToken
-from ledger.engine.tracked import Tracked, join_run, passage_through
+from ledger.engine.tracked import Tracked, taking_part
 from ledger.errors import InvalidValueError, NotTrackingError
 from ledger.model.events import RunStarted
 from ledger.model.ids import StreamId
@@ -134,22 +132,14 @@ def _entered(ledger: Ledger, told: PassToken, *, offer: str | None) -> Tracked:
     with ledger.reading() as session:
         facts = session.models
         run = _run(ledger, facts, told)
-        found = runs.run_of_pass(facts, told.token)
-        of_pass = run if found is None else facts.find("run", uid=found["run"])[0]
-        if found is not None and of_pass["status"] in runs.ENDS:
-            raise NotTrackingError(f"run {of_pass['uid']} has ended ({of_pass['status']})")
         started = _started(session, run)
-        folder = pass_folder(ledger, told.token)
-        tracked = Tracked(
-            Passage(Case.NEW, told.run) if found else passage_through(facts, run),
+        return taking_part(
+            facts,
+            run,
             runs.RunPlan(identity=started.natural[1], fields=_fields(started), token=told.token),
             lambda session: _at_present(ledger, session, started, offer),
-            folder=folder,
-            joined=Journal(folder),
+            pass_folder(ledger, told.token),
         )
-        if found is not None:
-            join_run(facts, tracked)
-        return tracked
 
 
 def _run(ledger: Ledger, facts: Facts, told: PassToken) -> Row:

@@ -46,6 +46,7 @@ _VERBS = {
     "diff": ("ledger.cli.history", "Tell what differs between two points."),
     "tag": ("ledger.cli.history", "Name a point, or list the names."),
     "lineage": ("ledger.cli.tree", "Follow where a result came from, or went."),
+    "run": ("ledger.cli.run", "Run any command as a run of its own."),
     "plan": ("ledger.cli.plan", "Show what a script would record, before it does."),
     "retract": ("ledger.cli.withdrawal", "Record that nobody should rely on a record."),
     "merge": ("ledger.cli.withdrawal", "Merge one label into another."),

@@ -142,10 +142,6 @@ class Ledger:
                 self._content_cache = ContentCache(self.cache_folder / "content")
             return self._content_cache
 
-    def pass_folder(self, token: str) -> Path:
-        """Return the folder in which the processes of a pass tell what they did; disposable."""
-        return self.cache_folder / "passes" / token
-
     def _entered(self, offer: str) -> Any:
         # Loaded where it is needed: most processes are started in no pass.
         joining = importlib.import_module("ledger.tracking.joining")

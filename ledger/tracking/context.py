@@ -16,6 +16,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ from ledger.registries.run import Run
 from ledger.registries.transform import Transform
 from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
 from ledger.tracking.git import start_git_query
+from ledger.tracking.joining import pass_folder
 from ledger.tracking.notebook import (
     active_shell,
     is_consecutive,
@@ -44,7 +46,7 @@ from ledger.tracking.notebook import (
     shell_kind,
 )
 from ledger.tracking.receipt import receipt, transform_name
-from ledger.tracking.source_code import SourceCode, find_source
+from ledger.tracking.source_code import SourceCode, command_line, find_source
 from ledger.tracking.starting import Start, folder_of, root_of
 
 if TYPE_CHECKING:
@@ -139,6 +141,27 @@ class Context:
         """Begin a pass; see `ledger.track`."""
         require_none_beside("track()")
         ledger = instance.current()
+        source = find_source(root=root_of(ledger))
+        named = self._named(name, key, transform)
+        argv = command_line(source.kind)
+        return self._track(ledger, source, argv, named, name=name, params=params, new_run=new_run)
+
+    def track_command(self, source: SourceCode, argv: Sequence[str], name: str | None) -> Run:
+        """Begin a pass of a command that this process starts, with all of its arguments."""
+        named = {"name": name, "key": name, "transform": None}
+        return self._track(instance.current(), source, argv, named, name=name)
+
+    def _track(  # noqa: PLR0913 (each is a thing of its own)
+        self,
+        ledger: Ledger,
+        source: SourceCode,
+        argv: Sequence[str],
+        named: Mapping[str, Any],
+        *,
+        name: str | None,
+        params: object = None,
+        new_run: bool = False,
+    ) -> Run:
         if self._is_own:
             self._end("ended")
         elif self.is_tracking:
@@ -146,20 +169,19 @@ class Context:
         self._put_back()
         initiated_by = offered()
         ledger.handler.decline(initiated_by)
-        source = find_source(root=root_of(ledger))
         git = start_git_query(folder_of(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
         start = Start(ledger, source, git, initiated_by)
-        command = start.transform_command(self._named(name, key, transform))
-        plan = start.plan(command, name, params)
+        command = start.transform_command(named)
+        plan = start.plan(command, name, params, argv)
         is_new = new_run or source.text is None
         tracked = ledger.handler.track(
             plan,
             new_run=is_new,
             before=lambda session: start.record(session, command),
-            folder=ledger.pass_folder(str(plan.token)),
+            folder=pass_folder(ledger, str(plan.token)),
         )
         self._announced = Announced({VARIABLE: self.token, INITIATOR: initiated_by})
         run = _run(ledger, tracked.passage.run)
@@ -178,6 +200,11 @@ class Context:
             )
         require_none_beside("finish()")
         self._end("finished")
+
+    def fail(self, error: str) -> None:
+        """End the pass as failed, for this reason."""
+        self._error = error
+        self._end("failed")
 
     def _named(
         self, name: str | None, key: str | None, transform: Transform | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ from ledger.tracking.git import GitQuery
 from ledger.tracking.imports import imported_modules
 from ledger.tracking.joining import initiator
 from ledger.tracking.project import project_key
-from ledger.tracking.source_code import SourceCode, command_line, key_below
+from ledger.tracking.source_code import SourceCode, key_below
 from ledger.user_settings import settings
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class Start:
             target=transform.uid,
         )
 
-    def plan(self, command: SaveTransform, name: str | None, params: object) -> RunPlan:
+    def plan(
+        self, command: SaveTransform, name: str | None, params: object, argv: Sequence[str]
+    ) -> RunPlan:
         """Return the identity of the run.
 
         Raises:
@@ -123,7 +125,7 @@ class Start:
             VersionPinnedError: The transform's version is pinned and its source has changed.
             RecordErasedError: The transform was erased.
         """
-        given = self._without_secrets(canonical_params(params, command_line(self._source.kind)))
+        given = without_named_secrets(canonical_params(params, argv))
         with self._ledger.reading() as session:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)
@@ -168,18 +170,6 @@ class Start:
                 f"was renamed or moved, track(key={keys[-1]!r}) goes on with that transform",
             )
 
-    @staticmethod
-    def _without_secrets(given: dict[str, Any]) -> dict[str, Any]:
-        """Return parameters and arguments without what their names call secret, and say so."""
-        kept, places = without_secrets(given, settings.secret_names)
-        if places:
-            say(
-                "warning",
-                f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
-                "settings.secret_names holds these names",
-            )
-        return kept
-
     def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
         """Record transform, source and environment if they are new; return fields of the run."""
         stamp = self._ledger.handler.stamp()
@@ -193,7 +183,7 @@ class Start:
             session.append(command_id(identity), decision.drafts(identity))
         state = self._git.result()
         packages = imported_modules(
-            self._source.text,
+            None if self._source.kind == "command" else self._source.text,
             folder=folder_of(self._source),
         )
         return {
@@ -215,6 +205,18 @@ class Start:
             blob=blob, media_type="text/plain", text=text, **{**stamp.fields(), "command": identity}
         )
         session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
+
+
+def without_named_secrets(given: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters and arguments without what their names call secret, and say so."""
+    kept, places = without_secrets(given, settings.secret_names)
+    if places:
+        say(
+            "warning",
+            f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
+            "settings.secret_names holds these names",
+        )
+    return kept
 
 
 def root_of(ledger: Ledger) -> Path | None:

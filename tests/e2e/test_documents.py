@@ -48,6 +48,7 @@ TOLD = (
     "docs/tutorial.md",
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
+    "docs/workers.md",
 )
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.

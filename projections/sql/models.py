@@ -24,7 +24,13 @@ from projections.sql import tables as sql_tables
 from projections.sql.conditions import AT, LIMIT, OFFSET, Conditions, shaped
 from projections.sql.dialect import Dialect, Fragment, column, ever, every, quoted, valid
 from projections.sql.tables import rows_statement
-from projections.sql.walks import as_links, links_statement, reach_statement
+from projections.sql.walks import (
+    LINK_COLUMNS,
+    LINK_OF_A_TIME,
+    as_links,
+    links_statement,
+    reach_statement,
+)
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
 from projections.tables import TABLES, Table
 
@@ -139,7 +145,7 @@ class SqlModels(WritableModels):
             self._ask(links_statement(self.dialect, fields, uids, onward=onward, at=at))
         )
 
-    def reach(
+    def reach(  # noqa: PLR0913 (each bounds the walk)
         self,
         fields: Sequence[str],
         starts: Sequence[str],
@@ -147,12 +153,15 @@ class SqlModels(WritableModels):
         onward: bool,
         at: int | None = None,
         limit: int,
+        ever: bool = False,
     ) -> list[Row]:
         """Return up to `limit` links that can be reached from some records, each once."""
         if not starts or not fields:
             return []
-        statement = reach_statement(self.dialect, fields, starts, onward=onward, at=at, limit=limit)
-        return as_links(self._ask(statement))
+        statement = reach_statement(
+            self.dialect, fields, starts, onward=onward, at=at, limit=limit, is_ever=ever
+        )
+        return as_links(self._ask(statement), LINK_OF_A_TIME if ever else LINK_COLUMNS)
 
     def apply(self, position: int, changes: Iterable[Change]) -> None:
         """Carry out the changes of one event at its position, in order."""

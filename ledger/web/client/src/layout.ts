@@ -6,7 +6,7 @@ import dagre from "@dagrejs/dagre";
 export interface Place { x: number; y: number }
 export interface Layout { places: Place[]; lines: Place[][]; width: number; height: number }
 
-export const CARD = { width: 178, height: 38 };
+export const CARD = { width: 200, height: 44 };
 const MOST_FOR_DAGRE = 300;
 
 export function laidOut(count: number, lines: [number, number][], downwards: boolean): Layout {
@@ -17,7 +17,7 @@ function byDagre(count: number, lines: [number, number][], downwards: boolean): 
   const graph = new dagre.graphlib.Graph();
   graph.setGraph({
     rankdir: downwards ? "TB" : "LR", ranker: "longest-path", nodesep: downwards ? 22 : 12,
-    ranksep: downwards ? 30 : 56, marginx: 14, marginy: 14,
+    ranksep: downwards ? 26 : 56, marginx: 14, marginy: 14,
   });
   graph.setDefaultEdgeLabel(() => ({}));
   for (let card = 0; card < count; card += 1) graph.setNode(String(card), { ...CARD });

@@ -64,13 +64,15 @@ export class TimeMachine {
   private readonly picture: Picture;
   private readonly frame: HTMLElement;
   private readonly tiles: Record<string, [HTMLElement, HTMLElement]> = {};
-  private readonly rows: { row: HTMLTableRowElement; mark: HTMLElement; link: HTMLAnchorElement; detail: HTMLElement; at: HTMLElement }[];
+  private readonly rows: { row: HTMLTableRowElement; uid: string | null; mark: HTMLElement; link: HTMLAnchorElement; detail: HTMLElement; at: HTMLElement }[];
   private readonly bar = document.getElementById("past")!;
   private readonly barText = h("span", {});
   private readonly note = h("p", { class: "empty", hidden: true });
   private readonly tree = h("ul", {});
   private readonly treeBox: HTMLDetailsElement;
   private readonly cache = new Map<number, Found>();
+  private readonly days: string[];
+  private isStale = true;
   private zoom = 1;
   private written = 0;
   private position: number;
@@ -82,6 +84,7 @@ export class TimeMachine {
     this.position = data.position;
     this.compare = data.compare;
     const { timeline } = data;
+    this.days = timeline.nodes.map((it) => day(it.at));
     document.body.classList.add("machine");
     const changes = [...new Set(timeline.nodes.flatMap((it) => it.states.map(([from]) => from))
       .concat(timeline.links.flatMap(([, , , from, to]) => (to === null ? [from] : [from, to]))))]
@@ -92,22 +95,25 @@ export class TimeMachine {
       axis: (byTime) => location.assign(this.address({ axis: byTime ? "time" : null })),
     });
     const narrow = window.innerWidth < 700;
-    this.picture = new Picture(timeline, want.folds, want.open, narrow, (card, of) => this.cardAddress(card, of));
+    this.picture = new Picture(timeline, want.folds, want.open, narrow);
     this.frame = h("div", { class: "frame", tabindex: "0", role: "region", "aria-label": "Picture of the lineage" },
       this.picture.svg, this.note);
     this.rows = this.picture.set.cards.map((card) => {
       const mark = h("span", { class: "mark" }), link = h("a", {}, ""), detail = h("td", {}), when = h("td", {});
       const row = h("tr", {}, h("td", {}, h("span", { class: "named" }, sign(card.registry), link, mark)), detail, when);
-      return { row, mark, link, detail, at: when };
+      return { row, uid: null, mark, link, detail, at: when };
     });
     this.treeBox = h("details", { class: "twin", ontoggle: () => this.drawTree() },
       h("summary", {}, "As text"), this.tree);
     this.elements = [this.bars(timeline), h("div", { class: "stage" }, this.frame, this.side()), this.slider.element];
     document.addEventListener("keydown", (event) => this.key(event));
+    // Nobody follows a link to a moment that has passed on.
+    for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, () => this.refresh(), true);
     // Once its elements are in the page, so that there is a room to fit into.
     document.addEventListener("placed", () => {
       this.fit();
       this.show();
+      this.refresh();
       this.center();
     }, { once: true });
   }
@@ -190,6 +196,7 @@ export class TimeMachine {
 
   private move(position: number): void {
     this.position = position;
+    this.isStale = true;
     this.show();
     window.clearTimeout(this.written);
     this.written = window.setTimeout(() => void this.settle(), 250);
@@ -197,16 +204,24 @@ export class TimeMachine {
 
   /** Once the slider rests: the address, and the exact time of the position. */
   private async settle(): Promise<void> {
-    history.replaceState(null, "", this.address({}));
+    this.refresh();
     const { position } = this;
-    for (const link of document.querySelectorAll<HTMLAnchorElement>("a[data-change]"))
-      link.href = this.address(JSON.parse(link.dataset.change!));
-    this.picture.refresh((card, uid) => this.cardAddress(card, uid));
     if (position > 0 && !this.slider.time.isExact(position) && location.protocol !== "file:") {
       const found = await ask<{ recorded_at: string | null }>("point", { at: String(position) });
       this.exact = { position, at: found.recorded_at };
       if (this.position === position) this.show();
     }
+  }
+
+  /** Let the address and all links be those of the moment that is shown. */
+  private refresh(): void {
+    if (!this.isStale) return;
+    this.isStale = false;
+    history.replaceState(null, "", this.address({}));
+    for (const link of document.querySelectorAll<HTMLAnchorElement>("a[data-change]"))
+      link.href = this.address(JSON.parse(link.dataset.change!));
+    this.picture.refresh((card, uid) => this.cardAddress(card, uid));
+    this.rows.forEach((it, card) => (it.link.href = this.cardAddress(card, it.uid)));
   }
 
   private comparing(): void {
@@ -245,7 +260,6 @@ export class TimeMachine {
       gone: compared?.gone ?? new Set<number>(),
       goneEdges: earlier && compared
         ? earlier.edges.filter(([, target]) => compared.gone.has(target) || !later.nodes.has(target)) : [],
-      oldEdges: new Set(earlier?.edges.map((it) => `${it[0]},${it[1]}`)),
     };
     const { there, newest, marks } = this.picture.show(seen);
     const counts = (found: Found | null, at: number) => {
@@ -268,7 +282,8 @@ export class TimeMachine {
     const at = this.exact?.position === this.position ? this.exact.at : null;
     this.slider.show(this.position, this.compare, at);
     const isPast = b !== this.slider.time.head || isComparing;
-    write(this.barText, isComparing ? `Comparing ${this.when(a)} with ${this.when(b)}`
+    write(this.barText, isComparing
+      ? `Comparing position ${count(a)} (${this.when(a)}) with position ${count(b)} (${this.when(b)})`
       : isPast ? `You are looking at the past: ${this.when(b)}` : "");
     if (isPast && !this.bar.children.length)
       this.bar.append(this.barText, h("button", { class: "plain", type: "button", onclick: () => {
@@ -292,12 +307,10 @@ export class TimeMachine {
     const { line } = this.walker, node = line.nodes[newest]!, { cards } = this.picture.set;
     const it_ = cards[card]!;
     write(it.link, it_.isFolded || node.registry === "run" ? it_.label : nameAt(node, at));
-    const href = this.cardAddress(card, node.uid);
-    if (it.link.getAttribute("href") !== href) it.link.setAttribute("href", href);
-    const params = Object.entries(node.params ?? {}).map(([name, value]) => `${name} ${value}`).join(" · ");
-    const size = node.size === undefined ? "" : `${count(node.size)} bytes`;
-    write(it.detail, it_.isFolded ? `${count(there)} of ${count(it_.slots.length)}` : short(params || size, 44));
-    write(it.at, day(node.at));
+    it.uid = node.uid;
+    write(it.detail, it_.isFolded ? `${count(there)} of ${count(it_.slots.length)}`
+      : this.picture.telling(newest, at));
+    write(it.at, this.days[newest]!);
     const state = stateAt(node, at)?.[2] ? "retracted" : mark;
     write(it.mark, state);
     const kind = `mark ${state === "retracted" ? "gone" : mark}`;

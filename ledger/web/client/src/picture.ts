@@ -8,12 +8,14 @@ import { nameAt, stateAt, type Edge, type Found, type Timeline } from "./walk";
 export type Mark = "" | "new" | "gone" | "changed";
 export interface Seen {
   position: number; here: Found; marks: Map<number, Mark>; gone: Set<number>; goneEdges: Edge[];
-  isComparing: boolean; oldEdges: Set<string>;
+  isComparing: boolean;
 }
 
 interface Drawn {
   link: SVGAElement; name: SVGTextElement; detail: SVGTextElement; state: string; uid: string | null;
 }
+const NUMBER = new Intl.NumberFormat("en-US");
+const ROOM = 23; // characters of a name
 const SIGNS: Record<string, string> = { artifact: "●", run: "◆", collection: "■" };
 
 export class Picture {
@@ -22,12 +24,12 @@ export class Picture {
   readonly set: Cards;
   private readonly drawn: Drawn[];
   private readonly paths: { path: SVGPathElement; state: string }[];
-  private readonly pathOf = new Map<string, number>();
+  private readonly pathOf = new Map<number, number>();
   private readonly slotCount: number[];
+  private readonly tellings: Map<number, string>;
 
   constructor(
     private readonly line: Timeline, folds: boolean, open: Set<number>, narrow: boolean,
-    private readonly address: (card: number, uid: string | null) => string,
   ) {
     this.set = cardsOf(line, folds, open);
     const { cards, lines } = this.set;
@@ -38,10 +40,11 @@ export class Picture {
       orient: "auto",
     }, s("path", { d: "M0 1L7 4L0 7z", class: "head" }));
     this.paths = lines.map((pair, place) => {
-      this.pathOf.set(pair.join(), place);
+      this.pathOf.set(pair[0] * cards.length + pair[1], place);
       return { path: s("path", { class: "line", d: curve(this.layout.lines[place]!, isDown) }), state: "" };
     });
     this.paths.forEach(({ path }) => path.setAttribute("marker-end", "url(#arrow)"));
+    this.tellings = telling(line);
     this.slotCount = cards.map((it) => it.slots.length);
     this.drawn = cards.map((card, number) => this.card(number, card.registry, card.isFolded));
     this.svg = s("svg", {
@@ -58,11 +61,11 @@ export class Picture {
     const box = (shift: number, kind: string) => s("rect", {
       x: left + shift, y: top + shift, width: CARD.width, height: CARD.height, rx: radius, class: kind,
     });
-    const name = s("text", { x: left + 28, y: y + 4.5, class: "name" });
-    const detail = s("text", { x: left + CARD.width - 10, y: y + 4.5, class: "detail" });
+    const name = s("text", { x: left + 30, y: y - 2.5, class: "name" });
+    const detail = s("text", { x: left + 30, y: y + 13, class: "detail" });
     const link = s("a", { class: "card", "data-card": number },
       isFolded && [box(6, "behind"), box(3, "behind")], box(0, "box"),
-      s("text", { x: left + 11, y: y + 4.5, class: "sign", "aria-hidden": "true" }, SIGNS[registry] ?? "▪"),
+      s("text", { x: left + 12, y: y - 2.5, class: "sign", "aria-hidden": "true" }, SIGNS[registry] ?? "▪"),
       name, " ", detail);
     return { link, name, detail, state: "", uid: null };
   }
@@ -97,12 +100,13 @@ export class Picture {
         ? card.label : nameAt(nodes[last]!, seen.position);
       const title = !card.isFolded && card.registry === "run" && card.label ? card.label : label;
       const told = [
-        card.isFolded ? (count && count < this.slotCount[number]! ? `${count} of ${this.slotCount[number]}`
-          : `×${this.slotCount[number]}`) : "",
+        !count && !marks[number] ? "not there" : "",
+        card.isFolded && count ? (marks[number] && retracted[number] ? `${count}/${this.slotCount[number]}`
+          : `${count} of ${this.slotCount[number]}`) : "",
         marks[number]!, retracted[number] ? "retracted" : "",
-        !card.isFolded && !marks[number] && !retracted[number] && last !== null && last !== undefined
-          ? this.telling(last, seen.position) : "",
-      ].filter(Boolean).join(" ");
+        !card.isFolded && count && last !== null && last !== undefined
+          ? short(this.telling(last, seen.position), marks[number] || retracted[number] ? 14 : 24) : "",
+      ].filter(Boolean).join(" · ");
       const uid = last === null || last === undefined ? null : nodes[last]!.uid;
       const state = [count > 0, marks[number], retracted[number], start === number, told, title, uid].join("|");
       const it = this.drawn[number]!;
@@ -113,10 +117,8 @@ export class Picture {
         "card", card.registry, count ? "" : "absent", marks[number], retracted[number] ? "retracted" : "",
         start === number ? "start" : "",
       ].filter(Boolean).join(" "));
-      it.link.setAttribute("href", this.address(number, uid));
-      const room = Math.max(6, 22 - Math.round(told.length * 0.92));
-      write(it.name, short(title, room));
-      write(it.detail, count || marks[number] ? told : card.isFolded ? told : "");
+      write(it.name, short(title, ROOM));
+      write(it.detail, told);
     });
     this.lines(seen);
     return { there: slots.map((it) => it.size), newest, marks };
@@ -128,29 +130,30 @@ export class Picture {
   }
 
   /** What tells one run from the next, or how large an artifact is. */
-  private telling(place: number, position: number): string {
+  telling(place: number, position: number): string {
     const node = this.line.nodes[place]!;
     const status = stateAt(node, position)?.[3];
     if (status && status !== "finished") return status;
-    const [first] = Object.entries(node.params ?? {});
-    return first ? short(`${first[0]} ${first[1]}`, 11) : "";
+    if (node.registry !== "run") return node.size === undefined ? "" : `${NUMBER.format(node.size)} bytes`;
+    return this.tellings.get(place) ?? "";
   }
 
   private lines(seen: Seen): void {
     const states = new Map<number, string>();
-    const { cardOf } = this.set;
+    const { cardOf, cards } = this.set;
+    const along = (edge: Edge) => this.pathOf.get(cardOf[edge[0]]! * cards.length + cardOf[edge[1]]!);
     const put = (edges: Edge[], state: (edge: Edge) => string) => {
       for (const edge of edges) {
-        const path = this.pathOf.get(`${cardOf[edge[0]]},${cardOf[edge[1]]}`);
+        const path = along(edge);
         if (path === undefined) continue;
         const now = states.get(path), next = state(edge);
         states.set(path, now === undefined || now === next ? next : "there");
       }
     };
     put(seen.here.edges, (edge) =>
-      seen.isComparing && !seen.oldEdges.has(`${edge[0]},${edge[1]}`) && seen.marks.get(edge[1]) === "new" ? "there new" : "there");
+      seen.isComparing && (seen.marks.get(edge[1]) === "new" || seen.marks.get(edge[0]) === "new") ? "there new" : "there");
     for (const edge of seen.goneEdges) {
-      const path = this.pathOf.get(`${cardOf[edge[0]]},${cardOf[edge[1]]}`);
+      const path = along(edge);
       if (path !== undefined && !states.has(path)) states.set(path, "gone");
     }
     this.paths.forEach((it, place) => {
@@ -160,6 +163,24 @@ export class Picture {
       it.path.setAttribute("class", `line ${state}`);
     });
   }
+}
+
+/** The parameters that tell a run from the other runs of its script. */
+function telling(line: Timeline): Map<number, string> {
+  const values = new Map<string, Set<string>>();
+  const key = (script: string | undefined, name: string) => `${script} ${name}`;
+  for (const node of line.nodes) {
+    for (const [name, value] of Object.entries(node.params ?? {})) {
+      const known = values.get(key(node.script, name)) ?? new Set();
+      values.set(key(node.script, name), known.add(value));
+    }
+  }
+  return new Map(line.nodes.flatMap((node, place) => {
+    const params = Object.entries(node.params ?? {});
+    const differing = params.filter(([name]) => values.get(key(node.script, name))!.size > 1);
+    const told = differing.length ? differing : params;
+    return told.length ? [[place, told.map((it) => it.join(" ")).join(", ")] as [number, string]] : [];
+  }));
 }
 
 /** A smooth line through points, along the direction of time. */

@@ -25,6 +25,7 @@ export class Slider {
   private readonly from = h("span", { class: "from", hidden: true });
   private playing: number | null = null;
   private position = 0;
+  private past = 0;
 
   constructor(
     readonly time: Time, private readonly changes: number[], private byTime: boolean,
@@ -127,10 +128,10 @@ export class Slider {
     write(this.when, position === this.time.head ? `Now · ${when}` : when);
     write(this.where, `position ${count(position)} of ${count(this.time.head)}`);
     const share = this.time.share(position, this.byTime);
-    [...this.bars.children].forEach((bar, place) => {
-      const isPast = place / BARS <= share ? "past" : "";
-      if (bar.getAttribute("class") !== isPast) bar.setAttribute("class", isPast);
-    });
+    const past = Math.min(BARS, Math.floor(share * BARS) + 1);
+    for (let bar = Math.min(past, this.past); bar < Math.max(past, this.past); bar += 1)
+      this.bars.children[bar]!.setAttribute("class", bar < past ? "past" : "");
+    this.past = past;
     write(this.compareButton, compare === null ? "Compare from here" : "Stop comparing");
     this.from.hidden = compare === null;
     if (compare !== null) this.from.style.left = `${this.time.share(compare, this.byTime) * 100}%`;

@@ -75,9 +75,10 @@ def story() -> dict[str, str]:
     ln.settings.creation.search_names = False
     evil = ln.ULabel(name=EVIL).save()
     found = {"label": evil.uid}
+    settings = write("settings.json", "{}")
     for version, threshold in enumerate((0.5, 0.7), 1):
-        ln.track(name=f"gate{EVIL}", key="gate.py", params={"threshold": threshold, "x": EVIL})
-        write("settings.json", "{}").cache()
+        ln.track(name="gate", key="gate.py", params={"threshold": threshold, "x": EVIL})
+        settings.cache()
         for sample in range(6 + version):
             write(f"gated/sample-{sample}.csv", f"{sample} {threshold}")
         ln.finish()
@@ -85,14 +86,16 @@ def story() -> dict[str, str]:
         for sample in range(6 + version):
             ln.Artifact.get(key=f"gated/sample-{sample}.csv").cache()
         found["report"] = write("report.html", f"<script>alert({version})</script>").uid
-        found["run"] = ln.finish() or found["report"]
+        ln.finish()
         ln.tag("paper" if version == 1 else "revision")
     ln.Artifact.get(key="gated/sample-3.csv").retract("a pipette <b>leaked</b>")
+    ln.track(name=EVIL, key="explore.py")
     for key in ("<script>alert(1)</script>.csv", "\u202egnp.exe.csv", f"{'long-' * 30}name.csv"):
         strange = write(f"explore/{key}", key)
         strange.labels.add(evil)
         found[key[:4]] = strange.uid
-    found["run"] = str(ln.Artifact.get(found["report"]).run.uid)
+    ln.finish()
+    found["run"] = str(ln.Artifact.get(found["<scr"]).run.uid)
     return found
 
 
@@ -212,9 +215,9 @@ def test_a_folded_card_opens_and_folds_again(opened: Any) -> None:
         page = looked.go(f"/lineage/{looked.uids['report']}")
         folded = len(looked.places())
         page.locator(".card", has_text="gated/sample-").click()
-        page.wait_for_selector("html[data-ready] .tools a:has-text('×')")
+        page.wait_for_selector("html[data-ready] .tools a[aria-label*=fold]")
         assert len(looked.places()) == folded + 7
-        page.locator(".tools a", has_text="×").click()
+        page.locator(".tools a[aria-label*=fold]").click()
         page.wait_for_url(lambda url: "open=" not in url)
         page.wait_for_selector("html[data-ready] .card")
         assert len(looked.places()) == folded
@@ -279,3 +282,17 @@ def test_nothing_is_wider_than_the_screen(opened: Any, width: int) -> None:
             assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         page = looked.go(f"/lineage/{looked.uids['report']}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_picture_of_the_documents_can_be_taken_again(
+    opened: Any, request: pytest.FixtureRequest
+) -> None:
+    """`METALEDGER_PICTURES=docs/pictures` writes it anew."""
+    folder = os.environ.get("METALEDGER_PICTURES")
+    with opened() as looked:
+        page = looked.go(f"/lineage/{looked.uids['report']}?as_of=revision&compare=paper&fold=0")
+        taken = page.screenshot()
+        assert taken.startswith(b"\x89PNG")
+        if folder is not None:
+            (request.config.rootpath / folder / "web-lineage.png").write_bytes(taken)
+    assert (request.config.rootpath / "docs" / "pictures" / "web-lineage.png").exists()

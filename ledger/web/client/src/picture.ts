@@ -15,7 +15,7 @@ interface Drawn {
   link: SVGAElement; name: SVGTextElement; detail: SVGTextElement; state: string; uid: string | null;
 }
 const NUMBER = new Intl.NumberFormat("en-US");
-const ROOM = 23; // characters of a name
+const ROOM = 21; // characters of a name
 const SIGNS: Record<string, string> = { artifact: "●", run: "◆", collection: "■" };
 
 export class Picture {

@@ -24,7 +24,7 @@ from ledger.errors import (
     UnsupportedFileError,
     printable,
 )
-from ledger.input_files import absolute, is_file_url, path_of_url
+from ledger.input_files import is_file_url, named_path, path_of_url
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
 from ledger.model.events import ArtifactRegistered, ArtifactRelocated
@@ -189,7 +189,10 @@ def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | 
     text: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         raise InvalidValueError(f"storage: expected a folder or a URL, got {storage!r}")
-    text = text.rstrip("/") if "://" in text else str(absolute(Path(text).expanduser()))
+    if isinstance(storage, str) and "://" in text:
+        text = text.rstrip("/")
+    else:
+        text = str(named_path(text if isinstance(storage, str) else Path(text)))
     is_default = text == ledger.place.storage_root.rstrip("/")
     return None if is_default or storage == ledger.place.configuration.storage else text
 
@@ -246,10 +249,7 @@ def local_path(place: str | os.PathLike[str]) -> tuple[Path, Fetched | None]:
     if isinstance(place, str) and "://" in text:
         fetched = Fetched(text)
         return fetched.path, fetched
-    try:
-        return absolute(Path(text).expanduser()), None
-    except RuntimeError as error:
-        raise MissingFileError(f"{text}: there is no such home folder") from error
+    return named_path(text if isinstance(place, str) else Path(text)), None
 
 
 def local_folder(place: str | os.PathLike[str]) -> tuple[Path, Fetched | None]:

@@ -57,7 +57,7 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
                 return load(folder, origin=f"found from {start}")
     raise LedgerNotFoundError(
         f"{start}: not inside a ledger, nor is any folder above it; "
-        "make one with 'metaledger init --storage ./storage'",
+        "make one with 'metaledger init'",
         start=str(start),
     )
 
@@ -93,7 +93,7 @@ def _named(place: str | Path, *, origin: str) -> Place:
     if not is_there:
         raise LedgerNotFoundError(
             f"{root}: there is no ledger in this folder ({origin}); "
-            "make one with 'metaledger init --storage ./storage'",
+            "make one with 'metaledger init'",
             start=str(root),
         )
     return load(root, origin=origin)

@@ -10,6 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ledger import files
+from ledger.content.local import path_of
+from ledger.content.store import IGNORED, is_local
+from ledger.decisions.facts import Notice
+from ledger.display.messages import tell
 from ledger.engine.database import FORMAT, Database
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
@@ -21,7 +25,7 @@ from ledger.errors import (
     PathTakenError,
     StorageNotEmptyError,
 )
-from ledger.input_files import absolute, read_small, working_folder
+from ledger.input_files import absolute, is_file_url, working_folder
 from ledger.model.canonical import Json
 from ledger.model.events import Draft, LedgerInitialized
 from ledger.model.ids import command_id, stream_id
@@ -38,12 +42,12 @@ from ledger.places.databases import (
 )
 from ledger.places.marks import Marks
 
-_MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
+STORAGE = f"./{config.FOLDER}/storage"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def initialize(
-    storage: str | os.PathLike[str],
+    storage: str | os.PathLike[str] = STORAGE,
     *,
     database: str | None = None,
     name: str | None = None,
@@ -53,10 +57,12 @@ def initialize(
     """Make a ledger in a folder and return its place.
 
     Args:
-        storage: Folder for content, made if need be, or a URL that fsspec knows.
+        storage: Folder for content, made if need be, or a URL that fsspec knows; by default
+            `storage/` in the ledger's own folder.
         database: `postgresql://…` for a schema on a server; by default a SQLite file below
             `.metaledger/`. A password in it is used now and not stored.
-        name: Name for people; by default the last part of the storage.
+        name: Name for people; by default the last part of the storage, or of the ledger's folder
+            where no storage is named.
         publish: Folder, or URL that fsspec knows, for published checkpoints.
         root: Folder of the ledger; by default the working directory.
 
@@ -76,7 +82,8 @@ def initialize(
     where: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(where, str) or not where.strip() or not where.isprintable():
         raise InvalidValueError(f"ledger storage: expected a folder or a URL, got {storage!r}")
-    name = _name(where) if name is None else name
+    if name is None:
+        name = _name(folder.name if where == STORAGE else where)
     if not _is_name(name):
         raise InvalidValueError(
             f"ledger name {name!r}: expected 1 to 64 letters, digits, dots, hyphens, underscores"
@@ -87,12 +94,15 @@ def initialize(
     configuration = Configuration(
         id=ledger, name=name, storage=where, database=named, publish=publish
     )
-    if "://" in where:
-        _reach(where)
+    _tell_of_nesting(folder)
+    if is_local(where):
+        content = path_of(where if is_file_url(where) else folder / where) / config.FOLDER
+        files.make_folders(content)
+        hide_from_git(content)
     else:
-        files.make_folders((folder / where).absolute())
+        _reach(where)
     files.make_folders(folder / config.FOLDER)
-    _hide_from_git(folder, where)
+    hide_from_git(folder / config.FOLDER)
     if url is not None:
         _first_event(create_on_server(url), configuration)
         return config.write(folder, configuration)
@@ -111,25 +121,19 @@ def initialize(
     return config.write(folder, configuration)
 
 
-def _hide_from_git(folder: Path, storage: str) -> None:
-    """Have git ignore database, caches and stored content, if the folder is below a repository.
+def hide_from_git(folder: Path) -> None:
+    """Have git ignore a folder of this program; no file of the user is touched for that."""
+    with suppress(PathTakenError):
+        files.write_durably(folder / IGNORED, b"*\n", replace=False)
 
-    Lines that are missing are added to the folder's `.gitignore`. The configuration stays visible,
-    and so do files of the user that lie in the storage.
-    """
-    if not any((each / ".git").exists() for each in (folder, *folder.parents)):
-        return
-    lines = [f"/{config.FOLDER}/*", f"!/{config.FOLDER}/{config.FILE}"]
-    below = "" if "://" in storage else os.path.relpath(folder / storage, folder)
-    if below and below != "." and not below.startswith("..") and below.isprintable():
-        escaped = re.sub(r"([\\*?\[])", r"\\\1", Path(below).as_posix())
-        lines.append(f"/{escaped}/{config.FOLDER}/")
-    path = folder / ".gitignore"
-    known = read_small(path, most=_MOST_IGNORED) if path.exists() else b""
-    missing = [line for line in lines if line.encode() not in known.splitlines()]
-    if missing:
-        begun = known if known.endswith(b"\n") or not known else known + b"\n"
-        files.write_durably(path, begun + "".join(f"{line}\n" for line in missing).encode())
+
+def _tell_of_nesting(folder: Path) -> None:
+    for above in folder.parents:
+        with suppress(OSError):
+            if (above / config.FOLDER / config.FILE).is_file():
+                text = f"lies inside the ledger in {above}, which is no longer used from here on"
+                tell([Notice("warning", f"the ledger in {folder} {text}")])
+                return
 
 
 def _reach(storage: str) -> None:
@@ -186,6 +190,7 @@ def delete(place: Place, name: str, *, force: bool) -> None:
     named = configuration.database
     own = {config.FILE, named, f"{named}-wal", f"{named}-shm", "cache"}
     is_shared = place.storage_root == str(place.root.resolve())
+    is_own = place.folder.resolve() in Path(place.storage_root).parents
     listed = open_store(place.storage_root).list()
     held = sorted(item.name for item in listed if not (is_shared and item.name in own))
     if held:
@@ -209,8 +214,20 @@ def delete(place: Place, name: str, *, force: bool) -> None:
     for ending in ("", "-wal", "-shm") if not is_on_server(place) else ():
         files.remove_durably(place.folder / f"{named}{ending}")
     files.remove_durably(place.folder / "cache")
-    if not any(place.folder.iterdir()):
-        place.folder.rmdir()
+    if is_local(place.storage_root):
+        _remove_if_empty(path_of(place.storage_root), keep=not is_own)
+    _remove_if_empty(place.root, keep=True)
+
+
+def _remove_if_empty(root: Path, *, keep: bool) -> None:
+    """Remove the folder of this program in `root` where nothing is in it; then, too, `root`."""
+    folder = root / config.FOLDER
+    with suppress(OSError):
+        if [it.name for it in folder.iterdir()] == [IGNORED]:
+            files.remove_durably(folder / IGNORED)
+        folder.rmdir()
+        if not keep:
+            root.rmdir()
 
 
 def _withdraw_marks(place: Place) -> None:

@@ -26,11 +26,6 @@ def test_init_is_refused_where_a_ledger_is(made):
     assert said.out == ""
 
 
-def test_init_without_storage_is_a_usage_error(tmp_path):
-    said = metaledger(tmp_path, "init", status=2)
-    assert "--storage" in said.err
-
-
 def test_init_refuses_a_name_that_is_no_name(tmp_path):
     said = metaledger(tmp_path, "init", "--storage", "s", "--name", "../x", status=1)
     assert "'../x'" in said.err
@@ -137,14 +132,44 @@ def test_git_sees_neither_database_nor_content(tmp_path, storage):
         capture_output=True,
         text=True,
     ).stdout.split("\n")
-    configuration = next((tmp_path / ".metaledger").glob("*.toml")).name
-    assert sorted(filter(None, seen)) == [
-        "?? .gitignore",
-        f"?? .metaledger/{configuration}",
-        "?? a.txt",
-    ]
+    assert sorted(filter(None, seen)) == ["?? .gitignore", "?? a.txt"]
+    assert (tmp_path / ".gitignore").read_text() == "*.pyc"
+    assert "no content" not in metaledger(tmp_path, "doctor").out
 
 
-def test_a_folder_outside_of_git_gets_no_gitignore(tmp_path):
+def test_no_file_of_the_user_is_made_or_edited(tmp_path):
     metaledger(tmp_path, "init", "--storage", "./storage")
     assert not (tmp_path / ".gitignore").exists()
+    assert not (tmp_path / "storage" / ".gitignore").exists()
+
+
+def test_without_a_storage_content_lies_in_the_folder_of_the_ledger(tmp_path):
+    metaledger(tmp_path, "init")
+    told = metaledger(tmp_path, "info", "--json").json
+    assert told["storage"] == str(tmp_path / ".metaledger" / "storage")
+    assert told["name"] == tmp_path.name
+    (tmp_path / "a.txt").write_text("1")
+    metaledger(tmp_path, "artifact", "add", "a.txt", "--key", "a.txt")
+    metaledger(tmp_path, "get", "a.txt", "copy.txt")
+    assert (tmp_path / "copy.txt").read_text() == "1"
+    (tmp_path / ".metaledger" / "storage" / "b.txt").write_text("2")
+    metaledger(tmp_path, "artifact", "add", ".metaledger/storage/b.txt", "--key", "b.txt")
+    assert metaledger(tmp_path, "show", "b.txt", "--json").json["in_place"] is True
+    metaledger(tmp_path, "artifact", "add", ".metaledger/ledger.db", status=1)
+    assert metaledger(tmp_path, "doctor").status == 0
+    assert metaledger(tmp_path, "audit", "--content").status == 0
+
+
+def test_a_ledger_without_a_storage_is_deleted_whole(tmp_path):
+    metaledger(tmp_path, "init")
+    metaledger(tmp_path, "delete", tmp_path.name, "--force")
+    assert not (tmp_path / ".metaledger").exists()
+
+
+def test_a_ledger_inside_another_one_says_so(tmp_path):
+    assert "lies inside" not in metaledger(tmp_path, "init").err
+    below = tmp_path / "below" / "deep"
+    below.mkdir(parents=True)
+    said = metaledger(below, "init").err
+    assert "lies inside" in said
+    assert str(tmp_path) in said

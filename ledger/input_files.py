@@ -159,6 +159,27 @@ def working_folder() -> Path:
         ) from error
 
 
+def named_path(place: str | os.PathLike[str]) -> Path:
+    """Return the absolute path that a place means; in a text, `~` is a home folder.
+
+    It stays what it is in a `Path`, and where something of that name is there.
+
+    Raises:
+        MissingFileError: There is no such home folder; or the path is relative, and the working
+            folder is gone.
+    """
+    path = Path(place)
+    if isinstance(place, str) and place.startswith("~") and not os.path.lexists(path.parts[0]):
+        try:
+            return absolute(path.expanduser())
+        except RuntimeError as error:
+            raise MissingFileError(
+                f"{printable(place)}: nothing of this name is there, and no such home folder",
+                path=printable(place),
+            ) from error
+    return absolute(path)
+
+
 def is_file_url(text: str) -> bool:
     """Return whether a text is a URL of a file: `file:///path`, `file://localhost/path`."""
     return text[:7].lower() == "file://"

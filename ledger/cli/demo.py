@@ -17,6 +17,7 @@ import click
 
 from ledger.cli.group import verb
 from ledger.errors import LedgerError, PathTakenError
+from ledger.input_files import named_path
 
 _FILES = 5
 _SCRIPT = "demo.py"
@@ -34,11 +35,10 @@ _AT_LEAST = "12000"
 @click.option(
     "--keep",
     metavar="DIR",
-    type=click.Path(path_type=Path),
     help="Do it in this folder, made if need be, and leave it there.",
 )
 @click.option("--web", is_flag=True, help="Then open the page on the ledger it made.")
-def demo_verb(keep: Path | None, web: bool) -> None:  # noqa: FBT001 (click's argument)
+def demo_verb(keep: str | None, web: bool) -> None:  # noqa: FBT001 (click's argument)
     """Make a ledger, run a script on real flow-cytometry files, run it again: nothing is added.
 
     Needs the example files of the extra: pip install 'metaledger[demo]'.
@@ -57,14 +57,14 @@ def demo_verb(keep: Path | None, web: bool) -> None:  # noqa: FBT001 (click's ar
 
 
 @contextmanager
-def _folder(keep: Path | None) -> Iterator[Path]:
+def _folder(keep: str | None) -> Iterator[Path]:
     if keep is None:
         import tempfile
 
         with tempfile.TemporaryDirectory(prefix="metaledger-demo-") as temporary:
             yield Path(temporary).resolve()
         return
-    folder = keep.expanduser().resolve()
+    folder = named_path(keep).resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise PathTakenError(f"{folder}: expected a folder that is new or empty; choose another")
     folder.mkdir(parents=True, exist_ok=True)

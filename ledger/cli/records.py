@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -250,10 +249,14 @@ def restore_verb(record: str, *, force: bool) -> None:
 
 
 def _is_backup(text: str) -> bool:
-    from ledger.input_files import open_regular
+    from ledger.errors import LedgerError
+    from ledger.input_files import named_path, open_regular
 
-    path = Path(text).expanduser()
-    if not path.is_file():
+    try:
+        path = named_path(text)
+        if not path.is_file():
+            return False
+    except (LedgerError, OSError, ValueError):
         return False
     with open_regular(path) as reader:
         return reader.read(len(_SQLITE)) == _SQLITE

@@ -18,6 +18,7 @@ from ledger.content import tree
 from ledger.content.hashing import folder_digest
 from ledger.content.store import (
     FOLDER,
+    IGNORED,
     MARK,
     ContentStore,
     StoredContents,
@@ -109,7 +110,7 @@ class LocalStore(ContentStore):
                 found = [
                     (entry.name, Path(entry.path))
                     for entry in entries
-                    if not entry.name.startswith(MARK)
+                    if not entry.name.startswith(MARK) and entry.name != IGNORED
                 ]
         except MissingFileError:
             return

@@ -21,12 +21,11 @@ from ledger.errors import (
     printable,
 )
 from ledger.eventlog.database_url import is_database_url
-from ledger.input_files import read_small
+from ledger.input_files import named_path, read_small
 
 FOLDER = ".metaledger"
 FILE = "config.toml"
 DATABASE = "ledger.db"
-IGNORED = ".gitignore"
 MOST = 1 << 20  # bytes of a configuration
 # The command that gets every checkpoint; a variable, as a secret in it belongs in no file.
 PUBLISH_VARIABLE = "METALEDGER_PUBLISH_COMMAND"
@@ -186,7 +185,9 @@ def outside_of_ledgers(path: str | os.PathLike[str]) -> Path:
         PathTakenError: It is inside the folder of a ledger, where only the program's own files are.
     """
     try:
-        found = Path(path).expanduser().resolve()
+        found = named_path(path).resolve()
+    except LedgerError as error:
+        raise StorageError(str(error)) from error
     except (OSError, RuntimeError, ValueError) as error:
         raise StorageError(f"{printable(path)}: cannot be written ({error})") from error
     if FOLDER in map(str.lower, found.parts):

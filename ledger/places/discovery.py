@@ -15,9 +15,14 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from ledger.errors import ConfigurationError, InvalidValueError, LedgerNotFoundError
+from ledger.errors import (
+    ConfigurationError,
+    InvalidValueError,
+    LedgerNotFoundError,
+    MissingFileError,
+)
 from ledger.eventlog.database_url import is_database_url
-from ledger.input_files import absolute, is_file_url, path_of_url, working_folder
+from ledger.input_files import is_file_url, named_path, path_of_url, working_folder
 from ledger.places.config import FILE, FOLDER, Place, load
 
 VARIABLE = "METALEDGER_URL"
@@ -40,7 +45,7 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
         text: object = os.fspath(place) if isinstance(place, os.PathLike) else place
         if not isinstance(text, str) or not text.strip() or "\0" in text:
             raise InvalidValueError(f"connect: expected the folder of a ledger, got {place!r}")
-        return _named(text, origin="connect()")
+        return _named(text if isinstance(place, str) else Path(text), origin="connect()")
     named = os.environ.get(VARIABLE)
     if named:
         return _named(named, origin=f"variable {VARIABLE}")
@@ -57,9 +62,11 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
     )
 
 
-def _named(place: str, *, origin: str) -> Place:
-    if is_file_url(place):
-        place = str(path_of_url(place))
+def _named(place: str | Path, *, origin: str) -> Place:
+    if isinstance(place, Path):
+        pass
+    elif is_file_url(place):
+        place = path_of_url(place)
     elif is_database_url(place):
         from ledger.places.server_ledger import joined  # noqa: PLC0415 (only for a server)
 
@@ -70,14 +77,18 @@ def _named(place: str, *, origin: str) -> Place:
             "postgresql://…?schema=…"
         )
     try:
-        root = absolute(Path(place).expanduser())
+        root = named_path(place)
         if root.name == FOLDER:
             root = root.parent
         is_there = _is_ledger(root)
-    except (OSError, RuntimeError, ValueError) as error:
-        # A name that is too long, a folder without permission, or `~` of an unknown user.
+    except MissingFileError as error:
         raise LedgerNotFoundError(
-            f"{place}: there is no ledger in this folder ({origin}): {error}", start=place
+            f"{place}: there is no ledger in this folder ({origin}): {error}", start=str(place)
+        ) from error
+    except (OSError, ValueError) as error:
+        # A name that is too long, or a folder without permission.
+        raise LedgerNotFoundError(
+            f"{place}: there is no ledger in this folder ({origin}): {error}", start=str(place)
         ) from error
     if not is_there:
         raise LedgerNotFoundError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from ledger.engine.database import Session
 from ledger.errors import ConfigurationError, CorruptLogError
 from ledger.eventlog.database_url import DatabaseUrl, parse
+from ledger.input_files import named_path
 from ledger.model.events import LedgerInitialized
 from ledger.places.caches import required_cache_folder
 from ledger.places.config import Configuration, Place
@@ -54,7 +55,7 @@ def joined(text: str, *, origin: str) -> Place:
 
 def _from_here(storage: str) -> str:
     """Return a storage in a form that colleagues in other folders find too."""
-    return storage if "://" in storage else str(Path(storage).expanduser().absolute())
+    return storage if "://" in storage else str(named_path(storage))
 
 
 def _first(session: Session, url: DatabaseUrl) -> LedgerInitialized:

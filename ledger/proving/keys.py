@@ -27,7 +27,7 @@ from ledger.errors import (
     PathTakenError,
     StorageError,
 )
-from ledger.input_files import read_small
+from ledger.input_files import named_path, read_small
 from ledger.proving.notes import PrivateKey, PublicKey, read_private_key, read_public_key
 
 VARIABLE = "METALEDGER_KEY_DIR"
@@ -55,7 +55,7 @@ def key_folder() -> Path:
     named = os.environ.get(VARIABLE)
     try:
         if named:
-            return Path(named).expanduser().absolute()
+            return named_path(named)
         if sys.platform == "darwin":
             base = Path.home() / "Library" / "Application Support"
         else:

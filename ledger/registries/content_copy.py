@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from ledger.errors import DamagedContentError, MissingFileError, printable
-from ledger.input_files import absolute
+from ledger.input_files import named_path
 from ledger.places.config import outside_of_ledgers
 from ledger.registries.artifact import Artifact
 
@@ -35,7 +35,7 @@ def copy_content(artifact: Artifact, destination: str | os.PathLike[str] = ".") 
         DamagedContentError: The content is missing or has changed.
         StorageError: The store or the disk refused.
     """
-    target = absolute(Path(destination).expanduser())
+    target = named_path(destination)
     outside_of_ledgers(target)
     if target.is_dir():
         target /= file_name(artifact)

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError, printable
-from ledger.input_files import absolute
+from ledger.input_files import named_path
 from ledger.model.canonical import nfc
 from ledger.model.schema import REGISTRIES
 from ledger.past.points import resolve
@@ -228,7 +228,7 @@ def _key_of(source: Source, text: str) -> str:
     """Return the key that what lies at a place would have: its path below the ledger's folder."""
     if "://" in text:
         return text
-    path = absolute(Path(text).expanduser())
+    path = named_path(text)
     root = Path(source.ledger.place.root)
     below = os.path.relpath(os.path.realpath(path), os.path.realpath(root))
     return path.name if below.startswith("..") else Path(below).as_posix()

@@ -24,11 +24,12 @@ from ledger.errors import (
     UnsupportedFileError,
     printable,
 )
-from ledger.input_files import absolute, is_file_url, path_of_url
+from ledger.input_files import is_file_url, named_path, path_of_url
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
 from ledger.model.events import ArtifactRegistered, ArtifactRelocated
 from ledger.model.schema import ARTIFACT, FieldSpec
+from ledger.places.config import Place
 from ledger.registries.checks import check_text
 from ledger.registries.fetching import Fetched, is_web_url
 from ledger.registries.frames import is_frame, write_parquet
@@ -85,7 +86,7 @@ class LocalContent:
             if not is_file_url(place) and is_streamed(place):
                 return cls(ledger, *_streamed(ledger, place, rehash=rehash), chosen)
         path, fetched = local_path(place)
-        _refuse_own_folder(path, ledger.place.folder)
+        _refuse_own_folder(path, ledger.place)
         cache = ledger.hash_cache if fetched is None else None
         hashed = hash_path(path, cache=cache, rehash=rehash)
         return cls(ledger, path, hashed, chosen, fetched)
@@ -189,7 +190,10 @@ def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | 
     text: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(text, str) or not text.strip() or not text.isprintable():
         raise InvalidValueError(f"storage: expected a folder or a URL, got {storage!r}")
-    text = text.rstrip("/") if "://" in text else str(absolute(Path(text).expanduser()))
+    if isinstance(storage, str) and "://" in text:
+        text = text.rstrip("/")
+    else:
+        text = str(named_path(text if isinstance(storage, str) else Path(text)))
     is_default = text == ledger.place.storage_root.rstrip("/")
     return None if is_default or storage == ledger.place.configuration.storage else text
 
@@ -208,14 +212,17 @@ def _streamed(ledger: Any, url: str, *, rehash: bool) -> tuple[str, HashedConten
         cache.close()
 
 
-def _refuse_own_folder(path: Path, folder: Path) -> None:
+def _refuse_own_folder(path: Path, ledger: Place) -> None:
     """Refuse the ledger itself as content: it changes with every event.
 
     Raises:
         UnsupportedFileError: The path is the ledger's own folder, lies in it, or holds it.
     """
     # Path.resolve() would raise an error of its own for links that form a circle.
-    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(folder))
+    real, own = Path(os.path.realpath(path)), Path(os.path.realpath(ledger.folder))
+    storage = Path(os.path.realpath(ledger.storage_root))
+    if own in storage.parents and storage in real.parents:
+        return
     if real == own or own in real.parents or real in own.parents:
         raise UnsupportedFileError(
             f"{path}: holds the ledger itself ({own}), which changes with every event; "
@@ -246,10 +253,7 @@ def local_path(place: str | os.PathLike[str]) -> tuple[Path, Fetched | None]:
     if isinstance(place, str) and "://" in text:
         fetched = Fetched(text)
         return fetched.path, fetched
-    try:
-        return absolute(Path(text).expanduser()), None
-    except RuntimeError as error:
-        raise MissingFileError(f"{text}: there is no such home folder") from error
+    return named_path(text if isinstance(place, str) else Path(text)), None
 
 
 def local_folder(place: str | os.PathLike[str]) -> tuple[Path, Fetched | None]:

@@ -34,7 +34,7 @@ from ledger.errors import (
 from ledger.eventlog.database_url import parse
 from ledger.eventlog.sqlite_connections import Datastore, copy_file, copy_over
 from ledger.eventlog.sqlite_log import let_append, stop_appending
-from ledger.input_files import absolute
+from ledger.input_files import named_path
 from ledger.model.events import LedgerInitialized
 from ledger.model.merkle import Frontier, root_hash
 from ledger.model.times import now_micros
@@ -142,7 +142,7 @@ def restore(path: str | os.PathLike[str], *, force: bool = False) -> Restored:
         raise CommandRejectedError("restore: a batch is open in this thread; end it first")
     place = ledger.place
     _require_file(place, "pg_restore --dbname={url} {file}", path)
-    source, target = absolute(Path(path).expanduser()), place.database_path
+    source, target = named_path(path), place.database_path
     with _room(place.folder) as room:
         made = room / target.name
         events = _taken_out(source, made, place)

@@ -1,4 +1,4 @@
-"""What a text names: a file URL names one path of this computer, or nothing."""
+"""What a text names: a file URL one path or nothing, `~` what is there or a home folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 import ledger as ln
 from ledger.content.backends import open_store
+from ledger.registries.content_copy import copy_content
 from tests.support.door import file
 
 NAMES = [
@@ -77,3 +78,63 @@ def test_a_ledger_and_a_storage_are_named_by_their_url(tmp_path: Path):
     other = ln.Artifact(file(tmp_path / "b.csv", "b"), storage=f"FILE://{tmp_path}/s%20t").save()
     assert other.path.is_relative_to(tmp_path / "s t")
     ln.close()
+
+
+# --- the home folder ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of this test."""
+    folder = here.parent / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+def test_a_text_that_begins_with_a_tilde_names_the_home_folder(home: Path):
+    file(str(home / "a.csv"), "a")
+    assert ln.Artifact("~/a.csv").path == home / "a.csv"
+    saved = ln.Artifact("~/a.csv", storage="~/kept").save()
+    assert saved.path.is_relative_to(home / "kept")
+    assert copy_content(saved, "~/copy.csv") == home / "copy.csv"
+    assert ln.find("~/a.csv") == saved
+
+
+def test_what_is_there_is_meant_before_a_home_folder(here: Path, home: Path):
+    file(str(home / "a.csv"), "of home")
+    for name in ("~/a.csv", "~root/a.csv", "~x.csv", "~nobody-at-all/b.csv"):
+        file(f"./{name}", f"here: {name}")
+        assert ln.Artifact(name).path == here / name
+    # The folder decides, also about what is not in it.
+    with pytest.raises(ln.errors.MissingFileError, match=re.escape(str(here / "~root"))):
+        ln.Artifact("~root/nothing.csv")
+    assert copy_content(ln.Artifact("~x.csv").save(), "~/copy.csv") == here / "~" / "copy.csv"
+
+
+def test_a_path_is_never_expanded(refuses, here: Path, home: Path):
+    file(str(home / "a.csv"), "of home")
+    refuses(lambda: ln.Artifact(Path("~/a.csv")), "MissingFileError", f"{here}/~/a.csv")
+    file("./~x.csv", "x")
+    saved = ln.Artifact(Path("~x.csv"), key="~x.csv").save()
+    assert ln.Artifact.from_dir(Path.cwd() / "storage") == []
+    assert copy_content(saved, Path("~y.csv")) == here / "~y.csv"
+    with pytest.raises(ln.errors.LedgerNotFoundError, match=re.escape(str(here / "~root"))):
+        ln.connect(Path("~root"))
+
+
+def test_a_ledger_in_a_folder_with_a_tilde_is_that_ledger(tmp_path: Path, monkeypatch):
+    folder = tmp_path / "~root"
+    folder.mkdir()
+    ln.init("storage", root=folder)
+    monkeypatch.chdir(tmp_path)
+    assert ln.connect("~root").place.root == folder
+    assert ln.connect(Path("~root")).place.root == folder
+    ln.close()
+
+
+def test_a_home_folder_that_nobody_has_is_one_error(refuses):
+    for what in (lambda: ln.Artifact("~nobody-at-all/a.csv"), lambda: ln.find("./~nobody")):
+        refuses(what, "MissingFileError", "nobody")
+    with pytest.raises(ln.errors.LedgerNotFoundError, match="no such home folder"):
+        ln.connect("~nobody-at-all")

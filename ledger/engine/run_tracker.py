@@ -58,9 +58,32 @@ class RunTracker:
         """
         self.sessions = sessions
         self.actor = actor
-        self.tracked: Tracked | None = None
+        self._tracked: Tracked | None = None
+        self._awaited: Callable[[], object] | None = None
         self._gone: Tracked | None = None
         self._clock = clock
+
+    @property
+    def tracked(self) -> Tracked | None:
+        """The run in hand; one that waits for the first question about it begins now."""
+        if self._awaited is not None:
+            begin, self._awaited = self._awaited, None
+            begin()
+        return self._tracked
+
+    @tracked.setter
+    def tracked(self, tracked: Tracked | None) -> None:
+        self._awaited, self._tracked = None, tracked
+
+    @property
+    def has_run(self) -> bool:
+        """Whether there is a run in hand, begun or to come."""
+        return self._awaited is not None or self._tracked is not None
+
+    def track_later(self, begin: Callable[[], object]) -> None:
+        """Have a run begin, by `begin`, when it is first needed: by a save, a read, or its end."""
+        self.tracked = None
+        self._awaited = begin
 
     def _way_back(self) -> Undo:
         tracked = self.tracked
@@ -78,10 +101,11 @@ class RunTracker:
     @entered_whole
     def batch(self) -> Iterator[None]:
         """Group everything in the block into one transaction; see `Sessions.batch`."""
+        tracked = self.tracked  # one that waits begins before the block, and stays if that fails
         with self.sessions.batch():
             self.sessions.on_undo(self._way_back())
-            if self.tracked is not None:
-                passage = self.tracked.passage
+            if tracked is not None:
+                passage = tracked.passage
                 self.sessions.on_undo(partial(passage.give_back, passage.n_intents))
             yield
 

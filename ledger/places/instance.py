@@ -192,7 +192,7 @@ def current() -> Ledger:
         if _current is not None and not here[0]:
             # The working folder is gone: nothing says that another ledger is meant.
             return _current
-        if _current is not None and _current.handler.tracked is not None:
+        if _current is not None and _current.handler.has_run:
             # A script that changes its working directory during a run keeps its ledger.
             return _current
         _found_from, _current = here, _used(locate())

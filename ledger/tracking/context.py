@@ -15,7 +15,7 @@ import atexit
 import os
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ from ledger.model.secret_names import REDACTED, without_secrets
 from ledger.places import instance
 from ledger.places.source import row_of
 from ledger.registries.checks import check_text
-from ledger.registries.run import Run
+from ledger.registries.run import AwaitedRun, Run
 from ledger.registries.transform import Transform, stem_of
 from ledger.tracking.environment import (
     capture_environment,
@@ -71,6 +71,13 @@ _BEGINNINGS = {
 }
 
 
+_NAMES = ("key", "transform")
+_NAMELESS = (
+    "nobody tells the path of this notebook: it is known by the cells that ran before its first "
+    "save; pass key= to track(), and its versions belong together"
+)
+
+
 class Context:
     """The current run: `ln.context`."""
 
@@ -87,7 +94,7 @@ class Context:
     @property
     def is_tracking(self) -> bool:
         """Whether a run is tracked."""
-        return self._ledger is not None and self._ledger.handler.tracked is not None
+        return self._ledger is not None and self._ledger.handler.has_run
 
     @property
     def run(self) -> Run | None:
@@ -124,13 +131,35 @@ class Context:
         if self.is_tracking:
             self._end("ended")
         source = find_source(root=_root(ledger))
-        git = start_git_query(_folder(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
-        start = _Start(ledger, source, git)
-        command = start.transform_command(self._named(name, key, transform))
-        plan = start.plan(command, name, params)
+        named = self._named(name, key, transform)
+        given = canonical_params(params, command_line(source.kind))
+
+        def begin() -> Run:
+            return self._begin(ledger, named, name, given, new_run=new_run)
+
+        is_nameless = source.kind == "notebook" and source.path is None and source.text is not None
+        if not is_nameless or settings.transform.stem_uid or any(named.get(it) for it in _NAMES):
+            return begin()
+        say("warning", _NAMELESS)
+        return self._await(ledger, begin)
+
+    def _begin(
+        self,
+        ledger: Ledger,
+        named: Mapping[str, Any],
+        name: str | None,
+        given: dict[str, Any],
+        *,
+        new_run: bool,
+    ) -> Run:
+        # A notebook without a name may have run further cells since it was tracked.
+        self._source = source = find_source(root=_root(ledger))
+        start = _Start(ledger, source, start_git_query(_folder(source)))
+        command = start.transform_command(named)
+        plan = start.plan(command, name, given)
         is_new = new_run or source.text is None
         tracked = ledger.handler.track(
             plan, new_run=is_new, before=lambda session: start.record(session, command)
@@ -139,6 +168,19 @@ class Context:
         begins = _BEGINNINGS[tracked.passage.case]
         say("hint", f"{begins}: {transform_name(run)} ({run._row['transform']}), run {run.uid}")
         return run
+
+    @staticmethod
+    def _await(ledger: Ledger, begin: Callable[[], Run]) -> Run:
+        """Return a run that begins when it is first needed: its cells identify it by then."""
+        begun: list[Run] = []
+        ledger.handler.track_later(lambda: begun.append(begin()))
+
+        def needed() -> Run:
+            if ledger.handler.tracked is None or not begun:
+                raise NotTrackingError("this run never began; call track() again")
+            return begun[0]
+
+        return AwaitedRun(needed)
 
     def finish(self) -> None:
         """End the pass as successful; see `ledger.finish`."""
@@ -243,8 +285,10 @@ class _Start:
         if key is not None:
             key = _text("key", key)
         suggested = key or self._own_key()
+        # Without a key it is told apart by its source, and without a source by its user.
+        told_apart_by = self._source.source_hash or self._ledger.handler.actor
         stem = settings.transform.stem_uid or stem_of(
-            suggested or f"{self._source.name}/{self._ledger.handler.actor}"
+            suggested or f"{self._source.name}/{told_apart_by}"
         )
         return SaveTransform(
             stem=stem,
@@ -289,15 +333,14 @@ class _Start:
             target=transform.uid,
         )
 
-    def plan(self, command: SaveTransform, name: str | None, params: object) -> RunPlan:
+    def plan(self, command: SaveTransform, name: str | None, canonical: dict[str, Any]) -> RunPlan:
         """Return the identity of the run.
 
         Raises:
-            InvalidValueError: A parameter cannot be recorded.
             VersionPinnedError: The transform's version is pinned and its source has changed.
             RecordErasedError: The transform was erased.
         """
-        given = self._without_secrets(canonical_params(params, command_line(self._source.kind)))
+        given = self._without_secrets(canonical)
         with self._ledger.reading() as session:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)

@@ -18,7 +18,7 @@ from ledger.errors import InvalidValueError
 from ledger.model.canonical import asked, nfc
 from ledger.model.parameters import plain_value
 from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec, way
-from ledger.model.times import to_micros
+from ledger.model.times import ago, now_micros, to_micros
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
 _ALIASES = {"pk": "id"}
@@ -168,7 +168,7 @@ _EXPECTED = {
     "json": "text",
     "integer": "a whole number",
     "boolean": "True or False",
-    "time": "a datetime with a time zone",
+    "time": "a datetime with a time zone, or a text such as '2 days ago'",
 }
 
 
@@ -176,6 +176,10 @@ def _one(end: FieldSpec | RelationSpec | Inner, value: object, lookup: str) -> o
     if isinstance(end, Inner):
         return plain_value(value, f"lookup '{lookup}'")
     return _single(end, value, lookup)
+
+
+def _moment(value: dt.datetime | str) -> int | None:
+    return ago(value, now_micros()) if isinstance(value, str) else to_micros(value)
 
 
 def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object:
@@ -194,8 +198,8 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
             return value
         case "integer", SupportsIndex() if not isinstance(value, bool):
             return index(value)
-        case "time", dt.datetime():
-            return to_micros(value)
+        case "time", dt.datetime() | str() if (moment := _moment(value)) is not None:
+            return moment
         case _:
             pass
     if end.name == "uid" and isinstance(getattr(value, "uid", None), str):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ledger.cli.group import json_option, verb
+from ledger.cli.moment import PointText
 
 if TYPE_CHECKING:
     from ledger.auditing.findings import Report
@@ -32,7 +33,12 @@ _FAILED = 2
 @click.option(
     "--key", multiple=True, help="Public key line or a file of them; then only these are trusted."
 )
-@click.option("--since", metavar="POINT", help="Believe hashes and read models up to here: faster.")
+@click.option(
+    "--since",
+    metavar="POINT",
+    type=PointText(),
+    help="Believe hashes and read models up to here: faster.",
+)
 @click.option("--content", is_flag=True, help="Read stored contents again.")
 @click.option(
     "--sample",

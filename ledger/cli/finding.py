@@ -9,6 +9,7 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
+from ledger.cli.moment import zoned
 from ledger.errors import InvalidValueError, LedgerError, nearest
 from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec
 
@@ -170,8 +171,10 @@ def _single(kind: str, lookup: str, text: str) -> object:
                 return float(text)
             case "boolean":
                 return _boolean(lookup, text)
+            case "time" if text.strip().casefold().endswith("ago"):
+                return text
             case "time":
-                return dt.datetime.fromisoformat(text)
+                return dt.datetime.fromisoformat(zoned(text, ends=False))
             case _:
                 return text
     except ValueError as error:

@@ -9,7 +9,7 @@ import click
 
 from ledger.cli.finding import RegistryName, Uid
 from ledger.cli.group import json_option, verb
-from ledger.cli.moment import KINDS, source_at
+from ledger.cli.moment import KINDS, PointText, source_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,12 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
         "metaledger log --follow",
     ),
 )
-@click.option("--since", metavar="POINT", help=f"Only after POINT, oldest first: {KINDS}.")
-@click.option("--until", metavar="POINT", help="Only up to POINT, that one included.")
+@click.option(
+    "--since", metavar="POINT", type=PointText(), help=f"Only after POINT, oldest first: {KINDS}."
+)
+@click.option(
+    "--until", metavar="POINT", type=PointText(), help="Only up to POINT, that one included."
+)
 @click.option("--registry", type=RegistryName(), help="Only about records of this registry.")
 @click.option(
     "--record", metavar="RECORD", type=Uid(), help="Only about this record: uid, key, name or path."
@@ -156,7 +160,9 @@ def _colour(what: str) -> str:
 
 @verb("history", examples=("metaledger history raw/s.csv", "metaledger history Z8ZRoI --json"))
 @click.argument("record", type=Uid())
-@click.option("--as-of", "as_of", metavar="POINT", help=f"Only up to POINT: {KINDS}.")
+@click.option(
+    "--as-of", "as_of", metavar="POINT", type=PointText(), help=f"Only up to POINT: {KINDS}."
+)
 @json_option
 def history_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
     """Tell every change of a RECORD, oldest first, field by field.
@@ -194,8 +200,8 @@ def history_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
         "metaledger diff paper-v1 now --upstream-of Z8ZRoI",
     ),
 )
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="[B]", required=False, default="now")
+@click.argument("a", metavar="A", type=PointText())
+@click.argument("b", metavar="[B]", required=False, default="now", type=PointText())
 @click.option(
     "--upstream-of",
     metavar="RECORD",
@@ -257,12 +263,12 @@ def _value(value: object) -> str:
     examples=("metaledger tag", "metaledger tag paper-v1", "metaledger tag submitted 1042"),
 )
 @click.argument("name", required=False)
-@click.argument("at", metavar="[POINT]", required=False)
+@click.argument("at", metavar="[POINT]", required=False, type=PointText())
 @json_option
 def tag_verb(name: str | None, at: str | None, *, as_json: bool) -> None:
     """Call the present, or the position that POINT means, NAME; list the tags without a NAME.
 
-    A tag never moves. POINT is a position, a time with its zone, another tag, or a run.
+    A tag never moves. POINT is a position, a time or date, '2 days ago', another tag, or a run.
     """
     from ledger.cli.output import print_json_lines, print_table
     from ledger.display.messages import say

@@ -75,6 +75,7 @@ class RunTracker:
         self.enter: Callable[[str], Tracked | None] | None = None
         self._judged: str | None = None
         self._tracked: Tracked | None = None
+        self._awaited: Callable[[], object] | None = None
         self._gone: Tracked | None = None
         self._clock = clock
         self._process = os.getpid()
@@ -88,12 +89,16 @@ class RunTracker:
     def tracked(self) -> Tracked | None:
         """The run in hand; None where nothing is tracked.
 
-        A process that belongs to a pass enters it here: `enter` says which pass that is.
+        One that waits for the first question about it begins now. A process that belongs to a
+        pass enters it here: `enter` says which pass that is.
         """
         if self._process != os.getpid():
             self._process = os.getpid()
-            self._tracked = self._gone = self._judged = None
+            self._tracked = self._gone = self._judged = self._awaited = None
             self._untold = _Untold()
+        if self._awaited is not None:
+            begin, self._awaited = self._awaited, None
+            begin()
         if self._tracked is None and self.enter is not None:
             self._consider(offered())
         return self._tracked
@@ -101,7 +106,7 @@ class RunTracker:
     @tracked.setter
     def tracked(self, tracked: Tracked | None) -> None:
         self._process = os.getpid()
-        self._tracked = tracked
+        self._awaited, self._tracked = None, tracked
 
     def _consider(self, offer: str | None) -> None:
         """Enter the pass that the environment offers; each one is judged once."""
@@ -114,8 +119,14 @@ class RunTracker:
 
     @property
     def is_tracking(self) -> bool:
-        """Whether a run is in hand already; nothing is entered to find out."""
-        return self._tracked is not None and self._process == os.getpid()
+        """Whether a run is in hand, begun or to come; nothing is entered to find out."""
+        is_here = self._awaited is not None or self._tracked is not None
+        return is_here and self._process == os.getpid()
+
+    def track_later(self, begin: Callable[[], object]) -> None:
+        """Have a run begin, by `begin`, when it is first needed: by a save, a read, or its end."""
+        self.tracked = None
+        self._awaited = begin
 
     def _way_back(self) -> Undo:
         tracked = self.tracked
@@ -133,6 +144,7 @@ class RunTracker:
     @entered_whole
     def batch(self, given: Batch | None = None) -> Iterator[None]:
         """Group everything in the block into one transaction; see `Sessions.batch`."""
+        _ = self.tracked  # one that waits begins before the block, and stays if that fails
         with self.sessions.batch(given):
             self.sessions.on_undo(self._way_back())
             if self.tracked is not None:

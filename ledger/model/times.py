@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import time
 
 from ledger.errors import CorruptLogError, InvalidValueError
@@ -14,6 +15,16 @@ FIRST, LAST = (
     (moment.replace(tzinfo=dt.UTC) - EPOCH) // _MICROSECOND
     for moment in (dt.datetime.min, dt.datetime.max)  # noqa: DTZ901 (their time zone follows)
 )
+
+_SECOND = 1_000_000
+_UNITS = {
+    "second": _SECOND,
+    "minute": 60 * _SECOND,
+    "hour": 3_600 * _SECOND,
+    "day": 86_400 * _SECOND,
+    "week": 7 * 86_400 * _SECOND,
+}
+_AGO = re.compile(rf"(?P<number>an?|\d{{1,9}})\s+(?P<unit>{'|'.join(_UNITS)})s?\s+ago", re.ASCII)
 
 # Stands for the time of an event for which nobody says one. It is no date, and is never stored: the
 # log puts the recorded time in its place.
@@ -37,6 +48,29 @@ def to_micros(moment: dt.datetime) -> int:
             "use datetime.now(UTC) or .astimezone()"
         )
     return (moment - EPOCH) // _MICROSECOND
+
+
+def ago(text: str, now: int) -> int | None:
+    """Return the moment that `2 days ago` means, in microseconds; None for any other text.
+
+    The unit is second, minute, hour, day (24 hours) or week, in the singular or the plural, after
+    a whole number, `a` or `an`.
+
+    Args:
+        text: What a person gave, in any case.
+        now: The present, in microseconds since 1970 UTC.
+
+    Raises:
+        InvalidValueError: It is before the year 1970.
+    """
+    found = _AGO.fullmatch(text.strip().casefold())
+    if found is None:
+        return None
+    number = 1 if found["number"] in ("a", "an") else int(found["number"])
+    moment = now - number * _UNITS[found["unit"]]
+    if moment < 0:
+        raise InvalidValueError(f"point '{text}': before 1970, when no ledger was there")
+    return moment
 
 
 def to_datetime(micros: int) -> dt.datetime:

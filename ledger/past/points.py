@@ -2,7 +2,7 @@
 
 1. A point is inclusive and resolves once.
 2. As text, digits are a position, "now" is the last position, ISO 8601 is a time, also with "UTC"
-   for its zone; else it is a tag, else a run.
+   for its zone, "2 days ago" is a time by this computer's clock; else it is a tag, else a run.
 3. A time means the end of what it names: `12:30` of the minute, `12:30:05` of the second. A
    datetime without a fraction of a second means the end of the second.
 4. A datetime without time zone is refused, and so is a point in the future: one after both now
@@ -35,7 +35,7 @@ from ledger.errors import (
 from ledger.eventlog.base import LogReader
 from ledger.model.canonical import asked
 from ledger.model.merkle import root_hash
-from ledger.model.times import moment_text, to_datetime, to_micros
+from ledger.model.times import ago, moment_text, to_datetime, to_micros
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
@@ -115,9 +115,11 @@ def _of_text(ledger: Ledger, text: str, head: int, last: int) -> Point:
         return resolve(ledger, int(text))
     if text.casefold() == NOW:
         return _at_position(ledger, head, head)
-    moment = _moment(text)
+    moment, span = _moment(text), _span(text)
+    if moment is None and (past := ago(text, ledger.now())) is not None:
+        moment, span = to_datetime(past), 1
     if moment is not None:
-        return _at_time(ledger, moment, last, span=_span(text))
+        return _at_time(ledger, moment, last, span=span)
     with ledger.reading() as session:
         tags = session.models.find("tag", name=text)
         if tags:

@@ -18,7 +18,7 @@ from ledger.errors import InvalidValueError
 from ledger.model.canonical import asked, nfc
 from ledger.model.parameters import plain_value
 from ledger.model.schema import FieldSpec, RegistrySpec, RelationSpec
-from ledger.model.times import to_micros
+from ledger.model.times import ago, now_micros, to_micros
 from ledger.model.values import FIELD_KINDS, columns_of, tagged
 from ledger.model.ways import way
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
@@ -212,7 +212,7 @@ _EXPECTED = {
     "json": "text",
     "integer": "a whole number",
     "boolean": "True or False",
-    "time": "a datetime with a time zone",
+    "time": "a datetime with a time zone, or a text such as '2 days ago'",
 }
 
 
@@ -220,6 +220,10 @@ def _one(end: FieldSpec | RelationSpec | Inner, value: object, lookup: str) -> o
     if isinstance(end, Inner):
         return plain_value(value, f"lookup '{lookup}'")
     return _single(end, value, lookup)
+
+
+def _moment(value: dt.datetime | str) -> int | None:
+    return ago(value, now_micros()) if isinstance(value, str) else to_micros(value)
 
 
 def _single(  # noqa: PLR0911 (one a kind)
@@ -242,8 +246,8 @@ def _single(  # noqa: PLR0911 (one a kind)
             return value
         case "integer", SupportsIndex() if not isinstance(value, bool):
             return index(value)
-        case "time", dt.datetime():
-            return to_micros(value)
+        case "time", dt.datetime() | str() if (moment := _moment(value)) is not None:
+            return moment
         case _:
             pass
     if end.name == "uid" and isinstance(getattr(value, "uid", None), str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -101,3 +102,26 @@ class Run(Record):
                 case _:
                     pass
         return Passes(passes)
+
+
+class AwaitedRun(Run):
+    """A run that begins when something is first asked of it, or saved in it."""
+
+    def __init__(self, begin: Callable[[], Run]) -> None:
+        vars(self)["_begin_now"] = begin
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_row", "_source", "_assigned", "_is_fresh") and "_begin_now" in vars(self):
+            begun = vars(self).pop("_begin_now")()
+            vars(self).update(vars(begun))
+            return vars(self)[name]
+        return super().__getattr__(name)
+
+    def __repr__(self) -> str:
+        return _AWAITED if "_begin_now" in vars(self) else super().__repr__()
+
+    def _repr_html_(self) -> str:
+        return f"<p>{_AWAITED}</p>" if "_begin_now" in vars(self) else super()._repr_html_()
+
+
+_AWAITED = "Run (begins with the first save)"

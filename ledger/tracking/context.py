@@ -16,7 +16,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,10 +31,11 @@ from ledger.engine.pass_token import (
 )
 from ledger.engine.tracked import Tracked
 from ledger.errors import LedgerError, NotTrackingError, printable, washed
+from ledger.model.parameters import canonical_params
 from ledger.places import instance
 from ledger.places.source import row_of
 from ledger.places.stand_ins import require_none_beside
-from ledger.registries.run import Run
+from ledger.registries.run import AwaitedRun, Run
 from ledger.registries.transform import Transform
 from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
 from ledger.tracking.git import start_git_query
@@ -48,6 +49,7 @@ from ledger.tracking.notebook import (
 from ledger.tracking.receipt import receipt, transform_name
 from ledger.tracking.source_code import SourceCode, command_line, find_source
 from ledger.tracking.starting import Start, folder_of, root_of
+from ledger.user_settings import settings
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
@@ -59,6 +61,13 @@ _BEGINNINGS = {
     Case.REPLAY: "known run",
     Case.RESUMABLE: "unfinished run",
 }
+
+
+_NAMES = ("key", "transform")
+_NAMELESS = (
+    "nobody tells the path of this notebook: it is known by the cells that ran before its first "
+    "save; pass key= to track(), and its versions belong together"
+)
 
 
 class Context:
@@ -78,7 +87,9 @@ class Context:
     @property
     def is_tracking(self) -> bool:
         """Whether a run is tracked."""
-        return self._held() is not None
+        ledger = self._ledger
+        # To look for it otherwise would begin a run that waits for its first save.
+        return (ledger is not None and ledger.handler.is_tracking) or self._held() is not None
 
     @property
     def run(self) -> Run | None:
@@ -169,13 +180,38 @@ class Context:
         self._put_back()
         initiated_by = offered()
         ledger.handler.decline(initiated_by)
-        git = start_git_query(folder_of(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
+        given = canonical_params(params, argv)
+
+        def begin() -> Run:
+            return self._begin(ledger, named, name, given, initiated_by, new_run=new_run)
+
+        is_nameless = source.kind == "notebook" and source.path is None and source.text is not None
+        if not is_nameless or settings.transform.stem_uid or any(named.get(it) for it in _NAMES):
+            return begin()
+        say("warning", _NAMELESS)
+        return self._await(ledger, begin)
+
+    def _begin(  # noqa: PLR0913 (each is a thing of its own)
+        self,
+        ledger: Ledger,
+        named: Mapping[str, Any],
+        name: str | None,
+        given: dict[str, Any],
+        initiated_by: str | None,
+        *,
+        new_run: bool,
+    ) -> Run:
+        source = self._source
+        if source is None or source.kind == "notebook":
+            # One without a name may have run further cells since it was tracked.
+            self._source = source = find_source(root=root_of(ledger))
+        git = start_git_query(folder_of(source))
         start = Start(ledger, source, git, initiated_by)
         command = start.transform_command(named)
-        plan = start.plan(command, name, params, argv)
+        plan = start.plan(command, name, given)
         is_new = new_run or source.text is None
         tracked = ledger.handler.track(
             plan,
@@ -188,6 +224,19 @@ class Context:
         begins = _BEGINNINGS[tracked.passage.case]
         say("hint", f"{begins}: {transform_name(run)} ({run._row['transform']}), run {run.uid}")
         return run
+
+    @staticmethod
+    def _await(ledger: Ledger, begin: Callable[[], Run]) -> Run:
+        """Return a run that begins when it is first needed: its cells identify it by then."""
+        begun: list[Run] = []
+        ledger.handler.track_later(lambda: begun.append(begin()))
+
+        def needed() -> Run:
+            if ledger.handler.tracked is None or not begun:
+                raise NotTrackingError("this run never began; call track() again")
+            return begun[0]
+
+        return AwaitedRun(needed)
 
     def finish(self) -> None:
         """End the pass as successful; see `ledger.finish`."""

@@ -4,7 +4,8 @@
    is a notebook; IPython in a terminal is a REPL like any other.
 2. The path comes from the first of these hints that names an existing file: `__vsc_ipynb_file__`
    (VS Code) and `__session__` (PyCharm) in the user's namespace, `JPY_SESSION_NAME` (Jupyter Server
-   2 and later) in the process's environment. Else it is unknown, as under nbclient or papermill.
+   2 and later) in the process's environment. Else it is unknown, as under nbclient or papermill:
+   then the code is that of the cells that ran so far, and its hash tells such notebooks apart.
 3. The code is that of the file on disk: its code cells in order, each headed by `# %%`, without
    blank cells. Outputs, execution counts, cell ids, text cells and metadata leave no trace.
 4. `is_consecutive` is about the executed cells: their counts are 1, 2, 3 … in order.
@@ -69,6 +70,18 @@ def notebook_code(notebook: Mapping[str, object]) -> str:
     """Return the code of a notebook (format 3 or 4) as one text that ends with a newline."""
     cells = [_source(cell) for cell in _code_cells(notebook)]
     return "\n".join(f"{_CELL_HEADING}\n{cell}\n" for cell in cells if cell)
+
+
+def executed_code(shell: object) -> str | None:
+    """Return the code of the cells that `shell` has run, as of a notebook; None if it is unknown.
+
+    The cell that runs now is the last one.
+    """
+    cells = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
+    if not isinstance(cells, list):
+        return None
+    ran = [{"cell_type": "code", "source": cell} for cell in cells]
+    return notebook_code({"cells": ran}) or None
 
 
 def is_consecutive(notebook: Mapping[str, object]) -> bool | None:

@@ -5,8 +5,9 @@
    archive with a `__main__.py` is a "script".
 2. If `__main__` is a tool of the standard library that runs a script (cProfile, pdb, trace), the
    source is that script; if the tool offers a prompt, it is a "repl".
-3. Without a file (prompt, `python -c`, standard input) a Jupyter kernel is a "notebook"; everything
-   else is a "repl", without path, text, hash and key.
+3. Without a file (prompt, `python -c`, standard input) a Jupyter kernel is a "notebook"; if nobody
+   tells its path, its text is that of the cells that ran so far. Everything else is a "repl",
+   without path, text, hash and key.
 4. The text is read on demand, so a file edited after its start counts as edited. It is decoded as
    Python does it (byte order mark, coding line), with LF between lines.
 5. `source_hash` = `"sha256:"` + hex SHA-256 of that text in UTF-8. A source that is no text has the
@@ -37,6 +38,7 @@ from ledger.input_files import read_small
 from ledger.model.canonical import nfc
 from ledger.tracking.notebook import (
     active_shell,
+    executed_code,
     notebook_code,
     notebook_path,
     read_notebook,
@@ -71,7 +73,8 @@ def find_source(*, root: str | os.PathLike[str] | None = None) -> SourceCode:
         return _file_source(main, path, root)
     shell = active_shell()
     if shell is not None and shell_kind(shell) == "kernel":
-        return _notebook_source(notebook_path(shell), root)
+        path = notebook_path(shell)
+        return _unnamed_notebook(shell) if path is None else _notebook_source(path, root)
     return SourceCode(kind="repl", path=None, text=None, source_hash=None, name="repl", key=None)
 
 
@@ -147,11 +150,19 @@ def _file_source(main: ModuleType, path: Path, root: str | os.PathLike[str] | No
     )
 
 
-def _notebook_source(path: Path | None, root: str | os.PathLike[str] | None) -> SourceCode:
-    if path is None:
-        return SourceCode(
-            kind="notebook", path=None, text=None, source_hash=None, name="notebook", key=None
-        )
+def _unnamed_notebook(shell: object) -> SourceCode:
+    text = executed_code(shell)
+    return SourceCode(
+        kind="notebook",
+        path=None,
+        text=text,
+        source_hash=None if text is None else text_hash(text),
+        name="notebook",
+        key=None,
+    )
+
+
+def _notebook_source(path: Path, root: str | os.PathLike[str] | None) -> SourceCode:
     notebook = read_notebook(path)
     if notebook is not None:
         text: str | None = notebook_code(notebook)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,6 @@ from ledger.model.canonical import Json
 from ledger.model.commands import SaveTransform
 from ledger.model.events import BlobRecorded, Draft
 from ledger.model.ids import command_id, digest, stream_id
-from ledger.model.parameters import canonical_params
 from ledger.model.schema import LIVE, TRANSFORM, FieldSpec
 from ledger.model.secret_names import REDACTED, without_secrets
 from ledger.model.tasks import task_of
@@ -69,8 +68,10 @@ class Start:
         if key is not None:
             key = _text("key", key)
         suggested = key or self._own_key()
+        # Without a key it is told apart by its source, and without a source by its user.
+        told_apart_by = self._source.source_hash or self._ledger.handler.actor
         stem = settings.transform.stem_uid or stem_of(
-            suggested or f"{self._source.name}/{self._ledger.handler.actor}"
+            suggested or f"{self._source.name}/{told_apart_by}"
         )
         return SaveTransform(
             stem=stem,
@@ -115,17 +116,14 @@ class Start:
             target=transform.uid,
         )
 
-    def plan(
-        self, command: SaveTransform, name: str | None, params: object, argv: Sequence[str]
-    ) -> RunPlan:
+    def plan(self, command: SaveTransform, name: str | None, canonical: dict[str, Any]) -> RunPlan:
         """Return the identity of the run.
 
         Raises:
-            InvalidValueError: A parameter cannot be recorded.
             VersionPinnedError: The transform's version is pinned and its source has changed.
             RecordErasedError: The transform was erased.
         """
-        given = without_named_secrets(canonical_params(params, argv))
+        given = without_named_secrets(canonical)
         with self._ledger.reading() as session:
             if command.target is None:
                 refuse_erased(session.models, "transform", command.natural)

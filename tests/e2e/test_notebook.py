@@ -94,3 +94,33 @@ def test_an_edited_notebook_is_a_new_version_and_a_new_run(notebook):
     assert ln.Transform.filter(key="analysis.ipynb").count() == 2
     assert ln.Run.filter(status="finished").count() == 2
     assert ln.Artifact.get(key="out.txt").previous_runs.count() == 1
+
+
+def unnamed(folder: Path, name: str) -> list[str]:
+    """Run a notebook whose path nobody tells to its kernel; its first cell is as any other's."""
+    cells = [
+        "import ledger as ln\nrun = ln.track()\nrun",
+        f"ln.ULabel(name='by {name}').save()",
+        "print(run.uid, run == ln.context.run)\nln.finish()",
+    ]
+    path = folder / f"{name}.ipynb"
+    made = [nbformat.v4.new_code_cell(cell) for cell in cells]
+    nbformat.write(nbformat.v4.new_notebook(cells=made), path)
+    return run(path)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_notebooks_whose_path_nobody_tells_are_told_apart_by_their_cells(notebook, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    first, _, last = unnamed(notebook.parent, "alpha")
+    assert "pass key= to track()" in first
+    assert "begins with the first save" in first
+    alpha = ln.Run.filter().one()
+    assert last.split()[:2] == [alpha.uid, "True"]
+    assert "by alpha" in alpha.transform.source_code
+    unnamed(notebook.parent, "beta")
+    _, beta = ln.Run.filter()
+    assert beta.transform.uid[:12] != alpha.transform.uid[:12]
+    here = ln.head()
+    unnamed(notebook.parent, "alpha")
+    assert ln.head() == here

@@ -15,6 +15,7 @@ import pytest
 import ledger as ln
 from ledger.display.rows import short_time
 from ledger.model.times import moment_text, to_micros
+from tests.e2e.command import metaledger
 from tests.support.clocks import START, Clock
 from tests.support.door import artifact, label
 
@@ -149,3 +150,32 @@ def test_a_word_that_is_a_point_names_no_tag(ledger, name):  # noqa: ARG001
     with pytest.raises(ln.errors.InvalidValueError, match=r"reads as (a time|the present)"):
         ln.tag(name)
     assert ln.tag("v-now").name == "v-now"
+
+
+@pytest.mark.parametrize("text", ["1 second ago", "2 days ago", "an hour ago", "3 Weeks  ago"])
+def test_so_long_ago_is_a_point_and_a_time(here, text):  # noqa: ARG001 (the ledger)
+    label("made just now")
+    assert ln.as_of(text).position in (0, 1, 2)
+    assert ln.ULabel.filter(created_at__lt=text).count() in (0, 1)
+    assert ln.ULabel.filter(created_at__gt="2 days ago").count() == 1
+    assert ln.as_of("2 days ago").position == 0
+    with pytest.raises(ln.errors.InvalidValueError, match="before 1970"):
+        ln.as_of("999999 weeks ago")
+
+
+def test_a_time_without_a_zone_is_local_on_the_command_line_alone(here):
+    label("made just now")
+    date = "2026-01-01"
+    said = metaledger(here, "list", "ulabel", "--as-of", date, TZ="Asia/Tokyo")
+    assert f"'{date}' is taken as {date}T23:59:59+09:00, the local time" in said.err
+    today = metaledger(
+        here, "list", "ulabel", "--as-of", dt.datetime.now().astimezone().date().isoformat()
+    )
+    assert "made just now" in today.out
+    since = metaledger(here, "list", "ulabel", "--filter", "created_at__gt=1999-12-31", TZ="UTC")
+    assert "'1999-12-31' is taken as 1999-12-31T00:00:00+00:00" in since.err
+    assert "made just now" in since.out
+    asked = ("list", "ulabel", "--as-of", "1999-12-31 12:30")
+    assert "1999-12-31 12:30+01:00" in metaledger(here, *asked, TZ="Europe/Berlin").err
+    with pytest.raises(ln.errors.InvalidValueError, match="time zone"):
+        ln.as_of(date)

@@ -302,8 +302,8 @@ CONSTRUCTED = {"ULabel", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.
 INNER = {
     "Ledger": {
-        "blob", "content", "hash_cache", "head", "keep_hashes", "name_search", "reading", "store",
-        "word_search", "writing",
+        "blob", "content", "forget_names", "hash_cache", "head", "keep_hashes", "name_search",
+        "reading", "store", "word_search", "writing",
     }
 }  # fmt: skip
 

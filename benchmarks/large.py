@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import sys
 import time
@@ -47,17 +48,31 @@ def anew(count: int) -> int:
 def worker(labels: int, database: str | None) -> None:
     """Make a ledger, then measure a round for each line that comes in."""
     import ledger as ln  # noqa: PLC0415 (that of the checkout that is measured)
+    from ledger.places import instance  # noqa: PLC0415
 
     ln.init("storage", **({} if database is None else {"database": database}))
     ln.settings.verbosity = "error"
     ln.settings.creation.search_names = False
     ln.save([ln.ULabel(name=name) for name in names(labels)])
     every = ln.ULabel.filter()
+    ledger = instance.current()
+    asked = itertools.cycle([*names(labels)][:: max(1, labels // 97)])
+
+    def similar() -> object:
+        return ledger.name_search("ulabel").similar(next(asked)[:-1] + "y", limit=3)
+
+    def first_similar() -> object:
+        ledger._searches.clear()  # noqa: SLF001 (as a process that begins)
+        return similar()
+
+    first_similar()
     work: dict[str, tuple[int, Callable[[], object]]] = {
         f"{ROWS:,} rows made anew": (1, lambda: anew(ROWS)),
         "list(query[:20])": (20, lambda: list(every[:20])),
         "query.exists()": (20, every.exists),
         "query.count()": (20, every.count),
+        "similar names": (20, similar),
+        "similar names, the first time in a process": (1, first_similar),
     }
     for line in sys.stdin:
         took = {}

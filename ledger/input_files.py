@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote_to_bytes
@@ -76,6 +77,23 @@ def read_small(path: str | os.PathLike[str], *, most: int) -> bytes:
     """
     with open_regular(path) as reader, reading(path):
         return read_up_to(reader, path, most=most)
+
+
+def mapped(path: str | os.PathLike[str]) -> memoryview:
+    """Return the bytes of the regular file at `path`, read where they lie; processes share them.
+
+    The file may be replaced meanwhile, and must not be made shorter.
+
+    Raises:
+        MissingFileError, UnreadableFileError, UnsupportedFileError: As for `open_regular`; an empty
+            file is unreadable too.
+    """
+    with open_regular(path) as reader:
+        try:
+            return memoryview(mmap(reader.fileno(), 0, access=ACCESS_READ))
+        except (OSError, ValueError) as error:
+            shown = printable(path)
+            raise UnreadableFileError(f"{shown}: cannot be mapped ({error})", path=shown) from error
 
 
 def read_up_to(reader: BinaryIO, path: str | os.PathLike[str], *, most: int) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -60,7 +61,7 @@ class Ledger:
         self._hash_cache: HashCache | None = None
         self._content_cache: ContentCache | None = None
         self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
-        self._searches: dict[tuple[Callable[[Sessions, str], Any], str], Any] = {}
+        self._searches: dict[tuple[str, str], Any] = {}
         forks.made_anew(self._renew_lock)
 
     def _renew_lock(self) -> None:
@@ -151,18 +152,27 @@ class Ledger:
         """Return the index of similar names of a registry."""
         from ledger.engine.similar_names import NameSearch  # noqa: PLC0415
 
-        return self._search(NameSearch, registry)
+        def made(sessions: Sessions, registry: str) -> NameSearch:
+            return NameSearch(sessions, registry, lambda: self.cache_folder / "names")
+
+        return self._search("names", made, registry)
+
+    def forget_names(self) -> None:
+        """Remove the kept names of every registry, on the disk and in memory."""
+        with self._lock:
+            self._searches.clear()
+        shutil.rmtree(self.cache_folder / "names", ignore_errors=True)
 
     def word_search(self, registry: str) -> WordSearch:
         """Return the index of the words in a registry's names, keys and descriptions."""
         from ledger.engine.similar_names import WordSearch  # noqa: PLC0415
 
-        return self._search(WordSearch, registry)
+        return self._search("words", WordSearch, registry)
 
-    def _search(self, kind: Callable[[Sessions, str], S], registry: str) -> S:
+    def _search(self, kind: str, make: Callable[[Sessions, str], S], registry: str) -> S:
         with self._lock:
             if (kind, registry) not in self._searches:
-                self._searches[kind, registry] = kind(self.sessions, registry)
+                self._searches[kind, registry] = make(self.sessions, registry)
             found: S = self._searches[kind, registry]
             return found
 

@@ -346,6 +346,7 @@ def _forget(ledger: Ledger, rows: list[Row]) -> None:
     """Empty what this computer remembers of the record beside the database."""
     # Hashes of files are remembered by their paths.
     ledger.hash_cache.clear()
+    ledger.forget_names()
     HashCache(ledger.cache_folder / "urls.sqlite3").clear()
     for digest in {row["digest"] for row in rows if row.get("digest")}:
         ledger.content_cache.forget(str(digest))

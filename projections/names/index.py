@@ -1,7 +1,7 @@
-"""The names of one registry, in memory, and the search for names similar to a given one.
+"""The names of one registry, and the search for names similar to a given one.
 
-1. The index finds exactly the names that `rule` calls similar. A faster index may replace it behind
-   the same methods, held to the same tests.
+1. The index finds exactly the names that `rule` calls similar. Most names of a large registry lie
+   in a file that many processes share (`saved`); what changed since is in memory, in rows.
 2. Names with the same letters share one row, so ten thousand serial names are compared once.
 3. Rows are kept by their number of letters. An edit changes a length by one, so only rows within
    `letter_bound` of the query's length can hold a similar name, and only these are scanned.
@@ -12,7 +12,9 @@ An index takes no lock: a caller that shares one between threads guards it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import nsmallest
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -27,6 +29,9 @@ from projections.names.rule import (
     numbers_agree,
     selections,
 )
+
+if TYPE_CHECKING:
+    from projections.names.saved import SavedNames, SavedRow
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +91,11 @@ class _Row:
             del self.by_numbers[entry.key.numbers]
         self.size -= 1
 
-    def agreeing(self, query: NameKey) -> list[_Entry]:
+    def count_of(self, numbers: tuple[str, ...]) -> int:
+        """Return how many of its entries have exactly these numbers."""
+        return len(self.by_numbers.get(numbers, ()))
+
+    def agreeing(self, query: NameKey) -> list[tuple[str, str, NameKey]]:
         """Return the entries whose numbers agree with the query's, in any order."""
         asked = query.numbers
         if needs_equal_numbers(query, self.key):
@@ -100,7 +109,11 @@ class _Row:
             if self.most_numbers > len(asked):
                 count = len(asked)
                 found += [n for n in self.by_numbers if len(n) > count and are_among(asked, n)]
-        return [entry for n in found for entry in self.by_numbers.get(n, {}).values()]
+        return [
+            (entry.uid, entry.name, entry.key)
+            for n in found
+            for entry in self.by_numbers.get(n, {}).values()
+        ]
 
 
 class _Shelf:
@@ -132,15 +145,40 @@ class _Shelf:
 
 
 class NameIndex:
-    """The names of one registry; several records may bear the same name."""
+    """The names of one registry; several records may bear the same name.
 
-    def __init__(self) -> None:
+    Args:
+        saved: Names that are there from the beginning; the index marks some of them as gone.
+
+    Attributes:
+        saved: The same.
+    """
+
+    def __init__(self, saved: SavedNames | None = None) -> None:
+        self.saved = saved
         self._entries: dict[str, _Entry] = {}
         self._rows: dict[tuple[str, str], _Row] = {}
         self._shelves: dict[tuple[int, bool], _Shelf] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + (0 if self.saved is None else len(self.saved))
+
+    @property
+    def changed(self) -> int:
+        """Number of names that came or went since the beginning."""
+        gone = 0 if self.saved is None else self.saved.number_gone
+        return len(self._entries) + gone
+
+    def is_saved(self, uid: str) -> bool:
+        """Return whether the names from the beginning hold the record, as it is or as it was."""
+        return self.saved is not None and self.saved.name_of(uid) is not None
+
+    def records(self) -> Iterator[tuple[str, str]]:
+        """Yield uid and name of each record, in no order."""
+        if self.saved is not None:
+            yield from self.saved.records()
+        for entry in self._entries.values():
+            yield entry.uid, entry.name
 
     def put(self, uid: str, name: str) -> None:
         """Give the record `uid` this name, instead of an earlier one."""
@@ -149,6 +187,10 @@ class NameIndex:
             if known.name == name:
                 return
             self.discard(uid)
+        elif self.saved is not None and self.saved.is_there(uid):
+            if self.saved.name_of(uid) == name:
+                return
+            self.saved.let_go(uid)
         key = name_key(name)
         entry = _Entry(uid=uid, name=name, key=key)
         self._entries[uid] = entry
@@ -159,6 +201,8 @@ class NameIndex:
     def discard(self, uid: str) -> None:
         """Forget the record `uid`; nothing happens if it is unknown."""
         entry = self._entries.pop(uid, None)
+        if entry is None and self.saved is not None:
+            self.saved.let_go(uid)
         if entry is None or not entry.key.compact:
             return
         key = entry.key
@@ -187,21 +231,18 @@ class NameIndex:
             return SimilarNames(hits=(), more=0, series=0)
         if cutoff is None:
             cutoff = default_cutoff(len(self))
-        rows = self._near_rows(query, cutoff)
+        rows: list[_Row | SavedRow] = [*self._near_rows(query, cutoff)]
+        if self.saved is not None:
+            rows += self.saved.near(query, cutoff)
         candidates = [entry for row in rows for entry in row.agreeing(query)]
         scored = _scored(query, candidates, cutoff)
         series = sum(
-            row.size - len(row.by_numbers.get(query.numbers, {}))
-            for row in rows
-            if _same_letters(row.key, query)
+            row.size - row.count_of(query.numbers) for row in rows if _same_letters(row.key, query)
         ) - sum(
-            _same_letters(entry.key, query) and entry.key.numbers != query.numbers
-            for _, entry in scored
+            _same_letters(key, query) and key.numbers != query.numbers for _, (_, _, key) in scored
         )
         exact = nfc(name)
-        ranked = [
-            (-score, entry.name, entry.uid) for score, entry in scored if nfc(entry.name) != exact
-        ]
+        ranked = [(-score, found, uid) for score, (uid, found, _) in scored if nfc(found) != exact]
         best = nsmallest(max(limit, 0), ranked)
         hits = tuple(Hit(uid=uid, name=found, score=-minus) for minus, found, uid in best)
         return SimilarNames(hits=hits, more=len(ranked) - len(hits), series=series)
@@ -251,14 +292,16 @@ def _same_letters(one: NameKey, other: NameKey) -> bool:
     )
 
 
-def _scored(query: NameKey, candidates: list[_Entry], cutoff: float) -> list[tuple[float, _Entry]]:
+def _scored(
+    query: NameKey, candidates: list[tuple[str, str, NameKey]], cutoff: float
+) -> list[tuple[float, tuple[str, str, NameKey]]]:
     """Return the candidates that reach the cutoff, each with its score."""
     from rapidfuzz import fuzz, process  # noqa: PLC0415  (only a search needs it)
 
     best: dict[int, float] = {}
     for text, choices in (
-        (query.compact, [entry.key.compact for entry in candidates]),
-        (query.resorted, [entry.key.resorted for entry in candidates]),
+        (query.compact, [key.compact for _, _, key in candidates]),
+        (query.resorted, [key.resorted for _, _, key in candidates]),
     ):
         for _, score, place in process.extract(
             text, choices, scorer=fuzz.ratio, score_cutoff=cutoff, limit=None

@@ -316,8 +316,8 @@ CONSTRUCTED = {"ULabel", "Feature", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.
 INNER = {
     "Ledger": {
-        "blob", "catalogue", "content", "hash_cache", "head", "keep_hashes", "name_search",
-        "pass_folder", "reading", "store", "word_search", "writing",
+        "blob", "catalogue", "content", "forget_names", "hash_cache", "head", "keep_hashes",
+        "name_search", "pass_folder", "reading", "store", "word_search", "writing",
     }
 }  # fmt: skip
 

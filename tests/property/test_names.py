@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from projections.names.index import NameIndex
 from projections.names.normalise import NameKey, fold, name_key
+from projections.names.saved import SavedNames
 from projections.names.search import search_rank
 
 ALPHABETS = (
@@ -136,6 +137,28 @@ def test_index_finds_exactly_what_brute_force_finds(
     index = NameIndex()
     for uid, name in names.items():
         index.put(uid, name)
+    assert_answers_as_brute_force(index, names, query, cutoff)
+
+
+@given(registries(), st.sampled_from((82, 85, 60, 100)), st.integers(0, 12), st.data())
+def test_saved_names_are_found_as_those_in_memory(
+    registry: tuple[list[str], str], cutoff: int, many: int, data: st.DataObject
+) -> None:
+    listed, query = registry
+    names = {f"u{place}": name for place, name in enumerate(listed)}
+    saved = SavedNames.of([*names.items()][:many])
+    index = NameIndex(saved)
+    for uid, name in [*names.items()][many:]:
+        index.put(uid, name)
+    for uid in data.draw(st.lists(st.sampled_from([*names]))) if names else ():
+        if data.draw(st.booleans()):
+            index.discard(uid)
+            names.pop(uid, None)
+        else:
+            names[uid] = data.draw(st.sampled_from(listed))
+            index.put(uid, names[uid])
+    assert len(index) == len(names)
+    assert dict(index.records()) == names
     assert_answers_as_brute_force(index, names, query, cutoff)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ledger import core, errors
-    from ledger.api import batch, finish, head, save, track
+    from ledger.api import batch, finish, head, join, save, track
     from ledger.auditing.audit import audit
     from ledger.places.initialization import initialize as init
     from ledger.places.instance import close, connect
@@ -56,6 +56,7 @@ _DOOR = {
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
+    "join": ("ledger.api", "join"),
     "log": ("ledger.registries.views", "log"),
     "plan": ("ledger.tracking.plan", "plan"),
     "prove": ("ledger.proving.checkpoints", "prove"),
@@ -92,6 +93,7 @@ __all__ = [
     "finish",
     "head",
     "init",
+    "join",
     "log",
     "plan",
     "prove",

@@ -18,6 +18,7 @@ from ledger.model.comparable import inside
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
@@ -111,7 +112,7 @@ def registry_of(event: LedgerEvent) -> str:
             return ""
         case TransformRegistered():
             return "transform"
-        case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed():
+        case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed() | ArtifactRelocated():
             return "artifact"
         case CollectionCreated():
             return "collection"
@@ -149,6 +150,11 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 _amended(recorded, "artifact", event.uid, {"key": event.key}),
                 *_key_moves(recorded, event),
             ]
+        case ArtifactRelocated():
+            place: Values = {
+                name: getattr(event, name) for name in ("storage", "storage_key", "in_place")
+            }
+            return [_amended(recorded, "artifact", event.uid, place)]
         case CollectionCreated():
             return [
                 _created(recorded, "collection", event, _fields(event)),
@@ -210,12 +216,12 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [
                 _created(recorded, "run", event, fields),
                 *_inside("run", event.uid, fields),
+                *_passes(event),
             ]
         case RunResumed():
             values = {"status": "started", "finished_at": None, "error": None}
-            return [
-                _amended(recorded, "run", event.uid, values | {"resumptions": event.resumption})
-            ]
+            values |= {"resumptions": event.resumption}
+            return [_amended(recorded, "run", event.uid, values), *_passes(event)]
         case RunFinished():
             values = {
                 "status": event.status,
@@ -371,6 +377,7 @@ def _run_fields(event: RunStarted) -> Values:
         "finished_at": None,
         "params": event.params,
         "arguments": event.arguments,
+        "task": event.task or None,
         "ordinal": event.n,
         "resumptions": 0,
         "environment_blob": event.environment,
@@ -382,7 +389,15 @@ def _run_fields(event: RunStarted) -> Values:
         "is_consecutive": None,
         "transform": event.transform,
         "forked_from": event.forked_from,
+        "initiated_by": event.initiated_by,
     }
+
+
+def _passes(event: RunStarted | RunResumed) -> list[Change]:
+    if event.token is None:
+        return []
+    values: Values = {"token": event.token, "run": event.uid}
+    return [Closed("pass", {"token": event.token}), Opened("pass", values)]
 
 
 def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeyed) -> list[Change]:

@@ -16,7 +16,7 @@ import msgspec
 
 from ledger.errors import InvalidValueError, UnknownFieldError
 from ledger.model.comparable import comparable, place
-from ledger.model.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec, way
+from ledger.model.schema import REGISTRIES, Catalogue, FieldKind, RegistrySpec, RelationSpec, way
 from projections.select import OPERATORS, And, Not, Or, Select, Test, Where
 from projections.tables import TABLES
 
@@ -40,16 +40,17 @@ class Readable(msgspec.Struct, frozen=True):
     is_virtual: bool = False
 
 
-def spec_of(name: str) -> RegistrySpec:
-    """Return the registry of that name.
+def spec_of(name: str, catalogue: Catalogue | None = None) -> RegistrySpec:
+    """Return the registry of that name, of the built-in ones unless others are given.
 
     Raises:
         UnknownFieldError: There is none.
     """
-    spec = REGISTRIES.get(name)
+    among = REGISTRIES if catalogue is None else catalogue
+    spec = among.get(name)
     if spec is None:
         raise UnknownFieldError(
-            f"there is no registry '{name}'; there are {', '.join(REGISTRIES)}", registry=name
+            f"there is no registry '{name}'; there are {', '.join(among)}", registry=name
         )
     return spec
 
@@ -81,7 +82,7 @@ def check(select: Select) -> RegistrySpec:
         UnknownFieldError: A path contains a name that its registry does not have.
         InvalidValueError: A path stops short or goes too far, or a value is of another kind.
     """
-    spec = spec_of(select.registry)
+    spec = spec_of(select.registry, select.catalogue)
     _check_where(spec, select.where)
     for order in select.order:
         readable(spec, order.field)

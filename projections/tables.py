@@ -28,10 +28,17 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
-    """An index; `is_unique` ones guard live rows (state 0, open end) only."""
+    """An index.
+
+    Attributes:
+        columns: Its columns, in order.
+        is_unique: Whether it guards live rows (state 0, open end), and holds no others.
+        is_present: Whether it holds only rows that are valid now (open end).
+    """
 
     columns: tuple[str, ...]
     is_unique: bool = False
+    is_present: bool = False
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -74,6 +81,8 @@ def _registry_table(spec: RegistrySpec) -> Table:
     indexes = [
         Index(columns=("natural", "n", "from_position")),
         Index(columns=("created_position", "from_position")),
+        # Present records in their order, and all that a count reads: no row has to be looked up.
+        Index(columns=("created_position", "state", "to_position"), is_present=True),
         # What changed since a position: name indexes catch up by it, and differences are told.
         Index(columns=("from_position",)),
     ]
@@ -152,6 +161,14 @@ INTENT = Table(
     key=("run", "intent"),
 )
 
+# The run that a pass has begun or continued, by the token of the pass.
+PASS = Table(
+    name="pass",
+    columns=(Column("token"), Column("run")),
+    key=("token",),
+    indexes=(Index(columns=("run", "from_position")),),
+)
+
 TAG = Table(
     name="tag",
     columns=(
@@ -192,7 +209,7 @@ MERGER = Table(
 
 _SHARED = {
     table.name: table
-    for table in (LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, TAG, RETRACTION, MERGER)
+    for table in (LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, PASS, TAG, RETRACTION, MERGER)
 }
 
 

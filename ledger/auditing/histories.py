@@ -19,6 +19,7 @@ from ledger.decisions.runs import ENDS
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
@@ -109,7 +110,7 @@ class Histories:
                     yield event.uid, "a run that made it again", "none"
                 else:
                     yield from self._link(read, "artifact.runs", event.uid, event.run)
-            case ArtifactKeyed():
+            case ArtifactKeyed() | ArtifactRelocated():
                 yield from self._is(event.uid, _KEPT)
             case CollectionCreated():
                 if not read.is_erased:
@@ -155,6 +156,8 @@ class Histories:
                     yield from _natural(event, ["run", *event.natural[1:2]])
                 if event.forked_from == event.uid:
                     yield event.uid, "another run that it was forked from", event.uid
+                if event.initiated_by == event.uid:
+                    yield event.uid, "another run that it was started from", event.uid
                 self._runs[event.uid] = "started", 0
             case RunResumed() | RunFinished() | RunAbandoned():
                 yield from self._run(event)

@@ -224,6 +224,7 @@ class Rules:
             case RunStarted():
                 self._there(event.transform, "transform", own, told)
                 self._there(event.forked_from, "run", own, told)
+                self._there(event.initiated_by, "run", own, told)
             case _:
                 self._there(getattr(event, "revises", None), registry, own, told)
         for member in getattr(event, "artifacts", ()):

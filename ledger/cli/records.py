@@ -167,6 +167,7 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
 
 def _fields(record: Record) -> list[tuple[str, object]]:
     from ledger.display.tables import shown
+    from ledger.registries.description import called
 
     spec = record.spec
     pairs: list[tuple[str, object]] = [("registry", record.registry), ("uid", record.uid)]
@@ -179,7 +180,7 @@ def _fields(record: Record) -> list[tuple[str, object]]:
         pairs += [("path", str(record.path)), ("keys", ", ".join(map(shown, keys)))]
     for relation in spec.relations:
         if not relation.is_many and (other := getattr(record, relation.name)) is not None:
-            pairs.append((relation.name, _called(other)))
+            pairs.append((relation.name, called(other)))
     return [(name.replace("_", " "), value) for name, value in pairs]
 
 
@@ -199,16 +200,6 @@ def _text(value: object) -> object:
             return f"{value:,}"
         case _:
             return value
-
-
-def _called(record: Record) -> str:
-    from ledger.display.tables import shown
-
-    row = record._row  # noqa: SLF001 (one face of the record)
-    name = row.get("name") or row.get("key")
-    if record.registry == "run" and not name:
-        name = record.transform.name if record.transform else None
-    return f"{record.uid} ({shown(name)})" if name else record.uid
 
 
 def _related(record: Record) -> dict[str, list[Record]]:
@@ -294,5 +285,6 @@ def _meant(record: str, *, trashed: bool = False) -> Record:
 
 def _tell(record: Record, what: str) -> None:
     from ledger.display.messages import say
+    from ledger.registries.description import called
 
-    say("success", f"{record.spec.title} {_called(record)}: {what}")
+    say("success", f"{record.spec.title} {called(record)}: {what}")

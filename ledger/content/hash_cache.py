@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ledger import forks
 from ledger.content.tree import HashedContent, Stamp, stamp_of
+from ledger.files import make_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,6 +216,7 @@ class HashCache:
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_file(self._path)
         connection = sqlite3.connect(
             self._path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
         )

@@ -68,7 +68,7 @@ def one_line(registry: str, row: Mapping[str, Any]) -> str:
 _HIDDEN = {
     "digest", "storage", "storage_key", "in_place", "source", "source_hash", "environment_blob",
     "modules", "params", "arguments", "host", "git_commit", "git_is_dirty", "started_at",
-    "finished_at", "resumptions",
+    "finished_at", "resumptions", "task",
 }  # fmt: skip
 
 

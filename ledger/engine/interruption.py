@@ -174,6 +174,12 @@ forks.wait_for_turn(_note, lambda: None)
 forks.in_child(_begin_anew)
 
 
+def step(function: Callable[P, T]) -> Callable[P, T]:
+    """Have an interruption wait that comes between the steps of a function, outside its blocks."""
+    _STEPS.add(function.__code__)
+    return function
+
+
 def whole(block: AbstractContextManager[T]) -> AbstractContextManager[T]:
     """Return a block that is entered and left whole, once; see the rules above."""
     return _Whole(block) if _is_main() else _OfProcess(block)

@@ -19,7 +19,7 @@ from typing import Any
 from eventsourcing.persistence import ConnectionPoolClosedError
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
-from ledger import forks
+from ledger import files, forks
 from ledger.errors import StorageError
 from ledger.eventlog import sqlite_hold
 from ledger.eventlog.sqlite_errors import (
@@ -343,6 +343,8 @@ class Datastore(SQLiteDatastore):
         self.pool.close()
         self._writing = threading.Lock()
         is_named_for_sqlite = path.startswith(("file:", ":memory:"))
+        if is_new and not is_named_for_sqlite:
+            files.make_file(path)
         uri = f"{Path(path).absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}"
         self.pool = _Pool(
             db_name=path if is_named_for_sqlite else uri,
@@ -452,6 +454,7 @@ def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:
 
 def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
     """Copy the database of a connection, as it is at one moment, to a new file."""
+    files.make_file(path)
     target = sqlite3.connect(path)
     try:
         connection.backup(target)

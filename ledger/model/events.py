@@ -152,6 +152,18 @@ class ArtifactKeyed(Event, frozen=True, kw_only=True, tag="artifact-keyed.v1"):
     displaced: int | None = None
 
 
+class ArtifactRelocated(Event, frozen=True, kw_only=True, tag="artifact-relocated.v1"):
+    """The content of an artifact, which was gone, lies there from now on.
+
+    The place is described as in `ArtifactRegistered`; it may be the place that it was gone from.
+    """
+
+    uid: str
+    storage: str
+    storage_key: str
+    in_place: bool = False
+
+
 class CollectionCreated(Event, frozen=True, kw_only=True, tag="collection-created.v1"):
     """A collection of artifacts came into being; `artifacts` are uids in the given order."""
 
@@ -271,7 +283,9 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     """A run began.
 
     `natural` is `["run", identity]`; `n` is the run's ordinal. `forked_from` is the run whose
-    replay turned out to be something new.
+    replay turned out to be something new. `task` holds the variables that number the processes of
+    a job. `initiated_by` is the run from which the script was started. `token` names the pass that
+    began the run, with all of its processes.
     """
 
     uid: str
@@ -288,13 +302,20 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     git_is_dirty: bool | None = None
     host: str | None = None
     forked_from: str | None = None
+    task: dict[str, Any] = {}
+    initiated_by: str | None = None
+    token: str | None = None
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run-resumed.v1"):
-    """An unfinished run is continued by a later pass of the same script, for the nth time."""
+    """An unfinished run is continued by a later pass of the same script, for the nth time.
+
+    `token` names that pass, with all of its processes.
+    """
 
     uid: str
     resumption: int
+    token: str | None = None
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="run-finished.v1"):
@@ -409,6 +430,7 @@ LedgerEvent: TypeAlias = (
     | ArtifactRegistered
     | ArtifactReproduced
     | ArtifactKeyed
+    | ArtifactRelocated
     | CollectionCreated
     | RecordChanged
     | RecordTrashed

@@ -24,6 +24,7 @@ from ledger.model.canonical import Json, encode
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
@@ -62,6 +63,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     ),
     ArtifactReproduced: ("command",),
     ArtifactKeyed: ("command", "key"),
+    ArtifactRelocated: ("command", "storage", "storage_key"),
     CollectionCreated: (
         "command", "natural", "name", "description", "version", "hash", "digest",
     ),
@@ -71,6 +73,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     RecordsMerged: ("command", "reason"),
     RunStarted: (
         "command", "natural", "name", "params", "arguments", "modules", "git_commit", "host",
+        "task",
     ),
     RunFinished: ("error",),
 }  # fmt: skip

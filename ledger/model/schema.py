@@ -108,6 +108,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             another family is given it: `name` then matches each of them.
         short_name: Shorter name that people may type.
         searched: Fields that `search()` looks into.
+        catalogue: The registries that its relations lead to; None for those of `REGISTRIES`.
     """
 
     name: str
@@ -121,6 +122,11 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     has_names: bool = False
     short_name: str | None = None
     searched: tuple[str, ...] = ("name", "description")
+    catalogue: Catalogue | None = None
+
+    def end_of(self, relation: RelationSpec) -> RegistrySpec:
+        """Return the registry at the other end of one of its relations."""
+        return (REGISTRIES if self.catalogue is None else self.catalogue)[relation.target]
 
     def field(self, name: str) -> FieldSpec | None:
         """Return the field of that name, common ones included; None if there is none."""
@@ -151,6 +157,18 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return UnknownFieldError(
             f"{self.title} has no field '{name}'; {way_out}", field=name, registry=self.name
         )
+
+
+class Catalogue(dict[str, RegistrySpec]):
+    """The registries that there are for somebody who asks, by name; equal only to itself."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a dict has none
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
 
 
 # Every record of every registry has these.
@@ -316,6 +334,12 @@ RUN = RegistrySpec(
             name="params", kind="json", blank="{}", is_looked_into=True, help="its parameters"
         ),
         FieldSpec(name="arguments", kind="json", blank="[]", help="command-line arguments"),
+        FieldSpec(
+            name="task",
+            kind="json",
+            is_looked_into=True,
+            help="variables that tell it from the other processes of a job",
+        ),
         FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
         FieldSpec(
             name="resumptions", kind="integer", is_kept=True, help="how often it was continued"
@@ -343,6 +367,7 @@ RUN = RegistrySpec(
         RelationSpec(name="inputs", target="artifact", link="run.inputs"),
         RelationSpec(name="outputs", target="artifact", link="artifact.runs", is_reverse=True),
         RelationSpec(name="forked_from", target="run", column="forked_from", is_indexed=False),
+        RelationSpec(name="initiated_by", target="run", column="initiated_by"),
         RelationSpec(name="ulabels", target="ulabel", column="run", is_reverse=True),
         RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
     ),
@@ -352,9 +377,7 @@ RUN = RegistrySpec(
 
 # A registry may be added while a program runs: values that follow from these are computed on demand
 # and cached for each spec.
-REGISTRIES: dict[str, RegistrySpec] = {
-    spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)
-}
+REGISTRIES = Catalogue({spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)})
 
 
 class Way(NamedTuple):
@@ -386,7 +409,7 @@ def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
         if isinstance(found, FieldSpec):
             return Way(tuple(relations), spec, found, path[place:])
         relations.append(found)
-        spec = REGISTRIES[found.target]
+        spec = spec.end_of(found)
     return Way(tuple(relations), spec)
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 import msgspec
 
 from ledger.decisions.records import whereabouts
-from ledger.display.messages import tell
+from ledger.display.messages import say_once, tell
 from ledger.display.rows import one_line, record_html
 from ledger.engine.handler import Outcome, Prepare
 from ledger.errors import (
@@ -32,12 +32,15 @@ from ledger.places import instance
 from ledger.places.kinds import CLASSES, record_class
 from ledger.places.source import Source, row_of
 from ledger.registries.checks import check_flag, check_text
+from ledger.registries.description import Description, describe
 from ledger.registries.lookups import Q
 from ledger.registries.query import Lookup, QuerySet
 from ledger.registries.record_history import RecordHistory
 from ledger.registries.registry import Registry, registry_method
 from ledger.registries.results import RecordList, Results
 from projections.select import Select
+
+NO_RUN = "saved outside of any run, so no run is known to have made it; ln.track() begins one"
 
 
 class Record(RecordHistory):
@@ -250,6 +253,8 @@ class Record(RecordHistory):
         outcome: Outcome = ledger.handler.perform(command, prepare=prepare, shown=self.registry)
         tell(outcome.notices)
         ledger.sessions.on_undo(lambda: self._return_to(*before))
+        if is_save and outcome.n_events and ledger.handler.tracked is None:
+            say_once("hint", NO_RUN)
         if is_save:
             # Any other command, a link or a move, leaves the assigned fields for the next save.
             self._assigned = {}
@@ -313,6 +318,13 @@ class Record(RecordHistory):
 
     # --- looks ----------------------------------------------------------------------------------
 
+    def describe(self) -> Description:
+        """Return what there is to know of it: its fields, its run, and the records it is linked to.
+
+        The answer prints as text, and is a table in a notebook. Nothing is recorded.
+        """
+        return describe(self)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Record):
             return NotImplemented
@@ -339,6 +351,11 @@ class Related(Results[Any]):
         self._relation = relation
         self.registry = relation.target
 
+    @property
+    def spec(self) -> RegistrySpec:
+        """The description of its registry, at the position of the record."""
+        return self._record._source.spec(self.registry)
+
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
         """Return the records that pass every condition; those in the trash are marked so.
 
@@ -346,7 +363,7 @@ class Related(Results[Any]):
         """
         kind = record_class(self.registry)
         query: QuerySet[Any] = QuerySet(kind, self._record._source, Select(registry=self.registry))
-        back = _inverse(self._record.registry, self._relation)
+        back = _inverse(self._record.registry, self._relation, self.spec)
         return query.with_trash().filter(*queries, **{back: self._record.uid}, **lookups)
 
     def add(self, *records: Record) -> None:
@@ -386,7 +403,7 @@ class Related(Results[Any]):
         if relation.link is None or relation.is_reverse:
             raise InvalidValueError(
                 f"{holder.spec.title}.{relation.name}: held by the other side; "
-                f"change it on {_with_article(REGISTRIES[relation.target].title)}"
+                f"change it on {_with_article(self.spec.title)}"
             )
         if not relation.is_editable:
             # Its members identify a collection; inputs and outputs of a run are history.
@@ -400,7 +417,7 @@ class Related(Results[Any]):
             if not isinstance(record, Record) or record.registry != relation.target:
                 raise InvalidValueError(
                     f"{holder.spec.title}.{relation.name}: expected "
-                    f"{REGISTRIES[relation.target].title} records, got {record!r}"
+                    f"{self.spec.title} records, got {record!r}"
                 )
             command = LinkRecords(
                 registry=holder.registry,
@@ -420,9 +437,9 @@ def _with_article(title: str) -> str:
     return f"an {title}" if title[0] in "AEIO" else f"a {title}"
 
 
-def _inverse(registry: str, relation: RelationSpec) -> str:
+def _inverse(registry: str, relation: RelationSpec, target: RegistrySpec) -> str:
     """Return the name of the way back over a relation."""
-    for other in REGISTRIES[relation.target].relations:
+    for other in target.relations:
         if other.target != registry or other.is_reverse == relation.is_reverse:
             continue
         if relation.link is not None and other.link == relation.link:

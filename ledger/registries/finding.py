@@ -160,7 +160,7 @@ def _with_field(query: QuerySet[Any], field: str, text: str) -> list[Record]:
         records = query.filter(**{field: text}).all()
     except NotFoundError:
         return []
-    spec = REGISTRIES[query.registry]
+    spec = query.spec
     if not spec.is_versioned:
         return records
     return list({record.uid[: spec.uid_length]: record for record in records}.values())

@@ -17,7 +17,7 @@ from typing import NamedTuple, SupportsIndex
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import asked, nfc
 from ledger.model.parameters import plain_value
-from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec, way
+from ledger.model.schema import FieldSpec, RegistrySpec, RelationSpec, way
 from ledger.model.times import to_micros
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
@@ -33,14 +33,14 @@ class Q:
     def __init__(self, *conditions: Q, **lookups: object) -> None:
         for condition in conditions:
             _require_q(condition)
-        self._build: Callable[[str], Where] = lambda registry: And(
+        self._build: Callable[[RegistrySpec], Where] = lambda registry: And(
             (
                 *[condition.where(registry) for condition in conditions],
                 *[_test(registry, name, value) for name, value in lookups.items()],
             )
         )
 
-    def where(self, registry: str) -> Where:
+    def where(self, registry: RegistrySpec) -> Where:
         """Return the condition on a registry."""
         return self._build(registry)
 
@@ -64,13 +64,13 @@ def _require_q(value: object) -> None:
         )
 
 
-def _joined(build: Callable[[str], Where]) -> Q:
+def _joined(build: Callable[[RegistrySpec], Where]) -> Q:
     joined = Q()
     joined._build = build
     return joined
 
 
-def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) -> Where:
+def conditions(registry: RegistrySpec, queries: Iterable[Q], lookups: dict[str, object]) -> Where:
     """Return the condition of `filter(*queries, **lookups)` on a registry.
 
     Raises:
@@ -80,8 +80,8 @@ def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) 
     return Q(*queries, **lookups).where(registry)
 
 
-def _test(registry: str, lookup: str, value: object) -> Where:
-    path, operator, end = taken_apart(REGISTRIES[registry], lookup)
+def _test(registry: RegistrySpec, lookup: str, value: object) -> Where:
+    path, operator, end = taken_apart(registry, lookup)
     if isinstance(end, FieldSpec) and end.is_looked_into and isinstance(value, Mapping):
         return _whole(path, operator, value, lookup)
     test = Test(path, operator, _value(end, operator, value, lookup))

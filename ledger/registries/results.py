@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ledger.display.rows import one_line, rows_html
 from ledger.errors import MultipleResultsError, NotFoundError
-from ledger.model.schema import REGISTRIES
+from ledger.model.schema import REGISTRIES, RegistrySpec
 
 if TYPE_CHECKING:
     from ledger.places.kinds import AnyRecord
@@ -21,6 +21,11 @@ class Results(ABC, Generic[R]):
     """The common base of a query set and a list of records: ways to look at the records."""
 
     registry: str
+
+    @property
+    def spec(self) -> RegistrySpec:
+        """The description of its registry."""
+        return REGISTRIES[self.registry]
 
     @abstractmethod
     def _fetch(self, limit: int | None = None) -> list[R]:
@@ -65,9 +70,7 @@ class Results(ABC, Generic[R]):
         """
         found = self.one_or_none()
         if found is None:
-            raise NotFoundError(
-                f"{REGISTRIES[self.registry].title}: expected one record, found none"
-            )
+            raise NotFoundError(f"{self.spec.title}: expected one record, found none")
         return found
 
     def one_or_none(self) -> R | None:
@@ -79,7 +82,7 @@ class Results(ABC, Generic[R]):
         records = self._fetch(2)
         if len(records) > 1:
             raise MultipleResultsError(
-                f"{REGISTRIES[self.registry].title}: expected one record, found {self.count()}; "
+                f"{self.spec.title}: expected one record, found {self.count()}; "
                 "narrow the query, or use first()"
             )
         return records[0] if records else None
@@ -89,7 +92,7 @@ class Results(ABC, Generic[R]):
         if field is None:
             return list(self._fetch())
         # An unknown field is refused here even if there are no records.
-        REGISTRIES[self.registry].require(field)
+        self.spec.require(field)
         return [getattr(record, field) for record in self._fetch()]
 
     def to_arrow(self) -> Any:

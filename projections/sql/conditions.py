@@ -22,13 +22,13 @@ from typing import Any, NamedTuple, TypeAlias
 from ledger.model.comparable import Comparable, Kind, comparable, place
 from ledger.model.schema import (
     LIVE,
-    REGISTRIES,
     TRASHED,
     WITHDRAWN,
     RegistrySpec,
     RelationSpec,
     way,
 )
+from projections.resolve import spec_of
 from projections.select import And, Not, Operator, Or, Select, Test, Where
 from projections.sql.dialect import (
     ALWAYS,
@@ -276,7 +276,7 @@ def shaped(dialect: Dialect, select: Select) -> tuple[Select, list[Any]]:
     is_paged = select.limit is not None or select.offset > 0
     most = dialect.no_limit if select.limit is None else select.limit
     values = [select.at, most, select.offset]
-    spec = REGISTRIES[select.registry]
+    spec = spec_of(select.registry, select.catalogue)
     shape = Select(
         registry=select.registry,
         where=_shaped(dialect, spec, select.where, values),

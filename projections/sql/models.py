@@ -98,7 +98,9 @@ class SqlModels(WritableModels):
     def select(self, select: Select) -> list[Row]:
         """Return the rows of the registry that answer, in order, with virtual fields computed."""
         statement = select_statement(self.dialect, select)
-        return _as_rows(self._ask(statement), *_shown_by(spec_of(select.registry)))
+        return _as_rows(
+            self._ask(statement), *_shown_by(spec_of(select.registry, select.catalogue))
+        )
 
     def count(self, select: Select) -> int:
         """Return the number of rows that answer; `order`, `offset` and `limit` have no effect."""
@@ -108,7 +110,7 @@ class SqlModels(WritableModels):
     def distinct(self, select: Select, field: str) -> list[Any]:
         """Return the distinct values of one field over all rows that answer, sorted."""
         found = [value for (value,) in self._ask(distinct_statement(self.dialect, select, field))]
-        if readable(spec_of(select.registry), field).kind == "boolean":
+        if readable(spec_of(select.registry, select.catalogue), field).kind == "boolean":
             return [None if value is None else bool(value) for value in found]
         return found
 

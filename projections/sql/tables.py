@@ -2,7 +2,8 @@
 
 1. A row begins with an INSERT. To amend it, one statement ends it and another copies it with the
    changed columns; so the event need not know the other columns.
-2. A unique index is partial: it holds only rows that are valid and live.
+2. A unique index is partial: it holds only rows that are valid and live. So is an index for
+   questions about the present: it holds only rows that are valid.
 3. Each text depends only on table and columns, and is built once.
 """
 
@@ -158,7 +159,8 @@ def create_index(dialect: Dialect, table: Table, index: Index, *, is_new: bool =
             f"WHERE to_position = {FOREVER} AND state = {LIVE}"
         )
     name = f"{table.name}_by_{'_'.join(index.columns)}"
-    return f"CREATE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns}"
+    held = f" WHERE to_position = {FOREVER}" if index.is_present else ""
+    return f"CREATE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns}{held}"
 
 
 def rows_statement(table: str) -> str:

@@ -49,6 +49,7 @@ def test_public_names_are_exactly_these():
         "finish",
         "head",
         "init",
+        "join",
         "log",
         "plan",
         "prove",

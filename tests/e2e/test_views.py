@@ -26,6 +26,7 @@ Calls = dict[str, Callable[[Any, Any], object]]
 # How each method that answers a question is asked: by the method itself and the record.
 QUESTIONS: Calls = {
     "cache": lambda it, _: it(),
+    "describe": lambda it, _: str(it()),
     "df": lambda it, _: it(),
     "filter": lambda it, _: it(),
     "get": lambda it, record: it(record.uid),

@@ -134,6 +134,12 @@ def artifact_keyed(uid: str, key: str, **given: Any):
     return ev.ArtifactKeyed(uid=uid, key=key, **own, **_common(["key", uid, key], common))
 
 
+def artifact_relocated(uid: str, storage_key: str, **given: Any):
+    common, own = _split(given)
+    values = {"storage": "data", "storage_key": storage_key} | own
+    return ev.ArtifactRelocated(uid=uid, **values, **_common(["heal", uid, storage_key], common))
+
+
 def artifact_reproduced(uid: str, **common: Any):
     return ev.ArtifactReproduced(uid=uid, **_common(["reproduce", uid], common))
 
@@ -173,8 +179,9 @@ def run_started(n: int = 1, *, transform: str = "", **given: Any):
     return ev.RunStarted(**_born(values | own), **_common(["run", n], common))
 
 
-def run_resumed(uid: str, resumption: int = 1, **common: Any):
-    return ev.RunResumed(uid=uid, resumption=resumption, **_common(["resume", uid], common))
+def run_resumed(uid: str, resumption: int = 1, *, token: str | None = None, **common: Any):
+    told = _common(["resume", uid], common)
+    return ev.RunResumed(uid=uid, resumption=resumption, token=token, **told)
 
 
 def run_finished(uid: str, status: str = "finished", **given: Any):

@@ -1,7 +1,8 @@
 """A ledger on a server as evidence for an audit, read in the ways of the program.
 
-One transaction reads everything, and sees one moment. The server guards the types of values and its
-own files; the audit looks for changes that somebody made with its permission.
+One transaction reads everything, and sees one moment; a rebuild waits until it is over. The server
+guards the types of values and its own files; the audit looks for changes that somebody made with
+its permission.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from ledger.eventlog.entry import Entry
 from ledger.eventlog.evidence import Evidence, RawRow, Text
 from ledger.eventlog.postgres_errors import translated
 from ledger.eventlog.postgres_health import look
+from ledger.eventlog.postgres_waits import keep_tables
+from projections.tables import TABLES
 
 if TYPE_CHECKING:
     from ledger.engine.postgres_database import PostgresDatabase
@@ -41,7 +44,12 @@ class ServerEvidence(Evidence):
         self._stack = ExitStack()
         self._session: Session = self._stack.enter_context(database.read())
         self._connection = self._session.log.connection  # type: ignore[attr-defined]
-        self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            with translated(database.url):
+                keep_tables(self._connection, [*TABLES])
+        except BaseException:
+            self._stack.close()
+            raise
 
     def refusals(self) -> AbstractContextManager[None]:
         """Turn what the driver raises into errors of ours: a server may end a connection."""

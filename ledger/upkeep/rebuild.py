@@ -7,21 +7,24 @@
    if the log went back meanwhile, as where a backup was restored.
 4. The log is only read.
 5. On a server, the owner of the schema owns the new tables, and its roles get their rights again.
+6. On a server, readers keep their tables as long as their transaction is open. They are waited for,
+   for moments at a time; between these everybody goes on.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ledger.display.messages import say
 from ledger.display.progress import progress
 from ledger.engine.database import Session, WriteSession
-from ledger.errors import CommandRejectedError
+from ledger.errors import CommandRejectedError, StorageError
 from ledger.eventlog.base import LogReader
 from ledger.model.events import Erasure, RecordedEvent
 from ledger.model.ids import Position
@@ -35,6 +38,9 @@ from projections.tables import TABLES
 if TYPE_CHECKING:
     from projections.sql.models import SqlModels
 
+PATIENCE = 60.0  # seconds a rebuild waits for readers, as far as it is not at work
+_PAUSE = 0.5
+_LOOK = 0.1  # seconds after which a transaction that is still there counts
 _BATCH = 5_000
 _STEP = 1_000
 
@@ -76,16 +82,23 @@ def rebuild() -> Rebuilt:
                 for position in _folded(session.log, shadow, after=0, until=head):
                     if position % _STEP == 0:
                         step(_STEP)
-        with ledger.writing() as writing:
-            if _is_erased(writing.log, after=head) or _at(writing.log, head) != last:
-                # The shadow holds data that was erased from the log meanwhile, or that is lost.
-                shadow.forget()
-                head = Position(0)
-            for position in _folded(writing.log, shadow, after=head, until=None):
-                head = position
-            models: SqlModels = writing.models  # type: ignore[assignment]
-            with _as_owner(writing, schema_of(ledger.place)):
-                outcome = _renewed(shadow, models)
+        waiting, outcome = _Waiting(ledger), None
+        while outcome is None:
+            waiting.for_readers()
+            try:
+                with ledger.writing() as writing:
+                    if _is_erased(writing.log, after=head) or _at(writing.log, head) != last:
+                        # It holds data that was erased from the log meanwhile, or that is lost.
+                        shadow.forget()
+                        head = Position(0)
+                    for position in _folded(writing.log, shadow, after=head, until=None):
+                        head = position
+                    last = _at(writing.log, head)
+                    models: SqlModels = writing.models  # type: ignore[assignment]
+                    with _as_owner(writing, waiting.schema):
+                        outcome = _renewed(shadow, models, lambda: waiting.lock(writing))
+            except _InTheWay as met:
+                waiting.pause(met.who)
     return Rebuilt(
         events=int(head),
         rows=outcome.rows,
@@ -93,6 +106,72 @@ def rebuild() -> Rebuilt:
         unreadable=tuple(outcome.unreadable),
         seconds=round(time.monotonic() - began, 3),
     )
+
+
+class _InTheWay(Exception):  # noqa: N818 (caught here)
+    def __init__(self, who: list[str]) -> None:
+        super().__init__()
+        self.who = who
+
+
+class _Waiting:
+    """Waiting for readers of the old tables on a server, while everybody else goes on."""
+
+    def __init__(self, ledger: instance.Ledger) -> None:
+        self._ledger = ledger
+        self.schema = schema_of(ledger.place)
+        self._waited = 0.0
+        self._named: set[str] = set()
+
+    def for_readers(self) -> None:
+        """Wait until nobody is within a transaction that has read the old tables."""
+        if self.schema is None:
+            return
+        from ledger.eventlog.postgres_waits import readers  # noqa: PLC0415 (loads the driver)
+
+        def look() -> dict[str, str]:
+            with self._ledger.reading() as session:
+                return readers(session.log.connection, [*TABLES])  # type: ignore[attr-defined]
+
+        while found := look():
+            # Whoever asks and goes is in nobody's way.
+            time.sleep(_LOOK)
+            who = [told for it, told in look().items() if it in found]
+            if not who:
+                return
+            self.pause(who)
+
+    def lock(self, session: WriteSession) -> None:
+        """Have the old tables for this transaction alone.
+
+        Raises:
+            _InTheWay: Somebody reads them in an open transaction.
+        """
+        if self.schema is None:
+            return
+        from ledger.eventlog.postgres_waits import locked  # noqa: PLC0415 (loads the driver)
+
+        who = locked(session.log.connection, [*TABLES])  # type: ignore[attr-defined]
+        if who:
+            raise _InTheWay(who)
+
+    def pause(self, who: list[str]) -> None:
+        """Let others go on for a while, and say once who is waited for.
+
+        Raises:
+            StorageError: It was waited for too long.
+        """
+        if self._waited >= PATIENCE:
+            raise StorageError(
+                f"rebuild: waited {PATIENCE:.0f} s for an open transaction that has read the read "
+                f"models: {'; '.join(who)}; they are as they were, end it or try again later"
+            )
+        named = {it.partition(", for ")[0] for it in who}
+        if not named <= self._named:
+            say("info", f"rebuild: waiting for {'; '.join(who)}, which reads the read models")
+        self._named |= named
+        time.sleep(_PAUSE)
+        self._waited += _PAUSE
 
 
 @contextmanager
@@ -141,8 +220,10 @@ class _Outcome:
         self.failure: Exception | None = None  # while rows were made or loaded, not compared
 
 
-def _renewed(shadow: Shadow, models: SqlModels) -> _Outcome:
+def _renewed(shadow: Shadow, models: SqlModels, lock: Callable[[], None]) -> _Outcome:
     """Put the shadow in the place of the read models, comparing both on the way.
+
+    `lock` is called before the old tables go.
 
     Raises:
         CorruptLogError, NameTakenError: The log cannot be folded.
@@ -159,7 +240,7 @@ def _renewed(shadow: Shadow, models: SqlModels) -> _Outcome:
             pass
         if outcome.failure is not None:
             raise outcome.failure
-    models.end_anew()
+    models.end_anew(lock)
     return outcome
 
 

@@ -212,8 +212,9 @@ class SqlModels(WritableModels):
         for table in TABLES.values():
             self._executor.execute(sql_tables.create_table(self.dialect, table, is_new=True), ())
 
-    def end_anew(self) -> None:
-        """Replace the old tables by the new ones."""
+    def end_anew(self, before: Callable[[], None]) -> None:
+        """Replace the old tables by the new ones; `before` is called when all else is ready."""
+        before()
         self.drop()
         for table in TABLES:
             self._executor.execute(sql_tables.take_place(table), ())

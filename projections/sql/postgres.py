@@ -197,12 +197,13 @@ class PostgresModels(SqlModels):
                         sql_tables.create_index(self.dialect, table, index, is_new=is_new)
                     )
 
-    def end_anew(self) -> None:
-        """Replace the old tables, which readers use until then, by the new ones.
+    def end_anew(self, before: Callable[[], None]) -> None:
+        """Replace the old tables, which readers use until `before`, by the new ones.
 
         Dropping a table makes its readers wait for the end of the transaction: it comes late.
         """
         self._make_indexes(is_new=True)
+        before()
         self.drop()
         for table in TABLES:
             new = sql_tables.named(table, is_new=True)

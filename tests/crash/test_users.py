@@ -21,10 +21,6 @@ from tests.support.server_accidents import ServerAccidents
 from tests.support.servers import PostgresServer
 from tests.support.user_history import History, prepare
 
-# Faults that are known and open: on a server, an audit beside a rebuild.
-OPEN: tuple[str, ...] = ()
-OPEN_ON_SERVERS = (*OPEN, "rebuild")
-
 FEW = range(6)
 # Of `make test-all`: others with each seed that it is given.
 SEED = os.environ.get("PYTHONHASHSEED", "random")
@@ -61,13 +57,13 @@ def play(
         folder.mkdir()
         monkeypatch.chdir(folder)
         if request.param == "sqlite":
-            history = History(users, seed, without=OPEN)
+            history = History(users, seed)
             prepare()
             wrong = history.play(Accidents(users, history.chance))
         else:
             server = request.getfixturevalue("server")
             schema = f"users_{new_name()}"
-            history = History(users, seed, without=OPEN_ON_SERVERS)
+            history = History(users, seed)
             prepare(f"{server.url}?schema={schema}")
             wrong = history.play(ServerAccidents(users, history.chance, server, schema))
         assert not wrong, f"seed {seed!r}:\n" + "\n".join(wrong)

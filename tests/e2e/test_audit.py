@@ -614,8 +614,8 @@ def test_readers_see_a_whole_state_during_a_rebuild(kept, monkeypatch):
     seen = []
     honest = rebuilding._renewed
 
-    def watched(shadow, models):
-        outcome = honest(shadow, models)
+    def watched(shadow, models, lock):
+        outcome = honest(shadow, models, lock)
         with closing(sqlite3.connect(kept.database)) as reader:
             seen.append(reader.execute("SELECT count(*) FROM ulabel").fetchone()[0])
         return outcome

@@ -21,7 +21,7 @@ _CANDIDATES = 500
 
 def search(query: Any, text: str, *, limit: int) -> list[Any]:
     """Return the records of a query that match a text best, best first."""
-    spec = query.spec
+    spec = query._spec
     if not text.split():
         return []
     records = _containing(query, spec, text)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from projections.sql.dialect import Dialect, Fragment, ever, every, valid
 from projections.store import Row
 
-LINK_COLUMNS = ("field", "source", "target", "from_position")
+LINK_COLUMNS = ("field", "source", "target", "ordinal", "from_position")
 LINK_OF_A_TIME = (*LINK_COLUMNS, "to_position")
 
 

@@ -140,7 +140,6 @@ DEEDS = {
         "table meta", rewritten("meta", "value TEXT NOT NULL", "value TEXT"),
     ),
     "the header has a version of somebody's": ("user version", "PRAGMA user_version = 77"),
-    "the header names another program": ("application id", "PRAGMA application_id = 77"),
 }  # fmt: skip
 
 

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from ledger.errors import UnknownFieldError
-from ledger.model.schema import ARTIFACT, REGISTRIES, ULABEL, Catalogue, FieldSpec, way
+from ledger.model.schema import ARTIFACT, REGISTRIES, ULABEL, Catalogue, FieldSpec
+from ledger.model.ways import way
 from projections.resolve import check
 from projections.select import Select
 from projections.select import Test as Comparison

@@ -13,6 +13,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
+from ledger import forks
 from ledger.model.definitions import catalogue_of, read_definition, read_feature
 from ledger.model.schema import LIVE, REGISTRIES, Catalogue
 
@@ -31,6 +32,9 @@ class Catalogues:
         self._now = REGISTRIES
         self._defined_at = 0
         self._past: OrderedDict[int, Catalogue] = OrderedDict()
+        forks.made_anew(self._renew)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def at(self, position: int | None) -> Catalogue:

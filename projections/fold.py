@@ -16,6 +16,7 @@ from ledger.model.comparable import inside
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
@@ -91,7 +92,7 @@ def registry_of(event: LedgerEvent) -> str:  # noqa: PLR0911 (one a kind)
             return "registry"
         case TransformRegistered():
             return "transform"
-        case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed():
+        case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed() | ArtifactRelocated():
             return "artifact"
         case CollectionCreated():
             return "collection"
@@ -135,6 +136,11 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 _amended(recorded, "artifact", event.uid, {"key": event.key}),
                 *_key_moves(recorded, event),
             ]
+        case ArtifactRelocated():
+            place: Values = {
+                name: getattr(event, name) for name in ("storage", "storage_key", "in_place")
+            }
+            return [_amended(recorded, "artifact", event.uid, place)]
         case CollectionCreated():
             return [
                 _created(recorded, "collection", event, _fields(event)),

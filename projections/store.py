@@ -114,7 +114,7 @@ class ReadModels(ABC):
         """Return the position of the last change of a definition or feature; 0 for none."""
 
     @abstractmethod
-    def reach(
+    def reach(  # noqa: PLR0913 (each bounds the walk)
         self,
         fields: Sequence[str],
         starts: Sequence[str],
@@ -122,8 +122,13 @@ class ReadModels(ABC):
         onward: bool,
         at: int | None = None,
         limit: int,
+        ever: bool = False,
     ) -> list[Row]:
-        """Return up to `limit` links that can be reached from some records, each once."""
+        """Return up to `limit` links that can be reached from some records, each once.
+
+        With `ever`, over the links of all times up to `at`: each comes with both of its bounds, and
+        once for each time that it was there.
+        """
 
 
 class WritableModels(ReadModels):

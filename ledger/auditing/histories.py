@@ -19,6 +19,7 @@ from ledger.decisions.runs import ENDS
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
@@ -118,7 +119,7 @@ class Histories:
                     yield event.uid, "a run that made it again", "none"
                 else:
                     yield from self._link(read, "artifact.runs", event.uid, event.run)
-            case ArtifactKeyed():
+            case ArtifactKeyed() | ArtifactRelocated():
                 yield from self._is(event.uid, _KEPT)
             case CollectionCreated():
                 if not read.is_erased:

@@ -23,24 +23,37 @@ _SCRIPT = "demo.py"
 _AT_LEAST = "12000"
 
 
-@verb("demo", examples=("metaledger demo", "metaledger demo --keep ./metaledger-demo"))
+@verb(
+    "demo",
+    examples=(
+        "metaledger demo",
+        "metaledger demo --keep ./metaledger-demo",
+        "metaledger demo --web",
+    ),
+)
 @click.option(
     "--keep",
     metavar="DIR",
     type=click.Path(path_type=Path),
     help="Do it in this folder, made if need be, and leave it there.",
 )
-def demo_verb(keep: Path | None) -> None:
+@click.option("--web", is_flag=True, help="Then open the page on the ledger it made.")
+def demo_verb(keep: Path | None, web: bool) -> None:  # noqa: FBT001 (click's argument)
     """Make a ledger, run a script on real flow-cytometry files, run it again: nothing is added.
 
     Needs the example files of the extra: pip install 'metaledger[demo]'.
     """
     with _folder(keep) as folder:
         _Demo(folder).show()
+        if web:
+            _open_page(folder)
         if keep is not None:
             click.echo(f"\nThe folder is kept: {folder}")
+            click.echo("To look at it in a browser: cd there, and 'metaledger web counts.csv'.")
             return
     click.echo("\nThe folder is gone again; 'metaledger demo --keep DIR' leaves it there.")
+    if not web:
+        click.echo("To look at its ledger in a browser, under a slider over time: --web.")
 
 
 @contextmanager
@@ -56,6 +69,19 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         raise PathTakenError(f"{folder}: expected a folder that is new or empty; choose another")
     folder.mkdir(parents=True, exist_ok=True)
     yield folder
+
+
+def _open_page(folder: Path) -> None:
+    """Open the page of the demonstration's ledger, at its result, until Ctrl-C."""
+    from ledger.cli.web import open_page
+    from ledger.places import instance
+
+    click.echo()
+    instance.connect(folder)
+    try:
+        open_page("counts.csv")
+    finally:
+        instance.close()
 
 
 class _Demo:

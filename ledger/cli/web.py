@@ -39,6 +39,18 @@ def web_verb(what: str | None, port: int, host: str, no_open: bool) -> None:  # 
 
     Needs the extra: pip install 'metaledger[web]'.
     """
+    open_page(what, host=host, port=port, opens=not no_open)
+
+
+def open_page(
+    what: str | None, *, host: str = "127.0.0.1", port: int = 0, opens: bool = True
+) -> None:
+    """Open the page of the ledger in use, at the lineage of a record, until Ctrl-C.
+
+    Raises:
+        MissingDependencyError: The extra `web` is not installed.
+        NotFoundError: Nothing is called `what`.
+    """
     from ledger.errors import MissingDependencyError
     from ledger.places import instance
 
@@ -57,7 +69,7 @@ def web_verb(what: str | None, port: int, host: str, no_open: bool) -> None:  # 
         path = f"/lineage/{found(source_at(None), what).uid}"
     page = Page(instance.current().place, host=host, port=port)
     click.echo(f"→ {page.address(path)}  (read only; Ctrl-C ends it)")
-    if not no_open:
+    if opens:
         import webbrowser
 
         webbrowser.open(page.address(path))

@@ -25,6 +25,7 @@ _LEAVABLE = (
     | inspect.CO_ITERABLE_COROUTINE
     | inspect.CO_ASYNC_GENERATOR
 )
+_OF_TASKS = inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE
 _LIBRARY = __name__.partition(".")[0]
 # These enter a generator on behalf of other code, to which its block belongs.
 _ENTERING = {"contextlib", "_pytest.fixtures"}
@@ -38,6 +39,7 @@ class Block:
     Attributes:
         thread: The thread that was in it last.
         frame: The task or generator that opened it, and can be left; None for any other code.
+        is_in_generator: Whether that shares its context with the code that goes on beside it.
         task: The task of asyncio that opened it; None outside of tasks.
         where: Where it was opened, for people.
         is_open: Whether it was begun and has not ended.
@@ -49,6 +51,7 @@ class Block:
         self.process = os.getpid()
         opener = _opener(sys._getframe(1))  # noqa: SLF001 (the way to callers)
         self.frame = _leavable(opener)
+        self.is_in_generator = self.frame is not None and not self.frame.f_code.co_flags & _OF_TASKS
         self.where = _place(opener)
         self.task = current_task()
         self.is_open = False
@@ -60,7 +63,7 @@ class Block:
         """Mark the present context as one that is in the block."""
         self.is_open = True
         outer = self._mark.get()
-        while outer is not None and not outer.is_open:
+        while outer is not None and not outer.is_open and outer.is_in_generator:
             outer = outer.outer
         self.outer = outer
         self._token = self._mark.set(self)

@@ -28,7 +28,7 @@ from ledger.decisions.replay import Intent
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
 from ledger.engine.run_tracker import PassOverError, RunTracker
-from ledger.engine.standing import standing
+from ledger.engine.standing import may_fall, standing
 from ledger.engine.tracked import Tracked, recorded_outcome
 from ledger.errors import WrongExpectedVersionError
 from ledger.model.canonical import Json
@@ -179,7 +179,7 @@ class Handler(RunTracker):
     ) -> Outcome:
         passage, command = tracked.passage, request.command
         known = passage.recall(intent)
-        if known is not None and getattr(command, "key", None) is None:
+        if known is not None and not may_fall(command):
             passage.pass_known(intent, known)
             return Outcome(uid=known)
         if known is not None:

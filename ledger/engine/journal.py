@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from ledger import forks
 from ledger.decisions.replay import Passage, Passed, is_artifact
 from ledger.model.events import Noted
 
@@ -61,6 +62,9 @@ class Journal:
             folder: Of the pass; made when it is first needed.
         """
         self._path = folder / f"{os.getpid()}-{os.urandom(4).hex()}.jsonl"
+        forks.made_anew(self._renew)
+
+    def _renew(self) -> None:
         self._lock = threading.Lock()
 
     def write(self, passage: Passage, passed: Iterable[Passed]) -> None:

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ledger import forks
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Row, Stamp
 from ledger.decisions.replay import Case, Intent, NextStep, Passage, Passed
@@ -77,8 +78,11 @@ class RunTracker:
         self._gone: Tracked | None = None
         self._clock = clock
         self._process = os.getpid()
-        self._entering = threading.RLock()
         self._untold = _Untold()
+        forks.made_anew(self._renew)
+
+    def _renew(self) -> None:
+        self._entering = threading.RLock()
 
     @property
     def tracked(self) -> Tracked | None:
@@ -88,7 +92,6 @@ class RunTracker:
         """
         if self._process != os.getpid():
             self._process = os.getpid()
-            self._entering = threading.RLock()
             self._tracked = self._gone = self._judged = None
             self._untold = _Untold()
         if self._tracked is None and self.enter is not None:

@@ -10,6 +10,8 @@
    fail alone, and returns when everything that it wrote or saw is durable.
 5. While a transaction is shared, the thread that has the turn is part of it, or ends it first:
    where it fails, the common memory of the threads is taken back for all of them.
+6. A child that is forked begins without batches. Its parent's are the parent's alone: whatever they
+   changed in memory is taken back in the child.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
+from ledger import forks
 from ledger.display.messages import say
 from ledger.engine.awaited_turns import await_turn
 from ledger.engine.batches import Batch, Level, require_not_lost
@@ -61,12 +64,49 @@ class Sessions:
         self.database = database
         # None once it was compared.
         self.expected = ledger
+        # Called before anything is written or waited for; what it raises refuses that.
+        self.guard: Callable[[], None] = _pass
         self._is_told_ahead = False
         self._part = _Part()
         self._batch: Batch | None = None
         self._lost: list[Level] = []
         self._turns = Turns()
         self._group: SharedCommit | None = None
+        # Of the fork that is going on: the thread that forks, and whether all was at rest.
+        self._forking: int | None = None
+        self._is_at_rest = True
+        # Whether a thread of the parent was within a batch when this process was forked.
+        self._is_torn = False
+        forks.wait_for_turn(self._stand_still, self._go_on)
+        forks.in_child(self._begin_anew)
+
+    def _stand_still(self) -> None:
+        """Let no other thread write until the fork is over."""
+        self._is_at_rest = True
+        block = self._open_block()
+        # A batch of this thread, in it or left by it, is between two steps.
+        if self._turns.is_mine() or (
+            block is not None and (block.thread == threading.get_ident() or block.is_here())
+        ):
+            return
+        self._forking = threading.get_ident()
+        self._is_at_rest = self._turns.take(forks.PATIENCE)
+        if self._is_at_rest and self._group is not None:
+            self._close(self._group)
+
+    def _go_on(self) -> None:
+        if self._forking == threading.get_ident():
+            self._forking = None
+            if self._turns.is_mine():
+                self._turns.let_go()
+
+    def _begin_anew(self) -> None:
+        undo = [] if self._batch is None else self._batch.undo
+        self._is_torn = self._is_torn or not self._is_at_rest
+        self._batch, self._group, self._forking = None, None, None
+        self._part, self._lost = _Part(), []
+        for step in reversed(undo):
+            step()
 
     def reading(self) -> AbstractContextManager[Session | WriteSession]:
         """Lend log and read models; inside a batch they show what the batch appended."""
@@ -177,6 +217,7 @@ class Sessions:
             CommandRejectedError: An open batch waits for the caller.
             StorageError: Another thread or task has been in for too long.
         """
+        self.guard()
         if self._lost:
             require_not_lost(self._lost)
         now, block = self._batch, self._open_block()
@@ -225,6 +266,7 @@ class Sessions:
             CommandRejectedError: It may not, and the batch would wait for it: it is beside the
                 block in the same thread, or was begun from inside.
         """
+        self.guard()
         if self._lost:
             require_not_lost(self._lost)
         batch, block = self._batch, self._open_block()
@@ -324,6 +366,12 @@ class Sessions:
         if self._has_turn():
             yield
             return
+        if self._is_torn:
+            raise StorageError(
+                "save: this process was forked while another thread had a batch open for more than "
+                f"{forks.PATIENCE:.0f} s, and knows half of it; nothing was recorded, fork before "
+                "or after the batch, or begin a new process"
+            )
         try:
             self._wait_for_turn(None)
             yield
@@ -407,6 +455,10 @@ class Sessions:
                 "again, which records only what is missing"
             )
         return StorageError(f"{what}; nothing was recorded, try again")
+
+
+def _pass() -> None:
+    """Refuse nothing."""
 
 
 def _impatient() -> StorageError:

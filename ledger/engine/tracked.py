@@ -13,6 +13,7 @@ from ledger.decisions.facts import Facts, Row
 from ledger.decisions.replay import Case, Intent, Passage
 from ledger.engine.database import WriteSession
 from ledger.engine.journal import Journal
+from ledger.errors import NotTrackingError
 
 Before = Callable[[WriteSession], dict[str, Any]]
 
@@ -37,6 +38,32 @@ class Tracked(msgspec.Struct):
 def passage_through(facts: Facts, run: Row) -> Passage:
     """Return a new passage through a run that is there."""
     return Passage(case_of(run), run["uid"], runs.known_intents(facts, run["uid"]))
+
+
+def taking_part(
+    facts: Facts, run: Row, plan: runs.RunPlan, before: Before, folder: Path
+) -> Tracked:
+    """Return a pass that another process began, for a process that takes part in it.
+
+    Args:
+        facts: Of the ledger.
+        run: The run that the pass went through, or was, when it began.
+        plan: As that of the pass, with its token.
+        before: As for `RunTracker.track`.
+        folder: Where the processes of the pass tell what they did.
+
+    Raises:
+        NotTrackingError: The pass has ended.
+    """
+    found = runs.run_of_pass(facts, plan.token)
+    passage = passage_through(facts, run) if found is None else Passage(Case.NEW, run["uid"])
+    tracked = Tracked(passage, plan, before, folder=folder, joined=Journal(folder))
+    if found is not None:
+        (own,) = facts.find("run", uid=found["run"])
+        if own["status"] in runs.ENDS:
+            raise NotTrackingError(f"run {own['uid']} has ended ({own['status']})")
+        join_run(facts, tracked)
+    return tracked
 
 
 def join_run(facts: Facts, tracked: Tracked) -> None:

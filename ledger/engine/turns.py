@@ -14,6 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from ledger import forks
+
 LOOK = 0.05  # seconds between two looks of a thread that waits
 
 
@@ -21,6 +23,9 @@ class Turns:
     """Lends the turn to one user at a time; by default that is the thread which asks."""
 
     def __init__(self) -> None:
+        forks.made_anew(self._begin)
+
+    def _begin(self) -> None:
         self._guard = threading.Lock()
         self._owner: object = None
         # Each user, and what tells it that its turn has come.

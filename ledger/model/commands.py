@@ -101,6 +101,7 @@ class SaveArtifact(msgspec.Struct, frozen=True, kw_only=True):
         mode: Treatment of content that is registered already.
         fields: Other fields that were assigned.
         target: Uid of the existing artifact that the caller was shown, if any.
+        gone: Storage and storage key of that artifact, if its content is not there any more.
     """
 
     content: Content
@@ -110,6 +111,7 @@ class SaveArtifact(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "warn_return_existing"
     fields: dict[str, Any] = {}
     target: str | None = None
+    gone: tuple[str, str] | None = None
 
     @property
     def kind(self) -> str:

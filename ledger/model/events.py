@@ -135,6 +135,18 @@ class ArtifactKeyed(Event, frozen=True, kw_only=True, tag="artifact-keyed.v1"):
     displaced: int | None = None
 
 
+class ArtifactRelocated(Event, frozen=True, kw_only=True, tag="artifact-relocated.v1"):
+    """The content of an artifact, which was gone, lies there from now on.
+
+    The place is described as in `ArtifactRegistered`; it may be the place that it was gone from.
+    """
+
+    uid: str
+    storage: str
+    storage_key: str
+    in_place: bool = False
+
+
 class CollectionCreated(Event, frozen=True, kw_only=True, tag="collection-created.v1"):
     """A collection of artifacts came into being; `artifacts` are uids in the given order."""
 
@@ -401,6 +413,7 @@ LedgerEvent: TypeAlias = (
     | ArtifactRegistered
     | ArtifactReproduced
     | ArtifactKeyed
+    | ArtifactRelocated
     | CollectionCreated
     | RecordChanged
     | RecordTrashed

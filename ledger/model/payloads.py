@@ -24,6 +24,7 @@ from ledger.model.canonical import Json, encode
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
@@ -63,6 +64,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     ),
     ArtifactReproduced: ("command",),
     ArtifactKeyed: ("command", "key"),
+    ArtifactRelocated: ("command", "storage", "storage_key"),
     CollectionCreated: (
         "command", "natural", "name", "description", "version", "hash", "digest",
     ),

@@ -388,7 +388,7 @@ TRANSFORM = RegistrySpec(
         _NAME,
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="path of its source"),
         _VERSION,
-        FieldSpec(name="kind", is_kept=True, help="script, notebook, repl, pipeline or function"),
+        FieldSpec(name="kind", is_kept=True, help="script, notebook, command, repl or function"),
         _DESCRIPTION,
         FieldSpec(name="source_hash", help="hash of its source text"),
         FieldSpec(name="source", help="blob that holds its source text"),

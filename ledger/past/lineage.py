@@ -290,6 +290,8 @@ def _node(
         # People know a script by its file: that is shown where the run was given no other name.
         name = row["name"] if row["name"] not in (None, title) else key or title
         detail = row["status"]
+        if row["initiated_by"] is not None:
+            detail = f"{detail}, started by run {row['initiated_by']}"
     elif registry == "artifact":
         name = row["key"] or row["description"] or row["uid"]
         detail = row["suffix"].removeprefix(".") or "artifact"

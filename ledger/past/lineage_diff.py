@@ -149,13 +149,13 @@ def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
             f"lineage_diff: expected the earlier point first, got {first} and {second}; "
             "exchange them"
         )
-    new = _latest(record, Source(ledger, second))
+    new = latest(record, Source(ledger, second))
     if new is None:
         raise NotFoundError(
             f"{record.spec.title} {record.uid}: no version of it was there at position {second}",
             uid=record.uid,
         )
-    old = _latest(record, Source(ledger, first))
+    old = latest(record, Source(ledger, first))
     after = lineage(new)
     before = None if old is None else lineage(old)
     earlier, later = _Facts(before), _Facts(after)
@@ -177,7 +177,7 @@ def lineage_diff(record: Record, a: Any, b: Any = None) -> LineageDiff:
     return LineageDiff(items, before, after, pairs)
 
 
-def _latest(record: Record, source: Source) -> Record | None:
+def latest(record: Record, source: Source) -> Record | None:
     """Return the latest version of a record's family as of a position; None before the first."""
     has_family = record.registry in {"artifact", "collection"}
     stem = record.uid[: record.spec.uid_length]
@@ -186,8 +186,8 @@ def _latest(record: Record, source: Source) -> Record | None:
     )
     select = Select(registry=record.registry, where=where, at=source.at, trash="with")
     rows = source.ask(lambda models: models.select(select))
-    latest = [row for row in rows if row["is_latest"]] if has_family else []
-    found = (latest or rows)[-1:]
+    newest = [row for row in rows if row["is_latest"]] if has_family else []
+    found = (newest or rows)[-1:]
     return record_class(record.registry)._from_row(found[0], source) if found else None
 
 

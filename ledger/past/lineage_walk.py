@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 # Link: registries of its holder and its target.
-_ENDS = {
+ENDS = {
     "artifact.runs": ("artifact", "run"),
     "run.inputs": ("run", "artifact"),
     "collection.artifacts": ("collection", "artifact"),
 }
-FIELDS = tuple(_ENDS)
+FIELDS = tuple(ENDS)
 _VERSIONED = ("artifact", "collection")
 _CHUNK = 5_000
 
@@ -97,7 +97,7 @@ class Walk:
         self._edges |= {
             (link["field"], link["source"], link["target"]): link["from_position"] for link in links
         }
-        for field, (holder, target) in _ENDS.items():
+        for field, (holder, target) in ENDS.items():
             of_field = [link for link in links if link["field"] == field]
             self.reached |= dict.fromkeys([link["source"] for link in of_field], holder)
             self.reached |= dict.fromkeys([link["target"] for link in of_field], target)
@@ -137,7 +137,7 @@ class Walk:
             links = [
                 link
                 for link in links
-                if _ENDS[link["field"]][place] != "artifact" or link[name] in self.reached
+                if ENDS[link["field"]][place] != "artifact" or link[name] in self.reached
             ]
         found = self._note(links)
         if self._follow:
@@ -154,7 +154,7 @@ class Walk:
                 self.is_complete = False
                 break
             edges[key] = link["from_position"]
-            for uid, kind in zip((holder, target), _ENDS[field], strict=True):
+            for uid, kind in zip((holder, target), ENDS[field], strict=True):
                 reached.setdefault(uid, kind)
                 found[uid] = kind
         return found

@@ -38,7 +38,7 @@ from ledger.registries.local_content import (
     LocalContent,
     check_key,
     files_below,
-    local_path,
+    local_folder,
     notices_of_endings,
     storage_named,
     suffix_of_key,
@@ -139,7 +139,9 @@ class Artifact(Record):
             self._row = _described(self._request)
         else:
             self._row = self._as_made_here(existing)
-            self._request = msgspec.structs.replace(self._request, target=existing["uid"])
+            self._request = msgspec.structs.replace(
+                self._request, target=existing["uid"], gone=content.gone_from(existing)
+            )
         self._assigned = dict(fields)
         tell(notices_of_endings(self._request.key, self._request.content.suffix))
 
@@ -178,9 +180,7 @@ class Artifact(Record):
         """
         ledger = instance.current()
         chosen = storage_named(ledger, settings.storage if storage is None else storage)
-        root = local_path(path)
-        if not root.is_dir():
-            raise InvalidValueError(f"from_dir {root}: expected a folder")
+        root, fetched = local_folder(path)
         prefix = root.name if key is None else _beginning(key)
         files, total = files_below(root, prefix)
         with progress("hashing", total, unit="bytes") as step:
@@ -192,7 +192,7 @@ class Artifact(Record):
             artifact = cls.__new__(cls)
             artifact._begin()
             artifact._take(
-                LocalContent(ledger, file, result, chosen),
+                LocalContent(ledger, file, result, chosen, fetched),
                 name,
                 None,
                 None,
@@ -400,7 +400,12 @@ class Artifact(Record):
             raise RecordErasedError(
                 f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
             )
-        content: LocatedContent = self._source.ledger.content(self._row)
+        row = self._row
+        if self._source.at is not None:
+            # Content has one place: the present one, also of an artifact of the past.
+            present = self._source.ask(lambda models: models.find("artifact", uid=self.uid))
+            row = present[0] if present else row
+        content: LocatedContent = self._source.ledger.content(row)
         return content
 
     def _fetched(self) -> Path:
@@ -422,8 +427,9 @@ class Artifact(Record):
                 verified[self.uid] = stamp
         except LedgerError as error:
             raise DamagedContentError(
-                f"content of artifact {self.uid} at {place}: {error}; "
-                "restore it from a backup, and audit the ledger with its content",
+                f"content of artifact {self.uid} at {place}: {error}; register the same content "
+                "again where it is now, or restore it from a backup, and audit the ledger with its "
+                "content",
                 uid=self.uid,
             ) from error
 

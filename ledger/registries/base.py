@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import msgspec
 
 from ledger.decisions.records import whereabouts
-from ledger.display.messages import tell
+from ledger.display.messages import say_once, tell
 from ledger.display.rows import one_line, record_html
 from ledger.engine.handler import Outcome, Prepare
 from ledger.errors import (
@@ -47,6 +47,8 @@ from projections.select import Select
 
 if TYPE_CHECKING:
     from ledger.registries.features import Features
+
+NO_RUN = "saved outside of any run, so no run is known to have made it; ln.track() begins one"
 
 
 def _features(record: Record) -> Features:
@@ -287,6 +289,8 @@ class Record(RecordHistory):
         outcome: Outcome = ledger.handler.perform(command, prepare=prepare, shown=shown)
         tell(outcome.notices)
         ledger.sessions.on_undo(lambda: self._return_to(*before))
+        if is_save and outcome.n_events and ledger.handler.tracked is None:
+            say_once("hint", NO_RUN)
         if is_save:
             # Any other command, a link or a move, leaves the assigned fields for the next save.
             self._assigned = {}

@@ -15,52 +15,30 @@ from __future__ import annotations
 
 import atexit
 import os
-import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.decisions.decide import decide
-from ledger.decisions.facts import Stamp, refuse_erased
-from ledger.decisions.replay import Passage
-from ledger.decisions.runs import RunPlan
-from ledger.decisions.transforms import find_transform
+from ledger.decisions.replay import Case, Passage
 from ledger.display.messages import say
-from ledger.engine.database import WriteSession
-from ledger.engine.handler import identity_outside
 from ledger.engine.pass_token import (
     INITIATOR,
     VARIABLE,
     Announced,
     PassToken,
-    new_token,
     offered,
 )
 from ledger.engine.tracked import Tracked
-from ledger.errors import InvalidValueError, LedgerError, NotTrackingError, printable, washed
-from ledger.model.canonical import Json
-from ledger.model.commands import SaveTransform
-from ledger.model.events import BlobRecorded, Draft
-from ledger.model.ids import command_id, digest, stream_id
-from ledger.model.parameters import canonical_params
-from ledger.model.schema import TRANSFORM, FieldSpec
-from ledger.model.secret_names import REDACTED, without_secrets
-from ledger.model.tasks import task_of
+from ledger.errors import LedgerError, NotTrackingError, printable, washed
 from ledger.places import instance
 from ledger.places.source import row_of
-from ledger.registries.checks import check_text
+from ledger.places.stand_ins import require_none_beside
 from ledger.registries.run import Run
-from ledger.registries.transform import Transform, stem_of
-from ledger.tracking.environment import (
-    capture_environment,
-    environment_hash,
-    environment_text,
-)
+from ledger.registries.transform import Transform
 from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
-from ledger.tracking.git import GitQuery, start_git_query
-from ledger.tracking.imports import imported_modules
-from ledger.tracking.joining import initiator
+from ledger.tracking.git import start_git_query
+from ledger.tracking.joining import pass_folder
 from ledger.tracking.notebook import (
     active_shell,
     is_consecutive,
@@ -69,10 +47,18 @@ from ledger.tracking.notebook import (
 )
 from ledger.tracking.receipt import receipt, transform_name
 from ledger.tracking.source_code import SourceCode, command_line, find_source
-from ledger.user_settings import settings
+from ledger.tracking.starting import Start, folder_of, root_of
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
+
+
+# Said before anything is saved, so it tells nothing that a later fork would contradict.
+_BEGINNINGS = {
+    Case.NEW: "new run",
+    Case.REPLAY: "known run",
+    Case.RESUMABLE: "unfinished run",
+}
 
 
 class Context:
@@ -153,7 +139,29 @@ class Context:
         transform: Transform | None = None,
     ) -> Run:
         """Begin a pass; see `ledger.track`."""
+        require_none_beside("track()")
         ledger = instance.current()
+        source = find_source(root=root_of(ledger))
+        named = self._named(name, key, transform)
+        argv = command_line(source.kind)
+        return self._track(ledger, source, argv, named, name=name, params=params, new_run=new_run)
+
+    def track_command(self, source: SourceCode, argv: Sequence[str], name: str | None) -> Run:
+        """Begin a pass of a command that this process starts, with all of its arguments."""
+        named = {"name": name, "key": name, "transform": None}
+        return self._track(instance.current(), source, argv, named, name=name)
+
+    def _track(  # noqa: PLR0913 (each is a thing of its own)
+        self,
+        ledger: Ledger,
+        source: SourceCode,
+        argv: Sequence[str],
+        named: Mapping[str, Any],
+        *,
+        name: str | None,
+        params: object = None,
+        new_run: bool = False,
+    ) -> Run:
         if self._is_own:
             self._end("ended")
         elif self.is_tracking:
@@ -161,28 +169,24 @@ class Context:
         self._put_back()
         initiated_by = offered()
         ledger.handler.decline(initiated_by)
-        source = find_source(root=ledger.place.root)
-        git = start_git_query(_folder(source))
+        git = start_git_query(folder_of(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
-        start = _Start(ledger, source, git, initiated_by)
-        command = start.transform_command(self._named(name, key, transform))
-        plan = start.plan(command, name, params)
+        start = Start(ledger, source, git, initiated_by)
+        command = start.transform_command(named)
+        plan = start.plan(command, name, params, argv)
         is_new = new_run or source.text is None
         tracked = ledger.handler.track(
             plan,
             new_run=is_new,
             before=lambda session: start.record(session, command),
-            folder=ledger.pass_folder(str(plan.token)),
+            folder=pass_folder(ledger, str(plan.token)),
         )
         self._announced = Announced({VARIABLE: self.token, INITIATOR: initiated_by})
         run = _run(ledger, tracked.passage.run)
-        say(
-            "hint",
-            f"{tracked.passage.case}: {transform_name(run)} ({run._row['transform']}), "
-            f"run {run.uid}",
-        )
+        begins = _BEGINNINGS[tracked.passage.case]
+        say("hint", f"{begins}: {transform_name(run)} ({run._row['transform']}), run {run.uid}")
         return run
 
     def finish(self) -> None:
@@ -194,7 +198,13 @@ class Context:
                 "finish(): another process began this run and finishes it; leave it out here, or "
                 "call track() for a run of this process"
             )
+        require_none_beside("finish()")
         self._end("finished")
+
+    def fail(self, error: str) -> None:
+        """End the pass as failed, for this reason."""
+        self._error = error
+        self._end("failed")
 
     def _named(
         self, name: str | None, key: str | None, transform: Transform | None
@@ -269,9 +279,12 @@ class Context:
         """Whether this very process tracks a run, and began its pass."""
         return self._pid == os.getpid() and self._is_own
 
-    def leave(self) -> None:
-        """End the pass as at the process's exit: `ended`, or `failed` after an error."""
-        if not self._is_ours():
+    def leave(self, ledger: Ledger | None = None) -> None:
+        """End the pass as at the process's exit: `ended`, or `failed` after an error.
+
+        With a ledger, a pass through a run of another ledger goes on.
+        """
+        if not self._is_ours() or (ledger is not None and ledger is not self._ledger):
             return
         left = None if self._exits is None else self._exits.error()
         if self._error is None and left is not None:
@@ -282,142 +295,6 @@ class Context:
             say("error", f"the end of the run could not be recorded: {error}")
 
 
-class _Start:
-    def __init__(
-        self, ledger: Ledger, source: SourceCode, git: GitQuery, initiated_by: str | None
-    ) -> None:
-        self._initiated_by = initiated_by
-        self._ledger = ledger
-        self._source = source
-        self._git = git
-        self._environment = capture_environment()
-
-    def transform_command(self, named: Mapping[str, Any]) -> SaveTransform:
-        """Return the command that saves the running transform."""
-        given = named.get("transform")
-        if given is not None:
-            return self._given_transform(given)
-        name, key = named.get("name"), named.get("key")
-        fields: dict[str, Any] = {}
-        if name is not None:
-            fields["name"] = _text("name", name)
-        if key is not None:
-            key = _text("key", key)
-        suggested = key or self._source.key
-        stem = settings.transform.stem_uid or stem_of(
-            suggested or f"{self._source.name}/{self._ledger.handler.actor}"
-        )
-        return SaveTransform(
-            stem=stem,
-            version=settings.transform.version,
-            source_hash=self._source.source_hash,
-            source=None if self._source.text is None else self._source.source_hash,
-            defaults={
-                "name": name or key or self._source.name,
-                "key": suggested,
-                "kind": "script" if self._source.kind == "module" else self._source.kind,
-            },
-            fields=fields,
-        )
-
-    @staticmethod
-    def _given_transform(transform: object) -> SaveTransform:
-        if not isinstance(transform, Transform) or not transform.is_saved:
-            raise InvalidValueError(f"track: expected a saved Transform, got {transform!r}")
-        return SaveTransform(
-            stem=transform.uid[: TRANSFORM.uid_length],
-            version=transform.version,
-            source_hash=transform.source_hash,
-            target=transform.uid,
-        )
-
-    def plan(self, command: SaveTransform, name: str | None, params: object) -> RunPlan:
-        """Return the identity of the run.
-
-        Raises:
-            InvalidValueError: A parameter cannot be recorded.
-            VersionPinnedError: The transform's version is pinned and its source has changed.
-            RecordErasedError: The transform was erased.
-        """
-        given = self._without_secrets(canonical_params(params, command_line(self._source.kind)))
-        with self._ledger.reading() as session:
-            if command.target is None:
-                refuse_erased(session.models, "transform", command.natural)
-                find_transform(session.models, command)
-        environment = environment_hash(self._environment)
-        task: dict[str, Any] = task_of(os.environ, settings.task_variables)
-        identity: list[Json] = [
-            ["transform", command.stem, command.source_hash or command.version],
-            given,
-            self._ledger.handler.actor,
-            environment,
-        ]
-        if task:
-            # A run without a task has the identity that it had before there were tasks.
-            identity.append(["task", task])
-        return RunPlan(
-            identity=digest(identity).hex(),
-            fields={
-                "transform": "",
-                "name": name,
-                "params": given["params"],
-                "arguments": given["argv"],
-                "task": task,
-                "environment": environment,
-                "host": socket.gethostname(),
-            },
-            token=new_token(),
-        )
-
-    @staticmethod
-    def _without_secrets(given: dict[str, Any]) -> dict[str, Any]:
-        """Return parameters and arguments without what their names call secret, and say so."""
-        kept, places = without_secrets(given, settings.secret_names)
-        if places:
-            say(
-                "warning",
-                f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
-                "settings.secret_names holds these names",
-            )
-        return kept
-
-    def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
-        """Record transform, source and environment if they are new; return fields of the run."""
-        stamp = self._ledger.handler.stamp()
-        text = environment_text(self._environment)
-        self._record_blob(session, stamp, environment_hash(self._environment), text)
-        if command.source is not None and self._source.text is not None:
-            self._record_blob(session, stamp, command.source, self._source.text)
-        decision = decide(command, session.models, stamp)
-        if decision.events:
-            identity = identity_outside(session, command, decision)
-            session.append(command_id(identity), decision.drafts(identity))
-        state = self._git.result()
-        packages = imported_modules(
-            self._source.text,
-            folder=_folder(self._source),
-        )
-        return {
-            "transform": decision.outcome,
-            "modules": {
-                package.module: package.version or "" for package in packages if package.version
-            },
-            "git_commit": None if state is None else state.commit,
-            "git_is_dirty": None if state is None else state.is_dirty,
-            "initiated_by": initiator(self._ledger, session.models, self._initiated_by),
-        }
-
-    @staticmethod
-    def _record_blob(session: WriteSession, stamp: Stamp, blob: str, text: str) -> None:
-        identity: list[Json] = ["blob", blob]
-        if session.log.command(command_id(identity)):
-            return
-        event = BlobRecorded(
-            blob=blob, media_type="text/plain", text=text, **{**stamp.fields(), "command": identity}
-        )
-        session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
-
-
 def _told(kind: type[BaseException], error: BaseException) -> str:
     """Return what an exception says, in a form that can be stored, whatever it does when asked."""
     try:
@@ -426,16 +303,6 @@ def _told(kind: type[BaseException], error: BaseException) -> str:
         text = "its text could not be made"
     # Washed before it is cut: half a URL would hide its password from the eye of the rule.
     return printable(washed(f"{kind.__name__}: {text}"))[:500]
-
-
-def _folder(source: SourceCode) -> Path | None:
-    return None if source.path is None else Path(source.path).parent
-
-
-def _text(field: str, value: object) -> str:
-    spec = TRANSFORM.field(field)
-    assert isinstance(spec, FieldSpec)  # noqa: S101 (for the type checker)
-    return str(check_text(f"track: {field}", value, spec, required=True))
 
 
 def _run(ledger: Ledger, uid: str) -> Run:

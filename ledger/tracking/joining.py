@@ -20,15 +20,14 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Any
 
+from ledger import forks
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Row
-from ledger.decisions.replay import Case, Passage
 from ledger.display.messages import say
 from ledger.engine import pass_token
 from ledger.engine.database import Session, WriteSession
-from ledger.engine.journal import Journal
 from ledger.engine.pass_token import INITIATOR, VARIABLE, Announced, PassToken
-from ledger.engine.tracked import Tracked, join_run, passage_through
+from ledger.engine.tracked import Tracked, taking_part
 from ledger.errors import InvalidValueError, NotTrackingError
 from ledger.model.events import RunStarted
 from ledger.model.ids import StreamId
@@ -97,7 +96,15 @@ class _Block:
 
 
 _blocks: dict[str, _Block] = {}
-_lock = threading.RLock()
+_lock: threading.RLock
+
+
+def _renew() -> None:
+    global _lock  # noqa: PLW0603 (one for all)
+    _lock = threading.RLock()
+
+
+forks.made_anew(_renew)
 
 
 def _parsed(token: str) -> PassToken:
@@ -105,6 +112,11 @@ def _parsed(token: str) -> PassToken:
         return pass_token.parse(token)
     except NotTrackingError as error:
         raise InvalidValueError(f"join(): {error}") from None
+
+
+def pass_folder(ledger: Ledger, token: str) -> Path:
+    """Return the folder in which the processes of a pass tell what they did; disposable."""
+    return ledger.cache_folder / "passes" / token
 
 
 def initiator(ledger: Ledger, facts: Facts, offer: str | None) -> str | None:
@@ -129,22 +141,14 @@ def _entered(ledger: Ledger, told: PassToken, *, offer: str | None) -> Tracked:
     with ledger.reading() as session:
         facts = session.models
         run = _run(ledger, facts, told)
-        found = runs.run_of_pass(facts, told.token)
-        of_pass = run if found is None else facts.find("run", uid=found["run"])[0]
-        if found is not None and of_pass["status"] in runs.ENDS:
-            raise NotTrackingError(f"run {of_pass['uid']} has ended ({of_pass['status']})")
         started = _started(session, run)
-        folder = ledger.pass_folder(told.token)
-        tracked = Tracked(
-            Passage(Case.NEW, told.run) if found else passage_through(facts, run),
+        return taking_part(
+            facts,
+            run,
             runs.RunPlan(identity=started.natural[1], fields=_fields(started), token=told.token),
             lambda session: _at_present(ledger, session, started, offer),
-            folder=folder,
-            joined=Journal(folder),
+            pass_folder(ledger, told.token),
         )
-        if found is not None:
-            join_run(facts, tracked)
-        return tracked
 
 
 def _run(ledger: Ledger, facts: Facts, told: PassToken) -> Row:

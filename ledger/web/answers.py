@@ -19,6 +19,8 @@ from ledger.model.times import to_datetime
 from ledger.past.lineage_walk import rows_where
 from ledger.past.points import resolve
 from ledger.past.readable_events import newest_first
+from ledger.past.timeline import Timeline
+from ledger.past.timeline import timeline as timeline_of
 from ledger.places.instance import Ledger
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
@@ -283,6 +285,11 @@ def _family(found: Any) -> list[Json]:
         {"uid": it.uid, "version": plain(it._row.get("version")), "at": plain(it.created_at)}
         for it in found._family().with_trash()
     ]
+
+
+def timeline(source: Source, uid: str, direction: str) -> Timeline:
+    """Return the timeline of the lineage of a record's family, as `ledger.past.timeline` has it."""
+    return timeline_of(record_of(source, uid), direction=direction)
 
 
 def history(source: Source, uid: str) -> Json:

@@ -82,6 +82,9 @@ def application(ledger: Ledger) -> Starlette:
         "/records/{uid}/history": lambda led, asked: answers.history(
             _source(led, asked), _uid(asked)
         ),
+        "/records/{uid}/timeline": lambda led, asked: answers.timeline(
+            _now(led), _uid(asked), asked.query_params.get("direction", "ancestors")
+        ),
         "/list/{word}": _listing,
     }
     routes = [Route(f"/api/v1{path}", _answer(ledger, it)) for path, it in questions.items()]
@@ -124,6 +127,11 @@ def _json(data: Any, *, status: int = 200) -> Response:
 
 def _source(ledger: Ledger, asked: Request) -> Source:
     return answers.source_at(ledger, asked.query_params.get("as_of"))
+
+
+def _now(ledger: Ledger) -> Source:
+    # A timeline is of all positions: the browser goes to the one that is asked for.
+    return answers.source_at(ledger, None)
 
 
 def _uid(asked: Request) -> str:

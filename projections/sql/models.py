@@ -25,7 +25,13 @@ from projections.sql.conditions import AT, LIMIT, OFFSET, Conditions, shaped
 from projections.sql.dialect import Dialect, Fragment, column, ever, every, quoted, valid
 from projections.sql.tables import rows_statement
 from projections.sql.valued import as_values, values_statement
-from projections.sql.walks import as_links, links_statement, reach_statement
+from projections.sql.walks import (
+    LINK_COLUMNS,
+    LINK_OF_A_TIME,
+    as_links,
+    links_statement,
+    reach_statement,
+)
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
 from projections.tables import TABLES, Table
 from projections.with_values import with_values
@@ -141,7 +147,7 @@ class SqlModels(WritableModels):
             self._ask(links_statement(self.dialect, fields, uids, onward=onward, at=at))
         )
 
-    def reach(
+    def reach(  # noqa: PLR0913 (each bounds the walk)
         self,
         fields: Sequence[str],
         starts: Sequence[str],
@@ -149,12 +155,15 @@ class SqlModels(WritableModels):
         onward: bool,
         at: int | None = None,
         limit: int,
+        ever: bool = False,
     ) -> list[Row]:
         """Return up to `limit` links that can be reached from some records, each once."""
         if not starts or not fields:
             return []
-        statement = reach_statement(self.dialect, fields, starts, onward=onward, at=at, limit=limit)
-        return as_links(self._ask(statement))
+        statement = reach_statement(
+            self.dialect, fields, starts, onward=onward, at=at, limit=limit, is_ever=ever
+        )
+        return as_links(self._ask(statement), LINK_OF_A_TIME if ever else LINK_COLUMNS)
 
     def values(
         self, uids: Sequence[str], *, at: int | None = None, prefix: str | None = None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from projections.sql.dialect import Dialect, Fragment, every, valid
+from projections.sql.dialect import Dialect, Fragment, ever, every, valid
 from projections.store import Row
 
 LINK_COLUMNS = ("field", "source", "target", "ordinal", "from_position")
+LINK_OF_A_TIME = (*LINK_COLUMNS, "to_position")
 
 
 def links_statement(
@@ -35,26 +36,28 @@ def reach_statement(  # noqa: PLR0913 (each bounds the walk)
     onward: bool,
     at: int | None,
     limit: int,
+    is_ever: bool = False,
 ) -> Fragment:
-    """Return the question for every valid link that can be reached from some records."""
+    """Return the question for every link, valid or of any time, reached from some records."""
     near, far = ("source", "target") if onward else ("target", "source")
     wanted = dialect.is_in("l.field", list(fields))
-    now = valid(dialect, "l", at)
+    now = ever(dialect, "l", at) if is_ever else valid(dialect, "l", at)
     begin = every([wanted, dialect.is_in(f"l.{near}", list(starts)), now])
     step = every([Fragment(f"l.{near} = r.uid"), wanted, now])
     join = dialect.join_in_order
+    columns = _columns(LINK_OF_A_TIME if is_ever else LINK_COLUMNS)
     text = (
         f"WITH RECURSIVE reach(uid) AS (SELECT l.{near} FROM link AS l WHERE {begin.text} "
         f"UNION SELECT l.{far} FROM reach AS r{join}link AS l WHERE {step.text}) "
-        f"SELECT {_columns()} FROM reach AS r{join}link AS l WHERE {step.text} "
+        f"SELECT {columns} FROM reach AS r{join}link AS l WHERE {step.text} "
         f"LIMIT {dialect.placeholder}"
     )
     return Fragment(text, (*begin.params, *step.params, *step.params, limit))
 
 
-def as_links(rows: Sequence[Sequence[object]]) -> list[Row]:
+def as_links(rows: Sequence[Sequence[object]], columns: Sequence[str] = LINK_COLUMNS) -> list[Row]:
     """Return the rows of either statement as links."""
-    return [dict(zip(LINK_COLUMNS, row, strict=True)) for row in rows]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def walk(
@@ -77,5 +80,5 @@ def walk(
     return found[:limit]
 
 
-def _columns() -> str:
-    return ", ".join(f"l.{name}" for name in LINK_COLUMNS)
+def _columns(names: Sequence[str] = LINK_COLUMNS) -> str:
+    return ", ".join(f"l.{name}" for name in names)

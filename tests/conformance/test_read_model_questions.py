@@ -571,3 +571,31 @@ def test_questions_of_one_shape_answer_by_their_own_values(models):
     for select in (*questions, *reversed(questions)):
         assert models.select(select) == memory.select(select)
         assert models.count(select) == memory.count(select)
+
+
+# --- links of all times --------------------------------------------------------------------------
+
+
+def test_links_of_all_times_are_reached_with_both_of_their_bounds(models):
+    b.feed(models, STORY)
+    memory = MemoryModels()
+    b.feed(memory, STORY)
+    fields = ["artifact.runs", "run.inputs", "artifact.labels"]
+    for onward, start in itertools.product((True, False), (A, B, C, RUN_1, RUN_2, TABBY)):
+        for at in (None, *range(len(STORY) + 1)):
+            asked = {"onward": onward, "at": at, "limit": 100}
+            found = models.reach(fields, [start], **asked, ever=True)
+            expected = memory.reach(fields, [start], **asked, ever=True)
+            assert sorted(map(repr, found)) == sorted(map(repr, expected))
+            there = {(it["field"], it["source"], it["target"]) for it in found}
+            now = models.reach(fields, [start], **asked)
+            assert {(it["field"], it["source"], it["target"]) for it in now} <= there
+            assert all(it["from_position"] < it["to_position"] for it in found)
+
+
+def test_the_limit_cuts_links_of_all_times_off(models):
+    b.feed(models, STORY)
+    fields = ["artifact.runs", "run.inputs"]
+    all_of_them = models.reach(fields, [RUN_1], onward=False, limit=100, ever=True)
+    assert len(all_of_them) > 1
+    assert len(models.reach(fields, [RUN_1], onward=False, limit=1, ever=True)) == 1

@@ -48,6 +48,7 @@ TOLD = (
     "docs/tutorial.md",
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
+    "docs/workers.md",
 )
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
@@ -157,8 +158,10 @@ def command(text):
 
 cells = {"__name__": "__main__"}
 said = []
+out = io.StringIO()  # one for all steps, as in a notebook: some messages are said once
 for kind, name, text in json.loads(Path(sys.argv[1]).read_text("utf-8")):
-    out = io.StringIO()
+    out.seek(0)
+    out.truncate()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:
             {"cell": cell, "command": command, "file": Path(name).write_text}[kind](text)

@@ -55,7 +55,11 @@ def pages(story: dict[str, str]) -> list[str]:
     api += [f"list/{word}" for word in ("artifacts", "runs", "labels", "transforms", "collections")]
     api += ["list/artifacts?suffix=.csv&sort=-size&limit=1", "list/nothing", "point?at=never"]
     for uid in uids:
-        api += [f"records/{uid}", f"records/{uid}/history"]
+        api += [
+            f"records/{uid}",
+            f"records/{uid}/history",
+            f"records/{uid}/timeline?direction=both",
+        ]
     timed = [f"{path}{'&' if '?' in path else '?'}as_of=paper" for path in api]
     people = ["/", "/search?q=x", "/log", "/artifacts", "/labels", "/nothing", "/static/nothing"]
     people += [f"/record/{uid}" for uid in uids] + [f"/lineage/{uid}" for uid in uids]

@@ -235,6 +235,12 @@ class _World:
         uid, key = self.one("artifact"), self.draw(st.sampled_from(KEYS))
         self.add(b.artifact_keyed(uid, key, **self.common()))
 
+    def relocate(self) -> None:
+        place = self.draw(st.sampled_from(["moved/a", ".metaledger/b"]))
+        in_place = self.draw(st.booleans())
+        uid = self.one("artifact")
+        self.add(b.artifact_relocated(uid, place, in_place=in_place, **self.common()))
+
     def reproduce(self) -> None:
         uid, common = self.one("artifact"), self.common()
         if "run" in common and (uid, common["run"]) not in self.made_by:

@@ -134,6 +134,12 @@ def artifact_keyed(uid: str, key: str, **given: Any):
     return ev.ArtifactKeyed(uid=uid, key=key, **own, **_common(["key", uid, key], common))
 
 
+def artifact_relocated(uid: str, storage_key: str, **given: Any):
+    common, own = _split(given)
+    values = {"storage": "data", "storage_key": storage_key} | own
+    return ev.ArtifactRelocated(uid=uid, **values, **_common(["heal", uid, storage_key], common))
+
+
 def artifact_reproduced(uid: str, **common: Any):
     return ev.ArtifactReproduced(uid=uid, **_common(["reproduce", uid], common))
 

@@ -20,7 +20,7 @@ from projections.redaction import redacted, redactions
 from projections.resolve import check, of_registry, readable, require_columns, spec_of
 from projections.select import And, Not, Or, Select, Test, Where
 from projections.sql.valued import VALUE_COLUMNS
-from projections.sql.walks import LINK_COLUMNS, walk
+from projections.sql.walks import LINK_COLUMNS, LINK_OF_A_TIME, walk
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
 from projections.tables import FOREVER, TABLES, Table
 from projections.with_values import with_values
@@ -143,7 +143,7 @@ class MemoryModels(WritableModels):
         rows = [*self._tables["registry"], *self._tables["feature"]]
         return max((row["from_position"] for row in rows), default=0)
 
-    def reach(
+    def reach(  # noqa: PLR0913 (each bounds the walk)
         self,
         fields: Sequence[str],
         starts: Sequence[str],
@@ -151,11 +151,25 @@ class MemoryModels(WritableModels):
         onward: bool,
         at: int | None = None,
         limit: int,
+        ever: bool = False,
     ) -> list[Row]:
         """Return up to `limit` links that can be reached from some records, each once."""
+
+        def links(uids: Sequence[str]) -> list[Row]:
+            if not ever:
+                return self.links(fields, uids, onward=onward, at=at)
+            near, wanted = "source" if onward else "target", set(uids)
+            return [
+                {name: row[name] for name in LINK_OF_A_TIME}
+                for row in self._tables["link"]
+                if row["field"] in fields
+                and row[near] in wanted
+                and (at is None or row["from_position"] <= at)
+            ]
+
         return walk(
             starts,
-            lambda uids: self.links(fields, uids, onward=onward, at=at),
+            links,
             onward=onward,
             limit=limit,
         )

@@ -35,6 +35,7 @@ STORY = b.log(
     b.artifact_reproduced(C, run=RUN_2),
     b.artifact_keyed(A, "data/a.csv", run=RUN_2),
     b.artifact_keyed(C, "other.csv"),
+    b.artifact_relocated(C, "moved/c", in_place=True),
     b.link_removed("artifact", A, "labels", TABBY),
     b.trashed("ulabel", TORTIE),
     b.changed("ulabel", TABBY, name="mackerel"),

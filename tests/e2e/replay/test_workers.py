@@ -10,6 +10,7 @@ import pytest
 
 import ledger as ln
 from ledger.errors import InvalidValueError, NotTrackingError
+from tests.e2e.command import metaledger
 from tests.support.histories import FIRST, PAUSE
 
 KINDS = ["fork", "spawn", "forkserver", "script"]
@@ -122,15 +123,29 @@ def test_a_part_more_is_one_fork_which_has_all_parts(pool, kind):
 
 
 def test_a_script_that_another_one_starts_has_a_run_of_its_own_which_says_so(lab):
-    lab.script("ln.ULabel('step').save()", name="step.py")
+    lab.script(
+        "ln.ULabel('step').save()\nopen('step.txt', 'w').close()\n"
+        "ln.Artifact('step.txt', key='step.txt').save()",
+        name="step.py",
+    )
     lab.script(
         "import subprocess\nsubprocess.run([sys.executable, 'step.py'], check=True)", name="all.py"
     )
     assert lab.run(name="all.py").tags.count("run-finished") == 2
     everything, step = ln.Run.filter()
     assert (step.initiated_by, everything.initiated_by) == (everything, None)
-    assert ln.ULabel.get(name="step").run == step
+    made = ln.ULabel.get(name="step")
+    assert made.run == step
+    before = lab.head()
     assert lab.run(name="all.py").tags == []
+    # It is shown, and asked for, at any position.
+    for view in (ln, ln.as_of(before)):
+        assert list(view.Run.filter(initiated_by=everything)) == [step]
+        assert view.Run.filter(initiated_by__transform__key="all.py").count() == 1
+    assert list(ln.Run.filter().df()["initiated_by"]) == [None, everything.uid]
+    shown = metaledger(lab.folder, "show", step.uid).out
+    assert f"{everything.uid} (all" in shown
+    assert f"started by run {everything.uid}" in metaledger(lab.folder, "lineage", "step.txt").out
     # Alone it is the same run: what started it is no part of its identity.
     assert lab.run(name="step.py").tags == []
 

@@ -1,6 +1,7 @@
 // The shell around every page: where one is, at which moment, and how to go elsewhere.
 
 import { h } from "./dom";
+import { lineagePage } from "./lineage";
 import { ask, linked, moment, Refused } from "./moment";
 import { listPage, logPage, overviewPage, recordPage, searchPage } from "./pages";
 
@@ -43,6 +44,7 @@ async function page(at: string | null): Promise<Node[]> {
     case "": return overviewPage(at);
     case "search": return searchPage(at);
     case "log": return logPage(at);
+    case "lineage": return lineagePage(second, at);
     case "record": return recordPage(second, at);
     default:
       if (WORDS.includes(first)) return listPage(first, at);
@@ -54,7 +56,7 @@ async function begin(): Promise<void> {
   const { bar, main } = shell();
   const at = new URL(location.href).searchParams.get("as_of");
   try {
-    if (at !== null) {
+    if (at !== null && !location.pathname.startsWith("/lineage/")) {
       const found = await ask<Point>("point", { at });
       if (!found.is_now) {
         bar.append(
@@ -63,6 +65,7 @@ async function begin(): Promise<void> {
       }
     }
     main.append(...(await page(at)));
+    document.dispatchEvent(new Event("placed"));
     const heading = main.querySelector("h1");
     if (heading) document.title = `${heading.textContent?.trim()} · metaledger`;
   } catch (error) {

@@ -6,7 +6,9 @@ const DATE = new Intl.DateTimeFormat("en-GB", {
 });
 const DAY = new Intl.DateTimeFormat("en-GB", { day: "2-digit", month: "short", timeZone: "UTC" });
 
-export const count = (value: number): string => value.toLocaleString("en-US");
+const NUMBER = new Intl.NumberFormat("en-US");
+
+export const count = (value: number): string => NUMBER.format(value);
 
 export const moment = (at: string | number | null): string =>
   at === null ? "the beginning" : `${DATE.format(new Date(at))} UTC`;

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from ledger.decisions.facts import (
     Decision,
     Facts,
@@ -43,7 +45,7 @@ from ledger.model.definitions import FEATURED, Definition, Field
 from ledger.model.events import LedgerEvent, RecordChanged, RecordCreated, ValuesSet
 from ledger.model.ids import StreamId
 from ledger.model.schema import LIVE, REGISTRIES, WITHDRAWN
-from ledger.model.values import reference, untagged
+from ledger.model.values import ValueType, reference, untagged
 
 _SYNONYMS = "synonyms"
 
@@ -235,6 +237,10 @@ def set_features(command: SetFeatures, facts: Facts, stamp: Stamp) -> Decision:
     wanted = {
         name: resolved(facts, value, f"feature '{name}'") for name, value in command.values.items()
     }
+    if command.schema is not None:
+        of_table = _of_table(facts, command, command.schema)
+        fields |= {name: field for name, (field, _) in of_table.items()}
+        wanted |= {name: value for name, (_, value) in of_table.items()}
     now = present(facts, command.uid, f"{command.registry}.features.", fields)
     changes = changed(now, wanted)
     removed = tuple(
@@ -255,6 +261,20 @@ def set_features(command: SetFeatures, facts: Facts, stamp: Stamp) -> Decision:
             ),
         )
     return Decision(events=events, outcome=command.uid, stream=StreamId(row["stream"]))
+
+
+def _of_table(facts: Facts, command: SetFeatures, schema: str) -> dict[str, tuple[Field, Any]]:
+    """Return what a table was checked against, and what its columns hold, as features."""
+    definition = require_definition(facts, schema)
+    text = ValueType("str")
+    found = {"schema": (Field(name="schema", held="schema", type=text), schema)}
+    for name, value in command.columns.items():
+        field = definition.field(name)
+        kind = text if field is None else field.type
+        held = f"columns.{name if field is None else field.held}"
+        listed = Field(name=held, held=held, type=msgspec.structs.replace(kind, is_list=True))
+        found[held] = (listed, resolved(facts, value, f"column '{name}'"))
+    return found
 
 
 def _is(value: Any) -> bool:

@@ -381,12 +381,23 @@ class RetypeField(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetFeatures(msgspec.Struct, frozen=True, kw_only=True):
-    """Give a record these features, and take others from it."""
+    """Give a record these features, and take others from it.
+
+    Attributes:
+        registry: Its registry.
+        uid: Its uid.
+        values: Features, as given.
+        removed: Features to take away.
+        schema: Registry that its table was checked against.
+        columns: Values that columns of that table hold, each once, as given.
+    """
 
     registry: str
     uid: str
     values: dict[str, Any] = {}
     removed: tuple[str, ...] = ()
+    schema: str | None = None
+    columns: dict[str, Any] = {}
 
     kind = "annotate"
 
@@ -398,7 +409,9 @@ class SetFeatures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fields(self) -> dict[str, Any]:
         """Values and removals, as given."""
-        return {"values": self.values} | ({"removed": list(self.removed)} if self.removed else {})
+        table = {} if self.schema is None else {"schema": self.schema, "columns": self.columns}
+        removed = {"removed": list(self.removed)} if self.removed else {}
+        return {"values": self.values} | removed | table
 
 
 class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):

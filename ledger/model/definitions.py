@@ -187,12 +187,33 @@ def catalogue_of(
             spec,
             relations=_with_back(spec.name, spec.relations, spec.fields, ways_back),
             features=own,
+            columns=_columns(definitions) if spec.name == "artifact" else {},
             at=at,
             catalogue=found,
         )
     for definition in definitions:
         found[definition.name] = _spec(definition, ways_back, at, found)
     return found
+
+
+def _columns(definitions: Iterable[Definition]) -> dict[str, FieldSpec | RelationSpec]:
+    """Return the columns by which a table is found: references, choices and names."""
+    found: dict[str, FieldSpec | RelationSpec] = {}
+    for definition in definitions:
+        named = Field(name="name", held="name", type=ValueType("str"))
+        for field in (*([named] if definition.is_named else ()), *definition.fields):
+            if is_categorical(field):
+                kind = msgspec.structs.replace(field.type, is_list=True)
+                listed = msgspec.structs.replace(field, type=kind)
+                column = described(listed, f"artifact.features.columns.{field.held}")
+                found.setdefault(field.name, column)
+    return found
+
+
+def is_categorical(field: Field) -> bool:
+    """Return whether a table is found by what a column of this field holds."""
+    choices = field.bounds.choices is not None
+    return field.held == "name" or choices or field.type.target is not None
 
 
 def _ways_back(

@@ -133,6 +133,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         is_defined: Whether the ledger defines it: its records are rows of the table `record`.
         key: Fields that identify a record of such a registry.
         features: Typed values and references that any record may bear, by name.
+        columns: What the columns of a table that was checked against a registry name, likewise.
         former: Present name of each field that has another former one.
         at: Position as of which it is described; None for now.
         catalogue: The registries that its relations lead to; None for those of `REGISTRIES`.
@@ -152,6 +153,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     is_defined: bool = False
     key: tuple[str, ...] = ("name",)
     features: dict[str, FieldSpec | RelationSpec] = {}
+    columns: dict[str, FieldSpec | RelationSpec] = {}
     former: dict[str, str] = {}
     at: int | None = None
     catalogue: Catalogue | None = None

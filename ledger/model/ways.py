@@ -33,10 +33,11 @@ def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
     """
     relations: list[RelationSpec] = []
     for place, name in enumerate(path, start=1):
-        if name == "features" and spec.features and place < len(path):
-            continue  # the next name is that of a feature
-        of_feature = place > 1 and path[place - 2] == "features"
-        found = (spec.features.get(name) if of_feature else None) or spec.require(name)
+        own = {"features": spec.features, "columns": spec.columns}
+        if own.get(name) and place < len(path):
+            continue  # the next name is that of a feature, or of a column
+        before = own.get(path[place - 2], {}) if place > 1 else {}
+        found = before.get(name) or spec.require(name)
         if isinstance(found, FieldSpec):
             return Way(tuple(relations), spec, found, path[place:])
         relations.append(found)

@@ -31,6 +31,7 @@ from ledger.past.retraction import warn_of_retraction
 from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.registries.base import Record
+from ledger.registries.checked_table import table_of
 from ledger.registries.checks import check_flag, check_version
 from ledger.registries.loaders import is_loadable
 from ledger.registries.local_content import (
@@ -44,6 +45,7 @@ from ledger.registries.local_content import (
 )
 from ledger.registries.query import QuerySet
 from ledger.registries.registry import registry_method
+from ledger.registries.registry_schema import RegistrySchema, schema_of_table
 from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
 from ledger.user_settings import settings
@@ -211,6 +213,7 @@ class Artifact(Record):
         *,
         if_hash_exists: str | None = None,
         storage: str | os.PathLike[str] | None = None,
+        schema: Any = None,
     ) -> Self:
         """Return an unsaved artifact of a table of pandas, polars or pyarrow, as Parquet.
 
@@ -230,7 +233,13 @@ class Artifact(Record):
             )
         content = LocalContent.of_frame(artifact._source.ledger, df, storage=storage)
         artifact._take(content, key, description, version, revises, if_hash_exists)
+        artifact._borne = None if schema is None else table_of(schema, df)
         return artifact
+
+    @property
+    def schema(self) -> RegistrySchema | None:
+        """The schema that the table in it was checked against; None for none."""
+        return schema_of_table(self)
 
     # --- saving ---------------------------------------------------------------------------------
 

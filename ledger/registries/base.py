@@ -42,6 +42,7 @@ from ledger.registries.query import Lookup, QuerySet
 from ledger.registries.record_history import RecordHistory
 from ledger.registries.registry import Registry, registry_method
 from ledger.registries.results import RecordList, Results
+from ledger.registries.ways_back import inverse, references
 from projections.select import Select
 
 if TYPE_CHECKING:
@@ -83,13 +84,13 @@ class Record(RecordHistory):
         self._row: dict[str, Any] = {}
         self._assigned: dict[str, Any] = {}
         self._is_fresh = True
-        self._borne: Mapping[str, Any] | None = None
+        self._borne: tuple[Mapping[str, Any], str | None, dict[str, Any]] | None = None
 
     def _bear(self, features: Mapping[str, Any] | None) -> None:
         """Take features that the first save sets, after checking them."""
         if features:
             self.features.checked(features)
-            self._borne = features
+            self._borne = (features, None, {})
 
     @classmethod
     def _from_row(cls, row: dict[str, Any], source: Source) -> Self:
@@ -236,7 +237,7 @@ class Record(RecordHistory):
         if borne := vars(self).get("_borne"):
             self._borne = None
             with self._source.ledger.handler.batch():
-                self.save().features.update(borne)
+                self.save().features.bear(*borne)
             return self
         if self._is_fresh:
             self._perform(self._creation(), prepare=self._prepare(), is_save=True)
@@ -399,10 +400,10 @@ class Related(Results[Any]):
         kind = record_class(self.registry)
         query: QuerySet[Any] = QuerySet(kind, self._record._source, Select(registry=self.registry))
         if self._relation.is_reference and self._relation.is_reverse:
-            ways = [f"{name}__uid" for name in _references(self._relation, self._spec)]
+            ways = [f"{name}__uid" for name in references(self._relation, self._spec)]
             by_any = reduce(or_, [Q(**{it: self._record.uid}) for it in ways])
             return query.with_trash().filter(by_any, *queries, **lookups)
-        back = _inverse(self._record.registry, self._relation, self._spec)
+        back = inverse(self._record.registry, self._relation, self._spec)
         return query.with_trash().filter(*queries, **{back: self._record.uid}, **lookups)
 
     def add(self, *records: Record) -> None:
@@ -474,26 +475,3 @@ class Related(Results[Any]):
 
 def _with_article(title: str) -> str:
     return f"an {title}" if title[0] in "AEIO" else f"a {title}"
-
-
-def _references(relation: RelationSpec, target: RegistrySpec) -> list[str]:
-    """Return the fields and features of another registry over which a way back leads."""
-    features = {f"features__{name}": it for name, it in target.features.items()}
-    held = {it.name: it for it in target.relations} | features
-    return [
-        name
-        for name, it in held.items()
-        if isinstance(it, RelationSpec) and it.link in relation.all_links and not it.is_reverse
-    ]
-
-
-def _inverse(registry: str, relation: RelationSpec, target: RegistrySpec) -> str:
-    """Return the name of the way back over a relation."""
-    for other in target.relations:
-        if other.target != registry or other.is_reverse == relation.is_reverse:
-            continue
-        if relation.link is not None and other.link == relation.link:
-            return other.name
-        if relation.link is None and other.link is None and other.column == relation.column:
-            return other.name
-    raise UnknownFieldError(f"no way back over {registry}.{relation.name}")

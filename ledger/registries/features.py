@@ -135,6 +135,19 @@ class Features(MutableMapping[str, Any]):
                 )
             )
 
+    def bear(self, values: Mapping[str, Any], schema: str | None, columns: dict[str, Any]) -> None:
+        """Set the features that a record was made with, and what its table was checked against."""
+        record = self._record
+        record._perform(
+            SetFeatures(
+                registry=record.registry,
+                uid=record.uid,
+                values=self.checked(values),
+                schema=schema,
+                columns=columns,
+            )
+        )
+
     def checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return features as an intent holds them.
 

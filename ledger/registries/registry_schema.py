@@ -19,6 +19,7 @@ from ledger.model.events import FieldAdded, FieldChanged, FieldRetyped, Registry
 from ledger.model.ids import StreamId
 from ledger.model.times import to_datetime
 from ledger.model.values import ValueType, of_columns, untagged
+from ledger.places.kinds import record_class
 from ledger.places.source import Source
 from ledger.registries.definition import check_field_name, value_type
 
@@ -305,6 +306,14 @@ class RegistrySchema:
     def __repr__(self) -> str:
         names = ", ".join(f"{it.name}: {it.type}" for it in self.fields)
         return f"<schema of {self.title} ({names})>"
+
+
+def schema_of_table(record: Any) -> RegistrySchema | None:
+    """Return the schema that the table in an artifact was checked against; None for none."""
+    source, field = record._source, f"{record.registry}.features.schema"
+    uid = record._row.get("uid")
+    rows = source.ask(lambda it: it.find("value", at=source.at, subject=uid, field=field))
+    return RegistrySchema(record_class(rows[0]["t"]), source) if rows else None
 
 
 _JSON: dict[str, dict[str, Any]] = {

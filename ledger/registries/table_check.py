@@ -17,8 +17,8 @@ import msgspec
 
 from ledger.decisions.values import given, resolved
 from ledger.errors import InvalidTableError, InvalidValueError, NotFoundError
-from ledger.model.definitions import Definition, Field
-from ledger.model.values import Bounds, is_missing, shown
+from ledger.model.definitions import Definition, Field, is_categorical
+from ledger.model.values import MAX_ITEMS, Bounds, ValueType, as_items, is_missing, shown
 from ledger.places.source import Source
 from ledger.registries.frames import columns_of
 
@@ -100,6 +100,24 @@ def check_table(definition: Definition, source: Source, frame: object) -> TableR
         faults.append(Fault(column=name, row=None, kind="missing", message=message))
     faults += _keys(definition, columns, n_rows)
     return TableReport(registry=definition.name, n_rows=n_rows, faults=tuple(faults))
+
+
+def columns_named(definition: Definition, frame: object) -> dict[str, list[Any]]:
+    """Return what the columns of a valid table name, each value once, as an intent holds it.
+
+    A column with more than a thousand different values is left out.
+    """
+    found: dict[str, list[Any]] = {}
+    for name, values in columns_of(frame).items():
+        field = definition.field(name) or Field(name=name, held=name, type=ValueType("str"))
+        if not is_categorical(field):
+            continue
+        given_values = [given(field, it, name) for it in values if not _is_missing(it)]
+        items = [it for value in given_values for it in as_items(value)]
+        once = list({repr(it): it for it in items}.values())
+        if len(once) <= MAX_ITEMS:
+            found[name] = once
+    return found
 
 
 def rows_of(definition: Definition, frame: object) -> list[dict[str, Any]]:

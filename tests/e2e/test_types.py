@@ -357,5 +357,12 @@ def test_a_table_is_checked_whole_and_saved_once(sample):  # noqa: ARG001
         ln.save(Sample.from_df(good))
     assert Sample.filter(name__in=["S4", "S5"]).count() == 2
     assert Sample.get(name="S5").volume is None
+    table = ln.Artifact.from_df(good, key="samples.parquet", schema=Sample).save()
+    assert table.schema == Sample.schema
+    assert ln.Artifact.filter(columns__donor="D2").one() == table
+    assert ln.Artifact.filter(columns__donor="D1", columns__name="S4").one() == table
+    assert not dict(table.features)
+    with nothing_recorded(), pytest.raises(ln.errors.InvalidTableError, match="D9"):
+        ln.Artifact.from_df(rows, key="bad.parquet", schema=Sample)
     twice = pd.DataFrame({"name": ["S6", "S6"], "donor": ["D1", "D2"]})
     assert [it.kind for it in Sample.check(twice).faults] == ["key"]

@@ -63,7 +63,10 @@ def add_verb(  # noqa: PLR0913 (the options of the verb)
     """
     from ledger.api import save
     from ledger.cli.output import print_json_lines, print_records, record_data
+    from ledger.display.messages import leave_unsaid
+    from ledger.registries.base import NO_RUN
 
+    leave_unsaid(NO_RUN)
     if key is not None and len(paths) > 1:
         raise click.UsageError("--key names one artifact, or one folder with --each: give one PATH")
     found = [_label(name) for name in labels]

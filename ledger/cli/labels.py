@@ -49,12 +49,14 @@ def add_verb(
     terminal you are asked what to do, elsewhere say --yes or --load.
     """
     from ledger.cli.output import print_json, record_data
-    from ledger.display.messages import say
+    from ledger.display.messages import leave_unsaid, say
     from ledger.display.tables import shown
+    from ledger.registries.base import NO_RUN
     from ledger.registries.finding import found
     from ledger.registries.ulabel import ULabel
     from ledger.user_settings import settings
 
+    leave_unsaid(NO_RUN)
     if yes and loaded is not None:
         raise click.UsageError("--yes adds a label, --load takes one that exists: choose one")
     # Asked below, where the answer can be acted on.

@@ -105,7 +105,7 @@ def search_verb(
     from ledger.model.schema import REGISTRIES
     from ledger.registries import all_registries
 
-    registries = tuple(REGISTRIES) if registry is None else (registry,)
+    registries = None if registry is None else (registry,)
     found = all_registries.search(source_at(as_of), text, registries=registries, limit=limit)
     if as_json:
         print_json_lines(record_data(record) for records in found.values() for record in records)
@@ -166,6 +166,7 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
 
 def _fields(record: Record) -> list[tuple[str, object]]:
     from ledger.display.tables import shown
+    from ledger.registries.description import called
 
     spec = record.spec
     pairs: list[tuple[str, object]] = [("registry", record.registry), ("uid", record.uid)]
@@ -178,7 +179,7 @@ def _fields(record: Record) -> list[tuple[str, object]]:
         pairs += [("path", str(record.path)), ("keys", ", ".join(map(shown, keys)))]
     for relation in spec.relations:
         if not relation.is_many and (other := getattr(record, relation.name)) is not None:
-            pairs.append((relation.name, _called(other)))
+            pairs.append((relation.name, called(other)))
     return [(name.replace("_", " "), value) for name, value in pairs]
 
 
@@ -198,16 +199,6 @@ def _text(value: object) -> object:
             return f"{value:,}"
         case _:
             return value
-
-
-def _called(record: Record) -> str:
-    from ledger.display.tables import shown
-
-    row = record._row  # noqa: SLF001 (one face of the record)
-    name = row.get("name") or row.get("key")
-    if record.registry == "run" and not name:
-        name = record.transform.name if record.transform else None
-    return f"{record.uid} ({shown(name)})" if name else record.uid
 
 
 def _related(record: Record) -> dict[str, list[Record]]:
@@ -297,5 +288,6 @@ def _meant(record: str, *, trashed: bool = False) -> Record:
 
 def _tell(record: Record, what: str) -> None:
     from ledger.display.messages import say
+    from ledger.registries.description import called
 
-    say("success", f"{record.spec.title} {_called(record)}: {what}")
+    say("success", f"{record.spec.title} {called(record)}: {what}")

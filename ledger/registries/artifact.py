@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -88,12 +89,14 @@ class Artifact(Record):
         if_hash_exists: str | None = None,
         rehash: bool = False,
         storage: str | os.PathLike[str] | None = None,
+        features: Mapping[str, Any] | None = None,
         **unknown: object,
     ) -> None:
         for name in unknown:
             raise self.spec.unknown(name)
         check_flag("Artifact.rehash", rehash)
         self._begin()
+        self._bear(features)
         content = LocalContent.at(self._source.ledger, path, rehash=rehash, storage=storage)
         self._take(content, key, description, version, revises, if_hash_exists)
 

@@ -3,56 +3,60 @@
 1. `track()` finds out source, parameters, environment and actor, and begins a pass: through the
    latest run of the same identity, or through a new run. It writes only if a run is new.
 2. `finish()` ends the pass as successful. A process that exits without it claims no success: the
-   pass's own run is `ended`, or `failed` after an uncaught exception.
+   pass's own run is `ended`, or `failed` after an uncaught exception, an exit with an error, or
+   SIGTERM (`ledger.tracking.exits`).
 3. A pass gives one receipt, whichever way it ends.
 4. Only the process that called `track()` ends the pass; the exit of a forked child changes nothing.
+   Processes that it starts belong to the pass (see `ledger.tracking.joining`), unless they call
+   `track()` themselves: then their run says which run they were started from.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-import socket
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.decisions.decide import decide
-from ledger.decisions.facts import Stamp, refuse_erased
-from ledger.decisions.replay import Passage
-from ledger.decisions.runs import RunPlan
-from ledger.decisions.transforms import find_transform
+from ledger.decisions.replay import Case, Passage
 from ledger.display.messages import say
-from ledger.engine.database import WriteSession
-from ledger.engine.handler import identity_outside
-from ledger.errors import InvalidValueError, LedgerError, NotTrackingError, printable, washed
-from ledger.model.canonical import Json
-from ledger.model.commands import SaveTransform
-from ledger.model.events import BlobRecorded, Draft
-from ledger.model.ids import command_id, digest, stream_id
-from ledger.model.parameters import canonical_params
-from ledger.model.schema import TRANSFORM, FieldSpec
-from ledger.model.secret_names import REDACTED, without_secrets
+from ledger.engine.pass_token import (
+    INITIATOR,
+    VARIABLE,
+    Announced,
+    PassToken,
+    offered,
+)
+from ledger.engine.tracked import Tracked
+from ledger.errors import LedgerError, NotTrackingError, printable, washed
 from ledger.places import instance
 from ledger.places.source import row_of
-from ledger.registries.checks import check_text
+from ledger.places.stand_ins import require_none_beside
 from ledger.registries.run import Run
-from ledger.registries.transform import Transform, stem_of
-from ledger.tracking.environment import (
-    capture_environment,
-    environment_hash,
-    environment_text,
+from ledger.registries.transform import Transform
+from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
+from ledger.tracking.git import start_git_query
+from ledger.tracking.notebook import (
+    active_shell,
+    is_consecutive,
+    read_notebook,
+    shell_kind,
 )
-from ledger.tracking.git import GitQuery, start_git_query
-from ledger.tracking.imports import imported_modules
-from ledger.tracking.notebook import is_consecutive, read_notebook
 from ledger.tracking.receipt import receipt, transform_name
-from ledger.tracking.source_code import SourceCode, command_line, find_source
-from ledger.user_settings import settings
+from ledger.tracking.source_code import SourceCode, find_source
+from ledger.tracking.starting import Start, folder_of, root_of
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
+
+
+# Said before anything is saved, so it tells nothing that a later fork would contradict.
+_BEGINNINGS = {
+    Case.NEW: "new run",
+    Case.REPLAY: "known run",
+    Case.RESUMABLE: "unfinished run",
+}
 
 
 class Context:
@@ -64,21 +68,50 @@ class Context:
         self._pid: int | None = None
         self._last: tuple[Ledger, str] | None = None
         self._error: str | None = None
-        self._is_hooked = False
+        self._exits: ExitWatch | None = None
         # The names given to the first `track()` of the process hold for later calls.
         self._request: dict[str, Any] = {}
+        self._announced: Announced | None = None
 
     @property
     def is_tracking(self) -> bool:
         """Whether a run is tracked."""
-        return self._ledger is not None and self._ledger.handler.tracked is not None
+        return self._held() is not None
 
     @property
     def run(self) -> Run | None:
         """The current run; None before `track()` and after `finish()`."""
-        if self._ledger is None or self._ledger.handler.tracked is None:
+        held = self._held()
+        return None if held is None else _run(held[0], held[1].passage.run)
+
+    @property
+    def token(self) -> str | None:
+        """The pass, as a text that `ln.join()` takes in another process; None outside of a run."""
+        held = self._held()
+        if held is None or held[1].plan.token is None:
             return None
-        return _run(self._ledger, self._ledger.handler.tracked.passage.run)
+        ledger, tracked = held
+        place = ledger.place.configuration.id
+        return str(PassToken(place, tracked.passage.run, tracked.plan.token or ""))
+
+    def _held(self) -> tuple[Ledger, Tracked] | None:
+        """Return the ledger and the run in hand, also where another process began the pass."""
+        ledger = self._ledger
+        if ledger is None or ledger.handler.tracked is None:
+            if offered() is None and not instance.is_open():
+                return None
+            try:
+                ledger = instance.current()
+            except LedgerError:
+                return None
+        tracked = ledger.handler.tracked
+        return None if tracked is None else (ledger, tracked)
+
+    @property
+    def _is_own(self) -> bool:
+        """Whether this process began the pass, and so is the one to end it."""
+        held = self._held()
+        return held is not None and held[1].joined is None
 
     @property
     def transform(self) -> Transform | None:
@@ -104,33 +137,46 @@ class Context:
         transform: Transform | None = None,
     ) -> Run:
         """Begin a pass; see `ledger.track`."""
+        require_none_beside("track()")
         ledger = instance.current()
-        if self.is_tracking:
+        if self._is_own:
             self._end("ended")
-        source = find_source(root=ledger.place.root)
-        git = start_git_query(_folder(source))
+        elif self.is_tracking:
+            ledger.handler.tracked = None
+        self._put_back()
+        initiated_by = offered()
+        ledger.handler.decline(initiated_by)
+        source = find_source(root=root_of(ledger))
+        git = start_git_query(folder_of(source))
         self._ledger, self._source, self._pid = ledger, source, os.getpid()
         self._error = None
         self._hook()
-        start = _Start(ledger, source, git)
+        start = Start(ledger, source, git, initiated_by)
         command = start.transform_command(self._named(name, key, transform))
         plan = start.plan(command, name, params)
         is_new = new_run or source.text is None
         tracked = ledger.handler.track(
-            plan, new_run=is_new, before=lambda session: start.record(session, command)
+            plan,
+            new_run=is_new,
+            before=lambda session: start.record(session, command),
+            folder=ledger.pass_folder(str(plan.token)),
         )
+        self._announced = Announced({VARIABLE: self.token, INITIATOR: initiated_by})
         run = _run(ledger, tracked.passage.run)
-        say(
-            "hint",
-            f"{tracked.passage.case}: {transform_name(run)} ({run._row['transform']}), "
-            f"run {run.uid}",
-        )
+        begins = _BEGINNINGS[tracked.passage.case]
+        say("hint", f"{begins}: {transform_name(run)} ({run._row['transform']}), run {run.uid}")
         return run
 
     def finish(self) -> None:
         """End the pass as successful; see `ledger.finish`."""
         if not self.is_tracking:
             raise NotTrackingError("finish(): no run is tracked; call track() first")
+        if not self._is_own:
+            raise NotTrackingError(
+                "finish(): another process began this run and finishes it; leave it out here, or "
+                "call track() for a run of this process"
+            )
+        require_none_beside("finish()")
         self._end("finished")
 
     def _named(
@@ -143,16 +189,26 @@ class Context:
         return self._request
 
     def _end(self, status: str) -> None:
-        ledger = self._ledger
-        if ledger is None or ledger.handler.tracked is None:
+        held = self._held()
+        if held is None:
             return
+        ledger = held[0]
         passage = ledger.handler.finish(
-            status, error=self._error, is_consecutive=self._is_consecutive()
+            status,
+            error=self._error if status == "failed" else None,
+            is_consecutive=self._is_consecutive(),
         )
+        self._put_back()
         ledger.keep_hashes()
         self._last = None if passage is None else (ledger, passage.run)
         if passage is not None:
             self._say_receipt(ledger, passage, status)
+
+    def _put_back(self) -> None:
+        """Let the processes that are started from now on belong to no pass of this process."""
+        if self._announced is not None:
+            self._announced.withdraw()
+            self._announced = None
 
     def _say_receipt(self, ledger: Ledger, passage: Passage, status: str) -> None:
         run = _run(ledger, passage.run)
@@ -168,9 +224,9 @@ class Context:
     # --- leaving --------------------------------------------------------------------------------
 
     def _hook(self) -> None:
-        if self._is_hooked:
+        if self._exits is not None:
             return
-        self._is_hooked = True
+        self._exits = ExitWatch()
         atexit.register(self.leave)
         previous = sys.excepthook
 
@@ -179,161 +235,47 @@ class Context:
             previous(kind, error, trace)
 
         sys.excepthook = remember
+        if shell_kind(active_shell()) != "kernel":  # A kernel is ended so when its notebook closes.
+            hear_termination(self._note_termination)
 
-    def leave(self) -> None:
-        """End the pass as at the process's exit: `ended`, or `failed` after an exception."""
-        if not self.is_tracking or self._pid != os.getpid():
+    def _note_termination(self) -> bool:
+        if self._is_ours():
+            self._error = "SIGTERM: the process was told to end"
+        return self._is_ours()
+
+    def note_exit(self, code: object) -> None:
+        """Remember that the script exited with this value: with any but None and 0, it failed."""
+        if (error := exit_error(code)) is not None:
+            self._error = _told(SystemExit, error)
+
+    def _is_ours(self) -> bool:
+        """Whether this very process tracks a run, and began its pass."""
+        return self._pid == os.getpid() and self._is_own
+
+    def leave(self, ledger: Ledger | None = None) -> None:
+        """End the pass as at the process's exit: `ended`, or `failed` after an error.
+
+        With a ledger, a pass through a run of another ledger goes on.
+        """
+        if not self._is_ours() or (ledger is not None and ledger is not self._ledger):
             return
+        left = None if self._exits is None else self._exits.error()
+        if self._error is None and left is not None:
+            self._error = _told(SystemExit, left)
         try:
             self._end("ended" if self._error is None else "failed")
         except LedgerError as error:
             say("error", f"the end of the run could not be recorded: {error}")
 
 
-class _Start:
-    def __init__(self, ledger: Ledger, source: SourceCode, git: GitQuery) -> None:
-        self._ledger = ledger
-        self._source = source
-        self._git = git
-        self._environment = capture_environment()
-
-    def transform_command(self, named: Mapping[str, Any]) -> SaveTransform:
-        """Return the command that saves the running transform."""
-        given = named.get("transform")
-        if given is not None:
-            return self._given_transform(given)
-        name, key = named.get("name"), named.get("key")
-        fields: dict[str, Any] = {}
-        if name is not None:
-            fields["name"] = _text("name", name)
-        if key is not None:
-            key = _text("key", key)
-        suggested = key or self._source.key
-        stem = settings.transform.stem_uid or stem_of(
-            suggested or f"{self._source.name}/{self._ledger.handler.actor}"
-        )
-        return SaveTransform(
-            stem=stem,
-            version=settings.transform.version,
-            source_hash=self._source.source_hash,
-            source=None if self._source.text is None else self._source.source_hash,
-            defaults={
-                "name": name or key or self._source.name,
-                "key": suggested,
-                "kind": "script" if self._source.kind == "module" else self._source.kind,
-            },
-            fields=fields,
-        )
-
-    @staticmethod
-    def _given_transform(transform: object) -> SaveTransform:
-        if not isinstance(transform, Transform) or not transform.is_saved:
-            raise InvalidValueError(f"track: expected a saved Transform, got {transform!r}")
-        return SaveTransform(
-            stem=transform.uid[: TRANSFORM.uid_length],
-            version=transform.version,
-            source_hash=transform.source_hash,
-            target=transform.uid,
-        )
-
-    def plan(self, command: SaveTransform, name: str | None, params: object) -> RunPlan:
-        """Return the identity of the run.
-
-        Raises:
-            InvalidValueError: A parameter cannot be recorded.
-            VersionPinnedError: The transform's version is pinned and its source has changed.
-            RecordErasedError: The transform was erased.
-        """
-        given = self._without_secrets(canonical_params(params, command_line(self._source.kind)))
-        with self._ledger.reading() as session:
-            if command.target is None:
-                refuse_erased(session.models, "transform", command.natural)
-                find_transform(session.models, command)
-        environment = environment_hash(self._environment)
-        identity: list[Json] = [
-            ["transform", command.stem, command.source_hash or command.version],
-            given,
-            self._ledger.handler.actor,
-            environment,
-        ]
-        return RunPlan(
-            identity=digest(identity).hex(),
-            fields={
-                "transform": "",
-                "name": name,
-                "params": given["params"],
-                "arguments": given["argv"],
-                "environment": environment,
-                "host": socket.gethostname(),
-            },
-        )
-
-    @staticmethod
-    def _without_secrets(given: dict[str, Any]) -> dict[str, Any]:
-        """Return parameters and arguments without what their names call secret, and say so."""
-        kept, places = without_secrets(given, settings.secret_names)
-        if places:
-            say(
-                "warning",
-                f"{', '.join(places)}: recorded as {REDACTED}, as the name says secret; "
-                "settings.secret_names holds these names",
-            )
-        return kept
-
-    def record(self, session: WriteSession, command: SaveTransform) -> dict[str, Any]:
-        """Record transform, source and environment if they are new; return fields of the run."""
-        stamp = self._ledger.handler.stamp()
-        text = environment_text(self._environment)
-        self._record_blob(session, stamp, environment_hash(self._environment), text)
-        if command.source is not None and self._source.text is not None:
-            self._record_blob(session, stamp, command.source, self._source.text)
-        decision = decide(command, session.models, stamp)
-        if decision.events:
-            identity = identity_outside(session, command, decision)
-            session.append(command_id(identity), decision.drafts(identity))
-        state = self._git.result()
-        packages = imported_modules(
-            self._source.text,
-            folder=_folder(self._source),
-        )
-        return {
-            "transform": decision.outcome,
-            "modules": {
-                package.module: package.version or "" for package in packages if package.version
-            },
-            "git_commit": None if state is None else state.commit,
-            "git_is_dirty": None if state is None else state.is_dirty,
-        }
-
-    @staticmethod
-    def _record_blob(session: WriteSession, stamp: Stamp, blob: str, text: str) -> None:
-        identity: list[Json] = ["blob", blob]
-        if session.log.command(command_id(identity)):
-            return
-        event = BlobRecorded(
-            blob=blob, media_type="text/plain", text=text, **{**stamp.fields(), "command": identity}
-        )
-        session.append(command_id(identity), [Draft(stream=stream_id(identity), event=event)])
-
-
 def _told(kind: type[BaseException], error: BaseException) -> str:
     """Return what an exception says, in a form that can be stored, whatever it does when asked."""
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 (the script's own code, which may do anything)
+    except BaseException:  # noqa: BLE001 (the script's own code, which may do anything)
         text = "its text could not be made"
     # Washed before it is cut: half a URL would hide its password from the eye of the rule.
     return printable(washed(f"{kind.__name__}: {text}"))[:500]
-
-
-def _folder(source: SourceCode) -> Path | None:
-    return None if source.path is None else Path(source.path).parent
-
-
-def _text(field: str, value: object) -> str:
-    spec = TRANSFORM.field(field)
-    assert isinstance(spec, FieldSpec)  # noqa: S101 (for the type checker)
-    return str(check_text(f"track: {field}", value, spec, required=True))
 
 
 def _run(ledger: Ledger, uid: str) -> Run:

@@ -12,7 +12,8 @@
 5. `source_hash` = `"sha256:"` + hex SHA-256 of that text in UTF-8. A source that is no text has the
    hash of its bytes; an unreadable source has none.
 6. The suggested key is the path below `root` if the source lies there, else the file's name (for a
-   module, its dotted name as a path), with `/` and in NFC: the same on each computer.
+   module, its dotted name as a path), with `/` and in NFC: the same on each computer. Files outside
+   of `root` are told apart by `ledger.tracking.project`.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def _file_source(main: ModuleType, path: Path, root: str | os.PathLike[str] | No
         text=text,
         source_hash=source_hash,
         name=nfc(name),
-        key=_key(shown, root) or nfc(fallback),
+        key=key_below(shown, root) or nfc(fallback),
     )
 
 
@@ -163,7 +164,7 @@ def _notebook_source(path: Path | None, root: str | os.PathLike[str] | None) -> 
         text=text,
         source_hash=source_hash,
         name=nfc(path.stem),
-        key=_key(path, root) or nfc(path.name),
+        key=key_below(path, root) or nfc(path.name),
     )
 
 
@@ -209,7 +210,8 @@ def _text_of_loader(main: ModuleType | None) -> str | None:
 # --- its name -------------------------------------------------------------------------------------
 
 
-def _key(path: Path, root: str | os.PathLike[str] | None) -> str | None:
+def key_below(path: Path, root: str | os.PathLike[str] | None) -> str | None:
+    """Return the path below `root`, as a key; None for a path elsewhere."""
     if root is None:
         return None
     try:

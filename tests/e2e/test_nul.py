@@ -88,7 +88,7 @@ def test_nul_is_refused_wherever_a_text_comes_in():
 def test_a_run_that_fails_with_nul_in_its_error_ends_all_the_same(monkeypatch):
     ln.settings.verbosity = "error"
     monkeypatch.setattr("sys.excepthook", lambda *_: None)
-    monkeypatch.setattr(ln.context, "_is_hooked", False)
+    monkeypatch.setattr(ln.context, "_exits", None)
     monkeypatch.setattr("atexit.register", lambda _: None)
     run = ln.track(key="k")
     error = ValueError(NUL)

@@ -341,8 +341,11 @@ class _World:
                     transform=self.one_or_none("transform") or "gone",
                     name=self.draw(st.sampled_from([None, *NAMES])),
                     params=canonical_params(self.draw(parameters()))["params"],
+                    task=self.draw(st.sampled_from([{}, {"RANK": "0"}, {"RANK": "1"}])),
                     git_is_dirty=self.draw(st.sampled_from([None, True, False])),
                     forked_from=self.one_or_none("run"),
+                    initiated_by=self.one_or_none("run"),
+                    token=self.draw(st.sampled_from([None, "one", "other"])),
                     **self.common(in_run=False),
                 )
             )
@@ -353,7 +356,8 @@ class _World:
         self.add(b.run_finished(self.one("run"), status, **self.common()))
 
     def resume(self) -> None:
-        self.add(b.run_resumed(self.one("run"), len(self.events), **self.common()))
+        token = self.draw(st.sampled_from([None, "one", "other"]))
+        self.add(b.run_resumed(self.one("run"), len(self.events), token=token, **self.common()))
 
     def abandon(self) -> None:
         self.add(b.run_abandoned(self.one("run"), self.one("run"), **self.common()))

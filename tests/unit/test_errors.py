@@ -87,7 +87,7 @@ def test_arguments_that_are_no_secret_stay(given):
 
 def test_the_end_of_a_failed_run_holds_no_secret(ledger_folder, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", lambda *_: None)
-    monkeypatch.setattr(context, "_is_hooked", False)
+    monkeypatch.setattr(context, "_exits", None)
     ln.init(str(ledger_folder / "storage"))
     ln.track()
     error = OSError(f"{'x' * 440} {LEAKING[0]} {LEAKING[4]}")

@@ -257,8 +257,12 @@ def make_file(path: str | os.PathLike[str]) -> None:
 
     A file that SQLite makes by itself can be written to by its owner alone, whatever the umask
     says. The write-ahead log gets the rights of the file.
+
+    Raises:
+        StorageError: The disk refused.
     """
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
+    with writing(Path(path)):
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
 
 
 def make_folders(path: Path) -> None:

@@ -19,18 +19,17 @@ _TABLES = 6  # listed of a server, the largest
     "init",
     examples=(
         "metaledger init",
-        "metaledger init --storage ./storage",
         "metaledger init --storage s3://bucket/data --name immune-study",
     ),
 )
 @click.option(
     "--storage",
     metavar="ROOT",
-    help="Where content is kept: a folder, made if need be, or a URL. "
-    "[default: ./.metaledger/storage]",
+    help="Where content is kept: a folder, made if need be, or a URL."
+    " [default: ./.metaledger/storage]",
 )
 @click.option("--db", "database", metavar="URL", help="Database of log and read models.")
-@click.option("--name", help="Its name. [default: the last part of ROOT, or this folder]")
+@click.option("--name", help="Its name. [default: the last part of ROOT, or of this folder]")
 @click.option(
     "--publish", metavar="URL", help="Where every checkpoint is published: a folder or a URL."
 )
@@ -39,9 +38,9 @@ def init_verb(
 ) -> None:
     """Make a ledger in this folder, for this folder and all below it."""
     from ledger.display.messages import say
-    from ledger.places.initialization import STORAGE, initialize
+    from ledger.places.initialization import initialize
 
-    place = initialize(storage or STORAGE, database=database, name=name, publish=publish)
+    place = initialize(storage, database=database, name=name, publish=publish)
     say("success", f"made ledger '{place.configuration.name}' in {place.root}")
     say("hint", "in a script: import ledger as ln; ln.track(); …; ln.finish()")
     click.echo(place.configuration.id)

@@ -18,7 +18,6 @@ from ledger.content import tree
 from ledger.content.hashing import folder_digest
 from ledger.content.store import (
     FOLDER,
-    IGNORED,
     MARK,
     ContentStore,
     StoredContents,
@@ -110,7 +109,7 @@ class LocalStore(ContentStore):
                 found = [
                     (entry.name, Path(entry.path))
                     for entry in entries
-                    if not entry.name.startswith(MARK) and entry.name != IGNORED
+                    if not entry.name.startswith(MARK)
                 ]
         except MissingFileError:
             return

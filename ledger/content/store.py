@@ -44,7 +44,6 @@ from ledger.input_files import reading
 
 FOLDER = ".metaledger"
 MARK = "used-by-"  # begins the names of marks, which lie beside content
-IGNORED = ".gitignore"  # lies in the folder of a store or a ledger, and hides it from git
 
 _MAX_NAME_BYTES = 255
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

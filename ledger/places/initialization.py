@@ -10,10 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ledger import files
-from ledger.content.local import path_of
-from ledger.content.store import IGNORED, is_local
-from ledger.decisions.facts import Notice
-from ledger.display.messages import tell
+from ledger.display.messages import say
 from ledger.engine.database import FORMAT, Database
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
@@ -25,7 +22,7 @@ from ledger.errors import (
     PathTakenError,
     StorageNotEmptyError,
 )
-from ledger.input_files import absolute, is_file_url, working_folder
+from ledger.input_files import absolute, read_small, working_folder
 from ledger.model.canonical import Json
 from ledger.model.events import Draft, LedgerInitialized
 from ledger.model.ids import command_id, stream_id
@@ -40,14 +37,18 @@ from ledger.places.databases import (
     open_database,
     requested,
 )
+from ledger.places.discovery import VARIABLE, locate
 from ledger.places.marks import Marks
 
-STORAGE = f"./{config.FOLDER}/storage"
+_MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
+_OF_LEDGER = f"*\n!/{config.IGNORED}\n!/{config.FILE}\n"
+_OF_STORAGE = f"/{config.FOLDER}/\n"
+_STORAGE = f"./{config.FOLDER}/storage"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def initialize(
-    storage: str | os.PathLike[str] = STORAGE,
+    storage: str | os.PathLike[str] | None = None,
     *,
     database: str | None = None,
     name: str | None = None,
@@ -58,11 +59,11 @@ def initialize(
 
     Args:
         storage: Folder for content, made if need be, or a URL that fsspec knows; by default
-            `storage/` in the ledger's own folder.
+            `.metaledger/storage`.
         database: `postgresql://…` for a schema on a server; by default a SQLite file below
             `.metaledger/`. A password in it is used now and not stored.
-        name: Name for people; by default the last part of the storage, or of the ledger's folder
-            where no storage is named.
+        name: Name for people; by default the last part of the storage, or of the folder where no
+            storage is named.
         publish: Folder, or URL that fsspec knows, for published checkpoints.
         root: Folder of the ledger; by default the working directory.
 
@@ -79,11 +80,13 @@ def initialize(
             f"{folder}: there is a ledger in this folder already; use it ('metaledger info'), or "
             "choose another folder"
         )
+    if storage is None:
+        storage = _STORAGE
+        name = _name(str(folder)) if name is None else name
     where: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(where, str) or not where.strip() or not where.isprintable():
         raise InvalidValueError(f"ledger storage: expected a folder or a URL, got {storage!r}")
-    if name is None:
-        name = _name(folder.name if where == STORAGE else where)
+    name = _name(where) if name is None else name
     if not _is_name(name):
         raise InvalidValueError(
             f"ledger name {name!r}: expected 1 to 64 letters, digits, dots, hyphens, underscores"
@@ -91,18 +94,16 @@ def initialize(
     require_publishable(publish)
     ledger = secrets.token_hex(16)
     url, named = requested(database, name=name, ledger=ledger)
+    _tell_of_others(folder)
     configuration = Configuration(
         id=ledger, name=name, storage=where, database=named, publish=publish
     )
-    _tell_of_nesting(folder)
-    if is_local(where):
-        content = path_of(where if is_file_url(where) else folder / where) / config.FOLDER
-        files.make_folders(content)
-        hide_from_git(content)
-    else:
+    if "://" in where:
         _reach(where)
+    else:
+        files.make_folders((folder / where).absolute())
     files.make_folders(folder / config.FOLDER)
-    hide_from_git(folder / config.FOLDER)
+    _hide_from_git(folder, where)
     if url is not None:
         _first_event(create_on_server(url), configuration)
         return config.write(folder, configuration)
@@ -121,19 +122,48 @@ def initialize(
     return config.write(folder, configuration)
 
 
-def hide_from_git(folder: Path) -> None:
-    """Have git ignore a folder of this program; no file of the user is touched for that."""
-    with suppress(PathTakenError):
-        files.write_durably(folder / IGNORED, b"*\n", replace=False)
+def _tell_of_others(folder: Path) -> None:
+    """Say which ledger would be found here until now, and whether it still is."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        if named.removeprefix("file://") != str(folder):
+            say("warning", f"variable {VARIABLE} names the ledger to use, whatever is made here")
+        return
+    with suppress(LedgerError):
+        outer = locate(start=folder)
+        say(
+            "info",
+            f"this ledger lies inside ledger '{outer.configuration.name}' ({outer.root}): in "
+            f"{folder} and below, the new one is used from now on",
+        )
 
 
-def _tell_of_nesting(folder: Path) -> None:
-    for above in folder.parents:
-        with suppress(OSError):
-            if (above / config.FOLDER / config.FILE).is_file():
-                text = f"lies inside the ledger in {above}, which is no longer used from here on"
-                tell([Notice("warning", f"the ledger in {folder} {text}")])
-                return
+def _hide_from_git(folder: Path, storage: str) -> None:
+    """Have git ignore database, caches and stored content, now or when a repository is made here.
+
+    Files of this program's own say so, beside what they hide: no file of the user is changed. The
+    configuration stays visible, and so do files of the user that lie in the storage.
+    """
+    _write_once(folder / config.FOLDER / config.IGNORED, _OF_LEDGER)
+    if "://" in storage:
+        return
+    beside = (folder / storage).resolve()
+    if beside != folder.resolve() and (folder / config.FOLDER).resolve() not in beside.parents:
+        _write_once(beside / config.IGNORED, _OF_STORAGE)
+
+
+def _write_once(path: Path, text: str) -> None:
+    with suppress(PathTakenError):  # it is the user's then
+        files.write_durably(path, text.encode(), replace=False)
+
+
+def _withdraw_ignored(place: Place) -> None:
+    """Remove what `_hide_from_git` wrote, unless somebody wrote something else there."""
+    beside = Path(place.storage_root, config.IGNORED)
+    for path, text in ((place.folder / config.IGNORED, _OF_LEDGER), (beside, _OF_STORAGE)):
+        with suppress(LedgerError):
+            if read_small(path, most=_MOST_IGNORED) == text.encode():
+                files.remove_durably(path)
 
 
 def _reach(storage: str) -> None:
@@ -188,9 +218,8 @@ def delete(place: Place, name: str, *, force: bool) -> None:
         )
     # Ledger and storage may share a folder; the ledger's own files in it are no content.
     named = configuration.database
-    own = {config.FILE, named, f"{named}-wal", f"{named}-shm", "cache"}
+    own = {config.FILE, config.IGNORED, named, f"{named}-wal", f"{named}-shm", "cache"}
     is_shared = place.storage_root == str(place.root.resolve())
-    is_own = place.folder.resolve() in Path(place.storage_root).parents
     listed = open_store(place.storage_root).list()
     held = sorted(item.name for item in listed if not (is_shared and item.name in own))
     if held:
@@ -214,20 +243,11 @@ def delete(place: Place, name: str, *, force: bool) -> None:
     for ending in ("", "-wal", "-shm") if not is_on_server(place) else ():
         files.remove_durably(place.folder / f"{named}{ending}")
     files.remove_durably(place.folder / "cache")
-    if is_local(place.storage_root):
-        _remove_if_empty(path_of(place.storage_root), keep=not is_own)
-    _remove_if_empty(place.root, keep=True)
-
-
-def _remove_if_empty(root: Path, *, keep: bool) -> None:
-    """Remove the folder of this program in `root` where nothing is in it; then, too, `root`."""
-    folder = root / config.FOLDER
-    with suppress(OSError):
-        if [it.name for it in folder.iterdir()] == [IGNORED]:
-            files.remove_durably(folder / IGNORED)
-        folder.rmdir()
-        if not keep:
-            root.rmdir()
+    _withdraw_ignored(place)
+    own_storage = absolute(place.root / _STORAGE)
+    for empty in (own_storage / config.FOLDER, own_storage, place.folder):
+        with suppress(OSError):  # it is not there, or not empty
+            empty.rmdir()
 
 
 def _withdraw_marks(place: Place) -> None:

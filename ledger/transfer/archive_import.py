@@ -43,7 +43,6 @@ from ledger.model.times import now_micros
 from ledger.places import config
 from ledger.places.config import DATABASE, Configuration, Place
 from ledger.places.databases import requested
-from ledger.places.initialization import hide_from_git
 from projections.fold import fold
 from projections.shadow import Shadow
 from projections.store import WritableModels
@@ -89,7 +88,6 @@ def restore(  # noqa: PLR0913 (what a ledger is made of, each by its name)
     if "://" not in storage:
         files.make_folders((root / storage).absolute())
     files.make_folders(path.parent)
-    hide_from_git(path.parent)
     if url is None:
         _in_file(path, where, report)
     else:

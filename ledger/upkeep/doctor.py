@@ -295,7 +295,7 @@ def _orphan_findings(ledger: Ledger, now: float) -> Iterator[DoctorFinding]:
                 "claimed_by": orphan.claimed_by,
             },
         )
-    own = {config.FILE, ledger.place.configuration.database, "cache"}
+    own = {config.FILE, config.IGNORED, ledger.place.configuration.database, "cache"}
     for item in ledger.store().list():
         is_own = _is_own_storage(ledger) and (
             item.name.removesuffix("-wal").removesuffix("-shm") in own

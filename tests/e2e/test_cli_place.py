@@ -116,8 +116,16 @@ def test_a_ledger_beside_its_own_content_can_be_deleted(tmp_path):
     assert not (tmp_path / ".metaledger").exists()
 
 
-@pytest.mark.parametrize("storage", ["./storage", ".", "./odd [name]*"])
-def test_git_sees_neither_database_nor_content(tmp_path, storage):
+@pytest.mark.parametrize(
+    ("storage", "beside"),
+    [
+        ("./storage", ["storage/.gitignore"]),
+        (".", []),
+        ("./.metaledger/storage", []),
+        ("./odd [name]*", ['"odd [name]*/.gitignore"']),
+    ],
+)
+def test_git_sees_neither_database_nor_content(tmp_path, storage, beside):
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / ".gitignore").write_text("*.pyc")
     (tmp_path / "a.txt").write_text("1")
@@ -132,44 +140,75 @@ def test_git_sees_neither_database_nor_content(tmp_path, storage):
         capture_output=True,
         text=True,
     ).stdout.split("\n")
-    assert sorted(filter(None, seen)) == ["?? .gitignore", "?? a.txt"]
+    assert sorted(filter(None, seen)) == sorted(
+        f"?? {name}"
+        for name in [
+            ".gitignore",
+            ".metaledger/.gitignore",
+            ".metaledger/config.toml",
+            "a.txt",
+            *beside,
+        ]
+    )
     assert (tmp_path / ".gitignore").read_text() == "*.pyc"
-    assert "no content" not in metaledger(tmp_path, "doctor").out
 
 
-def test_no_file_of_the_user_is_made_or_edited(tmp_path):
-    metaledger(tmp_path, "init", "--storage", "./storage")
-    assert not (tmp_path / ".gitignore").exists()
-    assert not (tmp_path / "storage" / ".gitignore").exists()
+def test_the_storage_keeps_the_gitignore_that_a_person_wrote(tmp_path):
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage/.gitignore").write_text("*")
+    metaledger(tmp_path, "init", "--storage", "./storage", "--name", "mine")
+    assert (tmp_path / "storage/.gitignore").read_text() == "*"
+    metaledger(tmp_path, "delete", "mine", "--force")
+    assert (tmp_path / "storage/.gitignore").read_text() == "*"
 
 
-def test_without_a_storage_content_lies_in_the_folder_of_the_ledger(tmp_path):
-    metaledger(tmp_path, "init")
-    told = metaledger(tmp_path, "info", "--json").json
-    assert told["storage"] == str(tmp_path / ".metaledger" / "storage")
-    assert told["name"] == tmp_path.name
-    (tmp_path / "a.txt").write_text("1")
-    metaledger(tmp_path, "artifact", "add", "a.txt", "--key", "a.txt")
-    metaledger(tmp_path, "get", "a.txt", "copy.txt")
-    assert (tmp_path / "copy.txt").read_text() == "1"
+@pytest.mark.parametrize("storage", ["./storage", "."])
+def test_what_init_wrote_for_git_goes_with_the_ledger(tmp_path, storage):
+    metaledger(tmp_path, "init", "--storage", storage, "--name", "mine")
+    assert metaledger(tmp_path, "doctor").status == 0
+    metaledger(tmp_path, "delete", "mine", "--force")
+    assert not list(tmp_path.rglob(".gitignore"))
+
+
+def test_init_needs_no_storage(tmp_path):
+    folder = tmp_path / "my study"
+    folder.mkdir()
+    metaledger(folder, "init")
+    told = metaledger(folder, "info", "--json").json
+    assert told["name"] == "my-study"
+    (folder / "a.txt").write_text("1")
+    added = metaledger(folder, "artifact", "add", "a.txt", "--json").json
+    assert len(list((folder / ".metaledger/storage/.metaledger").glob("*.txt"))) == 1
+    assert added["suffix"] == ".txt"
+
+
+def test_a_ledger_that_kept_nothing_goes_without_a_trace(tmp_path):
+    metaledger(tmp_path, "init", "--name", "empty")
+    metaledger(tmp_path, "delete", "empty", "--force")
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_says_that_it_nests(tmp_path):
+    metaledger(tmp_path, "init", "--name", "outer")
+    inner = tmp_path / "a/b"
+    inner.mkdir(parents=True)
+    said = metaledger(inner, "init", "--name", "inner")
+    assert "inside ledger 'outer'" in said.err
+    assert str(tmp_path) in said.err
+
+
+def test_init_says_that_the_variable_names_another(tmp_path):
+    (tmp_path / "here").mkdir()
+    metaledger(tmp_path, "init", "--name", "other")
+    said = metaledger(tmp_path / "here", "init", METALEDGER_URL=str(tmp_path))
+    assert "METALEDGER_URL" in said.err
+    said = metaledger(tmp_path, "init", METALEDGER_URL=str(tmp_path / "new"), status=1)
+    assert "METALEDGER_URL" not in said.err
+
+
+def test_what_a_person_puts_into_the_default_storage_is_registered_in_place(tmp_path):
+    metaledger(tmp_path, "init", "--name", "mine")
     (tmp_path / ".metaledger" / "storage" / "b.txt").write_text("2")
     metaledger(tmp_path, "artifact", "add", ".metaledger/storage/b.txt", "--key", "b.txt")
     assert metaledger(tmp_path, "show", "b.txt", "--json").json["in_place"] is True
     metaledger(tmp_path, "artifact", "add", ".metaledger/ledger.db", status=1)
-    assert metaledger(tmp_path, "doctor").status == 0
-    assert metaledger(tmp_path, "audit", "--content").status == 0
-
-
-def test_a_ledger_without_a_storage_is_deleted_whole(tmp_path):
-    metaledger(tmp_path, "init")
-    metaledger(tmp_path, "delete", tmp_path.name, "--force")
-    assert not (tmp_path / ".metaledger").exists()
-
-
-def test_a_ledger_inside_another_one_says_so(tmp_path):
-    assert "lies inside" not in metaledger(tmp_path, "init").err
-    below = tmp_path / "below" / "deep"
-    below.mkdir(parents=True)
-    said = metaledger(below, "init").err
-    assert "lies inside" in said
-    assert str(tmp_path) in said

@@ -45,7 +45,7 @@ from ledger.registries.local_content import (
 )
 from ledger.registries.query import QuerySet
 from ledger.registries.registry import registry_method
-from ledger.registries.registry_schema import RegistrySchema, schema_of_table
+from ledger.registries.registry_schema import schema_of_table
 from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
 from ledger.user_settings import settings
@@ -236,10 +236,7 @@ class Artifact(Record):
         artifact._borne = None if schema is None else table_of(schema, df)
         return artifact
 
-    @property
-    def schema(self) -> RegistrySchema | None:
-        """The schema that the table in it was checked against; None for none."""
-        return schema_of_table(self)
+    schema = property(schema_of_table)
 
     # --- saving ---------------------------------------------------------------------------------
 

@@ -215,9 +215,7 @@ class Artifact(Record):
         storage: str | os.PathLike[str] | None = None,
         schema: Any = None,
     ) -> Self:
-        """Return an unsaved artifact of a table of pandas, polars or pyarrow, as Parquet.
-
-        Equal tables are one artifact. The options are those of the constructor.
+        """Return an unsaved artifact of a table, as Parquet; equal tables are one artifact.
 
         Raises:
             InvalidValueError: It is no table, or Parquet cannot hold it.

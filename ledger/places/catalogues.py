@@ -9,11 +9,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from ledger import forks
 from ledger.model.definitions import catalogue_of, read_definition, read_feature
 from ledger.model.schema import LIVE, REGISTRIES, Catalogue
 
@@ -32,10 +30,6 @@ class Catalogues:
         self._now = REGISTRIES
         self._defined_at = 0
         self._past: OrderedDict[int, Catalogue] = OrderedDict()
-        forks.made_anew(self._renew)
-
-    def _renew(self) -> None:
-        self._lock = threading.Lock()
 
     def at(self, position: int | None) -> Catalogue:
         """Return the registries that there are as of a position, or now."""
@@ -63,15 +57,13 @@ class Catalogues:
         self._past.clear()
 
     def _of_the_past(self, position: int) -> Catalogue:
-        with self._lock:
-            known = self._past.get(position)
+        known = self._past.get(position)
         if known is None:
             with self._sessions.reading() as session:
                 known = _read(session.models, position)
-            with self._lock:
-                self._past[position] = known
-                while len(self._past) > _KEPT:
-                    self._past.popitem(last=False)
+            self._past[position] = known
+            if len(self._past) > _KEPT:
+                self._past.pop(next(iter(self._past)), None)
         return known
 
 

@@ -45,7 +45,7 @@ from ledger.registries.local_content import (
 )
 from ledger.registries.query import QuerySet
 from ledger.registries.registry import registry_method
-from ledger.registries.registry_schema import RegistrySchema, schema_of_table
+from ledger.registries.registry_schema import schema_of_table
 from ledger.registries.requested import mode_of, requested
 from ledger.registries.results import RecordList
 from ledger.user_settings import settings
@@ -215,9 +215,7 @@ class Artifact(Record):
         storage: str | os.PathLike[str] | None = None,
         schema: Any = None,
     ) -> Self:
-        """Return an unsaved artifact of a table of pandas, polars or pyarrow, as Parquet.
-
-        Equal tables are one artifact. The options are those of the constructor.
+        """Return an unsaved artifact of a table, as Parquet; equal tables are one artifact.
 
         Raises:
             InvalidValueError: It is no table, or Parquet cannot hold it.
@@ -236,10 +234,7 @@ class Artifact(Record):
         artifact._borne = None if schema is None else table_of(schema, df)
         return artifact
 
-    @property
-    def schema(self) -> RegistrySchema | None:
-        """The schema that the table in it was checked against; None for none."""
-        return schema_of_table(self)
+    schema = property(schema_of_table)
 
     # --- saving ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -344,7 +344,9 @@ class Datastore(SQLiteDatastore):
         self._writing = threading.Lock()
         is_named_for_sqlite = path.startswith(("file:", ":memory:"))
         if is_new and not is_named_for_sqlite:
-            files.make_file(path)
+            # Where it cannot be made, SQLite says so when it opens it.
+            with suppress(OSError):
+                files.make_file(path)
         uri = f"{Path(path).absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}"
         self.pool = _Pool(
             db_name=path if is_named_for_sqlite else uri,

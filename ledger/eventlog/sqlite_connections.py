@@ -344,8 +344,8 @@ class Datastore(SQLiteDatastore):
         self._writing = threading.Lock()
         is_named_for_sqlite = path.startswith(("file:", ":memory:"))
         if is_new and not is_named_for_sqlite:
-            # Where this is refused, the first connection says so.
-            with suppress(StorageError):
+            # Where it cannot be made, SQLite says so when it opens it.
+            with suppress(OSError):
                 files.make_file(path)
         uri = f"{Path(path).absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}"
         self.pool = _Pool(

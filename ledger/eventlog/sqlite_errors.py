@@ -57,6 +57,26 @@ def cannot_be_written(path: str | os.PathLike[str]) -> ReadOnlyLedgerError:
     )
 
 
+# What SQLite says, what it means, and the way out.
+_MEANINGS = (
+    ("full", "the disk is full", "nothing was recorded, free some space"),
+    # So a small disk is told that has no room for the file beside the database.
+    ("I/O", "the disk refused", "nothing was recorded, see whether it is full or failing"),
+    (
+        "readonly",
+        "cannot be written to",
+        "nothing was recorded, see to the permissions of the file and its folder",
+    ),
+    (
+        "unable to open",
+        "cannot be opened",
+        "nothing was recorded, see to the rights on the file, its -wal, its -shm and its folder",
+    ),
+    ("not a database", "damaged", "restore it from a backup"),
+    ("malformed", "damaged", "restore it from a backup"),
+)
+
+
 def explain(said: str) -> str:
     """Return what SQLite said in our words, with the way out."""
     if "locked" in said or "timed out" in said.lower():
@@ -64,18 +84,7 @@ def explain(said: str) -> str:
             f"ledger database: another writer held it for {LOCK_TIMEOUT:.0f} s ({said}); "
             "end the other process, or try again"
         )
-    if "full" in said:
-        return f"ledger database: the disk is full ({said}); nothing was recorded, free some space"
-    if "readonly" in said:
-        return (
-            f"ledger database: cannot be written to ({said}); nothing was recorded, see to the "
-            "permissions of the file and its folder"
-        )
-    if "unable to open" in said:
-        return (
-            f"ledger database: cannot be opened ({said}); nothing was recorded, see to the "
-            "permissions of the file, of its write-ahead log (-wal, -shm) and of its folder"
-        )
-    if "not a database" in said or "malformed" in said:
-        return f"ledger database: damaged ({said}); restore it from a backup"
+    for words, meaning, way_out in _MEANINGS:
+        if words in said:
+            return f"ledger database: {meaning} ({said}); {way_out}"
     return f"ledger database: {said}; nothing was recorded"

@@ -12,6 +12,7 @@ from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import CorruptLogError, StorageError, UnknownEventError
 from ledger.eventlog import sqlite_connections
 from ledger.eventlog.sqlite_connections import Datastore
+from ledger.eventlog.sqlite_errors import translated
 from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
 from ledger.model.events import Draft, RecordCreated
 from ledger.model.ids import command_id, natural_id, stream_id, uid
@@ -272,6 +273,18 @@ def test_a_thread_that_writes_for_too_long_is_a_storage_error(log, monkeypatch):
         monkeypatch.undo()
     log.save("second")
     assert log.names() == ["second"]
+
+
+@pytest.mark.parametrize(
+    ("told", "meant"),
+    [
+        ("disk I/O error", "the disk refused .* nothing was recorded, see whether it is full"),
+        ("database or disk is full", "the disk is full .* free some space"),
+    ],
+)
+def test_a_disk_that_refuses_is_told_as_what_it_is(told, meant):
+    with pytest.raises(StorageError, match=meant), translated():
+        raise sqlite3.OperationalError(told)
 
 
 def test_a_full_disk_is_a_storage_error_and_records_nothing(log, path):

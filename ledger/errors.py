@@ -306,6 +306,12 @@ class StorageError(LedgerError, OSError):
     code = "storage"
 
 
+class DamagedDatabaseError(StorageError):
+    """The file of a ledger is no database, or a damaged one; restore it from a backup."""
+
+    code = "damaged-database"
+
+
 class ReadOnlyLedgerError(StorageError):
     """This process may read the ledger and not write to it; nothing was recorded."""
 

@@ -13,7 +13,12 @@ from eventsourcing.persistence import (
     PersistenceError,
 )
 
-from ledger.errors import ReadOnlyLedgerError, StorageError, WrongExpectedVersionError
+from ledger.errors import (
+    DamagedDatabaseError,
+    ReadOnlyLedgerError,
+    StorageError,
+    WrongExpectedVersionError,
+)
 
 LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
 
@@ -41,10 +46,23 @@ def translate(error: BaseException) -> None:
             ) from error
         case sqlite3.Error() if "readonly" in str(error):
             raise ReadOnlyLedgerError(explain(str(error))) from error
+        case sqlite3.Error() | PersistenceError() if is_damage(error):
+            raise DamagedDatabaseError(explain(str(error))) from error
         case sqlite3.Error() | PersistenceError():
             raise StorageError(explain(str(error))) from error
         case _:
             pass
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Return whether SQLite says, by its code, that the file is damaged or no database."""
+    while error is not None:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None:
+            # The lowest byte of a code is its kind.
+            return code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+        error = error.__cause__
+    return False
 
 
 def cannot_be_written(path: str | os.PathLike[str]) -> ReadOnlyLedgerError:

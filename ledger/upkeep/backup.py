@@ -27,6 +27,7 @@ from ledger.errors import (
     CommandRejectedError,
     ConfigurationError,
     CorruptLogError,
+    DamagedDatabaseError,
     LedgerError,
     PathTakenError,
     StorageError,
@@ -248,9 +249,7 @@ def _taken_out(source: Path, made: Path, place: Place) -> int:
 def _is_ledger(store: Datastore) -> bool:
     try:
         return store.is_ledger()
-    except StorageError as error:
-        if "damaged" not in str(error):
-            raise
+    except DamagedDatabaseError:
         return False
 
 
@@ -288,12 +287,8 @@ def _signed(ledger: Ledger) -> str | None:
 def _events_of(ledger: Ledger) -> int | None:
     try:
         return int(ledger.head())
-    except CorruptLogError:
+    except (CorruptLogError, DamagedDatabaseError):
         return None
-    except StorageError as error:
-        if "damaged" in str(error):
-            return None
-        raise
 
 
 def _require_file(place: Place, command: str, path: str | os.PathLike[str]) -> None:

@@ -323,3 +323,15 @@ def test_a_file_that_a_notebook_copies_drops_no_lock_that_matters(work, tmp_path
     ln.close()
     assert names(ln.ULabel.filter()) == acknowledged
     assert ln.audit().ok
+
+
+@pytest.mark.usefixtures("work")
+def test_trouble_in_a_folder_called_damaged_is_no_damage(monkeypatch):
+    ln.backup("b.backup")
+
+    def refuse(_):
+        raise ln.errors.StorageError("damaged/ledger.db: the disk refused")
+
+    monkeypatch.setattr("ledger.places.instance.Ledger.head", refuse)
+    with pytest.raises(ln.errors.StorageError, match="the disk refused"):
+        restore("b.backup")

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from ledger.engine.sqlite_database import SqliteDatabase
-from ledger.errors import CorruptLogError, StorageError, UnknownEventError
+from ledger.errors import CorruptLogError, DamagedDatabaseError, StorageError, UnknownEventError
 from ledger.eventlog import sqlite_connections
 from ledger.eventlog.sqlite_connections import Datastore
 from ledger.eventlog.sqlite_errors import translated
@@ -315,7 +315,7 @@ def test_a_file_that_is_no_database_is_a_storage_error(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("these are notes and no database, " * 100)
     stranger = Log(path)
-    with pytest.raises(StorageError, match="not a database"):
+    with pytest.raises(DamagedDatabaseError, match="not a database"):
         stranger.names()
     stranger.store.close()
 

@@ -290,7 +290,7 @@ def reference(item: Any) -> tuple[str, str] | None:
     return None
 
 
-_INDEXED = 255  # characters of a text that an index holds
+INDEXED = 255  # characters of a text that an index holds
 
 
 def columns_of(item: Any) -> dict[str, Any]:  # noqa: PLR0911 (one a kind)
@@ -298,7 +298,7 @@ def columns_of(item: Any) -> dict[str, Any]:  # noqa: PLR0911 (one a kind)
     if isinstance(item, bool | int):
         return {"i": int(item)}
     if isinstance(item, str):
-        return {"t": item} if len(item) <= _INDEXED else {"x": item}
+        return {"t": item} if len(item) <= INDEXED else {"x": item}
     if isinstance(item, dict) and len(item) == 1:
         ((tag, inner),) = item.items()
         match tag:

@@ -28,6 +28,7 @@ from ledger.model.schema import (
     RegistrySpec,
     RelationSpec,
 )
+from ledger.model.values import INDEXED
 from ledger.model.ways import way
 from projections.resolve import spec_of
 from projections.select import EVERYTHING, And, Not, Operator, Or, Select, Test, Where
@@ -90,6 +91,8 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "text": ("t", "x"),
     "json": ("x",),
 }
+_EQUAL = frozenset({"exact", "in"})
+_BOTH: Operator = "range"  # any operator that looks at short and at long texts
 
 
 class _Found(NamedTuple):
@@ -195,6 +198,9 @@ class Conditions:
         *before, last = steps
         if isinstance(last, _Valued) and test.operator != "isnull":
             columns = _COLUMNS[last.field.kind]
+            if test.operator in _EQUAL and last.field.kind == "text":
+                # Equal short texts are short: so the index over these answers.
+                columns = ("t",)
             return self._along(
                 steps,
                 alias,
@@ -360,7 +366,8 @@ def _shaped(dialect: Dialect, spec: RegistrySpec, where: Where, values: list[Any
             *_, field, rest = way(spec, where.path)
             if not rest:
                 compared = comparison(dialect, where.operator, _in_row(field, where.value))
-                return Test(where.path, where.operator, _placed(compared, values))
+                operator = _BOTH if _may_equal_long(field, where) else where.operator
+                return Test(where.path, operator, _placed(compared, values))
             # The place is a value from outside; the shape says only that there is one.
             path = (*where.path[: -len(rest)], "")
             found = _Found(
@@ -374,6 +381,14 @@ def _shaped(dialect: Dialect, spec: RegistrySpec, where: Where, values: list[Any
             return Or(tuple([_shaped(dialect, spec, item, values) for item in where.items]))
         case Not():
             return Not(_shaped(dialect, spec, where.item, values))
+
+
+def _may_equal_long(field: FieldSpec | None, test: Test) -> bool:
+    """Return whether a test for equal texts must look at long ones, which no index holds."""
+    if field is None or field.values is None or test.operator not in _EQUAL:
+        return False
+    values = test.value if isinstance(test.value, tuple) else (test.value,)
+    return any(isinstance(it, str) and len(it) > INDEXED for it in values)
 
 
 def _in_row(field: FieldSpec | None, value: Any) -> Any:

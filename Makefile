@@ -23,7 +23,7 @@ PARALLEL := -p no:benchmark -n $(WORKERS)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo quick test test-all overnight lint format types unit property conformance crash fuzz \
-	golden e2e bench changelog wheel pins setup clean
+	golden e2e bench changelog wheel web pins setup clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9 -]+:.*## / { n = split($$1, name, " "); \
@@ -75,6 +75,10 @@ changelog: .venv/.pip ## at a release: move docs/changes/ into docs/changelog.md
 
 wheel: .venv/.demo ## build the wheel into dist/
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+
+web: ## build the page's client into ledger/web/static/; needs node 20 and npm
+	npm --prefix ledger/web/client ci --ignore-scripts --no-audit --no-fund
+	npm --prefix ledger/web/client run build
 
 setup: .venv/.dev ## only prepare .venv for development
 

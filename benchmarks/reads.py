@@ -31,9 +31,17 @@ LABELS, ARTIFACTS = 1_000, 100
 class Side:
     """A process that measures one checkout, a round at a time."""
 
-    def __init__(self, python: str, checkout: Path, folder: str, database: str | None) -> None:
+    def __init__(
+        self,
+        python: str,
+        checkout: Path,
+        folder: str,
+        database: str | None,
+        script: str = "reads.py",
+        *more: str,
+    ) -> None:
         self._process = subprocess.Popen(
-            [python, str(HERE / "reads.py"), "--worker", *([database] if database else [])],
+            [python, str(HERE / script), *more, "--worker", *([database] if database else [])],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(checkout), str(HERE)])},
             stdin=subprocess.PIPE,
@@ -111,10 +119,16 @@ def main() -> None:
     report(rounds=chosen.rounds, calls=chosen.calls, before=chosen.before, database=chosen.database)
 
 
-def report(
-    *, rounds: int, calls: int, before: Path | None = None, database: str = "sqlite"
+def report(  # noqa: PLR0913 (what `large.py` chooses otherwise)
+    *,
+    rounds: int,
+    calls: int,
+    before: Path | None = None,
+    database: str = "sqlite",
+    script: tuple[str, ...] = ("reads.py",),
+    warm: int = 20,
 ) -> None:
-    """Measure, and print."""
+    """Measure a script's worker, and print."""
     with ExitStack() as stack:
         pythons = {"now": (sys.executable, REPOSITORY)}
         if before is not None:
@@ -128,10 +142,10 @@ def report(
                 from appends import server  # noqa: PLC0415 (finds this checkout, in any process)
 
                 url = stack.enter_context(server())
-            sides[name] = stack.enter_context(closing(Side(python, checkout, folder, url)))
+            sides[name] = stack.enter_context(closing(Side(python, checkout, folder, url, *script)))
         about = machine.describe(Path(folder))
         for side in sides.values():
-            side.measured(20)
+            side.measured(warm)
         found = [
             {name: side.measured(calls) for name, side in sides.items()} for _ in range(rounds)
         ]

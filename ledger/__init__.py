@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ledger import core, errors
-    from ledger.api import batch, finish, head, save, track
+    from ledger.api import batch, finish, head, join, save, track
     from ledger.auditing.audit import audit
     from ledger.places.initialization import initialize as init
     from ledger.places.instance import close, connect
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from ledger.proving.verification import verify
     from ledger.registries.artifact import Artifact
     from ledger.registries.collection import Collection
+    from ledger.registries.definition import field
+    from ledger.registries.feature import Feature
     from ledger.registries.finding import find
     from ledger.registries.lookups import Q
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
+    from ledger.registries.typed import Record, registries, registry
     from ledger.registries.ulabel import ULabel
     from ledger.registries.views import as_of, log, tag, tags
     from ledger.registries.views import difference as diff
@@ -36,7 +39,9 @@ if TYPE_CHECKING:
 _DOOR = {
     "Artifact": ("ledger.registries.artifact", "Artifact"),
     "Collection": ("ledger.registries.collection", "Collection"),
+    "Feature": ("ledger.registries.feature", "Feature"),
     "Q": ("ledger.registries.lookups", "Q"),
+    "Record": ("ledger.registries.typed", "Record"),
     "Run": ("ledger.registries.run", "Run"),
     "Transform": ("ledger.registries.transform", "Transform"),
     "ULabel": ("ledger.registries.ulabel", "ULabel"),
@@ -52,13 +57,17 @@ _DOOR = {
     "diff": ("ledger.registries.views", "difference"),
     "erase": ("ledger.upkeep.erasure", "erase"),
     "errors": ("ledger.errors", ""),
+    "field": ("ledger.registries.definition", "field"),
     "find": ("ledger.registries.finding", "find"),
     "finish": ("ledger.api", "finish"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
+    "join": ("ledger.api", "join"),
     "log": ("ledger.registries.views", "log"),
     "plan": ("ledger.tracking.plan", "plan"),
     "prove": ("ledger.proving.checkpoints", "prove"),
+    "registries": ("ledger.registries", ""),
+    "registry": ("ledger.registries.typed", "registry"),
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
     "since": ("ledger.registries.views", "events_since"),
@@ -71,7 +80,9 @@ _DOOR = {
 __all__ = [
     "Artifact",
     "Collection",
+    "Feature",
     "Q",
+    "Record",
     "Run",
     "Transform",
     "ULabel",
@@ -88,13 +99,17 @@ __all__ = [
     "diff",
     "erase",
     "errors",
+    "field",
     "find",
     "finish",
     "head",
     "init",
+    "join",
     "log",
     "plan",
     "prove",
+    "registries",
+    "registry",
     "save",
     "settings",
     "since",

@@ -1,18 +1,20 @@
-"""The functions of the public door: track, finish, batch, save, head."""
+"""The functions of the public door: track, finish, join, batch, save, head."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
-from ledger.engine.interruption import entered_whole
 from ledger.errors import InvalidValueError
 from ledger.model.ids import Position
 from ledger.places import instance
 from ledger.registries.base import Record
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform
+from ledger.tracking import joining
+from ledger.tracking.batching import Batching
 from ledger.tracking.context import context
 
 T = TypeVar("T", bound=Record)
@@ -58,15 +60,37 @@ def finish() -> None:
     context.finish()
 
 
-@entered_whole
-def batch() -> Iterator[None]:
+@contextmanager
+def join(token: str) -> Iterator[None]:
+    """Take part, within the block, in the run that another process tracks.
+
+    Worker processes find that run by themselves, by the variable METALEDGER_RUN. This is for those
+    that inherit no environment, such as workers on other computers: hand them `ln.context.token`.
+
+    Raises:
+        InvalidValueError: It is no token, or this process tracks a run of its own.
+        NotTrackingError: The run is unknown in this ledger, or has ended.
+    """
+    with joining.join(token):
+        yield
+
+
+def batch() -> Batching:
     """Group every save in the block into one transaction: all of them are recorded, or none.
 
     It costs one commit. From its first effect on, the block holds the append lock: other writers
     wait until it ends. A block without effect locks nothing.
+
+    It belongs to the block alone. In tasks of asyncio, `async with ln.batch():` waits for the batch
+    of another task; what is awaited inside must not save itself.
+
+    Raises:
+        CommandRejectedError: When it is entered: another batch is open that this code is not
+            inside, and that cannot end before this code goes on. When it is left: a batch that was
+            opened inside is still open. Nothing was recorded.
+        LedgerNotFoundError: When it is entered: there is no ledger here.
     """
-    with instance.current().handler.batch():
-        yield
+    return Batching()
 
 
 def save(records: Iterable[T]) -> list[T]:

@@ -144,6 +144,12 @@ class UnknownSettingError(CommandRejectedError, AttributeError):
     code = "unknown-setting"
 
 
+class InvalidTableError(CommandRejectedError, ValueError):
+    """A table holds values that its registry does not take; `check()` tells each of them."""
+
+    code = "invalid-table"
+
+
 class ContentExistsError(CommandRejectedError, FileExistsError):
     """The same content is registered already, and the mode in force is "error"."""
 

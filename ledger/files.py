@@ -252,6 +252,15 @@ def may_make(path: Path) -> bool:
     return path.is_dir() and may(path, os.W_OK | os.X_OK)
 
 
+def make_file(path: str | os.PathLike[str]) -> None:
+    """Make an empty file whose rights the umask alone decides; SQLite takes it for a new database.
+
+    A file that SQLite makes by itself can be written to by its owner alone, whatever the umask
+    says. The write-ahead log gets the rights of the file.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
+
+
 def make_folders(path: Path) -> None:
     """Make `path` and the missing folders above it; their names are durable afterwards.
 

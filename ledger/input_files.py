@@ -15,6 +15,7 @@ import stat
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote_to_bytes
 
 from ledger.errors import (
     InvalidValueError,
@@ -156,6 +157,40 @@ def working_folder() -> Path:
         raise MissingFileError(
             "the working folder is gone, as something removed it; change to a folder that exists"
         ) from error
+
+
+def is_file_url(text: str) -> bool:
+    """Return whether a text is a URL of a file: `file:///path`, `file://localhost/path`."""
+    return text[:7].lower() == "file://"
+
+
+def path_of_url(url: str) -> Path:
+    """Return the absolute path that a file URL means on this computer.
+
+    Raises:
+        InvalidValueError: It names another host, no path, or a query or fragment.
+    """
+    host, slash, below = url[len("file://") :].partition("/")
+    rest = slash + below
+    if host.lower() not in {"", "localhost"}:
+        raise InvalidValueError(
+            f"{printable(url)}: expected a path on this machine, found host {host!r}; copy the "
+            "file here, or name a folder in which that host's files are mounted",
+            path=printable(url),
+        )
+    for mark, code, what in (("?", "%3F", "query"), ("#", "%23", "fragment")):
+        if mark in rest:
+            raise InvalidValueError(
+                f"{printable(url)}: expected a path, found a {what}, and a file has none; write "
+                f"{code} for a '{mark}' in its name, or give the path itself",
+                path=printable(url),
+            )
+    path = os.fsdecode(unquote_to_bytes(rest.encode("utf-8", "surrogateescape")))
+    if "\0" in path or not path.startswith("/"):
+        raise InvalidValueError(
+            f"{url!a}: expected a file URL such as file:///folder/data.csv", path=ascii(url)
+        )
+    return Path(path)
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 from ledger.errors import InvalidValueError, UnknownSettingError, nearest
 from ledger.model.commands import MODES, Mode
 from ledger.model.secret_names import SECRET_NAMES
+from ledger.model.tasks import TASK_VARIABLES
 
 VERBOSITIES = ("error", "warning", "success", "info", "hint", "debug")
 
@@ -98,6 +99,8 @@ class Settings(_Section):
     `storage`: folder or URL for new content; None for the ledger's own (default).
     `secret_names`: parameters and arguments with such a name are recorded as "[redacted]"; words
     are compared, whatever joins them. `()` records every parameter.
+    `task_variables`: variables of the environment that number the processes of a job; a run's task.
+    `()` for none.
     `cache_limit`: most bytes of fetched content on this computer (default 20 GiB); None for no
     limit.
     """
@@ -105,6 +108,7 @@ class Settings(_Section):
     verbosity: str
     storage: str | None
     secret_names: tuple[str, ...]
+    task_variables: tuple[str, ...]
     cache_limit: int | None
 
     def __init__(self) -> None:
@@ -113,6 +117,7 @@ class Settings(_Section):
                 "verbosity": ("hint", _verbosity),
                 "storage": (None, _place),
                 "secret_names": (SECRET_NAMES, _names),
+                "task_variables": (TASK_VARIABLES, _names),
                 "cache_limit": (20 * 1024**3, _limit),
             }
         )

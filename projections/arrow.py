@@ -9,17 +9,19 @@ from typing import Any
 import msgspec
 
 from ledger.errors import MissingDependencyError
+from ledger.model.definitions import Field
 from ledger.model.parameters import json_ready, plain_fields
-from ledger.model.schema import REGISTRIES
+from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec
+from ledger.model.values import untagged
 from projections.store import Row
 
 _LIMIT, _EXACT = 2**63, 2**53  # integers that a column of integers, of floats, holds exactly
 _HIDDEN = {"storage", "storage_key", "in_place", "environment_blob", "source"}
 
 
-def shown_columns(registry: str) -> dict[str, str]:
+def shown_columns(registry: str, spec: RegistrySpec | None = None) -> dict[str, str]:
     """Return name and kind of the columns that a table of a registry shows, in order."""
-    spec = REGISTRIES[registry]
+    spec = REGISTRIES[registry] if spec is None else spec
     columns = {"id": "integer", "uid": "text"}
     columns |= {field.name: field.kind for field in spec.fields if field.name not in _HIDDEN}
     columns |= {relation.name: "text" for relation in spec.relations if not relation.is_many}
@@ -27,7 +29,7 @@ def shown_columns(registry: str) -> dict[str, str]:
     return columns
 
 
-def to_arrow(registry: str, rows: Sequence[Row]) -> Any:
+def to_arrow(registry: str, rows: Sequence[Row], spec: RegistrySpec | None = None) -> Any:
     """Return rows as a `pyarrow.Table`; times are UTC, to the microsecond; JSON is text.
 
     A field that questions look into also gives a column for each value inside, such as
@@ -41,14 +43,22 @@ def to_arrow(registry: str, rows: Sequence[Row]) -> Any:
         "boolean": pa.bool_(),
         "time": pa.timestamp("us", tz="UTC"),
         "json": pa.string(),
+        "real": pa.float64(),
+        "date": pa.date32(),
     }
-    columns = shown_columns(registry)
-    spec = REGISTRIES[registry]
+    spec = REGISTRIES[registry] if spec is None else spec
+    columns = shown_columns(registry, spec)
     found: dict[str, Any] = {}
     inner: dict[str, Any] = {}
     for name, kind in columns.items():
         field = spec.field(name)
         values = [row.get(name if field is None else field.column) for row in rows]
+        if field is not None and field.values is not None:
+            found[name] = typed_array(field, values)
+            continue
+        if field is None and any(isinstance(value, list) for value in values):
+            found[name] = pa.array(values, pa.list_(pa.string()))
+            continue
         if kind == "json":
             plain = [None if it is None else plain_fields(msgspec.json.decode(it)) for it in values]
             values = [None if it is None else _json_text(it) for it in plain]
@@ -57,6 +67,59 @@ def to_arrow(registry: str, rows: Sequence[Row]) -> Any:
         found[name] = pa.array(values, types[kind])
     found |= {name: pa.array(*it) for name, it in inner.items() if name not in found}
     return pa.Table.from_arrays(list(found.values()), names=list(found))
+
+
+def typed_array(field: FieldSpec, values: Sequence[Any]) -> Any:
+    """Return the values of a typed field, in the form of events, as an Arrow array."""
+    import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
+
+    types = {
+        "text": pa.string(),
+        "integer": pa.int64(),
+        "boolean": pa.bool_(),
+        "time": pa.timestamp("us", tz="UTC"),
+        "json": pa.string(),
+        "real": pa.float64(),
+        "date": pa.date32(),
+    }
+    plain = [untagged(value) for value in values]
+    if field.kind == "json":
+        plain = [None if value is None else _json_text(value) for value in plain]
+    one = types[field.kind]
+    if field.is_list:
+        return pa.array([value or [] for value in plain], pa.list_(one))
+    return pa.array(plain, one)
+
+
+def schema_of(fields: Sequence[Field], *, is_named: bool) -> Any:
+    """Return the `pyarrow.Schema` of typed fields; a reference is the name of a record."""
+    import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
+
+    kinds = {
+        "int": pa.int64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "date": pa.date32(),
+        "datetime": pa.timestamp("us", tz="UTC"),
+    }
+    found = [pa.field("name", pa.string(), nullable=False)] if is_named else []
+    for it in fields:
+        one = kinds.get(it.type.kind, pa.string())
+        unit = None if it.unit is None else {"unit": it.unit}
+        kind = pa.list_(one) if it.type.is_list else one
+        found.append(pa.field(it.name, kind, nullable=not it.is_required, metadata=unit))
+    return pa.schema(found)
+
+
+def with_column(table: Any, name: str, values: Sequence[Any], feature: FieldSpec | None) -> Any:
+    """Return an Arrow table with one more column: of a typed field, or of names of records."""
+    import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
+
+    if feature is not None:
+        return table.append_column(name, typed_array(feature, values))
+    is_list = any(isinstance(value, list) for value in values)
+    kind = pa.list_(pa.string()) if is_list else pa.string()
+    return table.append_column(name, pa.array(values, kind))
 
 
 def _columns_inside(field: str, fields: Sequence[Any]) -> dict[str, tuple[list[Any], Any]]:

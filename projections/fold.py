@@ -11,18 +11,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-import msgspec
-
 from ledger.model.canonical import encode
 from ledger.model.comparable import inside
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
+    FieldAdded,
+    FieldChanged,
+    FieldRetyped,
     InputRecorded,
     KeyAdopted,
     LedgerEvent,
@@ -40,44 +42,21 @@ from ledger.model.events import (
     RecordsMerged,
     RecordTrashed,
     RecordWithdrawn,
+    RegistryDefined,
     RetractionLifted,
     RunAbandoned,
     RunFinished,
     RunResumed,
     RunStarted,
     TransformRegistered,
+    ValuesSet,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted
-
-Values: TypeAlias = dict[str, Any]
-
-
-class Opened(msgspec.Struct, frozen=True, gc=False):
-    """A row begins."""
-
-    table: str
-    values: Values
-
-
-class Amended(msgspec.Struct, frozen=True, gc=False):
-    """The valid row of `key` ends and one like it with `values` begins."""
-
-    table: str
-    key: Values
-    values: Values
-
-
-class Closed(msgspec.Struct, frozen=True, gc=False):
-    """Every valid row that matches ends."""
-
-    table: str
-    matching: Values
-
-
-Change: TypeAlias = Opened | Amended | Closed
+from projections.row_changes import Amended, Change, Closed, Opened, Values, link, unlink
+from projections.typed_values import defined, feature_values, record_values
 
 Creation: TypeAlias = (
     RecordCreated | TransformRegistered | ArtifactRegistered | CollectionCreated | RunStarted
@@ -104,14 +83,16 @@ def outcome_of(event: LedgerEvent) -> str:
             return event.uid
 
 
-def registry_of(event: LedgerEvent) -> str:
+def registry_of(event: LedgerEvent) -> str:  # noqa: PLR0911 (one a kind)
     """Return the registry of the record that an event is about; "" where it is about none."""
     match event:
         case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
             return ""
+        case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
+            return "registry"
         case TransformRegistered():
             return "transform"
-        case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed():
+        case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed() | ArtifactRelocated():
             return "artifact"
         case CollectionCreated():
             return "collection"
@@ -126,11 +107,17 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
     match event:
         # The kinds that there are most of come first.
         case LinkAdded():
-            return [_link(f"{event.registry}.{event.field}", event.uid, event.target, event.run)]
+            return [link(f"{event.registry}.{event.field}", event.uid, event.target, event.run)]
         case InputRecorded():
-            return [_link("run.inputs", event.uid, event.artifact, event.uid)]
-        case RecordCreated():
+            return [link("run.inputs", event.uid, event.artifact, event.uid)]
+        case RecordCreated() if event.registry in REGISTRIES:
             return [_created(recorded, event.registry, event, event.fields)]
+        case RecordCreated():
+            named = {"name": event.fields.get("name")}
+            return [
+                _created(recorded, event.registry, event, named),
+                *([] if recorded.is_erased else record_values(event)),
+            ]
         case TransformRegistered():
             return [_created(recorded, "transform", event, _fields(event))]
         case ArtifactRegistered():
@@ -149,14 +136,25 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 _amended(recorded, "artifact", event.uid, {"key": event.key}),
                 *_key_moves(recorded, event),
             ]
+        case ArtifactRelocated():
+            place: Values = {
+                name: getattr(event, name) for name in ("storage", "storage_key", "in_place")
+            }
+            return [_amended(recorded, "artifact", event.uid, place)]
         case CollectionCreated():
             return [
                 _created(recorded, "collection", event, _fields(event)),
                 *_named(recorded, "collection", event.uid, event.name)[1:],
                 *(
-                    _link("collection.artifacts", event.uid, target, event.run, ordinal)
+                    link("collection.artifacts", event.uid, target, event.run, ordinal)
                     for ordinal, target in enumerate(dict.fromkeys(event.artifacts))
                 ),
+            ]
+        case RecordChanged() if event.registry not in REGISTRIES:
+            named = {name: event.fields[name] for name in ("name",) if name in event.fields}
+            return [
+                _amended(recorded, event.registry, event.uid, named),
+                *([] if recorded.is_erased else record_values(event)),
             ]
         case RecordChanged():
             return [
@@ -177,7 +175,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 gone.append(Closed("borne_name", {"uid": event.uid}))
             return gone
         case LinkRemoved():
-            return [_unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
+            return [unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
         case RecordRetracted():
             values: Values = {
                 "uid": event.uid,
@@ -202,20 +200,20 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [
                 _amended(recorded, event.registry, event.uid, {"state": LIVE}),
                 Closed("merger", {"uid": event.uid}),
-                *(_unlink(field, holder, event.into) for field, holder in event.ended),
-                *(_link(field, holder, event.uid, event.run) for field, holder in event.back),
+                *(unlink(field, holder, event.into) for field, holder in event.ended),
+                *(link(field, holder, event.uid, event.run) for field, holder in event.back),
             ]
         case RunStarted():
             fields = _run_fields(event)
             return [
                 _created(recorded, "run", event, fields),
                 *_inside("run", event.uid, fields),
+                *_passes(event),
             ]
         case RunResumed():
             values = {"status": "started", "finished_at": None, "error": None}
-            return [
-                _amended(recorded, "run", event.uid, values | {"resumptions": event.resumption})
-            ]
+            values |= {"resumptions": event.resumption}
+            return [_amended(recorded, "run", event.uid, values), *_passes(event)]
         case RunFinished():
             values = {
                 "status": event.status,
@@ -236,6 +234,13 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 "actor": event.actor,
             }
             return [Opened("tag", values)]
+        case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
+            return defined(recorded, event)
+        case ValuesSet():
+            return [
+                _amended(recorded, event.registry, event.uid, {}),
+                *([] if recorded.is_erased else feature_values(event)),
+            ]
         case EntriesErasedV1() | EntriesErased():
             return [_amended(recorded, event.registry, event.uid, {"state": ERASED})]
 
@@ -293,11 +298,13 @@ def _created(recorded: RecordedEvent, registry: str, event: Creation, fields: Va
         "changed_by": event.actor,
     }
     spec = REGISTRIES[registry]
+    if spec.is_defined:
+        values |= {"registry": registry, "run": event.run}
     if spec.is_versioned:
         values["stem"] = values["uid"][: spec.uid_length]
     if spec.relation("run") is not None:
         values["run"] = event.run
-    return Opened(registry, values | _columns_of(recorded, registry, event.uid, fields))
+    return Opened(spec.table, values | _columns_of(recorded, registry, event.uid, fields))
 
 
 def _inside(registry: str, uid: str, fields: Values) -> list[Opened]:
@@ -326,7 +333,7 @@ def _inside(registry: str, uid: str, fields: Values) -> list[Opened]:
 def _amended(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Amended:
     stamped = {"updated_at": recorded.event.at, "changed_by": recorded.event.actor}
     columns = _columns_of(recorded, registry, uid, values)
-    return Amended(registry, {"uid": uid}, columns | stamped)
+    return Amended(REGISTRIES[registry].table, {"uid": uid}, columns | stamped)
 
 
 def _columns_of(recorded: RecordedEvent, registry: str, uid: str, values: Values) -> Values:
@@ -371,6 +378,7 @@ def _run_fields(event: RunStarted) -> Values:
         "finished_at": None,
         "params": event.params,
         "arguments": event.arguments,
+        "task": event.task or None,
         "ordinal": event.n,
         "resumptions": 0,
         "environment_blob": event.environment,
@@ -382,7 +390,15 @@ def _run_fields(event: RunStarted) -> Values:
         "is_consecutive": None,
         "transform": event.transform,
         "forked_from": event.forked_from,
+        "initiated_by": event.initiated_by,
     }
+
+
+def _passes(event: RunStarted | RunResumed) -> list[Change]:
+    if event.token is None:
+        return []
+    values: Values = {"token": event.token, "run": event.uid}
+    return [Closed("pass", {"token": event.token}), Opened("pass", values)]
 
 
 def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeyed) -> list[Change]:
@@ -410,7 +426,7 @@ def _named(recorded: RecordedEvent, registry: str, uid: str, name: Any) -> list[
 
 
 def _made_by(uid: str, run: str | None) -> list[Change]:
-    return [] if run is None else [_link("artifact.runs", uid, run, run)]
+    return [] if run is None else [link("artifact.runs", uid, run, run)]
 
 
 def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
@@ -425,17 +441,19 @@ def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
     return [
         _amended(recorded, event.registry, event.uid, {"state": WITHDRAWN}),
         Opened("merger", values),
-        *(_unlink(field, holder, event.uid) for field, holder in event.moved + event.doubled),
-        *(_link(field, holder, event.into, event.run) for field, holder in event.moved),
+        *(unlink(field, holder, event.uid) for field, holder in event.moved + event.doubled),
+        *(link(field, holder, event.into, event.run) for field, holder in event.moved),
     ]
 
 
-def _unlink(field: str, source: str, target: str) -> Closed:
-    return Closed("link", {"field": field, "source": source, "target": target})
-
-
-def _link(field: str, source: str, target: str, run: str | None, ordinal: int = 0) -> Opened:
-    return Opened(
-        "link",
-        {"field": field, "source": source, "target": target, "ordinal": ordinal, "run": run},
-    )
+__all__ = [
+    "Amended",
+    "Change",
+    "Closed",
+    "Opened",
+    "fold",
+    "intent_of",
+    "intents_of",
+    "outcome_of",
+    "registry_of",
+]

@@ -22,17 +22,28 @@ class Redaction(msgspec.Struct, frozen=True, kw_only=True):
         table: The table; its rows are found by their `uid`.
         values: What stands in the place of each column's value, where there is one.
         removes: Whether the rows go instead.
+        column: The column that holds the record's uid.
+        prefix: Only rows whose field begins so, and is not its `parents`.
     """
 
     table: str
     values: dict[str, Any] = {}
     removes: bool = False
+    column: str = "uid"
+    prefix: str | None = None
+
+    def concerns(self, row: dict[str, Any], uid: str) -> bool:
+        """Return whether a row is one of them."""
+        return row[self.column] == uid and (
+            self.prefix is None
+            or (row["field"].startswith(self.prefix) and row["field"] != f"{self.prefix}parents")
+        )
 
 
 def redactions(registry: str, uid: str) -> list[Redaction]:
     """Return what happens to the rows of a record when it is erased."""
     found = [
-        Redaction(table=registry, values=blanks(registry, uid)),
+        Redaction(table=REGISTRIES[registry].table, values=blanks(registry, uid)),
         Redaction(table="retraction", values={"reason": erased_text(uid)}),
         Redaction(table="merger", values={"reason": None}),
     ]
@@ -42,6 +53,9 @@ def redactions(registry: str, uid: str) -> list[Redaction]:
         found.append(Redaction(table="borne_name", removes=True))
     if any(field.is_looked_into for field in REGISTRIES[registry].fields):
         found.append(Redaction(table="inside", removes=True))
+    found.append(Redaction(table="value", removes=True, column="subject"))
+    prefix = f"{registry}." if REGISTRIES[registry].is_defined else f"{registry}.features."
+    found.append(Redaction(table="link", removes=True, column="source", prefix=prefix))
     return found
 
 

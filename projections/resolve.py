@@ -16,7 +16,15 @@ import msgspec
 
 from ledger.errors import InvalidValueError, UnknownFieldError
 from ledger.model.comparable import comparable, place
-from ledger.model.schema import REGISTRIES, FieldKind, RegistrySpec, RelationSpec, way
+from ledger.model.schema import (
+    NAME_OF_REGISTRY,
+    REGISTRIES,
+    Catalogue,
+    FieldKind,
+    RegistrySpec,
+    RelationSpec,
+)
+from ledger.model.ways import way
 from projections.select import OPERATORS, And, Not, Or, Select, Test, Where
 from projections.tables import TABLES
 
@@ -28,6 +36,8 @@ _TYPES: dict[FieldKind, type] = {
     "integer": int,
     "time": int,
     "boolean": bool,
+    "real": float,
+    "date": str,
 }
 _LEAST, _MOST = -(2**63), 2**63 - 1
 
@@ -40,16 +50,17 @@ class Readable(msgspec.Struct, frozen=True):
     is_virtual: bool = False
 
 
-def spec_of(name: str) -> RegistrySpec:
-    """Return the registry of that name.
+def spec_of(name: str, catalogue: Catalogue | None = None) -> RegistrySpec:
+    """Return the registry of that name, of the built-in ones unless others are given.
 
     Raises:
         UnknownFieldError: There is none.
     """
-    spec = REGISTRIES.get(name)
+    among = REGISTRIES if catalogue is None else catalogue
+    spec = among.get(name)
     if spec is None:
         raise UnknownFieldError(
-            f"there is no registry '{name}'; there are {', '.join(REGISTRIES)}", registry=name
+            f"there is no registry '{name}'; there are {', '.join(among)}", registry=name
         )
     return spec
 
@@ -81,7 +92,7 @@ def check(select: Select) -> RegistrySpec:
         UnknownFieldError: A path contains a name that its registry does not have.
         InvalidValueError: A path stops short or goes too far, or a value is of another kind.
     """
-    spec = spec_of(select.registry)
+    spec = spec_of(select.registry, select.catalogue)
     _check_where(spec, select.where)
     for order in select.order:
         readable(spec, order.field)
@@ -174,6 +185,8 @@ def _check_value(test: Test, kind: FieldKind) -> None:
 def _check_one(test: Test, kind: FieldKind, value: Any) -> None:
     if value is None:
         return
+    if kind == "real" and isinstance(value, int) and not isinstance(value, bool):
+        return
     if not isinstance(value, _TYPES[kind]) or (kind != "boolean" and isinstance(value, bool)):
         raise _wrong(test, kind, value)
     if isinstance(value, str):
@@ -195,6 +208,13 @@ def _wrong(test: Test, expected: str, value: object) -> InvalidValueError:
 
 def _label(test: Test) -> str:
     return f"filter {'__'.join((*test.path, test.operator))}"
+
+
+def of_registry(table: str, equals: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return table and values of a question for rows; the records of a ledger's own registry."""
+    if table in TABLES or not NAME_OF_REGISTRY.fullmatch(table):
+        return table, equals
+    return "record", {"registry": table, **equals}
 
 
 def require_columns(table: str, names: Iterable[str]) -> None:

@@ -30,6 +30,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from ledger.model.schema import Catalogue
+
 Operator = Literal[
     "exact",
     "iexact",
@@ -107,6 +109,7 @@ class Select(msgspec.Struct, frozen=True, kw_only=True):
         offset: Number of rows to skip.
         limit: Largest number of rows; None for all.
         at: As of which position; None for now.
+        catalogue: The registries that its names mean; None for the built-in ones.
         trash: `"without"` (the default), `"with"`, or `"only"`. Withdrawn records never answer.
     """
 
@@ -117,11 +120,19 @@ class Select(msgspec.Struct, frozen=True, kw_only=True):
     offset: int = 0
     limit: int | None = None
     at: int | None = None
+    catalogue: Catalogue | None = None
     trash: Literal["without", "with", "only"] = "without"
 
 
-def shown_row(registry: str, uid: str, *, at: int | None = None) -> Select:
+def shown_row(
+    registry: str, uid: str, *, at: int | None = None, catalogue: Catalogue | None = None
+) -> Select:
     """Return the question for one record by its uid, in the trash or not."""
     return Select(
-        registry=registry, where=Test(("uid",), "exact", uid), at=at, trash="with", limit=1
+        registry=registry,
+        where=Test(("uid",), "exact", uid),
+        at=at,
+        catalogue=catalogue,
+        trash="with",
+        limit=1,
     )

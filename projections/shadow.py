@@ -3,7 +3,8 @@
 1. Each change is noted under the key of its row. To make the rows, the notes are sorted by key and
    carried out one by one: rows come out in the order of their key, without a search for any row, in
    bounded memory.
-2. The notes are in a temporary database, which vanishes when it is closed.
+2. The notes are in a temporary database, which vanishes when it is closed. All of it happens in one
+   transaction that never commits: a commit looks at every changed page in memory.
 3. A change that cannot be carried out is reported with its position, and has no effect. An event is
    noted with all its changes or with none.
 4. Inside its block, Python looks for cycles of objects less often, as none are made.
@@ -26,8 +27,8 @@ import msgspec
 
 from ledger.errors import CorruptLogError, InvalidValueError, LedgerError
 from ledger.model.schema import LIVE
-from projections.fold import Amended, Change, Closed, Opened, Values
 from projections.resolve import require_columns
+from projections.row_changes import Amended, Change, Closed, Opened, Values
 from projections.sql.dialect import quoted
 from projections.sql.tables import is_guarded
 from projections.store import name_taken, not_there
@@ -90,6 +91,7 @@ class Shadow:
         self._connection = sqlite3.connect("", isolation_level=None)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-65536"):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        self._connection.execute("BEGIN")
         self._notes = {name: _Notes(self._connection, table) for name, table in TABLES.items()}
         self._waiting = 0
         self._ending = ExitStack()
@@ -251,9 +253,7 @@ class _Notes:
         if not self._is_there:
             self._connection.execute(self._create)
             self._is_there = True
-        self._connection.execute("BEGIN")
         self._connection.executemany(self._insert, self._waiting)
-        self._connection.execute("COMMIT")
         self._waiting.clear()
 
     def drop(self) -> None:

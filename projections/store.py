@@ -98,6 +98,22 @@ class ReadModels(ABC):
         """
 
     @abstractmethod
+    def values(
+        self, uids: Sequence[str], *, at: int | None = None, prefix: str | None = None
+    ) -> list[Row]:
+        """Return the valid rows of typed values of some records, in the order of their places.
+
+        Args:
+            uids: The records.
+            at: As of which position; None for now.
+            prefix: Only of fields whose name begins so.
+        """
+
+    @abstractmethod
+    def defined_at(self) -> int:
+        """Return the position of the last change of a definition or feature; 0 for none."""
+
+    @abstractmethod
     def reach(
         self,
         fields: Sequence[str],

@@ -2,7 +2,8 @@
 
 1. Every row is valid over `[from_position, to_position)`; an open end is `FOREVER`.
 2. At any position at most one row of a key is valid.
-3. A column's kind is one of `text`, `integer`, `boolean`, `time` (microseconds), `json` (text).
+3. A column's kind is one of `text`, `integer`, `real`, `boolean`, `time`
+   (microseconds), `json` (text).
 4. The schema number below is derived from this module's data: any change of it makes older
    read models be rebuilt from the log, never migrated.
 """
@@ -28,10 +29,17 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Index(msgspec.Struct, frozen=True, kw_only=True):
-    """An index; `is_unique` ones guard live rows (state 0, open end) only."""
+    """An index.
+
+    Attributes:
+        columns: Its columns, in order.
+        is_unique: Whether it guards live rows (state 0, open end), and holds no others.
+        is_present: Whether it holds only rows that are valid now (open end).
+    """
 
     columns: tuple[str, ...]
     is_unique: bool = False
+    is_present: bool = False
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -74,6 +82,8 @@ def _registry_table(spec: RegistrySpec) -> Table:
     indexes = [
         Index(columns=("natural", "n", "from_position")),
         Index(columns=("created_position", "from_position")),
+        # Present records in their order, and all that a count reads: no row has to be looked up.
+        Index(columns=("created_position", "state", "to_position"), is_present=True),
         # What changed since a position: name indexes catch up by it, and differences are told.
         Index(columns=("from_position",)),
     ]
@@ -152,6 +162,14 @@ INTENT = Table(
     key=("run", "intent"),
 )
 
+# The run that a pass has begun or continued, by the token of the pass.
+PASS = Table(
+    name="pass",
+    columns=(Column("token"), Column("run")),
+    key=("token",),
+    indexes=(Index(columns=("run", "from_position")),),
+)
+
 TAG = Table(
     name="tag",
     columns=(
@@ -190,10 +208,89 @@ MERGER = Table(
     indexes=(Index(columns=("into", "from_position")),),
 )
 
+# Registries that the ledger defines, their fields, their records, and the values of these and of
+# features. No table is made at run time: a definition is rows.
+REGISTRY = Table(
+    name="registry",
+    columns=(
+        Column("name"),
+        Column("uid"),
+        Column("stream"),
+        Column("title"),
+        Column("key", "json"),
+        Column("description"),
+        Column("created_position", "integer"),
+        Column("created_at", "time"),
+        Column("created_by"),
+        Column("changed_at", "time"),
+    ),
+    key=("name",),
+    indexes=(Index(columns=("from_position",)),),
+)
+
+FIELD = Table(
+    name="field",
+    columns=(
+        Column("registry"),
+        Column("name"),
+        Column("uid"),
+        Column("shown"),
+        Column("former", "json"),
+        Column("type"),
+        Column("types", "json"),
+        Column("unit"),
+        Column("bounds", "json"),
+        Column("initial", "json"),
+        Column("is_required", "boolean"),
+        Column("is_retired", "boolean"),
+        Column("description"),
+        Column("ordinal", "integer"),
+    ),
+    key=("registry", "name"),
+)
+
+RECORD = Table(
+    name="record",
+    columns=(*_COMMON, Column("registry"), Column("name"), Column("run")),
+    key=("uid",),
+    indexes=(
+        Index(columns=("natural", "n", "from_position")),
+        Index(columns=("registry", "created_position", "from_position")),
+        Index(columns=("from_position",)),
+        Index(columns=("name", "registry", "from_position")),
+        Index(columns=("run", "from_position")),
+    ),
+)
+
+# One row a value, or an item of a list: in `i` if it is a whole number, a truth or a time, in `r`
+# if it is another number, in `t` if it is a text or a date. A long one is in `x`, without an index.
+VALUE = Table(
+    name="value",
+    columns=(
+        Column("subject"),
+        Column("field"),
+        # Its number in a list, as text of one length: parts of a key are texts.
+        Column("place"),
+        Column("i", "integer"),
+        Column("r", "real"),
+        Column("t"),
+        Column("x"),
+    ),
+    key=("subject", "field", "place"),
+    indexes=(
+        Index(columns=("field", "i", "from_position")),
+        Index(columns=("field", "r", "from_position")),
+        Index(columns=("field", "t", "from_position")),
+    ),
+)
+
 _SHARED = {
     table.name: table
-    for table in (LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, TAG, RETRACTION, MERGER)
-}
+    for table in (
+        LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, PASS, TAG, RETRACTION, MERGER, REGISTRY,
+        FIELD, RECORD, VALUE,
+    )
+}  # fmt: skip
 
 
 class _Tables(Mapping[str, Table]):

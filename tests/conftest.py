@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
+from ledger.model.tasks import TASK_VARIABLES
 from tests.support.chance import new_name
 from tests.support.object_store import ObjectStore, SeaweedServer, given_store
 from tests.support.patience import PATIENCE
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ledger.eventlog.database_url import DatabaseUrl
 
 _FIGURE = "figure"
+PASS_VARIABLES = ("METALEDGER_RUN", "METALEDGER_INITIATED_BY")
 
 # How long an example takes, or its making, says more about the computer than about the code.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -71,9 +73,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Once a session and not once a test: hypothesis refuses fixtures that are set up between examples.
 @pytest.fixture(autouse=True, scope="session")
 def _shielded_from_the_shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test, nor a program it starts, meets the ledger or the keys of whoever runs it."""
+    """No test, nor a program it starts, meets ledger, keys or task of whoever runs it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("METALEDGER_URL", raising=False)
+        for name in ("METALEDGER_URL", *PASS_VARIABLES, *TASK_VARIABLES):
+            patch.delenv(name, raising=False)
         patch.setenv("METALEDGER_KEY_DIR", str(tmp_path_factory.mktemp("keys")))
         # After these the product goes on without an answer: a test would meet that by luck.
         patch.setattr("ledger.tracking.git.TIME_LIMIT", PATIENCE)
@@ -94,8 +97,10 @@ def pytest_runtest_teardown() -> None:
         instance._current = instance._stand_in = instance._found_from = None
     if context is not None:
         vars(context.context).update(
-            _ledger=None, _source=None, _last=None, _error=None, _request={}
+            _ledger=None, _source=None, _last=None, _error=None, _request={}, _announced=None
         )
+    for name in PASS_VARIABLES:
+        os.environ.pop(name, None)
     if settings_module is not None:
         settings_module.settings.__init__()
 

@@ -19,11 +19,15 @@ from ledger.decisions.runs import ENDS
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
+    FieldAdded,
+    FieldChanged,
+    FieldRetyped,
     HeldLink,
     InputRecorded,
     KeyAdopted,
@@ -40,14 +44,17 @@ from ledger.model.events import (
     RecordsMerged,
     RecordTrashed,
     RecordWithdrawn,
+    RegistryDefined,
     RetractionLifted,
     RunAbandoned,
     RunFinished,
     RunResumed,
     RunStarted,
     TransformRegistered,
+    ValuesSet,
 )
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.model.values import as_items, reference
 
 # Subject, expected, found.
 Unallowed: TypeAlias = tuple[str, object, object]
@@ -72,6 +79,8 @@ class Histories:
         self._mergers: dict[str, _Merger] = {}
         # The links that lead to a record, and since when.
         self._links: dict[str, dict[HeldLink, int]] = {}
+        # The other ends of the references of a record, by link.
+        self._referred: dict[HeldLink, set[str]] = {}
         self._retracted: set[str] = set()
         self._with_source: set[str] = set()
         self._runs: dict[str, tuple[str, int]] = {}
@@ -89,8 +98,9 @@ class Histories:
                 yield from self._link(read, "run.inputs", event.uid, event.artifact)
             case RecordCreated():
                 if not read.is_erased:
-                    yield from _natural(event, [registry, event.fields.get("name")])
+                    yield from _natural(event, _key_of(event, registry))
                     yield from self._fields(event, registry)
+                    self._refer(read, registry, event.uid, event.fields)
             case TransformRegistered():
                 if not read.is_erased:
                     by = event.version or ["source", event.source_hash]
@@ -109,7 +119,7 @@ class Histories:
                     yield event.uid, "a run that made it again", "none"
                 else:
                     yield from self._link(read, "artifact.runs", event.uid, event.run)
-            case ArtifactKeyed():
+            case ArtifactKeyed() | ArtifactRelocated():
                 yield from self._is(event.uid, _KEPT)
             case CollectionCreated():
                 if not read.is_erased:
@@ -123,6 +133,7 @@ class Histories:
                 yield from self._is(event.uid, _KEPT)
                 if not read.is_erased:
                     yield from self._fields(event, registry)
+                    self._refer(read, registry, event.uid, event.fields)
             case RecordTrashed():
                 yield from self._becomes(event.uid, {LIVE}, TRASHED)
             case RecordRestored():
@@ -155,12 +166,20 @@ class Histories:
                     yield from _natural(event, ["run", *event.natural[1:2]])
                 if event.forked_from == event.uid:
                     yield event.uid, "another run that it was forked from", event.uid
+                if event.initiated_by == event.uid:
+                    yield event.uid, "another run that it was started from", event.uid
                 self._runs[event.uid] = "started", 0
             case RunResumed() | RunFinished() | RunAbandoned():
                 yield from self._run(event)
             case PositionTagged():
                 if read.version != 1:
                     yield event.name, "a tag that never moves", f"version {read.version} of it"
+            case ValuesSet():
+                yield from self._is(event.uid, _KEPT)
+                values = event.values | dict.fromkeys(event.removed)
+                self._refer(read, f"{registry}.features", event.uid, values)
+            case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
+                pass
             case LedgerInitialized() | BlobRecorded() | KeyAdopted():
                 pass
 
@@ -177,13 +196,17 @@ class Histories:
         self._states[uid] = state
 
     def _fields(self, event: RecordCreated | RecordChanged, registry: str) -> Iterator[Unallowed]:
-        allowed = {it.name: it for it in REGISTRIES[registry].fields if it.is_editable}
+        fields = REGISTRIES[registry].fields
+        is_new = isinstance(event, RecordCreated)
+        allowed = {it.name: it for it in fields if it.is_editable or (is_new and it.is_given_once)}
         if registry == "transform" and event.uid not in self._with_source:
             allowed |= {it.name: it for it in REGISTRIES[registry].fields if it.name in _SOURCE}
             if "source_hash" in event.fields:
                 self._with_source.add(event.uid)
         for name, value in event.fields.items():
             field = allowed.get(name)
+            if field is None and REGISTRIES[registry].is_defined:
+                continue  # a typed value, which tells its kind
             if field is None:
                 yield event.uid, f"fields among {', '.join(allowed)}", name
             elif value is None and name != "name":
@@ -209,6 +232,19 @@ class Histories:
         if self._links.get(target, {}).pop((field, source), None) is None:
             yield source, f"a link {field} to {target}", "none"
 
+    def _refer(self, read: Read, prefix: str, source: str, values: dict[str, Any]) -> None:
+        """Take the references among typed values for the links that they are from now on."""
+        if prefix in REGISTRIES:
+            return
+        for name, value in values.items():
+            link: HeldLink = (f"{prefix}.{name}", source)
+            for target in self._referred.pop(link, ()):
+                self._links.get(target, {}).pop(link, None)
+            for found in map(reference, as_items(value)):
+                if found is not None:
+                    self._referred.setdefault(link, set()).add(found[1])
+                    self._links.setdefault(found[1], {}).setdefault(link, read.position)
+
     def _merge(self, read: Read, event: RecordsMerged) -> Iterator[Unallowed]:
         if not REGISTRIES[event.registry].is_named:
             yield event.uid, "a record that a name identifies", f"a {event.registry}"
@@ -222,6 +258,8 @@ class Histories:
         yield from _same(event.uid, "moved", event.moved, links.keys() - there.keys())
         yield from _same(event.uid, "doubled", event.doubled, links.keys() & there.keys())
         there |= dict.fromkeys(links.keys() - there.keys(), read.position)
+        for link in links.keys() & self._referred.keys():
+            self._referred[link] = self._referred[link] - {event.uid} | {event.into}
 
     def _undo(self, read: Read, event: MergeUndone) -> Iterator[Unallowed]:
         merger = self._mergers.pop(event.uid, None)
@@ -240,6 +278,10 @@ class Histories:
         for link in ended:
             del there[link]
         self._links[event.uid] = dict.fromkeys(back, read.position)
+        for link in (back | ended) & self._referred.keys():
+            self._referred[link] = self._referred[link] - (
+                {event.into} if link in ended else set()
+            ) | ({event.uid} if link in back else set())
 
     # --- runs -------------------------------------------------------------------------------------
 
@@ -264,6 +306,13 @@ class Histories:
                 if event.by in {event.uid, None} or event.run != event.by:
                     yield event.uid, "another run that took its place", event.by
                 self._runs[event.uid] = "abandoned", times
+
+
+def _key_of(event: RecordCreated, registry: str) -> list[Any]:
+    """Return the natural key that a record must have: by its name, or by values of its own."""
+    if REGISTRIES[registry].is_defined and "name" not in event.fields:
+        return [registry, *event.natural[1:2]]
+    return [registry, event.fields.get("name")]
 
 
 def _of_run(event: InputRecorded | RunStarted | RunResumed | RunFinished) -> Iterator[Unallowed]:

@@ -51,7 +51,7 @@ from ledger.model.events import (
 )
 from ledger.model.ids import derive, uid, versioned_uid
 from ledger.model.payloads import kept_part, to_payload
-from ledger.model.schema import REGISTRIES
+from ledger.model.schema import NAME_OF_REGISTRY, REGISTRIES, RegistrySpec
 from ledger.model.times import FIRST, LAST
 from ledger.proving.notes import read_public_key
 from projections.fold import Creation, intent_of, registry_of
@@ -224,6 +224,7 @@ class Rules:
             case RunStarted():
                 self._there(event.transform, "transform", own, told)
                 self._there(event.forked_from, "run", own, told)
+                self._there(event.initiated_by, "run", own, told)
             case _:
                 self._there(getattr(event, "revises", None), registry, own, told)
         for member in getattr(event, "artifacts", ()):
@@ -380,10 +381,17 @@ def _kept_otherwise(read: Read, event: LedgerEvent) -> Iterator[Wrong]:
         yield "intent", "", intent, event.intent
 
 
+def _spec_of(registry: str) -> RegistrySpec | None:
+    """Return what is known of a registry without the ledger; None for no name of one."""
+    if registry in REGISTRIES or NAME_OF_REGISTRY.fullmatch(registry):
+        return REGISTRIES[registry]
+    return None
+
+
 @lru_cache(maxsize=256)
 def _target_of(registry: str, field: str) -> str | None:
     """Return the registry that a link leads to; None for what is no link."""
-    spec = REGISTRIES.get(registry)
+    spec = _spec_of(registry)
     relation = None if spec is None else spec.relation(field)
     return None if relation is None else relation.target
 
@@ -398,7 +406,7 @@ def _is_endorsed(previous: str, adoption: KeyAdopted) -> bool:
 
 def _stem_of(event: LedgerEvent, registry: str) -> str | None:
     """Return the stem of the family that a new version joins; None where it begins one."""
-    spec = REGISTRIES.get(registry)
+    spec = _spec_of(registry)
     if spec is None or not spec.is_versioned:
         return None
     revised = getattr(event, "revises", None)
@@ -409,7 +417,7 @@ def _stem_of(event: LedgerEvent, registry: str) -> str | None:
 
 
 def _uid_of(registry: str, identity: Json, stem: str | None) -> str | None:
-    spec = REGISTRIES.get(registry)
+    spec = _spec_of(registry)
     if spec is None:
         return None
     try:

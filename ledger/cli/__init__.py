@@ -8,8 +8,8 @@
 4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
-Imports: api, auditing, core, display, engine, errors, files, input_files, model, past, places,
-  proving, registries, tracking, transfer, upkeep, user_settings, version.
+Imports: , api, auditing, core, display, engine, errors, files, input_files, model, past,
+  places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import click
 
-from ledger.cli.ending import INTERRUPTED, MISUNDERSTOOD, unheard
+from ledger.cli.ending import INTERRUPTED, MISUNDERSTOOD, complain, open_missing, unheard
 from ledger.cli.group import VerbGroup
 from ledger.errors import LedgerError
 
@@ -31,6 +31,9 @@ _VERBS = {
     "config": ("ledger.cli.place", "Show each setting and where it comes from."),
     "delete": ("ledger.cli.place", "Take the ledger away, never its content."),
     "label": ("ledger.cli.labels", "Add and list labels."),
+    "registry": ("ledger.cli.types", "Look at the registries of your own."),
+    "record": ("ledger.cli.types", "Add records to a registry of your own."),
+    "annotate": ("ledger.cli.types", "Set features of a record."),
     "artifact": ("ledger.cli.artifacts", "Register files and folders."),
     "get": ("ledger.cli.artifacts", "Copy the content of an artifact out, verified."),
     "list": ("ledger.cli.records", "List the records of a registry."),
@@ -43,6 +46,7 @@ _VERBS = {
     "diff": ("ledger.cli.history", "Tell what differs between two points."),
     "tag": ("ledger.cli.history", "Name a point, or list the names."),
     "lineage": ("ledger.cli.tree", "Follow where a result came from, or went."),
+    "run": ("ledger.cli.run", "Run any command as a run of its own."),
     "plan": ("ledger.cli.plan", "Show what a script would record, before it does."),
     "retract": ("ledger.cli.withdrawal", "Record that nobody should rely on a record."),
     "merge": ("ledger.cli.withdrawal", "Merge one label into another."),
@@ -57,6 +61,7 @@ _VERBS = {
     "import": ("ledger.cli.archives", "Make a ledger of an archive."),
     "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
     "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
+    "web": ("ledger.cli.web", "Open a page on the ledger, the past under a slider."),
     "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
     "completion": ("ledger.cli.shell", "Print the completion script of a shell."),
 }
@@ -80,6 +85,7 @@ app = VerbGroup(
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command with the arguments of this process, or with `args`, and exit."""
+    open_missing()
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its escape, not a traceback.
         if hasattr(stream, "reconfigure"):
@@ -89,6 +95,12 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         status = unheard()
+    except OSError as error:
+        from ledger.cli.output import error_line
+
+        unheard()
+        complain(error_line(OSError(f"standard output: {error.strerror}; see to where it goes")))
+        status = 1
     sys.exit(status)
 
 
@@ -100,14 +112,14 @@ def _run(args: Sequence[str] | None) -> int:
     except click.UsageError as error:
         from ledger.cli.output import usage_lines
 
-        sys.stderr.write(usage_lines(error))
+        complain(usage_lines(error))
         return MISUNDERSTOOD
     except BrokenPipeError:
         return unheard()
     except (LedgerError, OSError, click.ClickException) as error:
         from ledger.cli.output import error_line
 
-        sys.stderr.write(error_line(error))
+        complain(error_line(error))
         return 1
     return status if isinstance(status, int) else 0
 

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from ledger.cli.moment import zoned
 from ledger.errors import InvalidValueError, LedgerError, nearest
-from ledger.model.schema import REGISTRIES, FieldSpec
+from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec
 
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -23,13 +23,18 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the registry that is meant."""
-        names = _names()
-        found = names.get(str(value).lower())
+        word = str(value).lower()
+        found = word if word in REGISTRIES else _names().get(word)
         if found is None:
             from ledger.display.tables import shown
 
-            near = nearest(str(value).lower(), names)
-            way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(REGISTRIES)}"
+            names = _names()
+            near = nearest(word, names)
+            way_out = (
+                f"did you mean '{near[0]}'?"
+                if near
+                else f"there are {', '.join(dict.fromkeys(names.values()))}"
+            )
             self.fail(f"no registry '{shown(value)}'; {way_out}", param, ctx)
         return found
 
@@ -43,12 +48,24 @@ class RegistryName(click.ParamType):  # type: ignore[type-arg]  # generic from c
         return [CompletionItem(name) for name in REGISTRIES if name.startswith(incomplete)]
 
 
+def _specs() -> list[RegistrySpec]:
+    """Return the registries of the ledger here; the built-in ones where there is no ledger."""
+    from ledger.places import instance
+    from ledger.places.source import Source
+
+    try:
+        source = Source(instance.current())
+        return [source.spec(name) for name in source.names]
+    except LedgerError:
+        return list(REGISTRIES.values())
+
+
 def _names() -> dict[str, str]:
     """Return the registry that each word means."""
     return {
         word: spec.name
         for plural in ("", "s")
-        for spec in REGISTRIES.values()
+        for spec in _specs()
         for word in (spec.name + plural, (spec.short_name or spec.name) + plural)
     }
 
@@ -103,7 +120,10 @@ def _typed(registry: str, lookup: str, text: str) -> tuple[str, object]:
     """Return a lookup, and its value of the kind that the field at its end holds."""
     from ledger.registries.lookups import Inner, taken_apart
 
-    _, operator, end = taken_apart(REGISTRIES[registry], lookup)
+    spec = next((it for it in _specs() if it.name == registry), REGISTRIES[registry])
+    if lookup.endswith("__within") or "__ancestors__" in f"__{lookup}__":
+        return lookup, text
+    _, operator, end = taken_apart(spec, lookup)
     if operator == "isnull":
         return lookup, _boolean(lookup, text)
     if isinstance(end, Inner):
@@ -147,6 +167,8 @@ def _single(kind: str, lookup: str, text: str) -> object:
         match kind:
             case "integer":
                 return int(text.replace("_", ""))
+            case "real":
+                return float(text)
             case "boolean":
                 return _boolean(lookup, text)
             case "time" if text.strip().casefold().endswith("ago"):

@@ -18,22 +18,24 @@ _TABLES = 6  # listed of a server, the largest
 @verb(
     "init",
     examples=(
-        "metaledger init --storage ./storage",
+        "metaledger init",
         "metaledger init --storage s3://bucket/data --name immune-study",
     ),
 )
 @click.option(
     "--storage",
-    required=True,
     metavar="ROOT",
-    help="Where content is kept: a folder, made if need be, or a URL.",
+    help="Where content is kept: a folder, made if need be, or a URL."
+    " [default: ./.metaledger/storage]",
 )
 @click.option("--db", "database", metavar="URL", help="Database of log and read models.")
-@click.option("--name", help="Its name. [default: the last part of ROOT]")
+@click.option("--name", help="Its name. [default: the last part of ROOT, or of this folder]")
 @click.option(
     "--publish", metavar="URL", help="Where every checkpoint is published: a folder or a URL."
 )
-def init_verb(storage: str, *, database: str | None, name: str | None, publish: str | None) -> None:
+def init_verb(
+    storage: str | None, *, database: str | None, name: str | None, publish: str | None
+) -> None:
     """Make a ledger in this folder, for this folder and all below it."""
     from ledger.display.messages import say
     from ledger.places.initialization import initialize

@@ -106,7 +106,7 @@ def search_verb(
     from ledger.model.schema import REGISTRIES
     from ledger.registries import all_registries
 
-    registries = tuple(REGISTRIES) if registry is None else (registry,)
+    registries = None if registry is None else (registry,)
     found = all_registries.search(source_at(as_of), text, registries=registries, limit=limit)
     if as_json:
         print_json_lines(record_data(record) for records in found.values() for record in records)

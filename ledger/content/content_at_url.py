@@ -40,7 +40,7 @@ _NOT_STREAMED = ("http", "https", "data", "file", "local")
 def is_streamed(place: str) -> bool:
     """Tell whether a place is a URL that this module reads."""
     scheme, separator, _ = place.partition("://")
-    return bool(separator) and scheme not in _NOT_STREAMED
+    return bool(separator) and scheme.lower() not in _NOT_STREAMED
 
 
 class ContentAtUrl:

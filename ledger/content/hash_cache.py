@@ -25,7 +25,9 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ledger import forks
 from ledger.content.tree import HashedContent, Stamp, stamp_of
+from ledger.files import make_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,16 +80,34 @@ class HashCache:
     def __init__(self, path: str | os.PathLike[str], *, max_entries: int = MAX_ENTRIES) -> None:
         self._path = Path(path)
         self._max_entries = max_entries
-        self._lock = threading.RLock()
         self._waiting: dict[bytes, _Row] = {}
         self._touched: set[bytes] = set()
         self._connection: sqlite3.Connection | None = None
-        self._process = os.getpid()
         self._attempts_left = 2
         self._patience = 3
         self._waiting_bytes = 0
+        forks.made_anew(self._renew_lock)
+        forks.put_away(self._put_away)
+        forks.in_child(self._leave_alone)
         # Held weakly: a cache that nobody uses any more needs no writing.
         atexit.register(_flush, weakref.ref(self))
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()
+
+    def _put_away(self) -> None:
+        # SQLite keeps one set of file locks a process: a child would believe to hold its parent's.
+        if self._lock.acquire(timeout=forks.PATIENCE):
+            try:
+                self._disconnect()
+            finally:
+                self._lock.release()
+
+    def _leave_alone(self) -> None:
+        # Of a thread that was still at it.
+        if self._connection is not None:
+            forks.keep(self._connection)
+            self._connection = None
 
     @property
     def path(self) -> Path:
@@ -177,9 +197,6 @@ class HashCache:
 
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T | None:
         """Return the result of `work`; None if the file makes it fail."""
-        if self._process != os.getpid():
-            # After a fork the child needs its own connection; the parent keeps the old one.
-            self._connection, self._process = None, os.getpid()
         while self._attempts_left:
             try:
                 if self._connection is None:
@@ -199,6 +216,7 @@ class HashCache:
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_file(self._path)
         connection = sqlite3.connect(
             self._path, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False
         )

@@ -12,7 +12,6 @@ import stat
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import unquote, urlsplit
 
 from ledger import files
 from ledger.content import tree
@@ -31,7 +30,7 @@ from ledger.content.store import (
     require_unchanged,
 )
 from ledger.errors import InvalidValueError, MissingFileError, PathTakenError, printable
-from ledger.input_files import open_regular, reading
+from ledger.input_files import is_file_url, open_regular, path_of_url, reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -133,7 +132,7 @@ class LocalStore(ContentStore):
 
     def holds(self, path: Path | str) -> str | None:
         """See `ContentStore.holds`; links are followed, so that no link is registered."""
-        if isinstance(path, str) and "://" in path and not path.startswith("file:"):
+        if isinstance(path, str) and "://" in path and not is_file_url(path):
             return None
         real, root = Path(os.path.realpath(path_of(path))), Path(os.path.realpath(self._root))
         return relative_below(real.as_posix(), root.as_posix())
@@ -226,16 +225,8 @@ def path_of(path: str | os.PathLike[str]) -> Path:
         InvalidValueError: The URL is on another host or malformed.
     """
     text = os.fspath(path)
-    if text.startswith("file:"):
-        try:
-            parts = urlsplit(text)
-        except ValueError as error:
-            raise InvalidValueError(f"{text}: expected a file URL: {error}", path=text) from error
-        if parts.netloc not in {"", "localhost"}:
-            raise InvalidValueError(
-                f"{text}: expected a path on this machine, found host {parts.netloc!r}", path=text
-            )
-        text = unquote(parts.path)
+    if isinstance(path, str) and is_file_url(text):
+        return path_of_url(text)
     if "\0" in text:
         raise InvalidValueError(f"{text!r}: expected a path, found a NUL in it", path=text)
     return Path(text).absolute()

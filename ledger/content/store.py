@@ -215,7 +215,7 @@ class ContentStore(ABC):
 def is_local(root: str) -> bool:
     """Tell whether `root` is a path or a `file://` URL: a place in the file system."""
     protocol = _PROTOCOL.match(root)
-    return protocol is None or protocol[1] == "file"
+    return protocol is None or protocol[1].lower() == "file"
 
 
 def check_name(name: str, *, may_be_temporary: bool = False) -> str:

@@ -5,7 +5,8 @@ The rules, in the order they are checked:
 1. Only regular files count. An empty sub-folder leaves no trace.
 2. A name must be UTF-8; its exact bytes are kept, without normalisation.
 3. A symbolic link is followed if it leads to a file in the same tree. A link out of the tree, to a
-   folder or to nothing is refused, as are sockets, pipes and devices.
+   folder or to nothing is refused, as are sockets, pipes and devices. Where each file will stand
+   for itself, a link may lead to a file elsewhere.
 4. Files come in the order of the bytes of their relative POSIX path.
 """
 
@@ -55,8 +56,15 @@ def folder_stamp(files: Iterable[tuple[str, Stamp]]) -> Stamp:
     return ("folder", sha256.hexdigest())
 
 
-def walk(folder: str | os.PathLike[str]) -> list[TreeFile]:
+def walk(
+    folder: str | os.PathLike[str], *, may_lead_out: bool = False, without: str | None = None
+) -> list[TreeFile]:
     """Return every regular file below `folder`, sorted by the bytes of its relative path.
+
+    Args:
+        folder: The folder, or a link to it.
+        may_lead_out: Whether a link may lead to a file outside of the folder.
+        without: Name of folders that are left out with all that they hold.
 
     Raises:
         UnsupportedFileError: Something below it cannot be part of an artifact; the path is named.
@@ -69,11 +77,13 @@ def walk(folder: str | os.PathLike[str]) -> list[TreeFile]:
         path, prefix = waiting.pop()
         with reading(path), os.scandir(path) as entries:
             for entry in entries:
+                if entry.name == without and entry.is_dir():
+                    continue
                 name = prefix + _utf8(entry)
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append((entry.path, name + "/"))
                 else:
-                    found.append(_file(entry, name, root))
+                    found.append(_file(entry, name, None if may_lead_out else root))
     found.sort(key=lambda file: file.name.encode())
     return found
 
@@ -88,10 +98,14 @@ def _utf8(entry: os.DirEntry[str]) -> str:
         ) from error
 
 
-def _file(entry: os.DirEntry[str], name: str, root: str) -> TreeFile:
+def _file(entry: os.DirEntry[str], name: str, root: str | None) -> TreeFile:
     shown = printable(entry.path)
     with reading(entry.path):
-        if entry.is_symlink() and not Path(os.path.realpath(entry.path)).is_relative_to(root):
+        if (
+            root is not None
+            and entry.is_symlink()
+            and not Path(os.path.realpath(entry.path)).is_relative_to(root)
+        ):
             raise UnsupportedFileError(
                 f"{shown}: a symbolic link that leads out of the folder "
                 f"(to {printable(os.path.realpath(entry.path))}); replace it by the file itself",
@@ -100,8 +114,9 @@ def _file(entry: os.DirEntry[str], name: str, root: str) -> TreeFile:
         status = entry.stat()
     if not stat.S_ISREG(status.st_mode):
         link = "a symbolic link to " if entry.is_symlink() else ""
+        way_out = "; replace it by the folder itself" if stat.S_ISDIR(status.st_mode) else ""
         raise UnsupportedFileError(
-            f"{shown}: expected a regular file, found {link}{kind_of(status)}", path=shown
+            f"{shown}: expected a regular file, found {link}{kind_of(status)}{way_out}", path=shown
         )
     return TreeFile(name, entry.path, status.st_size, stamp_of(status))
 

@@ -8,7 +8,9 @@
 5. A collection bears every name that it was given, until one of another family is given it. New
    members under a name that is borne are a new version of that family.
 6. A run that makes content which exists reproduces it, once, unless it made it itself.
-7. A key follows the pass: a later pass that asks again for content under a key moves the key back
+7. Content that is gone from its place is healed by the next save of it: it is stored again, or the
+   place where it lies now is named.
+8. A key follows the pass: a later pass that asks again for content under a key moves the key back
    where a run of another identity moved it. Where a person moved it outside of any run, it stays.
 """
 
@@ -32,6 +34,7 @@ from ledger.model.commands import Command, SaveArtifact, SaveCollection
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     CollectionCreated,
     LedgerEvent,
@@ -215,6 +218,18 @@ def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> 
         "link", field="artifact.runs", source=uid, target=stamp.run
     ):
         events.append(ArtifactReproduced(uid=uid, **stamp.fields()))
+    notices: tuple[Notice, ...] = ()
+    if is_gone(command, row):
+        healed = _relocated(command, row, stamp)
+        events.append(healed)
+        place = f"{healed.storage}/{healed.storage_key}"
+        notices = (
+            Notice(
+                "warning",
+                f"content of artifact {uid} was gone from {row['storage']}/{row['storage_key']}; "
+                + (f"it lies at {place} now" if healed.in_place else f"stored again at {place}"),
+            ),
+        )
     pointers = _pointers(facts, command.key)
     if command.key is not None and not any(it["uid"] == uid for it in pointers):
         displaced = _displaced(pointers)
@@ -224,7 +239,34 @@ def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> 
     changes = differing(row, command.fields)
     if changes:
         events.append(RecordChanged(registry="artifact", uid=uid, fields=changes, **stamp.fields()))
-    return Decision(events=tuple(events), outcome=uid, stream=StreamId(row["stream"]))
+    return Decision(
+        events=tuple(events), outcome=uid, stream=StreamId(row["stream"]), notices=notices
+    )
+
+
+def is_gone(command: Command, row: Row) -> bool:
+    """Return whether the content of an artifact was found missing where its row still says."""
+    return isinstance(command, SaveArtifact) and command.gone == (
+        row["storage"],
+        row["storage_key"],
+    )
+
+
+def _relocated(command: SaveArtifact, row: Row, stamp: Stamp) -> ArtifactRelocated:
+    """Return where lost content lies from now on: in place, where it was stored, or beside that."""
+    content, uid = command.content, str(row["uid"])
+    storage, key = content.storage, content.in_place
+    if key is None and row["in_place"]:
+        key = f".metaledger/{uid}{row['suffix']}"
+    elif key is None:
+        storage, key = str(row["storage"]), str(row["storage_key"])
+    return ArtifactRelocated(
+        uid=uid,
+        storage=storage,
+        storage_key=key,
+        in_place=content.in_place is not None,
+        **stamp.fields(),
+    )
 
 
 def find_members(facts: Facts, command: SaveCollection) -> Row | None:

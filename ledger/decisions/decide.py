@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ledger.decisions.artifacts import save_artifact, save_collection
+from ledger.decisions.definitions import change_field, define_registry, retype_field
 from ledger.decisions.facts import Decision, Facts, Stamp
 from ledger.decisions.mergers import merge_records, undo_merge
 from ledger.decisions.records import (
@@ -15,24 +16,30 @@ from ledger.decisions.records import (
 from ledger.decisions.retractions import retract_record
 from ledger.decisions.tags import tag_position
 from ledger.decisions.transforms import save_transform
+from ledger.decisions.typed import save_typed, set_features
 from ledger.model.commands import (
+    ChangeField,
     ChangeRecord,
     Command,
+    DefineRegistry,
     LinkRecords,
     MergeRecords,
     MoveRecord,
     ReadArtifact,
     RetractRecord,
+    RetypeField,
     SaveArtifact,
     SaveCollection,
     SaveRecord,
     SaveTransform,
+    SaveTyped,
+    SetFeatures,
     TagPosition,
     UndoMerge,
 )
 
 
-def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C901, PLR0911 (one a command)
+def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C901, PLR0911, PLR0912 (one a command)
     """Return what follows from a command in this state.
 
     Raises:
@@ -60,6 +67,16 @@ def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C
             return merge_records(command, facts, stamp)
         case UndoMerge():
             return undo_merge(command, facts, stamp)
+        case SaveTyped():
+            return save_typed(command, facts, stamp)
+        case DefineRegistry():
+            return define_registry(command, facts, stamp)
+        case ChangeField():
+            return change_field(command, facts, stamp)
+        case RetypeField():
+            return retype_field(command, facts, stamp)
+        case SetFeatures():
+            return set_features(command, facts, stamp)
         case ReadArtifact():
             return read_artifact(command, facts, stamp)
         case TagPosition():

@@ -207,7 +207,9 @@ def link_records(command: LinkRecords, facts: Facts, stamp: Stamp) -> Decision:
             f"{command.registry} {command.uid}: '{command.field}' is not a link it holds"
         )
     if command.is_present:
-        require(facts, relation.target, command.target)
+        target = require(facts, relation.target, command.target)
+        if relation.target == command.registry:
+            _refuse_circle(facts, relation.link, row, target)
     is_there = bool(
         facts.find("link", field=relation.link, source=command.uid, target=command.target)
     )
@@ -224,6 +226,27 @@ def link_records(command: LinkRecords, facts: Facts, stamp: Stamp) -> Decision:
             ),
         )
     return Decision(events=events, outcome=command.uid, stream=StreamId(row["stream"]))
+
+
+def _refuse_circle(facts: Facts, link: str, row: Row, target: Row) -> None:
+    """See to it that a link to a record of the same registry closes no circle.
+
+    Raises:
+        CommandRejectedError: It would.
+    """
+    seen: set[str] = set()
+    above = [target["uid"]]
+    while above:
+        uid = above.pop()
+        if uid == row["uid"]:
+            raise CommandRejectedError(
+                f"{row.get('name') or row['uid']}: cannot be below "
+                f"'{target.get('name') or target['uid']}', which is itself below it, or the same; "
+                "parents form no circle"
+            )
+        if uid not in seen:
+            seen.add(uid)
+            above += [it["target"] for it in facts.find("link", field=link, source=uid)]
 
 
 def read_artifact(command: ReadArtifact, facts: Facts, stamp: Stamp) -> Decision:

@@ -19,6 +19,10 @@ the passage asks for.
    which the same batch fails, numbers the later intents alike.
    Threads of a process take numbers as they come; the knowledge of a run does not depend on the
    order of different intents. The caller lets one thread in at a time.
+7. Several processes can share a pass. Each has a passage and numbers of its own. One that meets the
+   run of its pass joins it. There it knows what was recorded before the pass. An intent that
+   another process of the pass had is decided on anew, and takes the next free number if it has an
+   effect.
 """
 
 from __future__ import annotations
@@ -98,6 +102,8 @@ class Passage:
         n_known: How many of its intents were recorded already.
         n_idle: How many had no effect.
         heard: Position up to which it has heard of other passes through a run of its own.
+        owes: Whether it has joined the run of its pass, and that run lacks what was read and made
+            again before.
     """
 
     def __init__(self, case: Case, run: str, known: Iterable[Noted] = ()) -> None:
@@ -107,6 +113,8 @@ class Passage:
         self.n_known = 0
         self.n_idle = 0
         self.heard = 0
+        self.owes = False
+        self._n_others = 0
         self.passed: list[Passed] = []
         self._counts: Counter[str] = Counter()
         self._subject_counts: Counter[str] = Counter()
@@ -124,8 +132,8 @@ class Passage:
 
     @property
     def n_intents(self) -> int:
-        """How many intents the pass had."""
-        return len(self._counted)
+        """How many intents the pass had, in all of its processes that were heard of."""
+        return len(self._counted) + self._n_others
 
     @property
     def unpassed(self) -> int:
@@ -148,6 +156,19 @@ class Passage:
             key=intent_key(kind, subject, fields, occurrence),
             subject_key=about,
         )
+
+    @property
+    def n_counted(self) -> int:
+        """How many intents this process had; see `give_back`."""
+        return len(self._counted)
+
+    def renumber(self, intent: Intent) -> Intent:
+        """Return an intent with the next number: another process of the pass has taken its own."""
+        unnumbered = intent_key(intent.kind, intent.subject, intent.fields, 0)
+        self._counts[unnumbered] += 1
+        occurrence = self._counts[unnumbered]
+        key = intent_key(intent.kind, intent.subject, intent.fields, occurrence)
+        return msgspec.structs.replace(intent, occurrence=occurrence, key=key)
 
     def give_back(self, n_intents: int) -> None:
         """Have only the first `n_intents` intents counted: the numbers of the others are free."""
@@ -220,6 +241,43 @@ class Passage:
             passed.noted for passed in self.passed if passed.intent.key not in self._known
         ]
 
+    def join(
+        self, case: Case, run: str, before: Iterable[Noted] = (), known: Iterable[Noted] = ()
+    ) -> None:
+        """Record into the run that another process of this pass has begun or continued.
+
+        Args:
+            case: The kind of the pass, which is now the same in both processes.
+            run: That run.
+            before: What it knew before this pass.
+            known: All that it knows. What was passed here and it does not know travels with the
+                next event.
+        """
+        self.rebase(case, run, known)
+        self._known, self._by_subject = {}, {}
+        self._learn(before)
+        self._remaining = set()
+        self.owes = bool(self.passed)
+
+    def hear_others(self, passed: Iterable[Noted], counts: tuple[int, int, int, int]) -> None:
+        """Take in what other processes of this pass came past.
+
+        Args:
+            passed: The intents.
+            counts: How many intents they had, how many of these were known, how many had no effect,
+                and how many events they left.
+        """
+        self._remaining.difference_update(key for key, _, _ in passed)
+        self._n_others += counts[0]
+        self.n_known += counts[1]
+        self.n_idle += counts[2]
+        self.n_events += counts[3]
+
+    def note(self, passed: Iterable[Noted]) -> None:
+        """Have intents of other processes travel with the next event, each once."""
+        noted = {it[0]: it for it in (*self._pending, *passed)}
+        self._pending = list(noted.values())
+
     def hear(self, known: Iterable[Noted]) -> None:
         """Take in the intents that another pass recorded into the run of this one.
 
@@ -253,7 +311,7 @@ class Passage:
     def remade(self) -> list[str]:
         """Return the artifacts that the pass saved so far, each once, in order."""
         return list(
-            dict.fromkeys(passed.outcome for passed in self.passed if _is_artifact(passed.intent))
+            dict.fromkeys(passed.outcome for passed in self.passed if is_artifact(passed.intent))
         )
 
     def inputs(self) -> list[str]:
@@ -263,7 +321,7 @@ class Passage:
         for passed in self.passed:
             if passed.intent.kind == "read" and passed.outcome not in made:
                 read[passed.outcome] = None
-            elif _is_artifact(passed.intent):
+            elif is_artifact(passed.intent):
                 made.add(passed.outcome)
         return list(read)
 
@@ -287,7 +345,8 @@ class Passage:
             self._remaining.add(key)
 
 
-def _is_artifact(intent: Intent) -> bool:
+def is_artifact(intent: Intent) -> bool:
+    """Return whether an intent saves an artifact."""
     subject = intent.subject
     return (
         intent.kind in {"save", "save-new"}

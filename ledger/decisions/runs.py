@@ -9,6 +9,8 @@
 5. Of several passes that record into one run at once the first to end ends it. A later one adds,
    as a resumption, only what is new: that the run finished, and intents without effect. A run that
    finished stays finished.
+6. The token of a pass leads to the run that the pass began or continued last: all processes of a
+   pass find the same run by it.
 """
 
 from __future__ import annotations
@@ -52,10 +54,12 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         identity: Hash of transform, source, parameters, user and environment.
         fields: Fields of `RunStarted` that are the same for every run of this plan.
+        token: Names the pass; None for a pass that no other process can join.
     """
 
     identity: str
     fields: dict[str, Any]
+    token: str | None = None
 
     @property
     def natural(self) -> list[Json]:
@@ -69,7 +73,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     def naming(self, fields: dict[str, Any]) -> RunPlan:
         """Return the plan with further fields."""
-        return RunPlan(identity=self.identity, fields={**self.fields, **fields})
+        return msgspec.structs.replace(self, fields={**self.fields, **fields})
 
 
 class RunStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,11 +124,34 @@ def gone_error(run: Row) -> NotTrackingError:
     )
 
 
-def known_intents(facts: Facts, run: str) -> list[Noted]:
-    """Return the intents that a run knows, in the order in which they were recorded."""
+def known_intents(facts: Facts, run: str, *, before: int | None = None) -> list[Noted]:
+    """Return the intents that a run knows, in the order in which they were recorded.
+
+    With `before`, those that it knew before this position.
+    """
     rows = facts.find("intent", run=run)
+    if before is not None:
+        rows = [row for row in rows if row["from_position"] < before]
     rows.sort(key=lambda row: (row["from_position"], row["ordinal"]))
     return [(row["intent"], row["subject"], row["outcome"]) for row in rows]
+
+
+def run_of_pass(facts: Facts, token: str | None) -> Row | None:
+    """Return the row of the table `pass` for a pass; None where it has no run of its own."""
+    rows = [] if token is None else facts.find("pass", token=token)
+    return rows[0] if rows else None
+
+
+def is_of_pass_alone(facts: Facts, run: str, token: str | None) -> bool:
+    """Return whether no other pass than this one has recorded into a run."""
+    tokens = [] if token is None else [it["token"] for it in facts.find("pass", run=run)]
+    return tokens == [token] and all(not it["resumptions"] for it in facts.find("run", uid=run))
+
+
+def is_last_pass(facts: Facts, run: str, token: str | None) -> bool:
+    """Return whether this pass was the last one to begin or continue a run."""
+    rows = [] if token is None else facts.find("pass", run=run)
+    return bool(rows) and max(rows, key=lambda it: it["from_position"])["token"] == token
 
 
 def start(facts: Facts, plan: RunPlan, stamp: Stamp) -> tuple[Birth, RunStep]:
@@ -163,22 +190,52 @@ def fork(  # noqa: PLR0913 (each is a thing of its own)
         if row["status"] == "started":
             event: LedgerEvent = RunAbandoned(uid=origin, by=born.uid, **_in(stamp, born.uid))
             steps.append(_step(row["stream"], ["abandon", origin, born.uid], event))
+    steps += _taken_over(facts, born.uid, born.stream, stamp, inputs=inputs, remade=remade)
+    return born, steps
+
+
+def take_over(
+    facts: Facts, run: str, stamp: Stamp, *, inputs: list[str], remade: list[str]
+) -> list[RunStep]:
+    """Decide on what a process of the pass has read and made again before it met the pass's run.
+
+    What the run has read or made already leaves no second event.
+    """
+    (row,) = facts.find("run", uid=run)
+    made = {it["source"] for it in facts.find("link", field="artifact.runs", target=run)}
+    read = {it["target"] for it in facts.find("link", field="run.inputs", source=run)}
+    return _taken_over(
+        facts,
+        run,
+        row["stream"],
+        stamp,
+        inputs=[it for it in inputs if it not in read | made],
+        remade=[it for it in remade if it not in made],
+    )
+
+
+def _taken_over(  # noqa: PLR0913 (each is a thing of its own)
+    facts: Facts, run: str, stream: str, stamp: Stamp, *, inputs: list[str], remade: list[str]
+) -> list[RunStep]:
+    steps: list[RunStep] = []
     for artifact in inputs:
-        event = InputRecorded(artifact=artifact, **_in(stamp, born.uid), uid=born.uid)
-        steps.append(_step(born.stream, ["fork-input", born.uid, artifact], event))
+        event: LedgerEvent = InputRecorded(artifact=artifact, **_in(stamp, run), uid=run)
+        steps.append(_step(stream, ["fork-input", run, artifact], event))
     for artifact in remade:
         for row in facts.find("artifact", uid=artifact):
             if row["state"] >= WITHDRAWN:
                 continue
-            event = ArtifactReproduced(uid=artifact, **_in(stamp, born.uid))
-            steps.append(_step(row["stream"], ["fork-remade", born.uid, artifact], event))
-    return born, steps
+            event = ArtifactReproduced(uid=artifact, **_in(stamp, run))
+            steps.append(_step(row["stream"], ["fork-remade", run, artifact], event))
+    return steps
 
 
-def resume(facts: Facts, run: str, stamp: Stamp, noted: tuple[Noted, ...]) -> RunStep:
+def resume(
+    facts: Facts, run: str, stamp: Stamp, noted: tuple[Noted, ...], token: str | None = None
+) -> RunStep:
     """Decide on continuing an unfinished run."""
     (row,) = facts.find("run", uid=run)
-    return _resumed(row, int(row["resumptions"]) + 1, stamp, noted)
+    return _resumed(row, int(row["resumptions"]) + 1, stamp, noted, token)
 
 
 def finish(  # noqa: PLR0913 (each is a thing of its own)
@@ -215,9 +272,11 @@ def finish(  # noqa: PLR0913 (each is a thing of its own)
     return steps
 
 
-def _resumed(row: Row, times: int, stamp: Stamp, noted: tuple[Noted, ...]) -> RunStep:
+def _resumed(
+    row: Row, times: int, stamp: Stamp, noted: tuple[Noted, ...], token: str | None = None
+) -> RunStep:
     run = str(row["uid"])
-    event = RunResumed(uid=run, resumption=times, noted=noted, **_in(stamp, run))
+    event = RunResumed(uid=run, resumption=times, noted=noted, token=token, **_in(stamp, run))
     return _step(row["stream"], ["resume", run, times], event)
 
 
@@ -235,6 +294,7 @@ def _started(
         n=born.n,
         forked_from=forked_from,
         noted=noted,
+        token=plan.token,
         **plan.fields,
         **_in(stamp, born.uid),
     )

@@ -1,5 +1,6 @@
 """What people see: messages, progress, rows and tables of records.
 
-Imported by: api, auditing, cli, engine, past, proving, registries, tracking, transfer, upkeep.
+Imported by: api, auditing, cli, engine, past, places, proving, registries, tracking, transfer,
+  upkeep, web.
 Imports: decisions, errors, model, projections, user_settings.
 """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from ledger.display.messages import in_notebook, is_audible
+from ledger.display.messages import in_notebook, is_audible, is_on_terminal
 
 _PATIENCE = 1.0  # seconds of work before a bar is worth its place
 
@@ -22,7 +21,7 @@ def progress(what: str, total: int, *, unit: str = "") -> Iterator[Callable[[int
         total: Amount of all work.
         unit: "bytes" to show sizes.
     """
-    shown = (sys.stderr.isatty() or in_notebook()) and is_audible("info")
+    shown = (is_on_terminal() or in_notebook()) and is_audible("info")
     if not shown:
         yield lambda _: None
         return
@@ -35,13 +34,16 @@ def progress(what: str, total: int, *, unit: str = "") -> Iterator[Callable[[int
             if time.monotonic() - started < _PATIENCE:
                 return
             state["bar"], state["task"] = _begin(what, total, unit)
-        state["bar"].update(state["task"], completed=state["done"])
+        # A terminal that was closed meanwhile stops the bar alone.
+        with suppress(OSError, ValueError):
+            state["bar"].update(state["task"], completed=state["done"])
 
     try:
         yield step
     finally:
         if state["bar"] is not None:
-            state["bar"].stop()
+            with suppress(OSError, ValueError):
+                state["bar"].stop()
 
 
 def _begin(what: str, total: int, unit: str) -> tuple[Any, Any]:
@@ -64,5 +66,6 @@ def _begin(what: str, total: int, unit: str) -> tuple[Any, Any]:
         console=Console(stderr=True),
         transient=True,
     )
-    bar.start()
+    with suppress(OSError, ValueError):
+        bar.start()
     return bar, bar.add_task(what, total=total)

@@ -15,6 +15,7 @@ from ledger.errors import printable
 from ledger.model.parameters import json_ready, plain_fields
 from ledger.model.schema import REGISTRIES
 from ledger.model.times import to_datetime
+from ledger.model.values import untagged
 
 _SHOWN = 10
 _CELL = 60
@@ -34,6 +35,10 @@ def cell(kind: str, value: Any) -> str:
 
 
 def _text(kind: str, value: Any) -> str:
+    if isinstance(value, dict | list):  # a typed value, in the form of events
+        shown = untagged(value)
+        text = " ".join(map(str, shown)) if isinstance(shown, list) else str(shown)
+        return printable(text).replace("\n", " ")
     if kind == "time":
         return short_time(value)
     text = values_text(value) if kind == "json" else str(value)
@@ -68,7 +73,7 @@ def one_line(registry: str, row: Mapping[str, Any]) -> str:
 _HIDDEN = {
     "digest", "storage", "storage_key", "in_place", "source", "source_hash", "environment_blob",
     "modules", "params", "arguments", "host", "git_commit", "git_is_dirty", "started_at",
-    "finished_at", "resumptions",
+    "finished_at", "resumptions", "task",
 }  # fmt: skip
 
 

@@ -27,8 +27,9 @@ from ledger.decisions.facts import Decision, Notice, Row
 from ledger.decisions.replay import Intent
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
-from ledger.engine.run_tracker import RunTracker, Tracked, recorded_outcome
-from ledger.engine.standing import standing
+from ledger.engine.run_tracker import PassOverError, RunTracker
+from ledger.engine.standing import may_fall, standing
+from ledger.engine.tracked import Tracked, recorded_outcome
 from ledger.errors import WrongExpectedVersionError
 from ledger.model.canonical import Json
 from ledger.model.commands import Command, SaveRecord, assigned
@@ -103,7 +104,15 @@ class Handler(RunTracker):
                 return self._outside(request, has_effect=has_effect)
             if intent is None or tracked is not of:
                 intent = _intent(tracked, command)
-            return self._within(tracked, intent, request, has_effect=has_effect)
+            try:
+                outcome = self._within(tracked, intent, request, has_effect=has_effect)
+            except PassOverError:
+                self._leave()
+                return self._outside(request, has_effect=has_effect)
+            if tracked.joined is not None:
+                self._untold.passed.append(tracked.passage.passed[-1])
+        self._tell()
+        return outcome
 
     def _prepare_ahead(
         self, of: Tracked | None, intent: Intent | None, command: Command, prepare: Prepare
@@ -139,7 +148,7 @@ class Handler(RunTracker):
 
         With `exactly`, only if the run knows that very save; see `Passage.recall_subject`.
         """
-        if self.tracked is None:
+        if self.tracked is None or self.sessions.is_kept_out:
             return None
         return self.tracked.passage.recall_subject(kind, subject, exactly=exactly)
 
@@ -170,7 +179,7 @@ class Handler(RunTracker):
     ) -> Outcome:
         passage, command = tracked.passage, request.command
         known = passage.recall(intent)
-        if known is not None and getattr(command, "key", None) is None:
+        if known is not None and not may_fall(command):
             passage.pass_known(intent, known)
             return Outcome(uid=known)
         if known is not None:
@@ -235,6 +244,7 @@ class Handler(RunTracker):
             request.prepare(decision)
         _require_past(session, decision)
         noted = self._unrecorded(session, passage)
+        intent = self._numbered(session.models, tracked, intent)
         identity = intent.identity(passage.run)
         shown = _shown(request, decision)
         drafts = decision.drafts(identity, noted, (intent.key, intent.subject_key))

@@ -6,6 +6,7 @@
 2. Whatever handler a signal has may raise: that of the stop button, of an alarm, of an end.
 3. A second interruption is not put off.
 4. Python interrupts its main thread alone, so other threads need none of this.
+5. A block that was entered before a fork is the parent's: a child leaves it, and nothing is done.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from functools import wraps
 from types import FrameType, TracebackType
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
+from ledger import forks
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -31,11 +34,13 @@ class _State:
         n_steps: How many of them are being entered or left at this moment.
         stopped: The signal of the interruption that waits; 0 for none.
         before: The handlers of signals that were there before the first block.
+        is_forking: Whether it is the one that forked last.
     """
 
     depth = 0
     n_steps = 0
     stopped = 0
+    is_forking = True
     before: ClassVar[dict[int, Callable[[int, FrameType | None], object]]] = {}
 
 
@@ -48,14 +53,35 @@ def _hear(number: int, frame: FrameType | None) -> None:
     _State.before[number](number, frame)
 
 
-class _Whole(ContextDecorator):
-    """A block of the main thread that is entered and left whole."""
+class _OfProcess(ContextDecorator):
+    """A block of any thread that is left by the process alone that entered it."""
+
+    _process = -1
 
     def __init__(self, block: AbstractContextManager[Any]) -> None:
         self._block = block
 
-    def _recreate_cm(self) -> _Whole:
-        return _Whole(self._block._recreate_cm())  # type: ignore[attr-defined] # noqa: SLF001 (as `contextmanager` has it)
+    def _recreate_cm(self) -> _OfProcess:
+        return type(self)(self._block._recreate_cm())  # type: ignore[attr-defined] # noqa: SLF001 (as `contextmanager` has it)
+
+    def __enter__(self) -> Any:
+        self._process = forks.Process.number
+        return self._block.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        if self._process != forks.Process.number:
+            forks.keep(self._block)
+            return None
+        return self._block.__exit__(kind, error, trace)
+
+
+class _Whole(_OfProcess):
+    """A block of the main thread that is entered and left whole."""
 
     def __enter__(self) -> Any:
         state = _State
@@ -68,7 +94,7 @@ class _Whole(ContextDecorator):
         state.depth += 1
         state.n_steps += 1
         try:
-            found = self._block.__enter__()
+            found = super().__enter__()
         except BaseException:
             _leave()
             raise
@@ -89,7 +115,7 @@ class _Whole(ContextDecorator):
     ) -> bool | None:
         _State.n_steps += 1
         try:
-            return self._block.__exit__(kind, error, trace)
+            return super().__exit__(kind, error, trace)
         finally:
             _leave()
 
@@ -122,12 +148,41 @@ _SIGNALS = [
     int(getattr(signal, name)) for name in ("SIGINT", "SIGTERM", "SIGALRM") if hasattr(signal, name)
 ]
 # In these, nothing has been counted yet, or not any more.
-_STEPS = {it.__code__ for it in (_Whole.__enter__, _Whole.__exit__, _leave, _deliver, _is_main)}
+_STEPS = {
+    it.__code__
+    for it in (
+        *(_Whole.__enter__, _Whole.__exit__, _OfProcess.__enter__, _OfProcess.__exit__),
+        *(_leave, _deliver, _is_main),
+    )
+}
+
+
+def _note() -> None:
+    _State.is_forking = _is_main()
+
+
+def _begin_anew() -> None:
+    """Forget the blocks of the parent's main thread in a child of another one."""
+    if not _State.is_forking:
+        _State.depth = _State.n_steps = _State.stopped = 0
+        for number, before in _State.before.items():
+            if _signal.getsignal(number) is _hear:
+                _signal.signal(number, before)
+
+
+forks.wait_for_turn(_note, lambda: None)
+forks.in_child(_begin_anew)
+
+
+def step(function: Callable[P, T]) -> Callable[P, T]:
+    """Have an interruption wait that comes between the steps of a function, outside its blocks."""
+    _STEPS.add(function.__code__)
+    return function
 
 
 def whole(block: AbstractContextManager[T]) -> AbstractContextManager[T]:
     """Return a block that is entered and left whole, once; see the rules above."""
-    return _Whole(block) if _is_main() else block
+    return _Whole(block) if _is_main() else _OfProcess(block)
 
 
 def entered_whole(make: Callable[P, Iterator[T]]) -> Callable[P, AbstractContextManager[T]]:

@@ -8,10 +8,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
+
+from ledger import forks
 
 T = TypeVar("T")
 
@@ -22,35 +23,35 @@ class PerProcess(Generic[T]):
     def __init__(self, begin: Callable[[], T], end: Callable[[T], None]) -> None:
         self._begin = begin
         self._end = end
-        self._opened: tuple[int, T] | None = None
-        # The things of parent processes: a reference keeps them from being closed.
-        self._inherited: list[T] = []
+        self._opened: tuple[T] | None = None
+        forks.made_anew(self._renew_lock)
+        forks.in_child(self._leave_alone)
+
+    def _renew_lock(self) -> None:
         self._lock = threading.Lock()
+
+    def _leave_alone(self) -> None:
+        if self._opened is not None:
+            forks.keep(self._opened)
+            self._opened = None
 
     def get(self) -> T:
         """Return it; open it where this process has not."""
         opened = self._opened
-        if opened is not None and opened[0] == os.getpid():
-            return opened[1]
+        if opened is not None:
+            return opened[0]
         with self._lock:
-            if self._opened is not None:
-                if self._opened[0] == os.getpid():
-                    return self._opened[1]
-                self._inherited.append(self._opened[1])
-            self._opened = (os.getpid(), self._begin())
-            return self._opened[1]
+            if self._opened is None:
+                self._opened = (self._begin(),)
+            return self._opened[0]
 
     def holds(self, thing: T) -> bool:
         """Return whether this very thing is open, rather than a later one."""
-        return self._opened is not None and self._opened[1] is thing
+        return self._opened is not None and self._opened[0] is thing
 
     def close(self) -> None:
         """Close it where this process has opened it."""
         with self._lock:
             opened, self._opened = self._opened, None
-            if opened is None:
-                return
-            if opened[0] == os.getpid():
-                self._end(opened[1])
-            else:
-                self._inherited.append(opened[1])
+            if opened is not None:
+                self._end(opened[0])

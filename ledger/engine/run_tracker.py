@@ -8,22 +8,43 @@
 4. A run that is withdrawn while a pass records into it ends the pass: the next effect is refused.
 5. Where the log went back, because it was restored from a backup or its server fell back to a copy
    that lagged, the pass ends without a record. The command that notices it is refused.
+6. Several processes can share a pass. Whichever of them meets something new looks for the run of
+   the pass under the append lock, joins it where there is one, and else begins it: a pass has at
+   most one run of its own. Only the process that began the pass ends it, with what all have told.
+7. A process that belongs to a pass enters it when it first asks for the run in hand. A forked child
+   is no longer the process that began the pass.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from ledger import forks
 from ledger.decisions import runs
 from ledger.decisions.facts import Facts, Row, Stamp
-from ledger.decisions.replay import Case, Intent, NextStep, Passage
+from ledger.decisions.replay import Case, Intent, NextStep, Passage, Passed
+from ledger.display.messages import say
+from ledger.engine import journal
+from ledger.engine.batches import Batch
 from ledger.engine.database import WriteSession
 from ledger.engine.interruption import entered_whole
-from ledger.engine.sessions import Sessions, Undo
+from ledger.engine.pass_token import VARIABLE, offered
+from ledger.engine.sessions import Sessions
+from ledger.engine.shared_commit import Undo
+from ledger.engine.tracked import (
+    Before,
+    Tracked,
+    case_of,
+    join_run,
+    outcome_in,
+    passage_through,
+    run_now,
+)
 from ledger.errors import CorruptLogError
 from ledger.model.events import Draft, Noted
 from ledger.model.ids import command_id
@@ -31,16 +52,9 @@ from ledger.model.schema import WITHDRAWN
 from ledger.model.times import UNSAID
 from projections.fold import Opened, fold
 
-Before = Callable[[WriteSession], dict[str, Any]]
 
-
-class Tracked(msgspec.Struct):
-    """The run in hand: its passage, and the plan of a fork."""
-
-    passage: Passage
-    plan: runs.RunPlan
-    before: Before
-    read: set[str] = msgspec.field(default_factory=set)
+class PassOverError(Exception):
+    """The pass that this process joined has ended: nothing more belongs to its run."""
 
 
 class RunTracker:
@@ -58,27 +72,55 @@ class RunTracker:
         """
         self.sessions = sessions
         self.actor = actor
+        self.enter: Callable[[str], Tracked | None] | None = None
+        self._judged: str | None = None
         self._tracked: Tracked | None = None
         self._awaited: Callable[[], object] | None = None
         self._gone: Tracked | None = None
         self._clock = clock
+        self._process = os.getpid()
+        self._untold = _Untold()
+        forks.made_anew(self._renew)
+
+    def _renew(self) -> None:
+        self._entering = threading.RLock()
 
     @property
     def tracked(self) -> Tracked | None:
-        """The run in hand; one that waits for the first question about it begins now."""
+        """The run in hand; None where nothing is tracked. One that waits begins now.
+
+        A process that belongs to a pass enters it here: `enter` says which pass that is.
+        """
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._tracked = self._gone = self._judged = self._awaited = None
+            self._untold = _Untold()
         if self._awaited is not None:
             begin, self._awaited = self._awaited, None
             begin()
+        if self._tracked is None and self.enter is not None:
+            self._consider(offered())
         return self._tracked
 
     @tracked.setter
     def tracked(self, tracked: Tracked | None) -> None:
+        self._process = os.getpid()
         self._awaited, self._tracked = None, tracked
 
+    def _consider(self, offer: str | None) -> None:
+        """Enter the pass that the environment offers; each one is judged once."""
+        if offer is None or offer == self._judged:
+            return
+        with self._entering:
+            if offer != self._judged and self.enter is not None:
+                self._tracked = self.enter(offer)
+                self._judged = offer
+
     @property
-    def has_run(self) -> bool:
-        """Whether there is a run in hand, begun or to come."""
-        return self._awaited is not None or self._tracked is not None
+    def is_tracking(self) -> bool:
+        """Whether a run is in hand or waits to begin; nothing is entered or begun to find out."""
+        is_there = self._tracked is not None or self._awaited is not None
+        return is_there and self._process == os.getpid()
 
     def track_later(self, begin: Callable[[], object]) -> None:
         """Have a run begin, by `begin`, when it is first needed: by a save, a read, or its end."""
@@ -99,15 +141,40 @@ class RunTracker:
         return go_back
 
     @entered_whole
-    def batch(self) -> Iterator[None]:
+    def batch(self, given: Batch | None = None) -> Iterator[None]:
         """Group everything in the block into one transaction; see `Sessions.batch`."""
         tracked = self.tracked  # one that waits begins before the block, and stays if that fails
-        with self.sessions.batch():
+        with self.sessions.batch(given):
             self.sessions.on_undo(self._way_back())
             if tracked is not None:
                 passage = tracked.passage
-                self.sessions.on_undo(partial(passage.give_back, passage.n_intents))
+                self.sessions.on_undo(partial(passage.give_back, passage.n_counted))
+            untold = self._untold.passed
+            self.sessions.on_undo(partial(_cut, untold, len(untold)))
             yield
+        self._tell()
+
+    def decline(self, offer: str | None) -> None:
+        """Take no part in the pass that the environment offers."""
+        self._judged = offer
+
+    def _leave(self) -> None:
+        """Take no part any more in a pass that has ended."""
+        tracked, self._tracked = self._tracked, None
+        if tracked is not None:
+            say(
+                "warning",
+                f"{VARIABLE}: run {tracked.passage.run} has ended; what this process saves from "
+                "now on belongs to no run",
+            )
+
+    def _tell(self) -> None:
+        """Tell the process that began the pass what this thread did and is durable."""
+        passed, tracked = self._untold.passed, self._tracked
+        if passed and not self.sessions.is_batching:
+            if tracked is not None and tracked.joined is not None:
+                tracked.joined.write(tracked.passage, passed)
+            passed.clear()
 
     # --- runs -----------------------------------------------------------------------------------
 
@@ -117,6 +184,7 @@ class RunTracker:
         *,
         new_run: bool,
         before: Before,
+        folder: Path | None = None,
     ) -> Tracked:
         """Begin a pass: through the latest run of this identity, or a new run.
 
@@ -125,18 +193,14 @@ class RunTracker:
             new_run: Whether to start a new run even where there is one to go through.
             before: Records transform and environment in the transaction that starts the run, and
                 returns the fields by which the run names them.
+            folder: Where other processes of the pass tell what they did.
         """
         with self.sessions.turn():
             with self.sessions.reading() as session:
                 latest = None if new_run else runs.run_to_pass(session.models, plan)
                 if latest is not None:
-                    passage = Passage(
-                        _case_of(latest),
-                        latest["uid"],
-                        runs.known_intents(session.models, latest["uid"]),
-                    )
-                    self.tracked = Tracked(passage, plan, before)
-                    return self.tracked
+                    passage = passage_through(session.models, latest)
+                    return self._began(Tracked(passage, plan, before, folder=folder))
             with self.sessions.writing() as session:
                 # Another process may have started the same run since we looked.
                 latest = None if new_run else runs.run_to_pass(session.models, plan)
@@ -149,10 +213,12 @@ class RunTracker:
                     passage.heard = session.log.head()
                     passage.n_events = passage.heard - head
                 else:
-                    known = runs.known_intents(session.models, latest["uid"])
-                    passage = Passage(_case_of(latest), latest["uid"], known)
-            self.tracked = Tracked(passage, plan, before)
-            return self.tracked
+                    passage = passage_through(session.models, latest)
+            return self._began(Tracked(passage, plan, before, folder=folder))
+
+    def _began(self, tracked: Tracked) -> Tracked:
+        self.tracked = tracked
+        return tracked
 
     def finish(
         self, status: str, *, error: str | None = None, is_consecutive: bool | None = None
@@ -160,39 +226,58 @@ class RunTracker:
         """End the pass: where it recorded into a run, record its end; return the passage.
 
         A pass that came past every intent of an unfinished run continues that run by finishing.
+        What other processes of the pass have told counts as passed.
         """
         with self.sessions.turn():
             tracked = self.tracked
             if tracked is None:
                 return None
             passage = tracked.passage
+            mark = passage.mark()
+            told = journal.Told() if tracked.folder is None else journal.read(tracked.folder)
+            passage.hear_others(told.passed, told.counts)
             goes_on = status == runs.FINISHED and passage.step() is NextStep.RESUME
-            if passage.is_own or goes_on:
-                mark = passage.mark()
+            if passage.is_own or goes_on or self._has_run(tracked):
                 try:
                     with self.sessions.writing() as session:
-                        self._end(session, tracked, status, error, is_consecutive)
+                        self._end(
+                            session, tracked, status, error, told, is_consecutive=is_consecutive
+                        )
                 except BaseException:
                     passage.return_to(mark)
                     raise
+            if tracked.folder is not None:
+                journal.remove(tracked.folder)
             self.tracked = None
             return passage
 
-    def _end(
+    def _has_run(self, tracked: Tracked) -> bool:
+        """Return whether another process of the pass has begun or continued a run."""
+        if tracked.folder is None:
+            return False
+        with self.sessions.reading() as session:
+            return runs.run_of_pass(session.models, tracked.plan.token) is not None
+
+    def _end(  # noqa: PLR0913 (each is a thing of its own)
         self,
         session: WriteSession,
         tracked: Tracked,
         status: str,
         error: str | None,
-        is_consecutive: bool | None,  # noqa: FBT001 (a value)
+        told: journal.Told,
+        *,
+        is_consecutive: bool | None,
     ) -> None:
         passage = tracked.passage
         self._require_known(session, session.models, passage)
         if not passage.is_own:
-            self._catch_up(session.models, tracked)
-            if passage.step() is not NextStep.RESUME:
-                return
-            self._resume(session, passage)
+            self._catch_up(session.models, tracked, told)
+            if not passage.is_own:
+                if passage.step() is not NextStep.RESUME or status != runs.FINISHED:
+                    return
+                self._resume(session, tracked)
+        self._settle(session, tracked, told)
+        passage.note(told.passed)
         steps = runs.finish(
             session.models,
             passage.run,
@@ -209,11 +294,28 @@ class RunTracker:
     def _told(self, facts: Facts, tracked: Tracked, intent: Intent) -> str | None:
         """Return the outcome of an intent that another pass recorded since this one began.
 
-        The records may look different by now: the other pass may be far ahead of this one.
+        The records may look different by now: the other pass may be far ahead of this one. An
+        intent that another process of this same pass had is decided on anew.
         """
-        if run_now(facts, tracked) != tracked.passage.run:
+        passage = tracked.passage
+        if not passage.is_own and (
+            runs.run_of_pass(facts, tracked.plan.token) is not None
+            or run_now(facts, tracked) != passage.run
+        ):
             self._catch_up(facts, tracked)
-        return _outcome(facts, tracked.passage.run, intent)
+        outcome = outcome_in(facts, passage.run, intent)
+        if outcome is None or not passage.is_own:
+            return outcome
+        return None if runs.is_of_pass_alone(facts, passage.run, tracked.plan.token) else outcome
+
+    @staticmethod
+    def _numbered(facts: Facts, tracked: Tracked, intent: Intent) -> Intent:
+        """Return an intent under a number that no other process of the pass has taken."""
+        passage = tracked.passage
+        if tracked.plan.token is not None:
+            while outcome_in(facts, passage.run, intent) is not None:
+                intent = passage.renumber(intent)
+        return intent
 
     def _hear(self, session: WriteSession, facts: Facts, tracked: Tracked) -> None:
         """Hear of other passes through the run: before an effect, under the append lock."""
@@ -222,7 +324,9 @@ class RunTracker:
         if not passage.is_own:
             self._catch_up(facts, tracked)
             return
-        if run["resumptions"] == 0:
+        if tracked.joined is not None and run["status"] in runs.ENDS:
+            raise PassOverError
+        if run["resumptions"] == 0 or runs.is_last_pass(facts, passage.run, tracked.plan.token):
             return
         # This pass joined the run, or another one did that may still be at work.
         for recorded in session.log.read(after=passage.heard):
@@ -256,32 +360,44 @@ class RunTracker:
             position=head,
         )
 
-    def _catch_up(self, facts: Facts, tracked: Tracked) -> None:
-        """Go through the latest run as it is now: it may have moved on since the pass began."""
+    def _catch_up(self, facts: Facts, tracked: Tracked, told: journal.Told | None = None) -> None:
+        """Go through the latest run as it is now: it may have moved on since the pass began.
+
+        Where another process of the pass has a run, join that.
+        """
+        if runs.run_of_pass(facts, tracked.plan.token) is not None:
+            join_run(facts, tracked)
+            return
         latest = runs.latest_run(facts, tracked.plan)
         if latest is not None:
             known = runs.known_intents(facts, latest["uid"])
-            tracked.passage.rebase(_case_of(latest), latest["uid"], known)
+            tracked.passage.rebase(case_of(latest), latest["uid"], known)
+            if told is not None:
+                tracked.passage.hear_others(told.passed, (0, 0, 0, 0))
 
     def _begin(self, session: WriteSession, tracked: Tracked, intent: Intent) -> bool:
         """Record the fork or resumption that an effect needs first; return whether it needs one."""
         passage = tracked.passage
+        if passage.case is Case.RESUMABLE and passage.unpassed and tracked.folder is not None:
+            passage.hear_others(journal.read(tracked.folder).passed, (0, 0, 0, 0))
         match passage.step():
             case NextStep.NOTHING:
-                return False
+                return self._settle(session, tracked)
             case NextStep.RESUME:
                 cause = command_id(intent.identity(passage.run))
-                self._resume(session, passage, causation=cause)
+                self._resume(session, tracked, causation=cause)
             case NextStep.FORK:
                 self._fork(session, tracked)
         return True
 
     def _resume(
-        self, session: WriteSession, passage: Passage, *, causation: str | None = None
+        self, session: WriteSession, tracked: Tracked, *, causation: str | None = None
     ) -> None:
+        passage = tracked.passage
         stamp = self._stamp(passage.run, causation)
         noted = self._unrecorded(session, passage)
-        self._append_step(session, runs.resume(session.models, passage.run, stamp, noted))
+        token = tracked.plan.token
+        self._append_step(session, runs.resume(session.models, passage.run, stamp, noted, token))
         passage.resume()
         passage.heard = session.log.head()
 
@@ -302,6 +418,30 @@ class RunTracker:
         passage.heard = session.log.head()
         passage.fork(born.uid, passage.heard - head)
 
+    def _settle(
+        self, session: WriteSession, tracked: Tracked, told: journal.Told | None = None
+    ) -> bool:
+        """Record what was read and made again before the run of the pass was met.
+
+        Returns whether there was anything.
+        """
+        passage = tracked.passage
+        inputs = passage.inputs() if passage.owes else []
+        remade = passage.remade() if passage.owes else []
+        if told is not None:
+            remade = list(dict.fromkeys([*remade, *told.made]))
+            inputs = [it for it in dict.fromkeys([*inputs, *told.read]) if it not in set(remade)]
+        passage.owes = False
+        if not inputs and not remade:
+            return False
+        steps = runs.take_over(
+            session.models, passage.run, self._stamp(passage.run), inputs=inputs, remade=remade
+        )
+        for step in steps:
+            self._append_step(session, step)
+        passage.n_events += len(steps)
+        return bool(steps)
+
     def _unrecorded(self, session: WriteSession, passage: Passage) -> tuple[Noted, ...]:
         """Return the intents that travel with the next event and that no other pass recorded."""
         pending = passage.take_pending()
@@ -321,24 +461,12 @@ class RunTracker:
         return self._stamp(None)
 
 
-def run_now(facts: Facts, tracked: Tracked) -> str:
-    """Return the run that the pass goes through: others may have begun a later one."""
-    if not tracked.passage.is_own:
-        latest = runs.latest_run(facts, tracked.plan)
-        if latest is not None:
-            return str(latest["uid"])
-    return tracked.passage.run
+class _Untold(threading.local):
+    """What a thread did and has yet to tell the process that began the pass."""
+
+    def __init__(self) -> None:
+        self.passed: list[Passed] = []
 
 
-def recorded_outcome(facts: Facts, tracked: Tracked, intent: Intent) -> str | None:
-    """Return the outcome of an intent that the run as it is now holds; None if it does not."""
-    return _outcome(facts, run_now(facts, tracked), intent)
-
-
-def _outcome(facts: Facts, run: str, intent: Intent) -> str | None:
-    rows = facts.find("intent", run=run, intent=intent.key)
-    return str(rows[0]["outcome"]) if rows else None
-
-
-def _case_of(run: dict[str, Any]) -> Case:
-    return Case.REPLAY if run["status"] == runs.FINISHED else Case.RESUMABLE
+def _cut(entries: list[Any], length: int) -> None:
+    del entries[length:]

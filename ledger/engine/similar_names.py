@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from typing import Any
 
+from ledger import forks
 from ledger.engine.sessions import Sessions
 from ledger.model.canonical import nfc
 from ledger.model.schema import REGISTRIES
@@ -23,6 +24,8 @@ _WORDS = 8
 class _CaughtUp(ABC):
     """An index that reads what changed since it was asked last."""
 
+    _lock: threading.Lock
+
     def __init__(self, sessions: Sessions, registry: str, fields: tuple[str, ...]) -> None:
         self._sessions = sessions
         self._registry = registry
@@ -30,7 +33,14 @@ class _CaughtUp(ABC):
         self._index = NameIndex()
         self._position = 0
         self._last: tuple[Any, ...] | None = None
+        forks.made_anew(self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        # A thread of the parent may have been half-way in a change of the index.
+        is_torn = "_lock" in vars(self) and self._lock.locked()
         self._lock = threading.Lock()
+        if is_torn:
+            self._begin()
 
     @abstractmethod
     def _take(self, row: dict[str, Any]) -> None:

@@ -100,8 +100,8 @@ class SqliteDatabase(Database):
             APPLICATION_ID,
             Datastore,
             set_meta,
-            translated,
         )
+        from ledger.eventlog.sqlite_errors import translated  # noqa: PLC0415
         from ledger.eventlog.sqlite_log import Recorder  # noqa: PLC0415
         from projections.sql.sqlite import register_functions  # noqa: PLC0415
 
@@ -166,7 +166,7 @@ class SqliteDatabase(Database):
     @contextmanager
     def savepoint(self, session: WriteSession) -> Iterator[None]:
         """Undo what the block did to an open write session if it raises."""
-        from ledger.eventlog.sqlite_connections import translated  # noqa: PLC0415
+        from ledger.eventlog.sqlite_errors import translated  # noqa: PLC0415
 
         connection = session.log.connection  # type: ignore[attr-defined]
         if not connection.in_transaction:
@@ -216,7 +216,7 @@ class SqliteDatabase(Database):
         return self._connections.get()
 
     def _open_for_writing(self) -> tuple[Datastore, Recorder]:
-        from ledger.eventlog.sqlite_connections import cannot_be_written  # noqa: PLC0415
+        from ledger.eventlog.sqlite_errors import cannot_be_written  # noqa: PLC0415
         from ledger.eventlog.sqlite_reading import may_write  # noqa: PLC0415
 
         store, recorder = self._open()

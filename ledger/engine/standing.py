@@ -5,11 +5,13 @@
 2. Where a person led the key elsewhere, outside of any run, it stands too, and the user is told.
 3. Where a run of another identity led the key elsewhere, it does not: the save is carried out anew.
 4. A pass with a run of its own has led its keys itself.
+5. Where the content of the save is gone from its place, it does not stand: the save heals it. A run
+   of its own saved it already, and the user is told.
 """
 
 from __future__ import annotations
 
-from ledger.decisions.artifacts import led_away
+from ledger.decisions.artifacts import is_gone, led_away
 from ledger.decisions.facts import Notice, Row
 from ledger.decisions.replay import Passage
 from ledger.decisions.runs import RunPlan
@@ -23,6 +25,8 @@ def standing(
     session: Session | WriteSession, passage: Passage, plan: RunPlan, command: Command, outcome: str
 ) -> tuple[Notice, ...] | None:
     """Return the notices with which a known outcome stands; None where it does not stand."""
+    if _is_gone(session, command, outcome):
+        return (_gone(outcome),) if passage.is_own else None
     pointer = None if passage.is_own else led_away(command, outcome, session.models)
     if pointer is None:
         return ()
@@ -34,6 +38,25 @@ def standing(
         if runs and runs[0]["natural"] == plan.key:
             return ()
     return None
+
+
+def may_fall(command: Command) -> bool:
+    """Return whether a known outcome of a command has to be looked at: whether it still stands."""
+    return any(getattr(command, name, None) is not None for name in ("key", "gone"))
+
+
+def _is_gone(session: Session | WriteSession, command: Command, outcome: str) -> bool:
+    return getattr(command, "gone", None) is not None and any(
+        is_gone(command, row) for row in session.models.find("artifact", uid=outcome)
+    )
+
+
+def _gone(outcome: str) -> Notice:
+    return Notice(
+        "warning",
+        f"content of artifact {outcome} is gone from its place since this run saved it; "
+        "save it again outside of this run",
+    )
 
 
 def _by_hand(pointer: Row, recorded: RecordedEvent, outcome: str) -> Notice:

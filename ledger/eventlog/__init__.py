@@ -3,5 +3,5 @@
 The framework's words stay here.
 
 Imported by: auditing, engine, past, places, proving, transfer, upkeep.
-Imports: content, errors, files, input_files, model, projections.
+Imports: content, errors, files, forks, input_files, model, projections.
 """

@@ -7,14 +7,18 @@
    is there. If it is, the transaction counts as committed, so that nothing is recorded twice.
 3. A read connection commits each statement by itself; it never keeps a writer waiting.
 4. A connection is checked before it is lent: one that the server has closed is replaced.
+5. A forked child loses its parent's connections at once: nothing that it does reaches the server
+   over them, not even their end.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -28,6 +32,7 @@ from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import PoolTimeout
 
+from ledger import forks
 from ledger.errors import ConfigurationError, StorageError
 from ledger.eventlog.database_url import DatabaseUrl
 from ledger.eventlog.entry import Entry
@@ -54,7 +59,26 @@ class _Pool(ConnectionPool[Connection[DictRow]]):
             self.last_error = error
             raise
         self.last_error = None
+        _open.add(connection)
         return connection
+
+
+_open: weakref.WeakSet[Connection[Any]] = weakref.WeakSet()
+
+
+def _lose_connections() -> None:
+    """Close the connections of the parent in a child, without a word to the server."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    for connection in list(_open):
+        if connection.pgconn.status != ConnStatus.BAD:
+            # Whatever is written from here on, by whomever, goes nowhere.
+            os.dup2(ours.fileno(), connection.pgconn.socket)
+            connection.pgconn.finish()
+    ours.close()
+
+
+forks.in_child(_lose_connections)
 
 
 def _is_alive(connection: Connection[Any]) -> bool:
@@ -184,6 +208,7 @@ class Datastore(PostgresDatastore):
             except BaseException:
                 connection.close()
                 raise
+            _open.add(connection)
             return connection
 
     def close(self) -> None:

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.eventlog.evidence import differences
 from ledger.eventlog.postgres_schema import KINDS, TRIGGERS, functions, role, trigger_name
-from ledger.model.schema import LIVE
 from projections.sql.postgres import POSTGRES, folded_statement, long_columns
 from projections.sql.tables import create_index
-from projections.tables import FOREVER, TABLES, Index
+from projections.tables import TABLES, Index
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -209,15 +208,19 @@ def _wanted(schema: str) -> dict[str, list[str]]:
     return wanted
 
 
+# A number that needs more than 32 bits.
+_LARGE = re.compile(r"\b\d{10,}\b")
+_CAST = r"'\g<0>'::bigint"
+
+
 def _as_told(statement: str) -> str:
     """Return the statement that makes an index as the server tells it, without quotation marks."""
     text = statement.replace('"', "")
     if " USING " not in text:
         text = text.replace(" (", " USING btree (", 1)
-    return text.replace(
-        f"WHERE to_position = {FOREVER} AND state = {LIVE}",
-        f"WHERE ((to_position = '{FOREVER}'::bigint) AND (state = {LIVE}))",
-    )
+    head, where, condition = text.partition(" WHERE ")
+    tests = [f"({_LARGE.sub(_CAST, it)})" for it in condition.split(" AND ")]
+    return head + where + (f"({' AND '.join(tests)})" if len(tests) > 1 else tests[0] * bool(where))
 
 
 def _without_case_table(text: str) -> str:

@@ -1,7 +1,7 @@
 """Connections to a SQLite file that keep what they acknowledged.
 
-Only here stand the pragmas that make a commit durable, the write lock taken at BEGIN, the steps
-before a fork, and the translation of SQLite's errors.
+Only here stand the pragmas that make a commit durable, the write lock taken at BEGIN, and
+the steps before a fork.
 """
 
 from __future__ import annotations
@@ -9,22 +9,26 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import weakref
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from eventsourcing.persistence import (
-    ConnectionPoolClosedError,
-    IntegrityError,
-    PersistenceError,
-)
+from eventsourcing.persistence import ConnectionPoolClosedError
 from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteDatastore
 
-from ledger.errors import ReadOnlyLedgerError, StorageError, WrongExpectedVersionError
+from ledger import files, forks
+from ledger.errors import StorageError
 from ledger.eventlog import sqlite_hold
+from ledger.eventlog.sqlite_errors import (
+    LOCK_TIMEOUT,
+    cannot_be_written,
+    explain,
+    translate,
+    translated,
+)
 from ledger.eventlog.sqlite_hold import identity_of
 from ledger.eventlog.sqlite_reading import (
     State,
@@ -37,7 +41,7 @@ from ledger.eventlog.sqlite_reading import (
 from ledger.input_files import open_databases
 
 APPLICATION_ID = 0x6D6C6467  # "mldg": tells `file`, and people, that this is a ledger
-LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
+_SLICE = 0.1  # seconds for which a fork waits before it looks again
 STATEMENTS = 256  # prepared statements a connection keeps: more than appending and asking need
 
 _PRAGMAS = (
@@ -54,6 +58,14 @@ _PRAGMAS = (
 
 _JOURNAL = ("PRAGMA journal_mode=WAL",)
 _IN_DOUBT = "it is not known whether the last transaction is in the file that others see"
+
+
+# SQLite keeps one set of file locks a process and file. A child that is forked while a connection
+# is open believes to hold the parent's locks, and its own connections then take none: once the
+# parent has ended, the next process to open the file may reset the log's index under the child. So
+# idle connections are closed before a fork, and borrowed ones waited for. In the child of a process
+# with an open transaction nothing can be done with these files.
+_of_parent: set[tuple[int, int]] = set()
 
 
 class _Pool(SQLiteConnectionPool):
@@ -73,6 +85,41 @@ class _Pool(SQLiteConnectionPool):
         super().__init__(**options)
         # Ways of connections that are good for one use, and the state of their files before it.
         self.ways: dict[int, tuple[Way, State]] = {}
+        # Threads that have borrowed connections.
+        self.borrowers: dict[int, int] = {}
+        self._is_still = False
+        forks.put_away(self._stand_still, self._go_on)
+        forks.in_child(self._leave_alone)
+
+    # --- forks ----------------------------------------------------------------------------------
+
+    def _stand_still(self) -> None:
+        """Wait until other threads have given back what they borrowed, and lend nothing more."""
+        # A database in memory ends with its last connection.
+        if self.is_sqlite_memory_mode or not self._put_condition.acquire(timeout=forks.PATIENCE):
+            return
+        self._is_still = True
+        deadline = time.monotonic() + forks.PATIENCE
+        while self._is_lent_to_others() and time.monotonic() < deadline:
+            self._put_condition.wait(_SLICE)
+        self.close_idle()
+
+    def _is_lent_to_others(self) -> bool:
+        me = threading.get_ident()
+        return any(self.borrowers.get(it) != me for it in self._in_use)
+
+    def _go_on(self) -> None:
+        if self._is_still:
+            self._is_still = False
+            self._put_condition.release()
+
+    def _leave_alone(self) -> None:
+        lent = [it._sqlite_conn for it in self._in_use.values()]  # noqa: SLF001 (has no public name)
+        is_busy = self._is_lent_to_others() or any(it.in_transaction for it in lent)
+        if self._file is not None and is_busy:
+            _of_parent.add(self._file)
+        for it in (*lent, self):
+            forks.keep(it)
 
     def require_same_file(self, *, outcome: str = "nothing was recorded") -> None:
         """Make sure that the connections write into the file that others see.
@@ -115,9 +162,15 @@ class _Pool(SQLiteConnectionPool):
         if self.is_read_only is None:
             is_there = not self.is_sqlite_memory_mode and os.path.lexists(self.path)
             self.is_read_only = is_there and not may_write(self.path)
+        before = identity_of(self.path)
+        if before in _of_parent:
+            raise StorageError(
+                f"ledger database {self.path}: this process was forked in the middle of a batch of "
+                "its parent, and SQLite would take the parent's locks for its own; nothing was "
+                "recorded, fork before or after the batch, or begin a new process"
+            )
         if self.is_read_only:
             return self._for_reading()
-        before = identity_of(self.path)
         try:
             raw = _opened(self.db_name, () if self.is_sqlite_memory_mode else _JOURNAL)
         except sqlite3.OperationalError as error:
@@ -232,8 +285,9 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         try:
             self._lent = self._pool.get_connection(is_writer=None)
         except Exception as error:
-            _translate(error)
+            translate(error)
             raise
+        self._pool.borrowers[id(self._lent)] = threading.get_ident()
         self._once = self._pool.ways.pop(id(self._lent), None) if self._pool.ways else None
         if self._is_for_reading and not self._pool.is_read_only:
             # A save without an effect is acknowledged by what was read, so that must be the file
@@ -241,7 +295,7 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
             try:
                 self._pool.require_same_file(outcome="nothing is answered from it")
             except BaseException:
-                self._pool.put_connection(self._lent)
+                self._give_back()
                 raise
         return self._lent._sqlite_conn  # noqa: SLF001 (the library has no public name for it)
 
@@ -260,9 +314,13 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
                 if error is None:
                     require_state(self._pool.path, *self._once)
         finally:
-            self._pool.put_connection(self._lent)
+            self._give_back()
         if error is not None:
-            _translate(error)
+            translate(error)
+
+    def _give_back(self) -> None:
+        self._pool.borrowers.pop(id(self._lent), None)
+        self._pool.put_connection(self._lent)
 
 
 class Datastore(SQLiteDatastore):
@@ -285,6 +343,8 @@ class Datastore(SQLiteDatastore):
         self.pool.close()
         self._writing = threading.Lock()
         is_named_for_sqlite = path.startswith(("file:", ":memory:"))
+        if is_new and not is_named_for_sqlite:
+            files.make_file(path)
         uri = f"{Path(path).absolute().as_uri()}?mode={'rwc' if is_new else 'rw'}"
         self.pool = _Pool(
             db_name=path if is_named_for_sqlite else uri,
@@ -297,7 +357,6 @@ class Datastore(SQLiteDatastore):
         self.pool._get_semaphore = threading.Lock()  # type: ignore[assignment] # noqa: SLF001 (has no public name)
         self.pool.prepare = prepare
         self.pool.path = path
-        _stores.add(self)
 
     def is_ledger(self) -> bool:
         """Return whether the file is a database that says it is a ledger.
@@ -309,7 +368,7 @@ class Datastore(SQLiteDatastore):
             with self._lent() as raw:
                 found: int = raw.execute("PRAGMA application_id").fetchone()[0]
         except sqlite3.OperationalError as error:
-            raise StorageError(_explain(str(error))) from error
+            raise StorageError(explain(str(error))) from error
         except sqlite3.DatabaseError:
             return False
         return found == APPLICATION_ID
@@ -378,28 +437,11 @@ class Datastore(SQLiteDatastore):
     def _turn(self) -> Iterator[None]:
         """Let one thread of this process write at a time."""
         if not self._writing.acquire(timeout=LOCK_TIMEOUT):
-            raise StorageError(_explain("locked by another thread of this process"))
+            raise StorageError(explain("locked by another thread of this process"))
         try:
             yield
         finally:
             self._writing.release()
-
-
-_stores: weakref.WeakSet[Datastore] = weakref.WeakSet()
-
-
-def _close_idle_connections() -> None:
-    for store in list(_stores):
-        # A database in memory ends with its last connection.
-        if not store.pool.is_sqlite_memory_mode:
-            store.pool.close_idle()
-
-
-# SQLite keeps one set of file locks a process and file. A child that is forked while a connection
-# is open believes to hold the parent's locks, and its own connections then take none: once the
-# parent has ended, the next process to open the file may reset the log's index under the child.
-# Connections that are borrowed at that moment, as inside a batch, cannot be helped.
-os.register_at_fork(before=_close_idle_connections)
 
 
 def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:
@@ -412,6 +454,7 @@ def set_meta(connection: sqlite3.Connection, values: dict[str, str]) -> None:
 
 def copy_file(connection: sqlite3.Connection, path: os.PathLike[str]) -> None:
     """Copy the database of a connection, as it is at one moment, to a new file."""
+    files.make_file(path)
     target = sqlite3.connect(path)
     try:
         connection.backup(target)
@@ -429,64 +472,3 @@ def copy_over(path: os.PathLike[str], connection: sqlite3.Connection) -> None:
         source.backup(connection)
     finally:
         source.close()
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Turn what SQLite and the framework raise into errors of our own tree."""
-    try:
-        yield
-    except Exception as error:
-        _translate(error)
-        raise
-
-
-def _translate(error: BaseException) -> None:
-    match error:
-        case sqlite3.IntegrityError() | IntegrityError():
-            raise WrongExpectedVersionError(
-                f"append refused by the database: {error}; reload and decide again"
-            ) from error
-        case ConnectionPoolClosedError():
-            raise StorageError(
-                "ledger database: closed by another thread; open it again"
-            ) from error
-        case sqlite3.Error() if "readonly" in str(error):
-            raise ReadOnlyLedgerError(_explain(str(error))) from error
-        case sqlite3.Error() | PersistenceError():
-            raise StorageError(_explain(str(error))) from error
-        case _:
-            pass
-
-
-def cannot_be_written(path: str | os.PathLike[str]) -> ReadOnlyLedgerError:
-    """Return the error for a change to a ledger that may be read alone."""
-    return ReadOnlyLedgerError(
-        f"ledger database {os.fspath(path)}: cannot be written to by this process, only read; "
-        "nothing was recorded, see to the permissions of the file and its folder, or copy the "
-        "ledger to where you may write",
-        path=os.fspath(path),
-    )
-
-
-def _explain(said: str) -> str:
-    if "locked" in said or "timed out" in said.lower():
-        return (
-            f"ledger database: another writer held it for {LOCK_TIMEOUT:.0f} s ({said}); "
-            "end the other process, or try again"
-        )
-    if "full" in said:
-        return f"ledger database: the disk is full ({said}); nothing was recorded, free some space"
-    if "readonly" in said:
-        return (
-            f"ledger database: cannot be written to ({said}); nothing was recorded, see to the "
-            "permissions of the file and its folder"
-        )
-    if "unable to open" in said:
-        return (
-            f"ledger database: cannot be opened ({said}); nothing was recorded, see to the "
-            "permissions of the file, of its write-ahead log (-wal, -shm) and of its folder"
-        )
-    if "not a database" in said or "malformed" in said:
-        return f"ledger database: damaged ({said}); restore it from a backup"
-    return f"ledger database: {said}; nothing was recorded"

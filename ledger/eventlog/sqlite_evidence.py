@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -221,9 +221,7 @@ class SqliteEvidence(Evidence):
 
     def check(self) -> Iterator[tuple[str, str, str]]:
         """Yield the faults of the whole file: subject, expected, found."""
-        (row,) = self._ask("PRAGMA application_id")
-        if row[0] != APPLICATION_ID:
-            yield "application id", f"{APPLICATION_ID:#x}", f"{row[0]:#x}"
+        yield from header_faults(self._ask)
         of_format_1 = False
         with suppress(LedgerError):  # that there is no such table is told below
             of_format_1 = self.meta().get("format") == "1"
@@ -352,6 +350,22 @@ def _refused(path: Path, error: BaseException) -> LedgerError:
     ):
         return StorageError(text)
     return CorruptLogError(text)
+
+
+def header_faults(ask: Callable[[str], Iterable[Any]]) -> Iterator[tuple[str, str, str]]:
+    """Compare the header of a file with that of a new one: subject, expected, found.
+
+    Args:
+        ask: Returns the rows that answer a statement.
+    """
+    # Nothing here reads the user version: whoever set it is no version of this program.
+    for pragma, subject, expected in (
+        ("application_id", "application id", APPLICATION_ID),
+        ("user_version", "user version", 0),
+    ):
+        ((found,),) = ask(f"PRAGMA {pragma}")
+        if found != expected:
+            yield subject, f"{expected:#x}", f"{found:#x}"
 
 
 def schema_faults(

@@ -19,6 +19,8 @@ import os
 import struct
 import threading
 
+from ledger import forks
+
 try:
     import fcntl
 except ImportError:  # Windows, where closing a descriptor drops no lock of another one
@@ -40,7 +42,17 @@ class _Descriptor:
 
 # Those in use, and then those that nobody uses, the one used last at the end.
 _descriptors: dict[Identity, _Descriptor] = {}
-_guard = threading.Lock()
+
+
+_guard: threading.Lock
+
+
+def _renew_guard() -> None:
+    global _guard  # noqa: PLW0603 (another thread may have had it when the child was forked)
+    _guard = threading.Lock()
+
+
+forks.made_anew(_renew_guard)
 
 
 def identity_of(path: str | os.PathLike[str]) -> Identity | None:
@@ -110,12 +122,9 @@ def _request(kind: int) -> bytes:
 
 
 def _begin_anew() -> None:
-    global _guard  # noqa: PLW0603 (another thread may have had it when the child was forked)
-    _guard = threading.Lock()
     for descriptor in _descriptors.values():
         os.close(descriptor.number)  # the parent's stay open, and so do its locks
     _descriptors.clear()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+forks.in_child(_begin_anew)

@@ -22,7 +22,7 @@ from eventsourcing.sqlite import (
 from ledger.eventlog.base import Appender, LogReader
 from ledger.eventlog.entry import Entry, entry_of
 from ledger.eventlog.framework import SELECT_ENTRIES, end_of, entries_of, stored_events_of
-from ledger.eventlog.sqlite_connections import translated
+from ledger.eventlog.sqlite_errors import translated
 from ledger.model.ids import CommandId, Position, StreamId
 
 _TABLES = (

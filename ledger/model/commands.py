@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import msgspec
 
 from ledger.model.canonical import Json
+from ledger.model.definitions import Definition
 
 Mode = Literal["warn_return_existing", "error", "warn_create_new"]
 MODES: tuple[Mode, ...] = ("warn_return_existing", "error", "warn_create_new")
@@ -100,6 +101,7 @@ class SaveArtifact(msgspec.Struct, frozen=True, kw_only=True):
         mode: Treatment of content that is registered already.
         fields: Other fields that were assigned.
         target: Uid of the existing artifact that the caller was shown, if any.
+        gone: Storage and storage key of that artifact, if its content is not there any more.
     """
 
     content: Content
@@ -109,6 +111,7 @@ class SaveArtifact(msgspec.Struct, frozen=True, kw_only=True):
     mode: Mode = "warn_return_existing"
     fields: dict[str, Any] = {}
     target: str | None = None
+    gone: tuple[str, str] | None = None
 
     @property
     def kind(self) -> str:
@@ -274,6 +277,130 @@ class UndoMerge(msgspec.Struct, frozen=True, kw_only=True):
         return self.uid
 
 
+class SaveTyped(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for a record of a registry that the ledger defines, with these values.
+
+    Attributes:
+        registry: Its registry.
+        key: What identifies it, as given: its name, or the values of its key.
+        fields: Values as given, by the names that people use; those of the key among them.
+        target: Uid of the existing record that the caller was shown, if any.
+        is_change: Whether the record is known, so that its uid is the subject.
+        is_rename: Whether a name among the fields is a new one.
+    """
+
+    registry: str
+    key: Json
+    fields: dict[str, Any] = {}
+    target: str | None = None
+    is_change: bool = False
+    is_rename: bool = False
+
+    @property
+    def kind(self) -> str:
+        """A later save of a record is another intent than its first."""
+        return "change" if self.is_change else "save"
+
+    @property
+    def subject(self) -> Json:
+        """Subject of the intent."""
+        return self.target if self.is_change else [self.registry, self.key]
+
+
+class DefineRegistry(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for a registry as a class says it is."""
+
+    definition: Definition
+
+    kind = "define"
+
+    @property
+    def subject(self) -> Json:
+        """Subject of the intent."""
+        return ["registry", self.definition.name]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What the class says."""
+        stated = [
+            msgspec.to_builtins(field.stated(""), str_keys=True) for field in self.definition.fields
+        ]
+        return {"key": list(self.definition.key), "fields": stated}
+
+
+class ChangeField(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a field of a registry another name, or retire it."""
+
+    registry: str
+    field: str
+    name: str | None = None
+    is_retired: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Each verb is an intent of its own."""
+        return "retire" if self.is_retired else "rename"
+
+    @property
+    def subject(self) -> Json:
+        """Subject of the intent."""
+        return ["registry", self.registry, self.field]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The new name, if any."""
+        return {} if self.name is None else {"name": self.name}
+
+
+class RetypeField(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a field of a registry another type.
+
+    Attributes:
+        registry: The registry.
+        field: The field.
+        type: Its type from now on.
+        values: Whether its values are converted; None where they stay.
+    """
+
+    registry: str
+    field: str
+    type: str
+    values: bool | None = None
+
+    kind = "retype"
+
+    @property
+    def subject(self) -> Json:
+        """Subject of the intent."""
+        return ["registry", self.registry, self.field]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The type."""
+        return {"type": self.type}
+
+
+class SetFeatures(msgspec.Struct, frozen=True, kw_only=True):
+    """Give a record these features, and take others from it."""
+
+    registry: str
+    uid: str
+    values: dict[str, Any] = {}
+    removed: tuple[str, ...] = ()
+
+    kind = "annotate"
+
+    @property
+    def subject(self) -> Json:
+        """Subject of the intent."""
+        return self.uid
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Values and removals, as given."""
+        return {"values": self.values} | ({"removed": list(self.removed)} if self.removed else {})
+
+
 class ReadArtifact(msgspec.Struct, frozen=True, kw_only=True):
     """Note that this run read the content of an artifact."""
 
@@ -323,6 +450,11 @@ Command: TypeAlias = (
     | RetractRecord
     | MergeRecords
     | UndoMerge
+    | SaveTyped
+    | DefineRegistry
+    | ChangeField
+    | RetypeField
+    | SetFeatures
     | ReadArtifact
     | TagPosition
 )

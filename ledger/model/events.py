@@ -11,36 +11,19 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.typed_events import (
+    DefinedField,
+    FieldAdded,
+    FieldChanged,
+    FieldRetyped,
+    RegistryDefined,
+    ValuesSet,
+)
 
-# What one save without effect leaves behind: intent key, subject key, uid of the outcome.
-Noted: TypeAlias = tuple[str, str, str]
 # Field of a link, such as `artifact.labels`, and uid of the record that holds it.
 HeldLink: TypeAlias = tuple[str, str]
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
-    """What every event carries beside its own fields.
-
-    Attributes:
-        at: When it is said to happen (valid time), in microseconds since 1970 UTC; where nobody
-            says, `UNSAID` until it is recorded.
-        actor: Who caused it.
-        run: Uid of the run it happened in; None outside a run.
-        command: Identity of the command that caused it, in plain; its hash is the command id.
-        causation: Command id of what directly caused this command; None where a user did.
-        noted: Intents of the run without effect since its last event, and their outcomes.
-        intent: Of the first event of a command that is an intent within a run: intent key and
-            subject key. None in format 1, where they are computed of the command.
-    """
-
-    at: int
-    actor: str
-    run: str | None = None
-    command: list[Any]
-    causation: str | None = None
-    noted: tuple[Noted, ...] = ()
-    intent: tuple[str, str] | None = None
 
 
 class LedgerInitialized(Event, frozen=True, kw_only=True, tag="ledger-initialized.v1"):
@@ -150,6 +133,18 @@ class ArtifactKeyed(Event, frozen=True, kw_only=True, tag="artifact-keyed.v1"):
     uid: str
     key: str
     displaced: int | None = None
+
+
+class ArtifactRelocated(Event, frozen=True, kw_only=True, tag="artifact-relocated.v1"):
+    """The content of an artifact, which was gone, lies there from now on.
+
+    The place is described as in `ArtifactRegistered`; it may be the place that it was gone from.
+    """
+
+    uid: str
+    storage: str
+    storage_key: str
+    in_place: bool = False
 
 
 class CollectionCreated(Event, frozen=True, kw_only=True, tag="collection-created.v1"):
@@ -271,7 +266,9 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     """A run began.
 
     `natural` is `["run", identity]`; `n` is the run's ordinal. `forked_from` is the run whose
-    replay turned out to be something new.
+    replay turned out to be something new. `task` holds the variables that number the processes of
+    a job. `initiated_by` is the run from which the script was started. `token` names the pass that
+    began the run, with all of its processes.
     """
 
     uid: str
@@ -280,21 +277,28 @@ class RunStarted(Event, frozen=True, kw_only=True, tag="run-started.v1"):
     n: int = 1
     transform: str
     name: str | None = None
-    params: dict[str, Any] = {}
-    arguments: list[str] = []
+    params: dict[str, Any] = msgspec.field(default_factory=dict)
+    arguments: list[str] = msgspec.field(default_factory=list)
     environment: str | None = None
-    modules: dict[str, str] = {}
+    modules: dict[str, str] = msgspec.field(default_factory=dict)
     git_commit: str | None = None
     git_is_dirty: bool | None = None
     host: str | None = None
     forked_from: str | None = None
+    task: dict[str, Any] = msgspec.field(default_factory=dict)
+    initiated_by: str | None = None
+    token: str | None = None
 
 
 class RunResumed(Event, frozen=True, kw_only=True, tag="run-resumed.v1"):
-    """An unfinished run is continued by a later pass of the same script, for the nth time."""
+    """An unfinished run is continued by a later pass of the same script, for the nth time.
+
+    `token` names that pass, with all of its processes.
+    """
 
     uid: str
     resumption: int
+    token: str | None = None
 
 
 class RunFinished(Event, frozen=True, kw_only=True, tag="run-finished.v1"):
@@ -409,6 +413,7 @@ LedgerEvent: TypeAlias = (
     | ArtifactRegistered
     | ArtifactReproduced
     | ArtifactKeyed
+    | ArtifactRelocated
     | CollectionCreated
     | RecordChanged
     | RecordTrashed
@@ -429,6 +434,11 @@ LedgerEvent: TypeAlias = (
     | EntriesErasedV1
     | EntriesErased
     | KeyAdopted
+    | RegistryDefined
+    | FieldAdded
+    | FieldChanged
+    | FieldRetyped
+    | ValuesSet
 )
 
 
@@ -466,3 +476,15 @@ class RecordedEvent(msgspec.Struct, frozen=True, kw_only=True):
 def tag_of(event: LedgerEvent) -> str:
     """Return the stored name of an event's type."""
     return str(type(event).__struct_config__.tag)
+
+
+__all__ = [
+    "DefinedField",
+    "Event",
+    "FieldAdded",
+    "FieldChanged",
+    "FieldRetyped",
+    "Noted",
+    "RegistryDefined",
+    "ValuesSet",
+]

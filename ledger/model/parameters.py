@@ -68,7 +68,7 @@ def canonical_params(params: object, argv: Sequence[str] = ()) -> dict[str, Cano
         )
         raise InvalidValueError(message, path="params", found=_kind(given))
     return {
-        "argv": [_argument(argument) for argument in washed_arguments(argv)],
+        "argv": [canonical_argument(argument) for argument in washed_arguments(argv)],
         # The outermost mapping is known to be one, so it is never wrapped.
         "params": _mapping(fields, "params", 0),
     }
@@ -267,7 +267,8 @@ def _text(value: str, path: str) -> str:
     return washed(nfc(str.__str__(value)))
 
 
-def _argument(argument: str) -> Canonical:
+def canonical_argument(argument: str) -> Canonical:
+    """Return a text that the system gave in canonical form; any is accepted, as rule 5 says."""
     try:
         argument.encode()
     except UnicodeEncodeError:

@@ -24,6 +24,7 @@ from ledger.model.canonical import Json, encode
 from ledger.model.events import (
     ArtifactKeyed,
     ArtifactRegistered,
+    ArtifactRelocated,
     ArtifactReproduced,
     BlobRecorded,
     CollectionCreated,
@@ -37,6 +38,7 @@ from ledger.model.events import (
     RunFinished,
     RunStarted,
     TransformRegistered,
+    ValuesSet,
 )
 from ledger.model.merkle import payload_hash
 from ledger.model.schema import erased_text
@@ -62,6 +64,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     ),
     ArtifactReproduced: ("command",),
     ArtifactKeyed: ("command", "key"),
+    ArtifactRelocated: ("command", "storage", "storage_key"),
     CollectionCreated: (
         "command", "natural", "name", "description", "version", "hash", "digest",
     ),
@@ -71,8 +74,10 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     RecordsMerged: ("command", "reason"),
     RunStarted: (
         "command", "natural", "name", "params", "arguments", "modules", "git_commit", "host",
+        "task",
     ),
     RunFinished: ("error",),
+    ValuesSet: ("command", "values"),
 }  # fmt: skip
 
 # msgspec tells apart bytes that are no UTF-8, and nesting without end, from other damage.

@@ -6,14 +6,15 @@ metadata registry is one more `RegistrySpec` here and one short class in `regist
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 from ledger.errors import UnknownFieldError, nearest
 
-FieldKind = Literal["text", "integer", "boolean", "time", "json"]
+FieldKind = Literal["text", "integer", "real", "boolean", "time", "date", "json"]
 
 # A withdrawn record is found only by its uid; an erased record is withdrawn and emptied.
 LIVE, TRASHED, WITHDRAWN, ERASED = 0, 1, 2, 3
@@ -30,6 +31,7 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
         kind: Kind of its values; a time is microseconds since 1970 UTC in tables and events.
         max_length: Characters at most, for text.
         is_editable: Whether it may be assigned on a saved record.
+        is_given_once: Whether it is given when the record is created, and never changed.
         is_indexed: Whether look-ups by it should be fast.
         is_virtual: Computed by the query; no column holds it.
         is_kept: Whether it stays when the record is erased: it tells of the ledger, not of
@@ -38,6 +40,10 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
             questions look at the values inside, as in `params__lr__lt=0.1`.
         is_also_of_keys: Whether a key that ends in a value counts like the value itself: the
             content was registered under such a name too.
+        values: For a field whose values are rows of their own: the name that those rows bear, such
+            as `sample.volume`.
+        is_list: Whether it has several values.
+        unit: Unit of its numbers.
         blank: What stands in its place else, where there was a value; `MARK` tells the uid.
         held_by: Its column, where that has another name.
         help: One line for documentation.
@@ -48,11 +54,15 @@ class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     held_by: str | None = None
     max_length: int = 1024
     is_editable: bool = False
+    is_given_once: bool = False
     is_indexed: bool = False
     is_virtual: bool = False
     is_kept: bool = False
     is_looked_into: bool = False
     is_also_of_keys: bool = False
+    values: str | None = None
+    is_list: bool = False
+    unit: str | None = None
     blank: str | int | None = None
     help: str = ""
 
@@ -73,6 +83,10 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
         is_reverse: Whether the other side holds the link, or (without link) the column.
         is_editable: Whether the links may be added and removed by hand.
         is_indexed: For a relation to one: whether going back over it should be fast.
+        is_reference: Whether the link is the value of a field or feature: a text then means the
+            name of a record.
+        is_single: Whether a link leads to one record; the row holds its uid under `column`.
+        links: For a way back over several links: all of them.
     """
 
     name: str
@@ -82,11 +96,19 @@ class RelationSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_reverse: bool = False
     is_editable: bool = False
     is_indexed: bool = True
+    is_reference: bool = False
+    is_single: bool = False
+    links: tuple[str, ...] = ()
 
     @property
     def is_many(self) -> bool:
         """Whether it can lead to several records."""
-        return self.link is not None or self.is_reverse
+        return (self.link is not None or self.is_reverse) and not self.is_single
+
+    @property
+    def all_links(self) -> tuple[str, ...]:
+        """Every link that it leads over."""
+        return self.links or (() if self.link is None else (self.link,))
 
 
 class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -108,6 +130,12 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             another family is given it: `name` then matches each of them.
         short_name: Shorter name that people may type.
         searched: Fields that `search()` looks into.
+        is_defined: Whether the ledger defines it: its records are rows of the table `record`.
+        key: Fields that identify a record of such a registry.
+        features: Typed values and references that any record may bear, by name.
+        former: Present name of each field that has another former one.
+        at: Position as of which it is described; None for now.
+        catalogue: The registries that its relations lead to; None for those of `REGISTRIES`.
     """
 
     name: str
@@ -121,13 +149,30 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     has_names: bool = False
     short_name: str | None = None
     searched: tuple[str, ...] = ("name", "description")
+    is_defined: bool = False
+    key: tuple[str, ...] = ("name",)
+    features: dict[str, FieldSpec | RelationSpec] = {}
+    former: dict[str, str] = {}
+    at: int | None = None
+    catalogue: Catalogue | None = None
+
+    @property
+    def table(self) -> str:
+        """Name of the table that holds its records."""
+        return "record" if self.is_defined else self.name
+
+    def end_of(self, relation: RelationSpec) -> RegistrySpec:
+        """Return the registry at the other end of one of its relations."""
+        return (REGISTRIES if self.catalogue is None else self.catalogue)[relation.target]
 
     def field(self, name: str) -> FieldSpec | None:
         """Return the field of that name, common ones included; None if there is none."""
+        name = self.former.get(name, name)
         return next((spec for spec in (*self.fields, *COMMON_FIELDS) if spec.name == name), None)
 
     def relation(self, name: str) -> RelationSpec | None:
         """Return the relation of that name; None if there is none."""
+        name = self.former.get(name, name)
         return next((spec for spec in self.relations if spec.name == name), None)
 
     def require(self, name: str) -> FieldSpec | RelationSpec:
@@ -136,7 +181,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             UnknownFieldError: There is neither; the message suggests the nearest name.
         """
-        found = self.relation(name) or self.field(name)
+        found = self.relation(name) or self.field(name) or self.features.get(name)
         if found is None:
             raise self.unknown(name)
         return found
@@ -146,11 +191,53 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         names = [spec.name for spec in self.fields]
         names += [spec.name for spec in self.relations]
         names += [spec.name for spec in COMMON_FIELDS]
+        names += self.features
+        when = "" if self.at is None else f" as of position {self.at}"
         near = nearest(name, names)
         way_out = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(names)}"
         return UnknownFieldError(
-            f"{self.title} has no field '{name}'; {way_out}", field=name, registry=self.name
+            f"{self.title} has no field '{name}'{when}; {way_out}", field=name, registry=self.name
         )
+
+
+class Catalogue(dict[str, RegistrySpec]):
+    """The registries that there are for somebody who asks, by name; equal only to itself."""
+
+    def __missing__(self, name: str) -> RegistrySpec:
+        """Return what is known without the ledger of a registry that it defines."""
+        if not NAME_OF_REGISTRY.fullmatch(name):
+            raise KeyError(name)
+        return _defined_elsewhere(name)
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a dict has none
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other
+
+
+# A name of a registry may stand in the text of a statement.
+NAME_OF_REGISTRY = re.compile("[a-z][a-z0-9_]{0,63}")
+
+
+@lru_cache(maxsize=2_048)
+def _defined_elsewhere(name: str) -> RegistrySpec:
+    title = "".join(part.capitalize() for part in name.split("_"))
+    relations = (_RUN, *_hierarchy(name))
+    return RegistrySpec(
+        name=name, title=title, fields=(_NAME,), relations=relations, is_named=True, is_defined=True
+    )
+
+
+def _hierarchy(name: str) -> tuple[RelationSpec, RelationSpec]:
+    """Return the ways from a record of a registry to its parents, and back."""
+    link = f"{name}.parents"
+    return (
+        RelationSpec(name="parents", target=name, link=link, is_editable=True),
+        RelationSpec(name="children", target=name, link=link, is_reverse=True),
+    )
 
 
 # Every record of every registry has these.
@@ -188,12 +275,26 @@ _RETRACTION = FieldSpec(
 )
 _RUN = RelationSpec(name="run", target="run", column="run")
 
+FEATURE = RegistrySpec(
+    name="feature",
+    title="Feature",
+    fields=(
+        msgspec.structs.replace(_NAME, is_editable=False, is_given_once=True),
+        FieldSpec(name="type", max_length=128, is_given_once=True, help="type of its values"),
+        FieldSpec(name="unit", max_length=30, is_given_once=True, help="unit of its numbers"),
+        _DESCRIPTION,
+    ),
+    relations=(_RUN,),
+    is_named=True,
+)
+
 ULABEL = RegistrySpec(
     name="ulabel",
     title="ULabel",
     fields=(_NAME, _DESCRIPTION),
     relations=(
         _RUN,
+        *_hierarchy("ulabel"),
         RelationSpec(name="artifacts", target="artifact", link="artifact.labels", is_reverse=True),
         RelationSpec(
             name="collections", target="collection", link="collection.labels", is_reverse=True
@@ -285,7 +386,7 @@ TRANSFORM = RegistrySpec(
         _NAME,
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="path of its source"),
         _VERSION,
-        FieldSpec(name="kind", is_kept=True, help="script, notebook, repl, pipeline or function"),
+        FieldSpec(name="kind", is_kept=True, help="script, notebook, command, repl or function"),
         _DESCRIPTION,
         FieldSpec(name="source_hash", help="hash of its source text"),
         FieldSpec(name="source", help="blob that holds its source text"),
@@ -316,6 +417,12 @@ RUN = RegistrySpec(
             name="params", kind="json", blank="{}", is_looked_into=True, help="its parameters"
         ),
         FieldSpec(name="arguments", kind="json", blank="[]", help="command-line arguments"),
+        FieldSpec(
+            name="task",
+            kind="json",
+            is_looked_into=True,
+            help="variables that tell it from the other processes of a job",
+        ),
         FieldSpec(name="ordinal", kind="integer", is_kept=True, help="which run of its identity"),
         FieldSpec(
             name="resumptions", kind="integer", is_kept=True, help="how often it was continued"
@@ -343,6 +450,7 @@ RUN = RegistrySpec(
         RelationSpec(name="inputs", target="artifact", link="run.inputs"),
         RelationSpec(name="outputs", target="artifact", link="artifact.runs", is_reverse=True),
         RelationSpec(name="forked_from", target="run", column="forked_from", is_indexed=False),
+        RelationSpec(name="initiated_by", target="run", column="initiated_by"),
         RelationSpec(name="ulabels", target="ulabel", column="run", is_reverse=True),
         RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
     ),
@@ -352,42 +460,9 @@ RUN = RegistrySpec(
 
 # A registry may be added while a program runs: values that follow from these are computed on demand
 # and cached for each spec.
-REGISTRIES: dict[str, RegistrySpec] = {
-    spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN)
-}
-
-
-class Way(NamedTuple):
-    """Where a path of names leads from a registry.
-
-    Attributes:
-        relations: Relations of the path, in order.
-        end: Registry that they lead to.
-        field: Field of that registry at the end of the path; None where a relation ends it.
-        rest: Names after the field; they lead nowhere, unless questions look into the field.
-    """
-
-    relations: tuple[RelationSpec, ...]
-    end: RegistrySpec
-    field: FieldSpec | None = None
-    rest: tuple[str, ...] = ()
-
-
-@lru_cache(maxsize=1024)
-def way(spec: RegistrySpec, path: tuple[str, ...]) -> Way:
-    """Return where a path leads from a registry.
-
-    Raises:
-        UnknownFieldError: A name on the way is neither a field nor a relation.
-    """
-    relations: list[RelationSpec] = []
-    for place, name in enumerate(path, start=1):
-        found = spec.require(name)
-        if isinstance(found, FieldSpec):
-            return Way(tuple(relations), spec, found, path[place:])
-        relations.append(found)
-        spec = REGISTRIES[found.target]
-    return Way(tuple(relations), spec)
+REGISTRIES = Catalogue(
+    {spec.name: spec for spec in (ULABEL, ARTIFACT, COLLECTION, TRANSFORM, RUN, FEATURE)}
+)
 
 
 def erased_text(uid: str) -> str:

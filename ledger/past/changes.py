@@ -17,25 +17,42 @@ from ledger.display.tabular import Listing, attributes
 from ledger.errors import InvalidValueError
 from ledger.model.events import (
     BlobRecorded,
+    FieldAdded,
+    FieldChanged,
+    FieldRetyped,
     HeldLink,
     KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     MergeUndone,
     PositionTagged,
+    RecordChanged,
+    RecordCreated,
     RecordedEvent,
     RecordsMerged,
+    RegistryDefined,
+    ValuesSet,
     tag_of,
 )
 from ledger.model.ids import StreamId
 from ledger.model.parameters import plain_fields
-from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
+from ledger.model.schema import (
+    ERASED,
+    LIVE,
+    REGISTRIES,
+    TRASHED,
+    WITHDRAWN,
+    Catalogue,
+    RelationSpec,
+)
 from ledger.model.times import to_datetime
+from ledger.model.values import untagged
 from ledger.past.points import resolve
 from ledger.past.readable_events import Happening
 from projections.fold import Amended, Closed, Opened, fold, registry_of
 from projections.select import Select, Test
 from projections.tables import FOREVER, TABLES
+from projections.with_values import features_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +66,7 @@ T = TypeVar("T", bound=Any)
 _BOOKKEEPING = {
     "uid", "stream", "natural", "n", "stem", "state", "created_position", "created_at",
     "created_by", "updated_at", "changed_by", "from_position", "to_position", "is_latest",
-    "is_trashed",
+    "is_trashed", "registry",
 }  # fmt: skip
 _STATES = {LIVE: None, TRASHED: "in the trash", WITHDRAWN: "withdrawn", ERASED: "erased"}
 _CHUNK = 5_000
@@ -169,8 +186,14 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
     """Return the changes of a record by an event, and bring `state` up to date."""
     before = dict(state)
     registry = ""
+    typed = {} if recorded.is_erased else _typed(recorded.event)
+    state |= typed
     for change in fold(recorded):
         match change:
+            case Opened("value") | Closed("value"):
+                pass
+            case Opened("link") | Closed("link") if typed:
+                pass
             case Opened("link", values) if values["source"] == uid:
                 name = _field_of(values["field"])
                 state[name] = (*state.get(name, ()), values["target"])
@@ -180,10 +203,10 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
                 state[name] = tuple(other for other in state.get(name, ()) if other != gone)
             case Opened("merger") | Closed("merger"):
                 _merge(change, uid, state)
-            case Opened(table, values) if table in REGISTRIES and values.get("uid") == uid:
+            case Opened(table, values) if _holds_records(table) and values.get("uid") == uid:
                 registry = table
                 state |= values
-            case Amended(table, key, values) if table in REGISTRIES and key.get("uid") == uid:
+            case Amended(table, key, values) if _holds_records(table) and key.get("uid") == uid:
                 registry = table
                 state |= values
             case _:
@@ -196,6 +219,22 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
     if before and before.get("state") != state.get("state"):
         changes["state"] = (_STATES[before["state"]], _STATES[state["state"]])
     return changes
+
+
+def _holds_records(table: str) -> bool:
+    return table in REGISTRIES or table == "record"
+
+
+def _typed(event: LedgerEvent) -> dict[str, Any]:
+    """Return the typed values that an event gives to a record, by the names that people read."""
+    match event:
+        case ValuesSet():
+            values = event.values | dict.fromkeys(event.removed)
+            return {f"features.{name}": untagged(value) for name, value in values.items()}
+        case RecordCreated() | RecordChanged() if event.registry not in REGISTRIES:
+            return {name: untagged(it) for name, it in event.fields.items() if name != "name"}
+        case _:
+            return {}
 
 
 def _merge(change: Opened | Closed, uid: str, state: dict[str, Any]) -> None:
@@ -228,6 +267,7 @@ def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
         raise InvalidValueError(
             f"diff: expected the earlier point first, got {first} and {second}; exchange them"
         )
+    ledger.catalogues.look()
     with ledger.reading() as session:
         touched: dict[str, dict[str, None]] = {}
         for recorded in session.log.read(after=first, until=second):
@@ -236,7 +276,7 @@ def diff(ledger: Ledger, a: Any, b: Any) -> Diff:
         return Diff([
             item
             for registry, uids in touched.items()
-            for item in _differences(session.models, registry, list(uids), first, second)
+            for item in _differences(ledger, session.models, registry, list(uids), first, second)
         ])  # fmt: skip
 
 
@@ -245,6 +285,8 @@ def _touched_by(event: LedgerEvent) -> list[tuple[str, str]]:
     held: tuple[HeldLink, ...] = ()
     match event:
         case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+            return []
+        case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
             return []
         case RecordsMerged():
             held = event.moved + event.doubled
@@ -256,11 +298,14 @@ def _touched_by(event: LedgerEvent) -> list[tuple[str, str]]:
     return [(registry_of(event), event.uid), *holders]
 
 
-def _differences(
-    models: Any, registry: str, uids: list[str], first: int, second: int
+def _differences(  # noqa: PLR0913, PLR0917 (what is compared, and where)
+    ledger: Ledger, models: Any, registry: str, uids: list[str], first: int, second: int
 ) -> Iterator[Difference]:
-    before = states(models, registry, uids, at=first)
-    after = states(models, registry, uids, at=second)
+    earlier, later = ledger.catalogue(first), ledger.catalogue(second)
+    before = {}
+    if registry in earlier:  # else it was not defined then, and had no records
+        before = states(models, registry, uids, at=first, catalogue=earlier)
+    after = states(models, registry, uids, at=second, catalogue=later)
     for uid in uids:
         old, new = before.get(uid), after.get(uid)
         shown = new or old
@@ -286,20 +331,35 @@ def compared(old: dict[str, Any], new: dict[str, Any]) -> Changes:
 
 
 def states(
-    models: Any, registry: str, uids: list[str], *, at: int | None
+    models: Any,
+    registry: str,
+    uids: list[str],
+    *,
+    at: int | None,
+    catalogue: Catalogue = REGISTRIES,
 ) -> dict[str, dict[str, Any]]:
-    """Return the fields and links of live records, by uid, as of a position."""
-    links = [it.link for it in REGISTRIES[registry].relations if it.link and not it.is_reverse]
-    kinds = {it.name for it in REGISTRIES[registry].fields if it.kind in {"time", "json"}}
-    compared_names = {it.name for it in TABLES[registry].columns} - _BOOKKEEPING
+    """Return the fields, features and links of live records, by uid, as of a position."""
+    spec = catalogue[registry]
+    links = [it.link for it in spec.relations if it.link and not it.is_reverse]
+    links = [it for it in links if it not in {r.link for r in spec.relations if r.is_reference}]
+    kinds = {it.name for it in spec.fields if it.kind in {"time", "json"} and it.values is None}
+    typed = {it.column: it.name for it in spec.fields if it.values is not None}
+    typed |= {str(it.column): it.name for it in spec.relations if _is_value(it)}
+    compared_names = {it.name for it in TABLES[spec.table].columns} - _BOOKKEEPING
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(uids), _CHUNK):
         some = uids[start : start + _CHUNK]
         where = Test(("uid",), "in", tuple(some))
-        for row in models.select(Select(registry=registry, where=where, at=at)):
+        select = Select(registry=registry, where=where, at=at, catalogue=catalogue)
+        for row in models.select(select):
             found[row["uid"]] = state = {name: row[name] for name in row if name in compared_names}
             for name in state.keys() & kinds:
                 state[name] = _shown(registry, name, state[name])
+            state |= {shown: untagged(row.get(held)) for held, shown in typed.items()}
+        if spec.features:
+            for uid, values in features_of(models, spec, some, at=at).items():
+                if uid in found:
+                    found[uid] |= {f"features.{it}": untagged(v) for it, v in values.items()}
         if not links:
             continue
         held = sorted(
@@ -313,8 +373,12 @@ def states(
     return found
 
 
+def _is_value(relation: RelationSpec) -> bool:
+    return relation.is_reference and not relation.is_reverse
+
+
 def _field_of(link: str) -> str:
-    return link.split(".")[1]
+    return link.split(".", 1)[1]
 
 
 def _shown(registry: str, name: str, value: Any) -> Any:

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,6 +20,7 @@ from ledger.display.messages import say
 from ledger.errors import InvalidValueError, MissingDependencyError, NotFoundError
 from ledger.past.graph import Direction, Edge, EdgeKind, Node
 from ledger.past.lineage_walk import Walk, rows_where
+from ledger.past.paths import shortest_paths
 from ledger.past.points import resolve
 from ledger.places.kinds import AnyRecord as Record
 from ledger.places.kinds import record_class
@@ -129,25 +129,8 @@ class Lineage:
                 raise NotFoundError(f"record {uid}: not in this lineage", uid=str(uid))
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
             raise InvalidValueError(f"paths(limit=): expected 1 or more, got {limit!r}")
-        onward: dict[str, list[str]] = {}
-        back: dict[str, list[str]] = {}
-        for edge in self.edges:
-            onward.setdefault(edge.source, []).append(edge.target)
-            back.setdefault(edge.target, []).append(edge.source)
-        left = _distances(last, back)
-        found: list[list[str]] = []
-        # The most promising path first, among equals the longest. Only records that lead to the
-        # end are followed, so the cost grows with `limit`, whatever the number of all paths.
-        heap = [(left[first], 0, [first])] if first in left else []
-        while heap and len(found) < limit:
-            _, ahead, path = heapq.heappop(heap)
-            if path[-1] == last:
-                found.append(path)
-                continue
-            for uid in sorted(set(onward.get(path[-1], ()))):
-                if uid in left and uid not in path:
-                    heapq.heappush(heap, (len(path) + left[uid], ahead - 1, [*path, uid]))
-        return found
+        steps = ((edge.source, edge.target) for edge in self.edges)
+        return shortest_paths(steps, first, last, limit)
 
     def to_arrow(self) -> Any:
         """Return its edges as a `pyarrow.Table`: source, target, kind."""
@@ -299,18 +282,6 @@ def _require_there(source: Source, record: Record) -> None:
         )
 
 
-def _distances(last: str, back: dict[str, list[str]]) -> dict[str, int]:
-    """Return the number of steps to the last record, from each record that leads to it."""
-    steps = {last: 0}
-    level = [last]
-    for uid in level:  # grows while it is gone through
-        for before in back.get(uid, ()):
-            if before not in steps:
-                steps[before] = steps[uid] + 1
-                level.append(before)
-    return steps
-
-
 def _node(
     registry: str, row: dict[str, Any], transforms: dict[str, tuple[str, str | None]]
 ) -> Node:
@@ -319,6 +290,8 @@ def _node(
         # People know a script by its file: that is shown where the run was given no other name.
         name = row["name"] if row["name"] not in (None, title) else key or title
         detail = row["status"]
+        if row["initiated_by"] is not None:
+            detail = f"{detail}, started by run {row['initiated_by']}"
     elif registry == "artifact":
         name = row["key"] or row["description"] or row["uid"]
         detail = row["suffix"].removeprefix(".") or "artifact"

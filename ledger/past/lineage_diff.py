@@ -45,7 +45,8 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
         before: Its uid at the earlier point; None where it was added.
         change: "added", "removed" or "changed".
         changes: The differences: fields, and `uid` where another record took its place; of a run
-            also `params.<name>`, `packages.<name>`, `python`, `source`, `inputs` and `actor`.
+            also `params.<name>`, `task.<name>`, `packages.<name>`, `python`, `source`, `inputs` and
+            `actor`.
     """
 
     registry: str
@@ -263,6 +264,7 @@ class _Facts:
         transform = self._transforms.get(row["transform"])
         facts["source"] = None if transform is None else transform.source_hash or transform.version
         facts |= {f"params.{name}": value for name, value in (record.params or {}).items()}
+        facts |= {f"task.{name}": value for name, value in (record.task or {}).items()}
         facts |= packages(self._environment(record, row["environment_blob"]))
         inputs = self.inputs.get(record.uid, [])
         facts["inputs"] = tuple(sorted(pairs.get(uid, uid) for uid in inputs))

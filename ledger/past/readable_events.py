@@ -156,6 +156,8 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
     match event.type:
         case "artifact-reproduced.v1":
             return "made again"
+        case "artifact-relocated.v1":
+            return cell("text", f"its content lies at {data['storage']}/{data['storage_key']}")
         case "link-added.v1":
             return f"{data['field']} + {data['target']}"
         case "link-removed.v1":

@@ -1,5 +1,6 @@
 """Where a ledger is, how it is opened, and which one is in use.
 
-Imported by: api, auditing, cli, past, proving, registries, tracking, transfer, upkeep.
-Imports: content, engine, errors, eventlog, files, input_files, model, projections.
+Imported by: api, auditing, cli, past, proving, registries, tracking, transfer, upkeep, web.
+Imports: content, display, engine, errors, eventlog, files, forks, input_files, model,
+  projections.
 """

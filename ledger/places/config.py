@@ -26,6 +26,7 @@ from ledger.input_files import read_small
 FOLDER = ".metaledger"
 FILE = "config.toml"
 DATABASE = "ledger.db"
+IGNORED = ".gitignore"
 MOST = 1 << 20  # bytes of a configuration
 # The command that gets every checkpoint; a variable, as a secret in it belongs in no file.
 PUBLISH_VARIABLE = "METALEDGER_PUBLISH_COMMAND"

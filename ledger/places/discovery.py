@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ledger.errors import ConfigurationError, InvalidValueError, LedgerNotFoundError
 from ledger.eventlog.database_url import is_database_url
-from ledger.input_files import absolute, working_folder
+from ledger.input_files import absolute, is_file_url, path_of_url, working_folder
 from ledger.places.config import FILE, FOLDER, Place, load
 
 VARIABLE = "METALEDGER_URL"
@@ -52,14 +52,14 @@ def locate(place: str | os.PathLike[str] | None = None, *, start: Path | None = 
                 return load(folder, origin=f"found from {start}")
     raise LedgerNotFoundError(
         f"{start}: not inside a ledger, nor is any folder above it; "
-        "make one with 'metaledger init --storage ./storage'",
+        "make one with 'metaledger init'",
         start=str(start),
     )
 
 
 def _named(place: str, *, origin: str) -> Place:
-    if place.startswith("file://"):
-        place = place.removeprefix("file://")
+    if is_file_url(place):
+        place = str(path_of_url(place))
     elif is_database_url(place):
         from ledger.places.server_ledger import joined  # noqa: PLC0415 (only for a server)
 
@@ -82,7 +82,7 @@ def _named(place: str, *, origin: str) -> Place:
     if not is_there:
         raise LedgerNotFoundError(
             f"{root}: there is no ledger in this folder ({origin}); "
-            "make one with 'metaledger init --storage ./storage'",
+            "make one with 'metaledger init'",
             start=str(root),
         )
     return load(root, origin=origin)

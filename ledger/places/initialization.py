@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ledger import files
+from ledger.display.messages import say
 from ledger.engine.database import FORMAT, Database
 from ledger.engine.sqlite_database import SqliteDatabase
 from ledger.errors import (
@@ -36,14 +37,18 @@ from ledger.places.databases import (
     open_database,
     requested,
 )
+from ledger.places.discovery import VARIABLE, locate
 from ledger.places.marks import Marks
 
 _MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
+_OF_LEDGER = f"*\n!/{config.IGNORED}\n!/{config.FILE}\n"
+_OF_STORAGE = f"/{config.FOLDER}/\n"
+_STORAGE = f"./{config.FOLDER}/storage"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def initialize(
-    storage: str | os.PathLike[str],
+    storage: str | os.PathLike[str] | None = None,
     *,
     database: str | None = None,
     name: str | None = None,
@@ -53,10 +58,12 @@ def initialize(
     """Make a ledger in a folder and return its place.
 
     Args:
-        storage: Folder for content, made if need be, or a URL that fsspec knows.
+        storage: Folder for content, made if need be, or a URL that fsspec knows; by default
+            `.metaledger/storage`.
         database: `postgresql://…` for a schema on a server; by default a SQLite file below
             `.metaledger/`. A password in it is used now and not stored.
-        name: Name for people; by default the last part of the storage.
+        name: Name for people; by default the last part of the storage, or of the folder where no
+            storage is named.
         publish: Folder, or URL that fsspec knows, for published checkpoints.
         root: Folder of the ledger; by default the working directory.
 
@@ -73,6 +80,9 @@ def initialize(
             f"{folder}: there is a ledger in this folder already; use it ('metaledger info'), or "
             "choose another folder"
         )
+    if storage is None:
+        storage = _STORAGE
+        name = _name(str(folder)) if name is None else name
     where: object = os.fspath(storage) if isinstance(storage, os.PathLike) else storage
     if not isinstance(where, str) or not where.strip() or not where.isprintable():
         raise InvalidValueError(f"ledger storage: expected a folder or a URL, got {storage!r}")
@@ -84,6 +94,7 @@ def initialize(
     require_publishable(publish)
     ledger = secrets.token_hex(16)
     url, named = requested(database, name=name, ledger=ledger)
+    _tell_of_others(folder)
     configuration = Configuration(
         id=ledger, name=name, storage=where, database=named, publish=publish
     )
@@ -111,25 +122,48 @@ def initialize(
     return config.write(folder, configuration)
 
 
-def _hide_from_git(folder: Path, storage: str) -> None:
-    """Have git ignore database, caches and stored content, if the folder is below a repository.
-
-    Lines that are missing are added to the folder's `.gitignore`. The configuration stays visible,
-    and so do files of the user that lie in the storage.
-    """
-    if not any((each / ".git").exists() for each in (folder, *folder.parents)):
+def _tell_of_others(folder: Path) -> None:
+    """Say which ledger would be found here until now, and whether it still is."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        if named.removeprefix("file://") != str(folder):
+            say("warning", f"variable {VARIABLE} names the ledger to use, whatever is made here")
         return
-    lines = [f"/{config.FOLDER}/*", f"!/{config.FOLDER}/{config.FILE}"]
-    below = "" if "://" in storage else os.path.relpath(folder / storage, folder)
-    if below and below != "." and not below.startswith("..") and below.isprintable():
-        escaped = re.sub(r"([\\*?\[])", r"\\\1", Path(below).as_posix())
-        lines.append(f"/{escaped}/{config.FOLDER}/")
-    path = folder / ".gitignore"
-    known = read_small(path, most=_MOST_IGNORED) if path.exists() else b""
-    missing = [line for line in lines if line.encode() not in known.splitlines()]
-    if missing:
-        begun = known if known.endswith(b"\n") or not known else known + b"\n"
-        files.write_durably(path, begun + "".join(f"{line}\n" for line in missing).encode())
+    with suppress(LedgerError):
+        outer = locate(start=folder)
+        say(
+            "info",
+            f"this ledger lies inside ledger '{outer.configuration.name}' ({outer.root}): in "
+            f"{folder} and below, the new one is used from now on",
+        )
+
+
+def _hide_from_git(folder: Path, storage: str) -> None:
+    """Have git ignore database, caches and stored content, now or when a repository is made here.
+
+    Files of this program's own say so, beside what they hide: no file of the user is changed. The
+    configuration stays visible, and so do files of the user that lie in the storage.
+    """
+    _write_once(folder / config.FOLDER / config.IGNORED, _OF_LEDGER)
+    if "://" in storage:
+        return
+    beside = (folder / storage).resolve()
+    if beside != folder.resolve() and (folder / config.FOLDER).resolve() not in beside.parents:
+        _write_once(beside / config.IGNORED, _OF_STORAGE)
+
+
+def _write_once(path: Path, text: str) -> None:
+    with suppress(PathTakenError):  # it is the user's then
+        files.write_durably(path, text.encode(), replace=False)
+
+
+def _withdraw_ignored(place: Place) -> None:
+    """Remove what `_hide_from_git` wrote, unless somebody wrote something else there."""
+    beside = Path(place.storage_root, config.IGNORED)
+    for path, text in ((place.folder / config.IGNORED, _OF_LEDGER), (beside, _OF_STORAGE)):
+        with suppress(LedgerError):
+            if read_small(path, most=_MOST_IGNORED) == text.encode():
+                files.remove_durably(path)
 
 
 def _reach(storage: str) -> None:
@@ -184,7 +218,7 @@ def delete(place: Place, name: str, *, force: bool) -> None:
         )
     # Ledger and storage may share a folder; the ledger's own files in it are no content.
     named = configuration.database
-    own = {config.FILE, named, f"{named}-wal", f"{named}-shm", "cache"}
+    own = {config.FILE, config.IGNORED, named, f"{named}-wal", f"{named}-shm", "cache"}
     is_shared = place.storage_root == str(place.root.resolve())
     listed = open_store(place.storage_root).list()
     held = sorted(item.name for item in listed if not (is_shared and item.name in own))
@@ -209,8 +243,11 @@ def delete(place: Place, name: str, *, force: bool) -> None:
     for ending in ("", "-wal", "-shm") if not is_on_server(place) else ():
         files.remove_durably(place.folder / f"{named}{ending}")
     files.remove_durably(place.folder / "cache")
-    if not any(place.folder.iterdir()):
-        place.folder.rmdir()
+    _withdraw_ignored(place)
+    own_storage = absolute(place.root / _STORAGE)
+    for empty in (own_storage / config.FOLDER, own_storage, place.folder):
+        with suppress(OSError):  # it is not there, or not empty
+            empty.rmdir()
 
 
 def _withdraw_marks(place: Place) -> None:

@@ -6,25 +6,32 @@ found from the working directory when it is first needed.
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ledger import forks
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.handler import Handler
 from ledger.engine.sessions import Sessions
+from ledger.errors import CommandRejectedError
 from ledger.model.events import BlobRecorded
 from ledger.model.ids import Position, stream_id
+from ledger.model.schema import Catalogue
 from ledger.model.times import now_micros
 from ledger.places.actor import current_actor
 from ledger.places.caches import cache_folder
+from ledger.places.catalogues import Catalogues
 from ledger.places.config import Place
 from ledger.places.databases import name_of, open_database
 from ledger.places.discovery import VARIABLE, locate
 from ledger.places.marks import Marks
+from ledger.places.stand_ins import StandIn, around, require_outside, stand_ins
 
 if TYPE_CHECKING:
     from ledger.content.download import ContentCache
@@ -43,7 +50,10 @@ class Ledger:
         self.place = place
         self.database = open_database(place)
         self.sessions = Sessions(self.database, ledger=place.configuration.id)
+        self.sessions.guard = partial(require_outside, self)
         self.handler = Handler(self.sessions, actor=current_actor())
+        self.catalogues = Catalogues(self.sessions)
+        self.handler.enter = self._entered
         self.verified: dict[str, Any] = {}
         self._storage = place.storage_root
         self._stores: dict[str | None, ContentStore] = {}
@@ -51,6 +61,9 @@ class Ledger:
         self._content_cache: ContentCache | None = None
         self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
         self._searches: dict[tuple[Callable[[Sessions, str], Any], str], Any] = {}
+        forks.made_anew(self._renew_lock)
+
+    def _renew_lock(self) -> None:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -68,6 +81,10 @@ class Ledger:
     def writing(self) -> AbstractContextManager[WriteSession]:
         """Lend an append transaction; inside a batch, a part of it that can fail alone."""
         return self.sessions.writing()
+
+    def catalogue(self, at: int | None = None) -> Catalogue:
+        """Return the registries of the ledger as of a position, or now."""
+        return self.catalogues.at(at)
 
     def head(self) -> Position:
         """Return the position of the last recorded event; 0 for an empty log."""
@@ -125,6 +142,11 @@ class Ledger:
                 self._content_cache = ContentCache(self.cache_folder / "content")
             return self._content_cache
 
+    def _entered(self, offer: str) -> Any:
+        # Loaded where it is needed: most processes are started in no pass.
+        joining = importlib.import_module("ledger.tracking.joining")
+        return joining.entered(self, offer)
+
     def name_search(self, registry: str) -> NameSearch:
         """Return the index of similar names of a registry."""
         from ledger.engine.similar_names import NameSearch  # noqa: PLC0415
@@ -168,12 +190,22 @@ class Ledger:
 
 
 _current: Ledger | None = None
-# A ledger that answers in place of the one in use; a plan runs against it.
-_stand_in: Ledger | None = None
+# What the variable said before the first plan that is open.
+_variable: str | None = None
 _found_from: tuple[str, str | None] | None = None
+
+
 # Without this lock two threads could open the ledger twice, with separate batches and runs, and
 # would wait for each other.
-_finding = threading.RLock()
+_finding: threading.RLock
+
+
+def _renew_finding() -> None:
+    global _finding  # noqa: PLW0603 (one for all)
+    _finding = threading.RLock()
+
+
+forks.made_anew(_renew_finding)
 
 
 def current() -> Ledger:
@@ -184,32 +216,45 @@ def current() -> Ledger:
     """
     global _current, _found_from
     with _finding:
-        if _stand_in is not None:
-            return _stand_in
+        if stand_ins:
+            return _beside_plans()
         here = _here()
         if _current is not None and (_found_from is None or _found_from == here):
             return _current
         if _current is not None and not here[0]:
             # The working folder is gone: nothing says that another ledger is meant.
             return _current
-        if _current is not None and _current.handler.has_run:
+        if _current is not None and _current.handler.is_tracking:
             # A script that changes its working directory during a run keeps its ledger.
             return _current
         _found_from, _current = here, _used(locate())
         return _current
 
 
+def is_open() -> bool:
+    """Return whether a ledger is in use, without looking for one."""
+    return _current is not None or bool(stand_ins)
+
+
 def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
     """Use the ledger at this place from now on, whatever the working directory is.
 
     Raises:
+        CommandRejectedError: A plan is open, and the place is another ledger than the plan's.
         LedgerNotFoundError: There is no ledger at the place.
     """
     global _current, _found_from  # noqa: PLW0603 (as above)
     with _finding:
+        if stand_ins and place is None:
+            return _beside_plans()
         found = locate(place)
-        if _stand_in is not None and _is_same(_stand_in.place, found):
-            return _stand_in
+        if (used := around()) is not None:
+            if _is_same(used.ledger.place, found):
+                return _beside_plans()
+            raise CommandRejectedError(
+                f"connect: {found.root} is another ledger than the one of the plan that is open; "
+                "end the plan first"
+            )
         _current = _used(found)
         _found_from = None if place is not None else _here()
         return _current
@@ -237,19 +282,50 @@ def _is_same(one: Place, other: Place) -> bool:
     return one.root == other.root and one.configuration.id == other.configuration.id
 
 
+def _beside_plans() -> Ledger:
+    used = around()
+    if used is None and _current is not None:
+        return _current
+    found: Ledger = stand_ins[0].real if used is None else used.ledger
+    return found
+
+
 @contextmanager
-def standing_in(ledger: Ledger) -> Iterator[None]:
-    """Make `ledger` the one in use inside the block, whatever the working directory is there."""
-    global _current, _stand_in  # noqa: PLW0603 (as above)
-    before = _current, _stand_in
-    _current = _stand_in = ledger
+def standing_in(
+    ledger: Ledger, real: Ledger, *, hidden: str, is_of_process: bool
+) -> Iterator[None]:
+    """Make `ledger` the one in use inside the block, whatever the working directory is there.
+
+    Args:
+        ledger: It.
+        real: The ledger for which it stands in.
+        hidden: A place without a ledger. Programs that the block starts find none.
+        is_of_process: Whether threads that begin meanwhile are inside.
+    """
+    global _variable  # noqa: PLW0603 (as above)
+    used = StandIn(ledger, real, is_of_process=is_of_process)
+    with _finding:
+        if not stand_ins:
+            _variable = os.environ.get(VARIABLE)
+        os.environ[VARIABLE] = hidden
+        stand_ins.append(used)
+    used.block.begin()
     try:
         yield
     finally:
-        _current, _stand_in = before
+        used.block.end()
+        with _finding:
+            stand_ins.remove(used)
+            if not stand_ins and _variable is None:
+                os.environ.pop(VARIABLE, None)
+            elif not stand_ins and _variable is not None:
+                os.environ[VARIABLE] = _variable
 
 
 def close() -> None:
     """Close the connections of the ledger in use; a tracked run stays tracked."""
-    if _current is not None:
+    used = around()
+    if used is not None:
+        used.ledger.close()
+    elif _current is not None:
         _current.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ledger.model.schema import REGISTRIES
+
 if TYPE_CHECKING:
     from ledger.model.schema import RegistrySpec
     from ledger.places.source import Source
@@ -36,6 +38,9 @@ CLASSES: dict[str, Any] = {}  # each class adds itself when it is defined
 
 def record_class(registry: str) -> Any:
     """Return the public class of a registry."""
+    if registry not in CLASSES and registry not in REGISTRIES:
+        module = importlib.import_module("ledger.registries.typed")
+        return module.registry(registry)
     if registry not in CLASSES:
         importlib.import_module(f"ledger.registries.{registry}")
     return CLASSES[registry]

@@ -404,7 +404,7 @@ def _position_of(ledger: Ledger, what: Any) -> int:
     with ledger.reading() as session:
         head = session.log.head()
         if isinstance(named, str):
-            for registry in REGISTRIES:
+            for registry in (*REGISTRIES, "record"):
                 rows = session.models.find(registry, uid=named)
                 if rows:
                     return int(rows[0]["created_position"])

@@ -2,7 +2,29 @@
 
 A method of a record builds a command or asks a query.
 
-Imported by: api, cli, tracking, upkeep.
+Imported by: api, cli, tracking, upkeep, web.
 Imports: content, decisions, display, engine, errors, files, input_files, model, past, places,
   projections, user_settings.
 """
+
+from __future__ import annotations
+
+import sys
+import types
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.registries.registry_schema import RegistrySchema
+
+
+class _Registries(types.ModuleType):
+    """This package, which the public door shows under the same name as a function."""
+
+    def __call__(self) -> list[RegistrySchema]:
+        """Return the schema of each registry that the ledger defines, the oldest first."""
+        from ledger.registries.typed import registries  # noqa: PLC0415 (the door loads lazily)
+
+        return registries()
+
+
+sys.modules[__name__].__class__ = _Registries

@@ -34,7 +34,7 @@ def get(source: Source, uid: str) -> Record:
     several: list[str] = []
     found: list[Record] = []
     erased: RecordErasedError | None = None
-    for registry in REGISTRIES:
+    for registry in source.names:
         try:
             found.append(Registry(record_class(registry), source).get(uid))
         except MultipleResultsError:
@@ -57,7 +57,7 @@ def get(source: Source, uid: str) -> Record:
         )
     near = [
         called
-        for registry in REGISTRIES
+        for registry in source.names
         if len(uid) >= _NEAR
         for called in _beginning(source, registry, uid[:_NEAR], _NEAR)
     ]
@@ -74,7 +74,7 @@ def get_ever(source: Source, uid: str) -> Record:
         NotFoundError: There never was one; the message names the nearest.
         MultipleResultsError: Several uids begin with it.
     """
-    for registry in REGISTRIES:
+    for registry in source.names:
         for row in source.ask(partial(_rows, registry, uid, source.at)):
             found: Record = record_class(registry)._from_row(row, source)
             if uid == row["uid"]:
@@ -87,12 +87,12 @@ def _rows(registry: str, uid: str, at: int | None, models: ReadModels) -> list[d
 
 
 def search(
-    source: Source, text: str, *, registries: Iterable[str] = REGISTRIES, limit: int = 20
+    source: Source, text: str, *, registries: Iterable[str] | None = None, limit: int = 20
 ) -> dict[str, list[Record]]:
     """Return the best matches of a text in each registry that has any, the best first."""
     found = {
         registry: Registry(record_class(registry), source).search(text, limit=limit).all()
-        for registry in registries
+        for registry in (source.names if registries is None else registries)
     }
     return {registry: records for registry, records in found.items() if records}
 
@@ -103,7 +103,7 @@ def beginning_with(
     """Return registry and uid of the records whose uid begins with `prefix`, for completion."""
     return [
         (each, uid)
-        for each in (REGISTRIES if registry is None else (registry,))
+        for each in (source.names if registry is None else (registry,))
         for uid in _uids(source, each, prefix, limit)
     ][:limit]
 
@@ -119,6 +119,7 @@ def _uids(source: Source, registry: str, prefix: str, limit: int) -> list[str]:
         at=source.at,
         trash="with",
         limit=limit,
+        catalogue=source.catalogue_with(registry),
     )
     return [str(row["uid"]) for row in source.ask(lambda models: models.select(select))]
 

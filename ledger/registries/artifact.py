@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -35,7 +36,8 @@ from ledger.registries.loaders import is_loadable
 from ledger.registries.local_content import (
     LocalContent,
     check_key,
-    local_path,
+    files_below,
+    local_folder,
     notices_of_endings,
     storage_named,
     suffix_of_key,
@@ -87,12 +89,14 @@ class Artifact(Record):
         if_hash_exists: str | None = None,
         rehash: bool = False,
         storage: str | os.PathLike[str] | None = None,
+        features: Mapping[str, Any] | None = None,
         **unknown: object,
     ) -> None:
         for name in unknown:
             raise self.spec.unknown(name)
         check_flag("Artifact.rehash", rehash)
         self._begin()
+        self._bear(features)
         content = LocalContent.at(self._source.ledger, path, rehash=rehash, storage=storage)
         self._take(content, key, description, version, revises, if_hash_exists)
 
@@ -133,7 +137,9 @@ class Artifact(Record):
             self._row = _described(self._request)
         else:
             self._row = self._as_made_here(existing)
-            self._request = msgspec.structs.replace(self._request, target=existing["uid"])
+            self._request = msgspec.structs.replace(
+                self._request, target=existing["uid"], gone=content.gone_from(existing)
+            )
         self._assigned = dict(fields)
         tell(notices_of_endings(self._request.key, self._request.content.suffix))
 
@@ -163,31 +169,29 @@ class Artifact(Record):
 
         Each key is `key` (by default the folder's name) and the file's path below the folder. The
         options are those of one artifact. Files are hashed in threads; a progress bar is shown if
-        that takes long.
+        that takes long. No file is left out, but those of ledgers and storages (`.metaledger/`).
+
+        Raises:
+            UnsupportedFileError: Something below it is no file: a link to a folder or to nothing.
+            UnreadableFileError: A file or folder below it cannot be read.
+            InvalidValueError: It is no folder, or two of its files would have one key.
         """
         ledger = instance.current()
         chosen = storage_named(ledger, settings.storage if storage is None else storage)
-        root = local_path(path)
-        if not root.is_dir():
-            raise InvalidValueError(f"from_dir {root}: expected a folder")
+        root, fetched = local_folder(path)
         prefix = root.name if key is None else _beginning(key)
-        files = sorted(
-            Path(folder, name)
-            for folder, _, names in os.walk(root)
-            for name in names
-            if ".metaledger" not in Path(folder).relative_to(root).parts
-        )
-        total = sum(file.lstat().st_size for file in files)
+        files, total = files_below(root, prefix)
         with progress("hashing", total, unit="bytes") as step:
-            hashed = hash_many(files, cache=ledger.hash_cache, rehash=rehash, progress=step)
+            hashed = hash_many(
+                files.values(), cache=ledger.hash_cache, rehash=rehash, progress=step
+            )
         artifacts = []
-        for file, result in zip(files, hashed, strict=True):
-            below = file.relative_to(root).as_posix()
+        for (name, file), result in zip(files.items(), hashed, strict=True):
             artifact = cls.__new__(cls)
             artifact._begin()
             artifact._take(
-                LocalContent(ledger, file, result, chosen),
-                f"{prefix}/{below}" if prefix else below,
+                LocalContent(ledger, file, result, chosen, fetched),
+                name,
                 None,
                 None,
                 None,
@@ -387,7 +391,12 @@ class Artifact(Record):
             raise RecordErasedError(
                 f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
             )
-        content: LocatedContent = self._source.ledger.content(self._row)
+        row = self._row
+        if self._source.at is not None:
+            # Content has one place: the present one, also of an artifact of the past.
+            present = self._source.ask(lambda models: models.find("artifact", uid=self.uid))
+            row = present[0] if present else row
+        content: LocatedContent = self._source.ledger.content(row)
         return content
 
     def _fetched(self) -> Path:
@@ -409,8 +418,9 @@ class Artifact(Record):
                 verified[self.uid] = stamp
         except LedgerError as error:
             raise DamagedContentError(
-                f"content of artifact {self.uid} at {place}: {error}; "
-                "restore it from a backup, and audit the ledger with its content",
+                f"content of artifact {self.uid} at {place}: {error}; register the same content "
+                "again where it is now, or restore it from a backup, and audit the ledger with its "
+                "content",
                 uid=self.uid,
             ) from error
 

@@ -7,8 +7,11 @@ a query; `ledger.decisions` holds the rules.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any, ClassVar, Literal, Self
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import msgspec
 
@@ -24,6 +27,7 @@ from ledger.errors import (
     UnknownFieldError,
 )
 from ledger.model.commands import ChangeRecord, Command, LinkRecords, MoveRecord
+from ledger.model.definitions import FEATURED
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.model.times import to_datetime
@@ -40,7 +44,17 @@ from ledger.registries.registry import Registry, registry_method
 from ledger.registries.results import RecordList, Results
 from projections.select import Select
 
+if TYPE_CHECKING:
+    from ledger.registries.features import Features
+
 NO_RUN = "saved outside of any run, so no run is known to have made it; ln.track() begins one"
+
+
+def _features(record: Record) -> Features:
+    """Return the features of a record, a mapping: `record.features["temperature"] = 37.2`."""
+    from ledger.registries.features import Features  # noqa: PLC0415 (few records bear any)
+
+    return Features(record)
 
 
 class Record(RecordHistory):
@@ -52,11 +66,15 @@ class Record(RecordHistory):
 
     registry: ClassVar[str]
     spec: ClassVar[RegistrySpec]
+    if TYPE_CHECKING:
+        features: Features
 
     def __init_subclass__(cls) -> None:
         if not hasattr(cls, "registry"):
             return  # a class of records of several registries
         cls.spec = REGISTRIES[cls.registry]
+        if cls.registry in FEATURED:
+            cls.features = property(_features)  # type: ignore[assignment]  # a property, later
         if cls.__name__ == cls.spec.title:
             CLASSES[cls.registry] = cls
 
@@ -65,6 +83,13 @@ class Record(RecordHistory):
         self._row: dict[str, Any] = {}
         self._assigned: dict[str, Any] = {}
         self._is_fresh = True
+        self._borne: Mapping[str, Any] | None = None
+
+    def _bear(self, features: Mapping[str, Any] | None) -> None:
+        """Take features that the first save sets, after checking them."""
+        if features:
+            self.features.checked(features)
+            self._borne = features
 
     @classmethod
     def _from_row(cls, row: dict[str, Any], source: Source) -> Self:
@@ -113,9 +138,12 @@ class Record(RecordHistory):
         return cls._registry().lookup(field)
 
     @registry_method
-    def df(cls, *, limit: int | None = None) -> Any:
-        """Return the registry, or its first `limit` records, as a pandas `DataFrame`."""
-        return cls._registry().df(limit=limit)
+    def df(cls, *, limit: int | None = None, features: bool = False) -> Any:
+        """Return the registry, or its first `limit` records, as a pandas `DataFrame`.
+
+        With `features`, each feature that any record has is a column.
+        """
+        return cls._registry().df(limit=limit, features=features)
 
     # --- fields ---------------------------------------------------------------------------------
 
@@ -205,6 +233,11 @@ class Record(RecordHistory):
             StorageError: The database refused; nothing was recorded.
         """
         self._refuse_view("save()")
+        if borne := vars(self).get("_borne"):
+            self._borne = None
+            with self._source.ledger.handler.batch():
+                self.save().features.update(borne)
+            return self
         if self._is_fresh:
             self._perform(self._creation(), prepare=self._prepare(), is_save=True)
         elif self._assigned:
@@ -250,7 +283,9 @@ class Record(RecordHistory):
     ) -> Outcome:
         ledger = self._source.ledger
         before = (self._row, self._assigned, self._is_fresh)
-        outcome: Outcome = ledger.handler.perform(command, prepare=prepare, shown=self.registry)
+        # The description of a registry of the ledger's own may change with the command.
+        shown = self.registry if self.registry in REGISTRIES else None
+        outcome: Outcome = ledger.handler.perform(command, prepare=prepare, shown=shown)
         tell(outcome.notices)
         ledger.sessions.on_undo(lambda: self._return_to(*before))
         if is_save and outcome.n_events and ledger.handler.tracked is None:
@@ -351,6 +386,11 @@ class Related(Results[Any]):
         self._relation = relation
         self.registry = relation.target
 
+    @property
+    def _spec(self) -> RegistrySpec:
+        """The description of its registry, at the position of the record."""
+        return self._record._source.spec(self.registry)
+
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
         """Return the records that pass every condition; those in the trash are marked so.
 
@@ -358,7 +398,11 @@ class Related(Results[Any]):
         """
         kind = record_class(self.registry)
         query: QuerySet[Any] = QuerySet(kind, self._record._source, Select(registry=self.registry))
-        back = _inverse(self._record.registry, self._relation)
+        if self._relation.is_reference and self._relation.is_reverse:
+            ways = [f"{name}__uid" for name in _references(self._relation, self._spec)]
+            by_any = reduce(or_, [Q(**{it: self._record.uid}) for it in ways])
+            return query.with_trash().filter(by_any, *queries, **lookups)
+        back = _inverse(self._record.registry, self._relation, self._spec)
         return query.with_trash().filter(*queries, **{back: self._record.uid}, **lookups)
 
     def add(self, *records: Record) -> None:
@@ -398,7 +442,7 @@ class Related(Results[Any]):
         if relation.link is None or relation.is_reverse:
             raise InvalidValueError(
                 f"{holder.spec.title}.{relation.name}: held by the other side; "
-                f"change it on {_with_article(REGISTRIES[relation.target].title)}"
+                f"change it on {_with_article(self._spec.title)}"
             )
         if not relation.is_editable:
             # Its members identify a collection; inputs and outputs of a run are history.
@@ -412,7 +456,7 @@ class Related(Results[Any]):
             if not isinstance(record, Record) or record.registry != relation.target:
                 raise InvalidValueError(
                     f"{holder.spec.title}.{relation.name}: expected "
-                    f"{REGISTRIES[relation.target].title} records, got {record!r}"
+                    f"{self._spec.title} records, got {record!r}"
                 )
             command = LinkRecords(
                 registry=holder.registry,
@@ -432,9 +476,20 @@ def _with_article(title: str) -> str:
     return f"an {title}" if title[0] in "AEIO" else f"a {title}"
 
 
-def _inverse(registry: str, relation: RelationSpec) -> str:
+def _references(relation: RelationSpec, target: RegistrySpec) -> list[str]:
+    """Return the fields and features of another registry over which a way back leads."""
+    features = {f"features__{name}": it for name, it in target.features.items()}
+    held = {it.name: it for it in target.relations} | features
+    return [
+        name
+        for name, it in held.items()
+        if isinstance(it, RelationSpec) and it.link in relation.all_links and not it.is_reverse
+    ]
+
+
+def _inverse(registry: str, relation: RelationSpec, target: RegistrySpec) -> str:
     """Return the name of the way back over a relation."""
-    for other in REGISTRIES[relation.target].relations:
+    for other in target.relations:
         if other.target != registry or other.is_reverse == relation.is_reverse:
             continue
         if relation.link is not None and other.link == relation.link:

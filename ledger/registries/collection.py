@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -52,11 +52,13 @@ class Collection(Record):
         version: str | None = None,
         revises: Collection | None = None,
         if_hash_exists: str | None = None,
+        features: Mapping[str, Any] | None = None,
         **unknown: object,
     ) -> None:
         for field in unknown:
             raise self.spec.unknown(field)
         self._begin()
+        self._bear(features)
         members = list(dict.fromkeys(_members(artifacts)))
         check_flag("Collection.ordered", ordered)
         mode = mode_of(if_hash_exists)

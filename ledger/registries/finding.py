@@ -59,11 +59,12 @@ def find(what: str | os.PathLike[str], *, registry: str | None = None, as_of: An
         MultipleResultsError: Several records are called so; the message names them.
         MissingFileError: There is nothing at the path or URL.
     """
-    if registry is not None and registry not in REGISTRIES:
-        raise NotFoundError(f"registry '{registry}': there are {', '.join(REGISTRIES)}")
     ledger = instance.current()
     at = None if as_of is None else resolve(ledger, as_of).position
-    return found(Source(ledger, at), what, registry=registry)
+    source = Source(ledger, at)
+    if registry is not None and registry not in REGISTRIES and registry not in source.names:
+        raise NotFoundError(f"registry '{registry}': there are {', '.join(source.names)}")
+    return found(source, what, registry=registry)
 
 
 def found(
@@ -87,7 +88,7 @@ def found(
         raise InvalidValueError(
             f"expected a uid or its beginning, a key, a name, a path or a URL, got {what!r}"
         )
-    registries = tuple(REGISTRIES) if registry is None else (registry,)
+    registries = source.names if registry is None else (registry,)
     if isinstance(what, os.PathLike) or "://" in text or text.startswith(_PLACES):
         return _at_place(source, text, registries)
     for each in registries:
@@ -122,7 +123,7 @@ def _beginning(source: Source, text: str, registry: str | None, which: Which) ->
     except NotFoundError as error:
         if type(error) is not NotFoundError:  # erased, for example: that says enough
             raise
-        registries = tuple(REGISTRIES) if registry is None else (registry,)
+        registries = source.names if registry is None else (registry,)
         near = ", ".join(_nearest(source, text, registries))
         among = "" if registry is None else f" of {REGISTRIES[registry].title} records"
         raise NotFoundError(
@@ -145,7 +146,7 @@ def _called(source: Source, text: str, registries: Iterable[str], *, trashed: bo
         if trashed:
             query = query.filter(is_trashed=True)
         for field in NAMES:
-            if REGISTRIES[registry].field(field) is None:
+            if source.spec(registry).field(field) is None:
                 continue
             for record in _with_field(query, field, text):
                 records[registry, record.uid] = record
@@ -160,7 +161,7 @@ def _with_field(query: QuerySet[Any], field: str, text: str) -> list[Record]:
         records = query.filter(**{field: text}).all()
     except NotFoundError:
         return []
-    spec = REGISTRIES[query.registry]
+    spec = query._spec
     if not spec.is_versioned:
         return records
     return list({record.uid[: spec.uid_length]: record for record in records}.values())

@@ -1,4 +1,4 @@
-"""Loading content into memory by its suffix, and fetching content from a URL.
+"""Loading content into memory by its suffix.
 
 1. Tables come as a frame of pandas, polars or Arrow. JSON comes as plain data, text as `str`,
    formats of other packages as their objects, and anything else as bytes; a folder as its path.
@@ -18,8 +18,6 @@ from ledger.errors import (
     InvalidValueError,
     LedgerError,
     MissingDependencyError,
-    MissingFileError,
-    StorageError,
     UnreadableContentError,
 )
 
@@ -122,31 +120,6 @@ def _required(suffix: str, reader: _Reader) -> Any:
             f"load() of a {suffix} needs {reader.module}, which is not installed; "
             f"pip install 'metaledger[{reader.extra}]', or use cache() and read it yourself"
         ) from error
-
-
-def fetch(url: str, folder: Path) -> Path:
-    """Fetch the file or folder at a URL, and return its path below `folder`.
-
-    Raises:
-        MissingFileError: There is nothing at the URL.
-        MissingDependencyError: Its protocol needs a package that is not installed.
-        StorageError: The URL cannot be reached.
-    """
-    import fsspec  # noqa: PLC0415
-
-    try:
-        system, remote = fsspec.core.url_to_fs(url)
-        target = folder / (remote.rstrip("/").rsplit("/", 1)[-1] or "content")
-        system.get(remote, str(target), recursive=system.isdir(remote))
-    except FileNotFoundError as error:
-        raise MissingFileError(f"{url}: there is nothing at this URL") from error
-    except ImportError as error:
-        from ledger.content.objects import needs_package  # noqa: PLC0415 (only for URLs)
-
-        raise needs_package(url, error) from error
-    except Exception as error:
-        raise StorageError(f"{url}: {error}") from error
-    return target
 
 
 def _split(suffix: str) -> tuple[str, str | None]:

@@ -8,23 +8,31 @@ import shutil
 import tempfile
 import threading
 import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ledger.content.hashing import hash_path
-from ledger.content.store import ContentStore, StoredContents, name_in_store
-from ledger.content.tree import HashedContent
+from ledger.content.store import FOLDER, ContentStore, StoredContents, name_in_store
+from ledger.content.tree import HashedContent, walk
 from ledger.decisions.facts import Decision, Notice
 from ledger.display.progress import progress
-from ledger.errors import InvalidValueError, MissingFileError, UnsupportedFileError
-from ledger.input_files import absolute
+from ledger.errors import (
+    InvalidValueError,
+    LedgerError,
+    MissingFileError,
+    UnsupportedFileError,
+    printable,
+)
+from ledger.input_files import absolute, is_file_url, path_of_url
 from ledger.model.canonical import nfc
 from ledger.model.commands import Content
-from ledger.model.events import ArtifactRegistered
+from ledger.model.events import ArtifactRegistered, ArtifactRelocated
 from ledger.model.schema import ARTIFACT, FieldSpec
 from ledger.registries.checks import check_text
+from ledger.registries.fetching import Fetched, is_web_url
 from ledger.registries.frames import is_frame, write_parquet
-from ledger.registries.loaders import fetch, is_loadable
+from ledger.registries.loaders import is_loadable
 from ledger.user_settings import settings
 
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip", ".lz4"}
@@ -41,8 +49,11 @@ class LocalContent:
         path: Path | str,
         hashed: HashedContent,
         storage: str | None = None,
+        kept: object = None,
     ) -> None:
+        """Hold content; with it `kept`, which may hold the folder that the content lies in."""
         self._ledger = ledger
+        self._kept = kept
         self._put: set[str] = set()
         self._storage = ledger.place.configuration.storage if storage is None else storage
         self.path = path
@@ -71,12 +82,13 @@ class LocalContent:
         if isinstance(place, str) and "://" in place:
             from ledger.content.content_at_url import is_streamed  # noqa: PLC0415 (only for URLs)
 
-            if is_streamed(place):
+            if not is_file_url(place) and is_streamed(place):
                 return cls(ledger, *_streamed(ledger, place, rehash=rehash), chosen)
-        path = local_path(place)
+        path, fetched = local_path(place)
         _refuse_own_folder(path, ledger.place.folder)
-        hashed = hash_path(path, cache=ledger.hash_cache, rehash=rehash)
-        return cls(ledger, path, hashed, chosen)
+        cache = ledger.hash_cache if fetched is None else None
+        hashed = hash_path(path, cache=cache, rehash=rehash)
+        return cls(ledger, path, hashed, chosen, fetched)
 
     @classmethod
     def of_frame(
@@ -113,10 +125,33 @@ class LocalContent:
             in_place=store.holds(self.path),
         )
 
+    def gone_from(self, row: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Return storage and storage key of an artifact of this content, if it is not there now.
+
+        A file in place is compared; its hash is remembered. Stored content is looked for on this
+        computer; a storage elsewhere is asked only where the content would lie in place.
+        """
+        try:
+            located = self._ledger.content(row)
+            place = located.path
+            if row["in_place"] and os.fspath(place) == os.fspath(self.path):
+                return None
+            if isinstance(place, Path) and row["in_place"]:
+                found = hash_path(place, cache=self._ledger.hash_cache).digest
+                is_there = found == row["digest"]
+            else:
+                is_there = (isinstance(place, str) and not row["in_place"]) or located.exists()
+        except (MissingFileError, UnsupportedFileError):
+            is_there = False
+        except LedgerError:
+            # Trouble to look says nothing of the content.
+            is_there = True
+        return None if is_there else (row["storage"], row["storage_key"])
+
     def prepare(self, decision: Decision) -> None:
         """Make the content durable at the place that the decision's event names."""
         for event in decision.events:
-            if isinstance(event, ArtifactRegistered) and not event.in_place:
+            if isinstance(event, ArtifactRegistered | ArtifactRelocated) and not event.in_place:
                 store: ContentStore = self._ledger.store(event.storage)
                 name = name_in_store(event.storage_key)
                 # Called before and inside the transaction; the second call stores only if needed.
@@ -189,8 +224,11 @@ def _refuse_own_folder(path: Path, folder: Path) -> None:
         )
 
 
-def local_path(place: str | os.PathLike[str]) -> Path:
-    """Return a path of this computer for a path or URL; content elsewhere is fetched."""
+def local_path(place: str | os.PathLike[str]) -> tuple[Path, Fetched | None]:
+    """Return a path of this computer for a path or URL; content elsewhere is fetched.
+
+    What is fetched lies there as long as the second value is held.
+    """
     text: object = os.fspath(place) if isinstance(place, os.PathLike) else place
     if not isinstance(text, str):
         # The message shows the type only: the value may be the content itself.
@@ -203,26 +241,31 @@ def local_path(place: str | os.PathLike[str]) -> Path:
     text = str.__str__(text)
     if not text.strip() or "\0" in text or not _is_path(text):
         raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
-    if text.startswith("file://"):
-        return _of_file_url(text)
-    if "://" in text:
-        return fetch(text, Path(tempfile.mkdtemp(prefix="metaledger-")))
+    if isinstance(place, str) and is_file_url(text):
+        return path_of_url(text), None
+    if isinstance(place, str) and "://" in text:
+        fetched = Fetched(text)
+        return fetched.path, fetched
     try:
-        return absolute(Path(text).expanduser())
+        return absolute(Path(text).expanduser()), None
     except RuntimeError as error:
         raise MissingFileError(f"{text}: there is no such home folder") from error
 
 
-def _of_file_url(text: str) -> Path:
-    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 (rarely used)
+def local_folder(place: str | os.PathLike[str]) -> tuple[Path, Fetched | None]:
+    """Return `local_path` of a folder.
 
-    try:
-        path = unquote(urlsplit(text).path)
-    except ValueError as error:
-        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}") from error
-    if "\0" in path:
-        raise InvalidValueError(f"artifact: expected a path or URL, got {text!r}")
-    return Path(path)
+    Raises:
+        InvalidValueError: It is no folder.
+    """
+    if isinstance(place, str) and is_web_url(place):
+        raise InvalidValueError(
+            f"from_dir {place}: expected a folder, and a URL of a web server is one file"
+        )
+    root, fetched = local_path(place)
+    if not root.is_dir():
+        raise InvalidValueError(f"from_dir {printable(root)}: expected a folder")
+    return root, fetched
 
 
 def _is_path(text: str) -> bool:
@@ -231,6 +274,29 @@ def _is_path(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def files_below(root: Path, prefix: str | None) -> tuple[dict[str, Path], int]:
+    """Return the files below a folder by their keys, in order of path, and the sum of their sizes.
+
+    Raises:
+        UnsupportedFileError: Something below it is no file: a link to a folder or to nothing.
+        UnreadableFileError: A folder cannot be listed.
+        InvalidValueError: Two files would have one key.
+    """
+    found: dict[str, Path] = {}
+    walked = walk(root, may_lead_out=True, without=FOLDER)
+    for file in sorted(walked, key=lambda it: it.name.split("/")):
+        key = nfc(f"{prefix}/{file.name}" if prefix else file.name)
+        path = Path(file.path)
+        other = found.setdefault(key, path)
+        if other != path:
+            raise InvalidValueError(
+                f"{printable(root)}: the names {str(other.relative_to(root))!a} and {file.name!a} "
+                "differ only in how Unicode writes their letters, and would have one key; "
+                "rename one of them"
+            )
+    return found, sum(file.size for file in walked)
 
 
 def suffix_of(path: Path) -> str:

@@ -12,13 +12,15 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from operator import index
-from typing import NamedTuple, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import asked, nfc
 from ledger.model.parameters import plain_value
-from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec, RelationSpec, way
+from ledger.model.schema import FieldSpec, RegistrySpec, RelationSpec
 from ledger.model.times import ago, now_micros, to_micros
+from ledger.model.values import FIELD_KINDS, columns_of, tagged
+from ledger.model.ways import way
 from projections.select import OPERATORS, And, Not, Operator, Or, Test, Where
 
 _ALIASES = {"pk": "id"}
@@ -33,14 +35,14 @@ class Q:
     def __init__(self, *conditions: Q, **lookups: object) -> None:
         for condition in conditions:
             _require_q(condition)
-        self._build: Callable[[str], Where] = lambda registry: And(
+        self._build: Callable[[RegistrySpec], Where] = lambda registry: And(
             (
                 *[condition.where(registry) for condition in conditions],
                 *[_test(registry, name, value) for name, value in lookups.items()],
             )
         )
 
-    def where(self, registry: str) -> Where:
+    def where(self, registry: RegistrySpec) -> Where:
         """Return the condition on a registry."""
         return self._build(registry)
 
@@ -64,13 +66,13 @@ def _require_q(value: object) -> None:
         )
 
 
-def _joined(build: Callable[[str], Where]) -> Q:
+def _joined(build: Callable[[RegistrySpec], Where]) -> Q:
     joined = Q()
     joined._build = build
     return joined
 
 
-def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) -> Where:
+def conditions(registry: RegistrySpec, queries: Iterable[Q], lookups: dict[str, object]) -> Where:
     """Return the condition of `filter(*queries, **lookups)` on a registry.
 
     Raises:
@@ -80,8 +82,10 @@ def conditions(registry: str, queries: Iterable[Q], lookups: dict[str, object]) 
     return Q(*queries, **lookups).where(registry)
 
 
-def _test(registry: str, lookup: str, value: object) -> Where:
-    path, operator, end = taken_apart(REGISTRIES[registry], lookup)
+def _test(registry: RegistrySpec, lookup: str, value: object) -> Where:
+    path, operator, end = taken_apart(registry, lookup)
+    if isinstance(end, RelationSpec) and end.is_reference and operator in {"exact", "in"}:
+        return _referring(registry, path, operator, end, value, lookup)
     if isinstance(end, FieldSpec) and end.is_looked_into and isinstance(value, Mapping):
         return _whole(path, operator, value, lookup)
     test = Test(path, operator, _value(end, operator, value, lookup))
@@ -90,6 +94,33 @@ def _test(registry: str, lookup: str, value: object) -> Where:
         to_key = (*path[:-1], "key")
         return Or((test, *[Test(to_key, "endswith", ending) for ending in endings if ending]))
     return test
+
+
+def _referring(  # noqa: PLR0913, PLR0917 (parts of one test)
+    registry: RegistrySpec,
+    path: tuple[str, ...],
+    operator: Operator,
+    end: RelationSpec,
+    value: object,
+    lookup: str,
+) -> Where:
+    """Return the test of a reference: a text means the name of a record, else it is a record."""
+    target = way(registry, path).end
+    by_name = "name" if target.is_named else "uid"
+    given = [value] if operator == "exact" else _listed(value, lookup)
+    tests = [
+        Test((*path, by_name), "exact", asked(f"lookup '{lookup}'", item))
+        if isinstance(item, str)
+        else Test(path, "exact", _single(end, item, lookup))
+        for item in given
+    ]
+    return tests[0] if operator == "exact" else Or(tuple(tests))
+
+
+def _listed(value: object, lookup: str) -> list[object]:
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise InvalidValueError(f"lookup '{lookup}': expected a list of values, got {value!r}")
+    return list(value)
 
 
 def _whole(
@@ -163,7 +194,20 @@ def _value(
     return _one(end, value, lookup)
 
 
+def _typed(end: FieldSpec, value: object, lookup: str) -> object:
+    """Return a value as the rows of typed values hold it.
+
+    Raises:
+        InvalidValueError: It is not of the field's type.
+    """
+    kind: Any = next(kind for kind, it in FIELD_KINDS.items() if it == end.kind)
+    (found,) = columns_of(tagged(kind, value, f"lookup '{lookup}'")).values()
+    return bool(found) if kind == "bool" else found
+
+
 _EXPECTED = {
+    "real": "a number",
+    "date": "a date",
     "text": "text",
     "json": "text",
     "integer": "a whole number",
@@ -182,7 +226,9 @@ def _moment(value: dt.datetime | str) -> int | None:
     return ago(value, now_micros()) if isinstance(value, str) else to_micros(value)
 
 
-def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object:
+def _single(  # noqa: PLR0911 (one a kind)
+    end: FieldSpec | RelationSpec, value: object, lookup: str
+) -> object:
     if isinstance(end, RelationSpec):
         uid = getattr(value, "uid", value)
         if not isinstance(uid, str):
@@ -190,6 +236,8 @@ def _single(end: FieldSpec | RelationSpec, value: object, lookup: str) -> object
                 f"lookup '{lookup}': expected a saved {end.target} or its uid, got {value!r}"
             )
         return asked(f"lookup '{lookup}'", uid)
+    if end.values is not None:
+        return _typed(end, value, lookup)
     match end.kind, value:
         case "text" | "json", str():
             text = asked(f"lookup '{lookup}'", value)

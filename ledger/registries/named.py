@@ -7,6 +7,7 @@ lines.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from typing import Any, Self
 
 from ledger.decisions.facts import Notice, Row
@@ -20,11 +21,14 @@ from ledger.model.commands import Command, MergeRecords, SaveRecord, UndoMerge
 from ledger.model.schema import REGISTRIES, WITHDRAWN
 from ledger.places import instance
 from ledger.places.source import Source, row_of
+from ledger.registries import vocabulary
 from ledger.registries.base import Record
 from ledger.registries.checks import check_reason
+from ledger.registries.query import QuerySet
 from ledger.registries.registry import registry_method
 from ledger.user_settings import settings
 from projections.names.normalise import look_alike
+from projections.select import Select
 from projections.store import ReadModels
 
 SIMILAR_SHOWN = 5
@@ -97,6 +101,36 @@ class NamedRecord(Record):
         return SaveRecord(
             registry=self.registry, name=self._name, fields=fields, target=self._target
         )
+
+    # --- as a vocabulary ------------------------------------------------------------------------
+
+    @registry_method
+    def validate(cls, values: Iterable[object]) -> list[bool]:
+        """Return of each text whether a live record bears it as its name."""
+        return vocabulary.validate(cls.registry, values)
+
+    @registry_method
+    def standardize(cls, values: Iterable[object]) -> list[str]:
+        """Return each text, in the place of synonyms and other letter case the name they mean."""
+        return vocabulary.standardize(cls.registry, values)
+
+    @registry_method
+    def inspect(cls, values: Iterable[object]) -> vocabulary.Inspection:
+        """Return the texts sorted: names, synonyms, similar to names, unknown."""
+        return vocabulary.inspect(cls.registry, values)
+
+    def ancestors(self) -> QuerySet[Self]:
+        """Return the records above this one, over its parents, at its position."""
+        return self._followed(onward=True)
+
+    def descendants(self) -> QuerySet[Self]:
+        """Return the records below this one, over its children, at its position."""
+        return self._followed(onward=False)
+
+    def _followed(self, *, onward: bool) -> QuerySet[Self]:
+        uids = vocabulary.followed(self._source, self.registry, [self.uid], onward=onward)
+        query = QuerySet(type(self), self._source, Select(registry=self.registry))
+        return query.filter(uid__in=uids)
 
     def merge_into(self, other: Self, *, reason: str | None = None) -> Self:
         """Merge this record into `other`, and return the survivor.

@@ -8,6 +8,7 @@ Bound to a position, it answers as of that position.
 from __future__ import annotations
 
 import keyword
+import sys
 import unicodedata
 from collections.abc import Iterator
 from typing import Any, SupportsIndex, overload
@@ -15,12 +16,19 @@ from typing import Any, SupportsIndex, overload
 import msgspec
 
 from ledger.decisions.facts import erased_error
-from ledger.errors import InvalidValueError, MultipleResultsError, NotFoundError, nearest
+from ledger.errors import (
+    InvalidValueError,
+    MultipleResultsError,
+    NotFoundError,
+    UnknownFieldError,
+    nearest,
+)
 from ledger.model.canonical import asked
-from ledger.model.schema import ERASED, REGISTRIES, FieldSpec
+from ledger.model.schema import ERASED, FieldSpec, RegistrySpec
 from ledger.places.source import Source
 from ledger.registries.lookups import Q, conditions
 from ledger.registries.results import R, RecordList, Results
+from ledger.registries.vocabulary import expanded
 from projections.select import EVERYTHING, And, Order, Select, Test, Where
 
 NAMES = ("key", "name")  # by which a family is asked for as one record
@@ -37,6 +45,12 @@ class QuerySet(Results[R]):
         self._source = source
         self._select = select
         self.registry = select.registry
+        self._listed: tuple[tuple[int, int], int] | None = None
+
+    @property
+    def _spec(self) -> RegistrySpec:
+        """The description of its registry, at its position."""
+        return self._source.spec(self.registry)
 
     # --- narrowing ------------------------------------------------------------------------------
 
@@ -50,12 +64,21 @@ class QuerySet(Results[R]):
         if "is_trashed" in lookups and self._select.trash == "without":
             return self.with_trash().filter(*queries, **lookups)
         self._refuse_sliced("filter")
-        return self._narrowed(conditions(self.registry, queries, lookups))
+        try:
+            lookups = expanded(self._source, self._spec, lookups)
+            where = conditions(self._spec, queries, lookups)
+        except UnknownFieldError:
+            # It may have been defined since anybody asked.
+            if not self._source.ledger.catalogues.look():
+                raise
+            lookups = expanded(self._source, self._spec, lookups)
+            where = conditions(self._spec, queries, lookups)
+        return self._narrowed(where)
 
     def exclude(self, *queries: Q, **lookups: object) -> QuerySet[R]:
         """Return the records that fail at least one of the conditions."""
         self._refuse_sliced("exclude")
-        return self._narrowed((~Q(*queries, **lookups)).where(self.registry))
+        return self._narrowed((~Q(*queries, **lookups)).where(self._spec))
 
     def with_trash(self) -> QuerySet[R]:
         """Return the same query, with the records in the trash included."""
@@ -67,7 +90,7 @@ class QuerySet(Results[R]):
         Records with equal values stay in the order of their creation.
         """
         self._refuse_sliced("order_by")
-        spec = REGISTRIES[self.registry]
+        spec = self._spec
         order = []
         for field in fields:
             if not isinstance(field, str):
@@ -97,7 +120,7 @@ class QuerySet(Results[R]):
         if field is None:
             return self
         self._refuse_sliced("distinct")
-        found = REGISTRIES[self.registry].require(field)
+        found = self._spec.require(field)
         if not isinstance(found, FieldSpec) or found.is_virtual:
             raise InvalidValueError(f"distinct: '{field}' is no plain field")
         values: list[Any] = self._source.ask(lambda models: models.distinct(self._asked(), field))
@@ -128,6 +151,27 @@ class QuerySet(Results[R]):
             return total
         left = max(0, total - self._select.offset)
         return left if self._select.limit is None else min(left, self._select.limit)
+
+    def __iter__(self) -> Iterator[R]:
+        records = self._fetch()
+        self._listed = _asker(), len(records)
+        return self._handed(records)
+
+    def _handed(self, records: list[R]) -> Iterator[R]:
+        self._listed = None
+        yield from records
+
+    def __len__(self) -> int:
+        # `list(query)` iterates, and then asks for the length before it takes the first record.
+        listed, self._listed = self._listed, None
+        return listed[1] if listed is not None and listed[0] == _asker() else self.count()
+
+    def exists(self) -> bool:
+        """Return whether there is any record; reads one at most, and counts nothing."""
+        select = msgspec.structs.replace(self._asked(), order=(), reverse=False)
+        if select.limit != 0:
+            select = msgspec.structs.replace(select, limit=1)
+        return bool(self._source.ask(lambda models: models.select(select)))
 
     def last(self) -> R | None:
         """Return the last record; None if there is none."""
@@ -164,16 +208,17 @@ class QuerySet(Results[R]):
                     f"get: expected a uid or fields, got both: {uid!r} and {', '.join(lookups)}"
                 )
             given: object = uid
-            if isinstance(given, SupportsIndex) and not isinstance(given, bool):
-                return self.get(id=given)
-            if not isinstance(given, str) or not given:
+            # Text first: to ask for a protocol costs as much as a tenth of the answer.
+            if isinstance(given, str) and given:
+                return self._by_uid(given)
+            if isinstance(given, bool) or not isinstance(given, SupportsIndex):
                 raise InvalidValueError(
                     f"get: expected a uid or its beginning as text, or an id, got {given!r}"
                 )
-            return self._by_uid(given)
+            return self.get(id=given)
         if not lookups:
             raise InvalidValueError("get: expected a uid or a field, got neither")
-        if "key" in lookups and REGISTRIES[self.registry].has_keys:
+        if "key" in lookups and self._spec.has_keys:
             return self._by_key(lookups)
         return self._by_fields(lookups)
 
@@ -183,7 +228,7 @@ class QuerySet(Results[R]):
             return found[0]
         if found and lookups.keys() <= {*NAMES} and (latest := self._one_family(lookups)):
             return latest
-        title = REGISTRIES[self.registry].title
+        title = self._spec.title
         shown = ", ".join(f"{name}={value!r}" for name, value in lookups.items())
         if not found:
             if lookups.keys() == {"name"} and (other := self._merged("name", lookups["name"])):
@@ -203,18 +248,14 @@ class QuerySet(Results[R]):
         if exact:
             return exact[0]
         everywhere = self.with_trash()
-        title = REGISTRIES[self.registry].title
+        title = self._spec.title
         found = everywhere.filter(uid__startswith=uid)._fetch(4)
         if len(found) == 1:
             return found[0]
         if found:
             # A family counts as one record: its common beginning means the latest version.
-            stems = {record.uid[: REGISTRIES[self.registry].uid_length] for record in found}
-            if (
-                REGISTRIES[self.registry].is_versioned
-                and len(stems) == 1
-                and len(uid) >= len(next(iter(stems)))
-            ):
+            stems = {record.uid[: self._spec.uid_length] for record in found}
+            if self._spec.is_versioned and len(stems) == 1 and len(uid) >= len(next(iter(stems))):
                 return self._latest(uid__startswith=uid)
             raise MultipleResultsError(
                 f"{title} '{uid}': several uids begin so: "
@@ -230,7 +271,7 @@ class QuerySet(Results[R]):
         """Return the end of the message for a uid that no record has."""
         everywhere = self.with_trash()
         for field in NAMES:
-            if REGISTRIES[self.registry].field(field) is None:
+            if self._spec.field(field) is None:
                 continue
             if everywhere.filter(**{field: uid})._fetch(1):
                 return f"; it is a {field}: get({field}={uid!r})"
@@ -238,7 +279,7 @@ class QuerySet(Results[R]):
             near = everywhere.filter(uid__startswith=uid[:_TELLING])._fetch(3)
             if near:
                 return f"; nearest: {', '.join(record.uid for record in near)}"
-        return "; get(key=…) asks for a key" if REGISTRIES[self.registry].has_keys else ""
+        return "; get(key=…) asks for a key" if self._spec.has_keys else ""
 
     def _nearest(self, lookups: dict[str, object]) -> str:
         """Return the end of the message for a key or name that no record has.
@@ -266,7 +307,7 @@ class QuerySet(Results[R]):
 
     def _one_family(self, lookups: dict[str, object]) -> R | None:
         """Return the latest of the versions that pass; None if they are of several families."""
-        spec = REGISTRIES[self.registry]
+        spec = self._spec
         if not spec.is_versioned:
             return None
         self._refuse_sliced("get")
@@ -275,7 +316,7 @@ class QuerySet(Results[R]):
 
     def _merged(self, field: str, value: object) -> R | None:
         """Return the survivor of a merged record with this uid or name; None if there is none."""
-        if not REGISTRIES[self.registry].is_named or not isinstance(value, str):
+        if not self._spec.is_named or not isinstance(value, str):
             return None
         from ledger.past.merged_labels import survivor_uid  # noqa: PLC0415 (few records were merged)
 
@@ -316,7 +357,7 @@ class QuerySet(Results[R]):
 
     def lookup(self, field: str | None = None) -> Lookup:
         """Return an object with one attribute a record, for tab completion."""
-        name = field or ("key" if REGISTRIES[self.registry].has_keys else "name")
+        name = field or ("key" if self._spec.has_keys else "name")
         return Lookup(self, name)
 
     def as_of(self, point: Any) -> QuerySet[R]:
@@ -342,7 +383,8 @@ class QuerySet(Results[R]):
         return [self._kind._from_row(row, self._source) for row in rows]
 
     def _asked(self) -> Select:
-        return msgspec.structs.replace(self._select, at=self._source.at)
+        catalogue = self._source.catalogue_with(self.registry)
+        return msgspec.structs.replace(self._select, at=self._source.at, catalogue=catalogue)
 
     def _with(self, **changes: object) -> QuerySet[R]:
         return QuerySet(self._kind, self._source, msgspec.structs.replace(self._select, **changes))
@@ -376,6 +418,12 @@ class QuerySet(Results[R]):
             raise InvalidValueError(f"{verb}: a slice was taken already; {verb} first, then slice")
 
 
+def _asker() -> tuple[int, int]:
+    """Return the frame that asked the method which calls this, and its place in the code."""
+    frame = sys._getframe(2)
+    return id(frame), frame.f_lasti
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -385,7 +433,7 @@ class Lookup:
 
     def __init__(self, query: QuerySet[Any], field: str) -> None:
         self._records: dict[str, Any] = {}
-        REGISTRIES[query.registry].require(field)
+        query._spec.require(field)
         for record in query:
             value = getattr(record, field)
             if value is None:

@@ -27,6 +27,13 @@ class Registry:
             "written through; use the registry itself"
         )
 
+    @property
+    def schema(self) -> Any:
+        """The schema of the registry, at this position."""
+        from ledger.registries.registry_schema import RegistrySchema  # noqa: PLC0415 (few ask)
+
+        return RegistrySchema(self._kind, self._source)
+
     def filter(self, *queries: Q, **lookups: object) -> QuerySet[Any]:
         """Return the records that pass every condition; all records if there is no condition."""
         query: QuerySet[Any] = QuerySet(
@@ -46,10 +53,10 @@ class Registry:
         """Return an object with one attribute a record, for tab completion."""
         return self.filter().lookup(field)
 
-    def df(self, *, limit: int | None = None) -> Any:
+    def df(self, *, limit: int | None = None, features: bool = False) -> Any:
         """Return the records, or the first `limit` of them, as a pandas `DataFrame`."""
         query = self.filter()
-        return (query if limit is None else query[:limit]).df()
+        return (query if limit is None else query[:limit]).df(features=features)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(self._kind, name):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from ledger.display.rows import one_line, rows_html
 from ledger.errors import MultipleResultsError, NotFoundError
-from ledger.model.schema import REGISTRIES
+from ledger.model.schema import REGISTRIES, RegistrySpec
+from ledger.registries.named_references import with_names
 
 if TYPE_CHECKING:
     from ledger.places.kinds import AnyRecord
@@ -21,6 +22,11 @@ class Results(ABC, Generic[R]):
     """The common base of a query set and a list of records: ways to look at the records."""
 
     registry: str
+
+    @property
+    def _spec(self) -> RegistrySpec:
+        """The description of its registry."""
+        return REGISTRIES[self.registry]
 
     @abstractmethod
     def _fetch(self, limit: int | None = None) -> list[R]:
@@ -65,9 +71,7 @@ class Results(ABC, Generic[R]):
         """
         found = self.one_or_none()
         if found is None:
-            raise NotFoundError(
-                f"{REGISTRIES[self.registry].title}: expected one record, found none"
-            )
+            raise NotFoundError(f"{self._spec.title}: expected one record, found none")
         return found
 
     def one_or_none(self) -> R | None:
@@ -79,7 +83,7 @@ class Results(ABC, Generic[R]):
         records = self._fetch(2)
         if len(records) > 1:
             raise MultipleResultsError(
-                f"{REGISTRIES[self.registry].title}: expected one record, found {self.count()}; "
+                f"{self._spec.title}: expected one record, found {self.count()}; "
                 "narrow the query, or use first()"
             )
         return records[0] if records else None
@@ -89,24 +93,40 @@ class Results(ABC, Generic[R]):
         if field is None:
             return list(self._fetch())
         # An unknown field is refused here even if there are no records.
-        REGISTRIES[self.registry].require(field)
+        self._spec.require(field)
         return [getattr(record, field) for record in self._fetch()]
 
-    def to_arrow(self) -> Any:
-        """Return the records as a `pyarrow.Table`, one row a record; times are UTC."""
+    def to_arrow(self, *, features: bool = False) -> Any:
+        """Return the records as a `pyarrow.Table`, one row a record; times are UTC.
+
+        Args:
+            features: Whether each feature that any of them has is a column, too.
+        """
         from projections.arrow import to_arrow  # noqa: PLC0415 (loads pyarrow)
 
-        return to_arrow(self.registry, [record._row for record in self._fetch()])
+        records = self._fetch()
+        rows = [record._row for record in records]
+        if self._spec.is_defined and records:
+            rows = with_names(records[0]._source, self._spec, rows)
+        table = to_arrow(self.registry, rows, self._spec)
+        if features and records:
+            from ledger.registries.feature_columns import with_features  # noqa: PLC0415
 
-    def df(self) -> Any:
+            return with_features(table, records)
+        return table
+
+    def df(self, *, features: bool = False) -> Any:
         """Return the records as a pandas `DataFrame`, indexed by their `id`.
+
+        Args:
+            features: Whether each feature that any of them has is a column, too.
 
         Raises:
             MissingDependencyError: pandas is not installed.
         """
         from projections.arrow import to_pandas  # noqa: PLC0415
 
-        return to_pandas(self.to_arrow()).set_index("id")
+        return to_pandas(self.to_arrow(features=features)).set_index("id")
 
     def to_polars(self) -> Any:
         """Return the records as a polars `DataFrame`.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ledger.model.canonical import nfc
-from ledger.model.schema import REGISTRIES, RegistrySpec
+from ledger.model.schema import RegistrySpec
 from projections.select import And, Operator, Or, Test, Where
 
 _CANDIDATES = 500
@@ -21,7 +21,7 @@ _CANDIDATES = 500
 
 def search(query: Any, text: str, *, limit: int) -> list[Any]:
     """Return the records of a query that match a text best, best first."""
-    spec = REGISTRIES[query.registry]
+    spec = query._spec
     if not text.split():
         return []
     records = _containing(query, spec, text)

@@ -62,6 +62,16 @@ class View:
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *_by_title()})
 
+    def registry(self, name: str) -> Any:
+        """Return a registry of the ledger as it was at this point: its records and its schema.
+
+        Raises:
+            NotFoundError: There was no such registry then.
+        """
+        from ledger.registries.typed import registry_at  # noqa: PLC0415 (few ask)
+
+        return registry_at(name, self._source)
+
     def lineage(self, record: Record, **options: Any) -> Any:
         """Return the lineage of a record as it was at this point; see `Record.lineage`."""
         return record.lineage(as_of=self.position, **options)

@@ -4,6 +4,6 @@ The modules that look around return plain frozen values and write nothing; only 
 `plan` use a ledger.
 
 Imported by: api, cli.
-Imports: content, decisions, display, engine, errors, input_files, model, past, places,
+Imports: content, decisions, display, engine, errors, forks, input_files, model, past, places,
   registries, user_settings.
 """

@@ -13,10 +13,10 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import msgspec
 
@@ -26,7 +26,6 @@ from ledger.display.tabular import Listing, attributes
 from ledger.errors import InvalidValueError, MissingFileError
 from ledger.past.readable_events import Happening, Which, happenings, summary
 from ledger.places import instance
-from ledger.places.discovery import VARIABLE
 from ledger.places.instance import Ledger
 from ledger.places.marks import Marks
 from ledger.tracking.context import context
@@ -208,41 +207,35 @@ def plan() -> Iterator[Plan]:
     """Run the block against a ledger that answers as if it saved, and records nothing.
 
     After the block, the yielded plan holds the events that would be appended. Files that the block
-    writes do appear.
+    writes do appear. What is beside the block uses the ledger itself; the saves of other threads
+    are refused meanwhile, with `CommandRejectedError`.
 
     Raises:
         InvalidValueError: A run is tracked, or a batch is open.
     """
+    with _planned(is_of_process=False) as result:
+        yield result
+
+
+@contextmanager
+def _planned(*, is_of_process: bool) -> Iterator[Plan]:
     real = instance.current()
     if context.is_tracking or real.sessions.is_batching:
         raise InvalidValueError("plan(): finish() the tracked run, or the batch, first")
     result = Plan()
     folder = Path(tempfile.mkdtemp(prefix="metaledger-plan-"))
     planning = PlanLedger(real, folder)
+    hidden = str(folder / "a plan records nothing")
     try:
-        with instance.standing_in(planning), _hidden_from_programs(folder):
+        with instance.standing_in(planning, real, hidden=hidden, is_of_process=is_of_process):
             try:
                 yield result
             finally:
-                context.leave()
+                context.leave(planning)
         result._fill(planning)  # noqa: SLF001 (its own module)
     finally:
         planning.close()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _hidden_from_programs(folder: Path) -> Iterator[None]:
-    """Hide the ledger from programs that the block starts, as they would record for real."""
-    before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = str(folder / "a plan records nothing")
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(VARIABLE, None)
-        else:
-            os.environ[VARIABLE] = before
 
 
 def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> Plan:
@@ -268,7 +261,7 @@ def plan_script(path: str | os.PathLike[str], arguments: Sequence[str] = ()) -> 
     sys.path.insert(0, str(script.resolve().parent))
     error = None
     try:
-        with plan() as result, _unheard_by_standard_output():
+        with _planned(is_of_process=True) as result, _unheard_by_standard_output():
             try:
                 runpy.run_path(os.fspath(path), run_name="__main__")
             except SystemExit as end:
@@ -300,7 +293,7 @@ def _from(path: str, raised: BaseException) -> TracebackType | None:
 @contextmanager
 def _unheard_by_standard_output() -> Iterator[None]:
     """Send the output of the block, and of programs that it starts, to standard error."""
-    sys.stdout.flush()
+    _flush(sys.stdout)
     try:
         kept = os.dup(1)
         os.dup2(2, 1)
@@ -310,7 +303,14 @@ def _unheard_by_standard_output() -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             yield
     finally:
-        sys.stderr.flush()
+        _flush(sys.stderr)
         if kept is not None:
             os.dup2(kept, 1)
             os.close(kept)
+
+
+def _flush(stream: TextIO | None) -> None:
+    # Python has none where it was closed as the process began.
+    if stream is not None:
+        with suppress(OSError, ValueError):
+            stream.flush()

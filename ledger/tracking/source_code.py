@@ -47,7 +47,7 @@ from ledger.tracking.notebook import (
 
 _MOST_SOURCE = 1 << 28  # bytes of a file that may still be a source
 
-SourceKind: TypeAlias = Literal["script", "notebook", "repl", "module"]
+SourceKind: TypeAlias = Literal["script", "notebook", "repl", "module", "command"]
 
 
 class SourceCode(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,7 +30,7 @@ from ledger.content.store import FOLDER, StoredItem
 from ledger.engine.clocks import ahead, lead
 from ledger.engine.database import Session, WriteSession
 from ledger.errors import LedgerError
-from ledger.eventlog.sqlite_evidence import OBJECTS, schema_faults
+from ledger.eventlog.sqlite_evidence import OBJECTS, header_faults, schema_faults
 from ledger.eventlog.sqlite_log import SqliteReader
 from ledger.model.events import RecordWithdrawn
 from ledger.model.ids import StreamId
@@ -295,7 +295,7 @@ def _orphan_findings(ledger: Ledger, now: float) -> Iterator[DoctorFinding]:
                 "claimed_by": orphan.claimed_by,
             },
         )
-    own = {config.FILE, ledger.place.configuration.database, "cache"}
+    own = {config.FILE, config.IGNORED, ledger.place.configuration.database, "cache"}
     for item in ledger.store().list():
         is_own = _is_own_storage(ledger) and (
             item.name.removesuffix("-wal").removesuffix("-shm") in own
@@ -348,7 +348,8 @@ def _database(ledger: Ledger) -> Iterator[DoctorFinding]:
         execute = session.log.connection.execute
         said = [str(row[0]) for row in execute("PRAGMA quick_check(20)")]
         objects = execute(OBJECTS).fetchall()
-    for subject, expected, found in schema_faults(objects):
+        header = list(header_faults(execute))
+    for subject, expected, found in (*header, *schema_faults(objects)):
         yield DoctorFinding(
             kind="schema",
             severity="error",

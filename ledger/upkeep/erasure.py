@@ -171,6 +171,8 @@ class Erasure:
             rows = self._models.find(registry, ever=True, uid=self.uid)
             if rows:
                 return registry, rows
+        if rows := self._models.find("record", ever=True, uid=self.uid):
+            return str(rows[0]["registry"]), rows
         raise NotFoundError(f"uid '{self.uid}': no record of any registry has it", uid=self.uid)
 
     def entries(self) -> list[Entry]:

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from itertools import count
@@ -25,11 +24,14 @@ from ledger.model.schema import (
     REGISTRIES,
     TRASHED,
     WITHDRAWN,
+    FieldSpec,
     RegistrySpec,
     RelationSpec,
-    way,
 )
-from projections.select import And, Not, Operator, Or, Select, Test, Where
+from ledger.model.ways import way
+from projections.resolve import spec_of
+from projections.select import EVERYTHING, And, Not, Operator, Or, Select, Test, Where
+from projections.sql.comparisons import COMPARED, MISSING, comparison
 from projections.sql.dialect import (
     ALWAYS,
     NEVER,
@@ -46,10 +48,6 @@ from projections.sql.dialect import (
 
 # Places among the values of a question; the values of its comparisons follow.
 AT, LIMIT, OFFSET = range(3)
-_COMPARED = "{}"  # the left side, in the text of a comparison
-_MISSING = Fragment(f"{_COMPARED} IS NULL")
-
-_FIRST_SURROGATE, _AFTER_SURROGATES = 0xD800, 0xE000
 
 
 class _Keys(Enum):
@@ -74,7 +72,24 @@ class _Inside(NamedTuple):
     field: str
 
 
-_Step: TypeAlias = RelationSpec | _Keys | _Names | _Inside
+class _Valued(NamedTuple):
+    """The step from a record to the rows of its values in a field."""
+
+    field: FieldSpec
+
+
+_Step: TypeAlias = RelationSpec | _Keys | _Names | _Inside | _Valued
+
+# Columns of the rows of typed values, by the kind of the field.
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "integer": ("i",),
+    "boolean": ("i",),
+    "time": ("i",),
+    "real": ("r", "i"),
+    "date": ("t",),
+    "text": ("t", "x"),
+    "json": ("x",),
+}
 
 
 class _Found(NamedTuple):
@@ -113,11 +128,23 @@ class Conditions:
         }
         return every(
             [
+                *self._of_registry(spec, alias, is_narrowed=select.where != EVERYTHING),
                 valid(self._dialect, alias, self._at),
                 Fragment(f"{alias}.state {states[select.trash]}"),
                 self._where(spec, alias, select.where),
             ]
         )
+
+    def _of_registry(
+        self, spec: RegistrySpec, alias: str, *, is_narrowed: bool = True
+    ) -> list[Fragment]:
+        """Return the test whether a row is of a registry that the ledger defines."""
+        if not spec.is_defined:
+            return []
+        left = column(alias, "registry")
+        # A planner without statistics would read all records of the registry, one by one.
+        left = self._dialect.unindexed(left) if is_narrowed else left
+        return [Fragment(f"{left} = '{spec.name}'")]
 
     def value(self, spec: RegistrySpec, alias: str, name: str) -> Fragment:
         """Return a field of the record under `alias`: its column, or a computed virtual field."""
@@ -125,7 +152,27 @@ class Conditions:
             return Fragment(f"({alias}.state = {TRASHED})")
         if name == "is_latest":
             return self._is_latest(spec, alias)
+        field = next((it for it in spec.fields if it.values and it.column == name), None)
+        if field is not None:
+            return self._least(field, alias)
         return Fragment(column(alias, name))
+
+    def _least(self, field: FieldSpec, alias: str) -> Fragment:
+        """Return the value of a field with rows of its own, to order by; the first of a list."""
+        other = self._alias()
+        of_it = every(
+            [
+                Fragment(f"{other}.subject = {alias}.uid"),
+                Fragment(f"{other}.field = '{field.values}'"),
+                Fragment(f"{other}.place = '0000'"),
+                valid(self._dialect, other, self._at),
+            ]
+        )
+        columns = [column(other, name) for name in _COLUMNS[field.kind]]
+        shown = columns[0] if len(columns) == 1 else f"coalesce({', '.join(columns)})"
+        return Fragment(
+            f"(SELECT {shown} FROM {quoted('value')} AS {other} WHERE {of_it.text})", of_it.params
+        )
 
     def _where(self, spec: RegistrySpec, alias: str, where: Where) -> Fragment:
         match where:
@@ -146,6 +193,15 @@ class Conditions:
             )
         # The path ends in a set of records or of keys; an empty set counts as missing.
         *before, last = steps
+        if isinstance(last, _Valued) and test.operator != "isnull":
+            columns = _COLUMNS[last.field.kind]
+            return self._along(
+                steps,
+                alias,
+                lambda other: either(
+                    _compared(Fragment(column(other, name)), test) for name in columns
+                ),
+            )
         if isinstance(last, _Inside) and test.operator != "isnull":
             return self._along(steps, alias, lambda other: _put(other, test.value.comparison))
         if test.operator == "isnull":
@@ -163,7 +219,7 @@ class Conditions:
         where = every([Fragment(f"{path.left} = {path.selected}"), path.where])
         tables = self._dialect.join_in_order.join(path.tables)
         leads_on = Fragment(f"EXISTS (SELECT 1 FROM {tables} WHERE {where.text})", where.params)
-        is_missing = test.value == _MISSING if found is None else found.is_missing
+        is_missing = test.value == MISSING if found is None else found.is_missing
         return untrue(leads_on) if is_missing else leads_on
 
     def _along(self, steps: list[_Step], alias: str, passes: Callable[[str], Fragment]) -> Fragment:
@@ -193,6 +249,9 @@ class Conditions:
                 else:
                     left, selected = column(here, from_here), column(other, there)
                 conditions += self._bounds(step, table, other)
+                if table == "record" and isinstance(step, RelationSpec):
+                    of_it = f"{column(other, 'registry')} = '{step.target}'"
+                    conditions.append(Fragment(of_it))
                 here = other
         return _Path(tables, left, selected, every([*conditions, passes(here)]))
 
@@ -205,8 +264,14 @@ class Conditions:
         if isinstance(step, _Inside):
             field = Fragment(f"{column(alias, 'field')} = '{step.field}'")
             return [field, valid(self._dialect, alias, self._at)]
+        if isinstance(step, _Valued):
+            field = Fragment(f"{column(alias, 'field')} = '{step.field.values}'")
+            return [field, valid(self._dialect, alias, self._at)]
         if table == "link":
-            field = Fragment(f"{column(alias, 'field')} = '{step.link}'")
+            names = ", ".join(f"'{name}'" for name in step.all_links)
+            field = Fragment(f"{column(alias, 'field')} IN ({names})")
+            if len(step.all_links) == 1:
+                field = Fragment(f"{column(alias, 'field')} = {names}")
             return [field, valid(self._dialect, alias, self._at)]
         return [
             valid(self._dialect, alias, self._at),
@@ -276,7 +341,7 @@ def shaped(dialect: Dialect, select: Select) -> tuple[Select, list[Any]]:
     is_paged = select.limit is not None or select.offset > 0
     most = dialect.no_limit if select.limit is None else select.limit
     values = [select.at, most, select.offset]
-    spec = REGISTRIES[select.registry]
+    spec = spec_of(select.registry, select.catalogue)
     shape = Select(
         registry=select.registry,
         where=_shaped(dialect, spec, select.where, values),
@@ -292,10 +357,10 @@ def shaped(dialect: Dialect, select: Select) -> tuple[Select, list[Any]]:
 def _shaped(dialect: Dialect, spec: RegistrySpec, where: Where, values: list[Any]) -> Where:
     match where:
         case Test():
-            *_, rest = way(spec, where.path)
+            *_, field, rest = way(spec, where.path)
             if not rest:
-                comparison = _comparison(dialect, where.operator, where.value)
-                return Test(where.path, where.operator, _placed(comparison, values))
+                compared = comparison(dialect, where.operator, _in_row(field, where.value))
+                return Test(where.path, where.operator, _placed(compared, values))
             # The place is a value from outside; the shape says only that there is one.
             path = (*where.path[: -len(rest)], "")
             found = _Found(
@@ -311,6 +376,15 @@ def _shaped(dialect: Dialect, spec: RegistrySpec, where: Where, values: list[Any
             return Not(_shaped(dialect, spec, where.item, values))
 
 
+def _in_row(field: FieldSpec | None, value: Any) -> Any:
+    """Return a value as the rows of typed values hold it: a truth as a number."""
+    if field is None or field.values is None or field.kind != "boolean":
+        return value
+    if isinstance(value, tuple):
+        return tuple([None if it is None else int(it) for it in value])
+    return None if value is None else int(value)
+
+
 def _placed(comparison: Fragment, values: list[Any]) -> Fragment:
     """Return a comparison with places instead of its values, which go to the end of `values`."""
     if not comparison.params:
@@ -322,7 +396,7 @@ def _placed(comparison: Fragment, values: list[Any]) -> Fragment:
 
 def _inside(dialect: Dialect, at: str, test: Test) -> Fragment:
     """Return the comparison of a row of a value inside a field: its place, its kind, its text."""
-    here = Fragment(f"{column(_COMPARED, 'place')} = {dialect.placeholder}", (at,))
+    here = Fragment(f"{column(COMPARED, 'place')} = {dialect.placeholder}", (at,))
     if test.operator == "isnull":
         return here
     values = test.value if test.operator in {"in", "range"} else (test.value,)
@@ -343,8 +417,8 @@ def _of_kind(dialect: Dialect, kind: Kind, operator: Operator, value: Any) -> Fr
     if operator == "in":
         value = tuple(it.text for it in value if it.kind == kind)
     # Kinds are our own few words: each may stand in the text of a statement.
-    compared = _put(column(_COMPARED, "value"), _comparison(dialect, operator, value))
-    return every([Fragment(f"{column(_COMPARED, 'kind')} = '{kind}'"), compared])
+    compared = _put(column(COMPARED, "value"), comparison(dialect, operator, value))
+    return every([Fragment(f"{column(COMPARED, 'kind')} = '{kind}'"), compared])
 
 
 def _compared(left: Fragment, test: Test) -> Fragment:
@@ -358,70 +432,9 @@ def _compared(left: Fragment, test: Test) -> Fragment:
 
 def _put(left: str, comparison: Fragment) -> Fragment:
     """Return a comparison with its left side in place."""
-    if _COMPARED not in comparison.text:
+    if COMPARED not in comparison.text:
         return comparison
-    return Fragment(comparison.text.replace(_COMPARED, left), comparison.params)
-
-
-def _comparison(  # noqa: C901, PLR0911, PLR0912 (a case and a return for each operator)
-    dialect: Dialect, operator: Operator, value: Any
-) -> Fragment:
-    if value is None or (operator == "range" and None in value):
-        return NEVER
-    left, mark = _COMPARED, dialect.placeholder
-    match operator:
-        case "exact":
-            return Fragment(f"{left} = {mark}", (value,))
-        case "gt":
-            return Fragment(f"{left} > {mark}", (value,))
-        case "gte":
-            return Fragment(f"{left} >= {mark}", (value,))
-        case "lt":
-            return Fragment(f"{left} < {mark}", (value,))
-        case "lte":
-            return Fragment(f"{left} <= {mark}", (value,))
-        case "range":
-            return Fragment(f"{left} BETWEEN {mark} AND {mark}", tuple(value))
-        case "in":
-            values = [item for item in value if item is not None]
-            return dialect.is_in(left, values) if values else NEVER
-        case "isnull":
-            return _MISSING if value else Fragment(f"{left} IS NOT NULL")
-        case "contains":
-            return dialect.contains(left, value)
-        case "startswith":
-            return _startswith(dialect, left, value)
-        case "endswith":
-            return dialect.endswith(left, value)
-        case "iexact":
-            return Fragment(f"{dialect.casefold(left)} = {mark}", (value.casefold(),))
-        case "icontains":
-            return dialect.contains(dialect.casefold(left), value.casefold())
-        case "istartswith":
-            return _startswith(dialect, dialect.casefold(left), value.casefold())
-        case "iendswith":
-            return dialect.endswith(dialect.casefold(left), value.casefold())
-
-
-def _startswith(dialect: Dialect, left: str, prefix: str) -> Fragment:
-    """Return the test for a prefix as a range of texts, which an index can serve."""
-    mark = dialect.placeholder
-    end = after_prefix(prefix)
-    if end is None:
-        return Fragment(f"{left} >= {mark}", (prefix,))
-    return Fragment(f"({left} >= {mark} AND {left} < {mark})", (prefix, end))
-
-
-def after_prefix(prefix: str) -> str | None:
-    """Return the least text, by code point, after all texts that begin with `prefix`.
-
-    None where there is no such text: the prefix is empty, or repeats the last code point.
-    """
-    head = prefix.rstrip(chr(sys.maxunicode))
-    if not head:
-        return None
-    last = ord(head[-1]) + 1
-    return head[:-1] + chr(_AFTER_SURROGATES if last == _FIRST_SURROGATE else last)
+    return Fragment(comparison.text.replace(COMPARED, left), comparison.params)
 
 
 def _taken_apart(
@@ -431,8 +444,10 @@ def _taken_apart(
 
     The field is None where the path ends with its last step.
     """
-    relations, end, field, _ = way(spec, path)
-    if field is not None and len(path) > len(relations) + 1:
+    relations, end, field, rest = way(spec, path)
+    if field is not None and field.values is not None:
+        return [*relations, _Valued(field)], end, None
+    if field is not None and rest:
         return [*relations, _Inside(f"{end.name}.{field.name}")], end, None
     if field is not None and end.has_keys and field.name == "key":
         return [*relations, _KEYS], end, None
@@ -449,12 +464,15 @@ def _joins(step: _Step) -> list[tuple[str, str, str]]:
         return [("borne_name", "uid", "uid")]
     if isinstance(step, _Inside):
         return [("inside", "uid", "uid")]
-    if step.link is not None:
+    if isinstance(step, _Valued):
+        return [("value", "subject", "uid")]
+    table = REGISTRIES[step.target].table
+    if step.all_links:
         here, there = ("target", "source") if step.is_reverse else ("source", "target")
-        return [("link", here, "uid"), (step.target, "uid", there)]
+        return [("link", here, "uid"), (table, "uid", there)]
     assert step.column is not None  # noqa: S101 (a relation has a link or a column)
     here, there = (step.column, "uid") if step.is_reverse else ("uid", step.column)
-    return [(step.target, here, there)]
+    return [(table, here, there)]
 
 
 def _exists(table: str, alias: str, conditions: list[Fragment]) -> Fragment:

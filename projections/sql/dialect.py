@@ -68,6 +68,10 @@ class Dialect(ABC):
     def is_in(self, expression: str, values: Sequence[Any]) -> Fragment:
         """Return the test whether a value is one of `values`, of which there is at least one."""
 
+    def unindexed(self, expression: str) -> str:
+        """Return an expression that keeps a planner from an index that would not help."""
+        return expression
+
     def primary_key(self, table: Table) -> str | None:
         """Return the columns of a table's primary key; None for a table without one."""
         return ", ".join(map(quoted, (*table.key, "from_position")))

@@ -15,18 +15,20 @@ from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from ledger.errors import InvalidValueError, NameTakenError
-from ledger.model.schema import LIVE, RegistrySpec
+from ledger.model.schema import LIVE, NAME_OF_REGISTRY, REGISTRIES, RegistrySpec
 from projections.fold import Amended, Change, Closed, Opened
 from projections.redaction import redactions
-from projections.resolve import check, readable, require_columns, spec_of
-from projections.select import Select
+from projections.resolve import check, of_registry, readable, require_columns, spec_of
+from projections.select import EVERYTHING, Select
 from projections.sql import tables as sql_tables
 from projections.sql.conditions import AT, LIMIT, OFFSET, Conditions, shaped
 from projections.sql.dialect import Dialect, Fragment, column, ever, every, quoted, valid
 from projections.sql.tables import rows_statement
+from projections.sql.valued import as_values, values_statement
 from projections.sql.walks import as_links, links_statement, reach_statement
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
 from projections.tables import TABLES, Table
+from projections.with_values import with_values
 
 
 class Cursor(Protocol):
@@ -98,7 +100,9 @@ class SqlModels(WritableModels):
     def select(self, select: Select) -> list[Row]:
         """Return the rows of the registry that answer, in order, with virtual fields computed."""
         statement = select_statement(self.dialect, select)
-        return _as_rows(self._ask(statement), *_shown_by(spec_of(select.registry)))
+        spec = spec_of(select.registry, select.catalogue)
+        rows = _as_rows(self._ask(statement), *_shown_by(spec))
+        return with_values(self, spec, rows, at=select.at) if spec.is_defined else rows
 
     def count(self, select: Select) -> int:
         """Return the number of rows that answer; `order`, `offset` and `limit` have no effect."""
@@ -108,7 +112,7 @@ class SqlModels(WritableModels):
     def distinct(self, select: Select, field: str) -> list[Any]:
         """Return the distinct values of one field over all rows that answer, sorted."""
         found = [value for (value,) in self._ask(distinct_statement(self.dialect, select, field))]
-        if readable(spec_of(select.registry), field).kind == "boolean":
+        if readable(spec_of(select.registry, select.catalogue), field).kind == "boolean":
             return [None if value is None else bool(value) for value in found]
         return found
 
@@ -151,6 +155,21 @@ class SqlModels(WritableModels):
             return []
         statement = reach_statement(self.dialect, fields, starts, onward=onward, at=at, limit=limit)
         return as_links(self._ask(statement))
+
+    def values(
+        self, uids: Sequence[str], *, at: int | None = None, prefix: str | None = None
+    ) -> list[Row]:
+        """Return the valid rows of typed values of some records, in the order of their places."""
+        if not uids:
+            return []
+        return as_values(self._ask(values_statement(self.dialect, uids, at=at)), prefix)
+
+    def defined_at(self) -> int:
+        """Return the position of the last change of a definition or feature; 0 for none."""
+        last = " UNION ALL ".join(
+            f"SELECT max(from_position) FROM {quoted(table)}" for table in ("registry", "feature")
+        )
+        return max((int(position or 0) for (position,) in self._ask(Fragment(last))), default=0)
 
     def apply(self, position: int, changes: Iterable[Change]) -> None:
         """Carry out the changes of one event at its position, in order."""
@@ -282,6 +301,7 @@ def find_statement(
     dialect: Dialect, table: str, *, at: int | None = None, ever: bool = False, **equals: object
 ) -> Fragment:
     """Return the question for the rows of a table whose columns equal given values."""
+    table, equals = of_registry(table, equals)
     tests = tuple([(name, _in_text(name, value)) for name, value in equals.items()])
     values = (at, *equals.values())
     return _given(values, _found, dialect, TABLES[table], tests, None if at is None else AT, ever)
@@ -355,13 +375,17 @@ def _selected(dialect: Dialect, spec: RegistrySpec, select: Select) -> Fragment:
         (conditions.value(spec, "t", readable(spec, order.field).name), order.descending)
         for order in select.order
     ]
-    keys.append((Fragment(column("t", "created_position")), False))
+    creation = column("t", "created_position")
+    if spec.is_defined and select.where != EVERYTHING:
+        # An index over creations would be read from end to end, where a test leaves few records.
+        creation = dialect.unindexed(creation)
+    keys.append((Fragment(creation), False))
     order_by = ", ".join(
         key.text + (dialect.descending if descending != select.reverse else dialect.ascending)
         for key, descending in keys
     )
     text = (
-        f"SELECT {', '.join(it.text for it in shown)} FROM {quoted(spec.name)} AS t "
+        f"SELECT {', '.join(it.text for it in shown)} FROM {quoted(spec.table)} AS t "
         f"WHERE {where.text} ORDER BY {order_by}"
     )
     params = [*_params(shown), *where.params, *_params(key for key, _ in keys)]
@@ -374,7 +398,7 @@ def _selected(dialect: Dialect, spec: RegistrySpec, select: Select) -> Fragment:
 def _counted(dialect: Dialect, spec: RegistrySpec, select: Select) -> Fragment:
     where = Conditions(dialect, select.at).answers(spec, "t", select)
     return Fragment(
-        f"SELECT count(*) FROM {quoted(spec.name)} AS t WHERE {where.text}", where.params
+        f"SELECT count(*) FROM {quoted(spec.table)} AS t WHERE {where.text}", where.params
     )
 
 
@@ -383,7 +407,7 @@ def _distinct(dialect: Dialect, spec: RegistrySpec, select: Select, field: str) 
     value = conditions.value(spec, "t", readable(spec, field).name)
     where = conditions.answers(spec, "t", select)
     return Fragment(
-        f"SELECT DISTINCT {value.text} FROM {quoted(spec.name)} AS t WHERE {where.text} "
+        f"SELECT DISTINCT {value.text} FROM {quoted(spec.table)} AS t WHERE {where.text} "
         f"ORDER BY 1{dialect.ascending}",
         value.params + where.params,
     )
@@ -397,15 +421,17 @@ def changed_names_statement(
     Raises:
         UnknownFieldError: Records of this registry have no such field.
     """
-    spec = spec_of(registry)
+    spec = REGISTRIES[registry] if NAME_OF_REGISTRY.fullmatch(registry) else spec_of(registry)
     for name in fields:
         spec.require(name)
     now = valid(dialect, "t", None)
     texts = ", ".join(column("t", name) for name in fields)
+    of_it = f"t.registry = '{registry}' AND " if spec.is_defined else ""
     return Fragment(
         f"SELECT t.uid, {texts}, t.state, t.from_position "
-        f"FROM {quoted(registry)} AS t "
-        f"WHERE t.from_position > {dialect.placeholder} AND {now.text} ORDER BY t.from_position",
+        f"FROM {quoted(spec.table)} AS t "
+        f"WHERE {of_it}t.from_position > {dialect.placeholder} AND {now.text} "
+        "ORDER BY t.from_position",
         (after,),
     )
 
@@ -428,14 +454,14 @@ def _shown_by(spec: RegistrySpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
         for name in ("is_trashed", "is_latest")
         if (field := spec.field(name)) is not None and field.is_virtual
     )
-    columns = tuple(it.name for it in TABLES[spec.name].columns)
-    booleans = tuple(it.name for it in TABLES[spec.name].columns if it.kind == "boolean")
+    columns = tuple(it.name for it in TABLES[spec.table].columns)
+    booleans = tuple(it.name for it in TABLES[spec.table].columns if it.kind == "boolean")
     return (*columns, "from_position", *virtual), (*booleans, *virtual)
 
 
 def as_rows(found: Iterable[Iterable[Any]], table: str) -> list[Row]:
     """Return the rows that answer a `find_statement` as dictionaries."""
-    return _as_rows(found, *_columns_of(TABLES[table]))
+    return _as_rows(found, *_columns_of(TABLES[of_registry(table, {})[0]]))
 
 
 def _as_rows(

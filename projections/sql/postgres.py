@@ -49,6 +49,7 @@ class PostgresDialect(Dialect):
         "integer": "bigint",
         "time": "bigint",
         "boolean": "boolean",
+        "real": "double precision",
     }
     ascending = " ASC NULLS FIRST"
     descending = " DESC NULLS LAST"

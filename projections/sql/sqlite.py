@@ -29,6 +29,7 @@ class SqliteDialect(Dialect):
         "integer": "INTEGER",
         "time": "INTEGER",
         "boolean": "INTEGER",
+        "real": "REAL",
     }
     table_suffix = " WITHOUT ROWID"
     ascending = " ASC"
@@ -37,6 +38,10 @@ class SqliteDialect(Dialect):
     # SQLite does not know how values are distributed: it would read all links for one label.
     join_in_order = " CROSS JOIN "
     conflicts = (sqlite3.IntegrityError,)
+
+    def unindexed(self, expression: str) -> str:
+        """Return an expression that keeps the planner from an index that would not help."""
+        return f"+{expression}"
 
     def casefold(self, expression: str) -> str:
         """Return the SQL for `str.casefold` of a text."""

@@ -2,7 +2,8 @@
 
 1. A row begins with an INSERT. To amend it, one statement ends it and another copies it with the
    changed columns; so the event need not know the other columns.
-2. A unique index is partial: it holds only rows that are valid and live.
+2. A unique index is partial: it holds only rows that are valid and live. So is an index for
+   questions about the present: it holds only rows that are valid.
 3. Each text depends only on table and columns, and is built once.
 """
 
@@ -121,7 +122,14 @@ def redact(dialect: Dialect, redaction: Redaction) -> str:
     """Return the statement that empties rows: each blank that is a value, then the uid."""
     table, placeholder = quoted(redaction.table), dialect.placeholder
     if redaction.removes:
-        return f"DELETE FROM {table} WHERE uid = {placeholder}"
+        where = f"{quoted(redaction.column)} = {placeholder}"
+        if redaction.prefix is not None:
+            # A prefix is made of the name of a registry: our own text.
+            size, parents = len(redaction.prefix), f"{redaction.prefix}parents"
+            where += (
+                f" AND substr(field, 1, {size}) = '{redaction.prefix}' AND field <> '{parents}'"
+            )
+        return f"DELETE FROM {table} WHERE {where}"
     values = ", ".join(
         f"{quoted(name)} = NULL"
         if blank is None
@@ -158,7 +166,8 @@ def create_index(dialect: Dialect, table: Table, index: Index, *, is_new: bool =
             f"WHERE to_position = {FOREVER} AND state = {LIVE}"
         )
     name = f"{table.name}_by_{'_'.join(index.columns)}"
-    return f"CREATE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns}"
+    held = f" WHERE to_position = {FOREVER}" if index.is_present else ""
+    return f"CREATE INDEX {quoted(named(name, is_new=is_new))} ON {on} {columns}{held}"
 
 
 def rows_statement(table: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from projections.sql.dialect import Dialect, Fragment, every, valid
 from projections.store import Row
 
-LINK_COLUMNS = ("field", "source", "target", "from_position")
+LINK_COLUMNS = ("field", "source", "target", "ordinal", "from_position")
 
 
 def links_statement(

@@ -349,8 +349,8 @@ def test_who_is_interrupted_as_its_turn_comes_ends_what_is_shared(lab, monkeypat
     take = lab.handler.sessions._turns.take
     interrupted = threading.local()
 
-    def taken(patience: float) -> bool:
-        came = take(patience)
+    def taken(*args, **kwargs) -> bool:
+        came = take(*args, **kwargs)
         if vars(interrupted):
             raise KeyboardInterrupt
         return came

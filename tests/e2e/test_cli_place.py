@@ -26,11 +26,6 @@ def test_init_is_refused_where_a_ledger_is(made):
     assert said.out == ""
 
 
-def test_init_without_storage_is_a_usage_error(tmp_path):
-    said = metaledger(tmp_path, "init", status=2)
-    assert "--storage" in said.err
-
-
 def test_init_refuses_a_name_that_is_no_name(tmp_path):
     said = metaledger(tmp_path, "init", "--storage", "s", "--name", "../x", status=1)
     assert "'../x'" in said.err
@@ -121,8 +116,16 @@ def test_a_ledger_beside_its_own_content_can_be_deleted(tmp_path):
     assert not (tmp_path / ".metaledger").exists()
 
 
-@pytest.mark.parametrize("storage", ["./storage", ".", "./odd [name]*"])
-def test_git_sees_neither_database_nor_content(tmp_path, storage):
+@pytest.mark.parametrize(
+    ("storage", "beside"),
+    [
+        ("./storage", ["storage/.gitignore"]),
+        (".", []),
+        ("./.metaledger/storage", []),
+        ("./odd [name]*", ['"odd [name]*/.gitignore"']),
+    ],
+)
+def test_git_sees_neither_database_nor_content(tmp_path, storage, beside):
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / ".gitignore").write_text("*.pyc")
     (tmp_path / "a.txt").write_text("1")
@@ -137,14 +140,67 @@ def test_git_sees_neither_database_nor_content(tmp_path, storage):
         capture_output=True,
         text=True,
     ).stdout.split("\n")
-    configuration = next((tmp_path / ".metaledger").glob("*.toml")).name
-    assert sorted(filter(None, seen)) == [
-        "?? .gitignore",
-        f"?? .metaledger/{configuration}",
-        "?? a.txt",
-    ]
+    assert sorted(filter(None, seen)) == sorted(
+        f"?? {name}"
+        for name in [
+            ".gitignore",
+            ".metaledger/.gitignore",
+            ".metaledger/config.toml",
+            "a.txt",
+            *beside,
+        ]
+    )
+    assert (tmp_path / ".gitignore").read_text() == "*.pyc"
 
 
-def test_a_folder_outside_of_git_gets_no_gitignore(tmp_path):
-    metaledger(tmp_path, "init", "--storage", "./storage")
-    assert not (tmp_path / ".gitignore").exists()
+def test_the_storage_keeps_the_gitignore_that_a_person_wrote(tmp_path):
+    (tmp_path / "storage").mkdir()
+    (tmp_path / "storage/.gitignore").write_text("*")
+    metaledger(tmp_path, "init", "--storage", "./storage", "--name", "mine")
+    assert (tmp_path / "storage/.gitignore").read_text() == "*"
+    metaledger(tmp_path, "delete", "mine", "--force")
+    assert (tmp_path / "storage/.gitignore").read_text() == "*"
+
+
+@pytest.mark.parametrize("storage", ["./storage", "."])
+def test_what_init_wrote_for_git_goes_with_the_ledger(tmp_path, storage):
+    metaledger(tmp_path, "init", "--storage", storage, "--name", "mine")
+    assert metaledger(tmp_path, "doctor").status == 0
+    metaledger(tmp_path, "delete", "mine", "--force")
+    assert not list(tmp_path.rglob(".gitignore"))
+
+
+def test_init_needs_no_storage(tmp_path):
+    folder = tmp_path / "my study"
+    folder.mkdir()
+    metaledger(folder, "init")
+    told = metaledger(folder, "info", "--json").json
+    assert told["name"] == "my-study"
+    (folder / "a.txt").write_text("1")
+    added = metaledger(folder, "artifact", "add", "a.txt", "--json").json
+    assert len(list((folder / ".metaledger/storage/.metaledger").glob("*.txt"))) == 1
+    assert added["suffix"] == ".txt"
+
+
+def test_a_ledger_that_kept_nothing_goes_without_a_trace(tmp_path):
+    metaledger(tmp_path, "init", "--name", "empty")
+    metaledger(tmp_path, "delete", "empty", "--force")
+    assert not list(tmp_path.iterdir())
+
+
+def test_init_says_that_it_nests(tmp_path):
+    metaledger(tmp_path, "init", "--name", "outer")
+    inner = tmp_path / "a/b"
+    inner.mkdir(parents=True)
+    said = metaledger(inner, "init", "--name", "inner")
+    assert "inside ledger 'outer'" in said.err
+    assert str(tmp_path) in said.err
+
+
+def test_init_says_that_the_variable_names_another(tmp_path):
+    (tmp_path / "here").mkdir()
+    metaledger(tmp_path, "init", "--name", "other")
+    said = metaledger(tmp_path / "here", "init", METALEDGER_URL=str(tmp_path))
+    assert "METALEDGER_URL" in said.err
+    said = metaledger(tmp_path, "init", METALEDGER_URL=str(tmp_path / "new"), status=1)
+    assert "METALEDGER_URL" not in said.err

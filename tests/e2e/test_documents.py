@@ -32,16 +32,24 @@ from ledger.past.changes import Comparison, Diff, Happening, History, Listing
 from ledger.past.lineage import Lineage
 from ledger.places.instance import Ledger
 from ledger.registries.base import Record, Related
+from ledger.registries.features import Features
 from ledger.registries.named import NamedRecord
 from ledger.registries.query import QuerySet
 from ledger.registries.record_history import RecordHistory
+from ledger.registries.registry_schema import RegistrySchema
 from ledger.registries.results import Results
 from ledger.registries.views import View
 from ledger.tracking.context import Context
 from ledger.tracking.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
-TOLD = ("README.md", "docs/tutorial.md", "docs/tutorial-time-travel.md")
+TOLD = (
+    "README.md",
+    "docs/tutorial.md",
+    "docs/tutorial-time-travel.md",
+    "docs/tutorial-asyncio.md",
+    "docs/workers.md",
+)
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
 STANDS_FOR = {"make demo": "metaledger demo"}
@@ -285,6 +293,10 @@ CLASSES = {
     "Collection": ledger.Collection,
     "Transform": ledger.Transform,
     "Run": ledger.Run,
+    "Feature": ledger.Feature,
+    "Features": Features,
+    "ln.Record": ledger.Record,
+    "RegistrySchema": RegistrySchema,
     "Results": Results,
     "QuerySet": QuerySet,
     "Related": Related,
@@ -300,12 +312,12 @@ CLASSES = {
 }
 # Bases that are no public names, with the classes that are described as if they had no base.
 PARTS = ((RecordHistory, Record), (NamedRecord, ledger.ULabel), (Comparison, Diff))
-CONSTRUCTED = {"ULabel", "Artifact", "Collection", "Transform", "Q"}
+CONSTRUCTED = {"ULabel", "Feature", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.
 INNER = {
     "Ledger": {
-        "blob", "content", "hash_cache", "head", "keep_hashes", "name_search", "reading", "store",
-        "word_search", "writing",
+        "blob", "catalogue", "content", "hash_cache", "head", "keep_hashes", "name_search",
+        "pass_folder", "reading", "store", "word_search", "writing",
     }
 }  # fmt: skip
 

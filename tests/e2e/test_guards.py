@@ -139,6 +139,7 @@ DEEDS = {
     "a table lost its unique key": (
         "table meta", rewritten("meta", "value TEXT NOT NULL", "value TEXT"),
     ),
+    "the header has a version of somebody's": ("user version", "PRAGMA user_version = 77"),
 }  # fmt: skip
 
 

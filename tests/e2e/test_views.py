@@ -25,13 +25,16 @@ Calls = dict[str, Callable[[Any, Any], object]]
 
 # How each method that answers a question is asked: by the method itself and the record.
 QUESTIONS: Calls = {
+    "ancestors": lambda it, _: it(),
     "cache": lambda it, _: it(),
+    "descendants": lambda it, _: it(),
     "describe": lambda it, _: str(it()),
     "df": lambda it, _: it(),
     "filter": lambda it, _: it(),
     "get": lambda it, record: it(record.uid),
     "history": lambda it, _: it(),
     "impact": lambda it, _: it(),
+    "inspect": lambda it, _: it([]),
     "lineage": lambda it, _: it(direction="both"),
     "lineage_diff": lambda it, _: it(1),
     "load": lambda it, _: it(),
@@ -39,6 +42,8 @@ QUESTIONS: Calls = {
     "open": lambda it, _: it().close(),
     "replayed": lambda it, _: it(),
     "search": lambda it, _: it("e"),
+    "standardize": lambda it, _: it([]),
+    "validate": lambda it, _: it([]),
     "view_lineage": lambda it, _: it(),
 }
 # How each method that changes something is called.
@@ -70,6 +75,8 @@ def then(here) -> int:  # noqa: ARG001 (the ledger it works in)
     early.cache()
     read = artifact("read", key="r")
     early.labels.add(tag)
+    ln.Feature(name="early score", dtype=float).save()
+    early.features["early score"] = 0.5
     both = ln.Collection([early, read], name="early both").save()
     transform = ln.Transform(name="early made", version="1").save()
     ln.finish()

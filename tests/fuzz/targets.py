@@ -90,6 +90,7 @@ def _events() -> list[bytes]:
             b.merged(b.label_uid("x"), b.label_uid("y")),
             b.artifact_registered(),
             b.artifact_keyed(b.artifact_uid("a"), "k/a.csv"),
+            b.artifact_relocated(b.artifact_uid("a"), "k/a.csv"),
             b.collection_created(artifacts=[b.artifact_uid("a")]),
             b.transform_registered(),
             b.run_started(),

@@ -55,6 +55,8 @@ def tell_a_story(folder: Path) -> None:
     Path("report.txt").write_text("first\n")
     ln.Artifact("report.txt", key="report.txt").save()
     ln.finish()
+    report.path.unlink()
+    ln.Artifact("report.txt", key="report.txt").save()
     draft.name = "final"
     draft.save()
     raw.labels.remove(draft)

@@ -235,6 +235,12 @@ class _World:
         uid, key = self.one("artifact"), self.draw(st.sampled_from(KEYS))
         self.add(b.artifact_keyed(uid, key, **self.common()))
 
+    def relocate(self) -> None:
+        place = self.draw(st.sampled_from(["moved/a", ".metaledger/b"]))
+        in_place = self.draw(st.booleans())
+        uid = self.one("artifact")
+        self.add(b.artifact_relocated(uid, place, in_place=in_place, **self.common()))
+
     def reproduce(self) -> None:
         uid, common = self.one("artifact"), self.common()
         if "run" in common and (uid, common["run"]) not in self.made_by:
@@ -335,8 +341,11 @@ class _World:
                     transform=self.one_or_none("transform") or "gone",
                     name=self.draw(st.sampled_from([None, *NAMES])),
                     params=canonical_params(self.draw(parameters()))["params"],
+                    task=self.draw(st.sampled_from([{}, {"RANK": "0"}, {"RANK": "1"}])),
                     git_is_dirty=self.draw(st.sampled_from([None, True, False])),
                     forked_from=self.one_or_none("run"),
+                    initiated_by=self.one_or_none("run"),
+                    token=self.draw(st.sampled_from([None, "one", "other"])),
                     **self.common(in_run=False),
                 )
             )
@@ -347,7 +356,8 @@ class _World:
         self.add(b.run_finished(self.one("run"), status, **self.common()))
 
     def resume(self) -> None:
-        self.add(b.run_resumed(self.one("run"), len(self.events), **self.common()))
+        token = self.draw(st.sampled_from([None, "one", "other"]))
+        self.add(b.run_resumed(self.one("run"), len(self.events), token=token, **self.common()))
 
     def abandon(self) -> None:
         self.add(b.run_abandoned(self.one("run"), self.one("run"), **self.common()))

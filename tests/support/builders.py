@@ -134,6 +134,12 @@ def artifact_keyed(uid: str, key: str, **given: Any):
     return ev.ArtifactKeyed(uid=uid, key=key, **own, **_common(["key", uid, key], common))
 
 
+def artifact_relocated(uid: str, storage_key: str, **given: Any):
+    common, own = _split(given)
+    values = {"storage": "data", "storage_key": storage_key} | own
+    return ev.ArtifactRelocated(uid=uid, **values, **_common(["heal", uid, storage_key], common))
+
+
 def artifact_reproduced(uid: str, **common: Any):
     return ev.ArtifactReproduced(uid=uid, **_common(["reproduce", uid], common))
 
@@ -173,8 +179,9 @@ def run_started(n: int = 1, *, transform: str = "", **given: Any):
     return ev.RunStarted(**_born(values | own), **_common(["run", n], common))
 
 
-def run_resumed(uid: str, resumption: int = 1, **common: Any):
-    return ev.RunResumed(uid=uid, resumption=resumption, **_common(["resume", uid], common))
+def run_resumed(uid: str, resumption: int = 1, *, token: str | None = None, **common: Any):
+    told = _common(["resume", uid], common)
+    return ev.RunResumed(uid=uid, resumption=resumption, token=token, **told)
 
 
 def run_finished(uid: str, status: str = "finished", **given: Any):
@@ -199,6 +206,73 @@ def link_added(registry: str, uid: str, field: str, target: str, **common: Any):
 def link_removed(registry: str, uid: str, field: str, target: str, **common: Any):
     return ev.LinkRemoved(
         registry=registry, uid=uid, field=field, target=target, **_common(["unlink", uid], common)
+    )
+
+
+def registry_uid(name: str) -> str:
+    """Uid of the registry that `registry_defined(name)` makes."""
+    return uid(["create", "registry", name, 1], 12)
+
+
+def field_defined(name: str, kind: str, **given: Any) -> ev.DefinedField:
+    """A field of a registry."""
+    return ev.DefinedField(uid=uid(["create", "field", name], 12), name=name, type=kind, **given)
+
+
+def registry_defined(name: str, *fields: ev.DefinedField, **common: Any):
+    return ev.RegistryDefined(
+        uid=registry_uid(name),
+        natural=["registry", name],
+        natural_id=derive(["registry", name]),
+        name=name,
+        title=name.capitalize(),
+        fields=fields,
+        **_common(["create", "registry", name, 1], common),
+    )
+
+
+def field_added(name: str, field: ev.DefinedField, **common: Any):
+    command = _common(["define", name, field.name], common)
+    return ev.FieldAdded(uid=registry_uid(name), of=name, field=field, **command)
+
+
+def field_changed(of: str, field: str, was: str | None = None, /, **changes: Any):
+    command = _common(["rename", of, field], {})
+    return ev.FieldChanged(
+        uid=registry_uid(of), of=of, field=field, changes=changes, was=was, **command
+    )
+
+
+def field_retyped(name: str, field: str, was: str, becomes: str, **common: Any):
+    command = _common(["retype", name, field], common)
+    return ev.FieldRetyped(
+        uid=registry_uid(name), of=name, field=field, was=was, becomes=becomes, **command
+    )
+
+
+def record_uid(registry: str, name: str) -> str:
+    """Uid of the record that `record_created(registry, name)` makes."""
+    return uid(["create", registry, name, 1], 12)
+
+
+def record_created(registry: str, name: str, /, *, common: dict | None = None, **fields: Any):
+    return ev.RecordCreated(
+        registry=registry,
+        uid=record_uid(registry, name),
+        natural=[registry, name],
+        natural_id=derive([registry, name]),
+        fields={"name": name} | fields,
+        **_common(["create", registry, name, 1], common or {}),
+    )
+
+
+def values_set(registry: str, uid: str, removed: Iterable[str] = (), **values: Any):
+    return ev.ValuesSet(
+        registry=registry,
+        uid=uid,
+        values=values,
+        removed=tuple(removed),
+        **_common(["annotate", uid], {}),
     )
 
 

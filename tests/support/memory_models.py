@@ -14,14 +14,16 @@ from functools import partial
 from typing import Any
 
 from ledger.model.parameters import plain_fields
-from ledger.model.schema import LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec, RelationSpec
+from ledger.model.schema import LIVE, TRASHED, WITHDRAWN, RegistrySpec, RelationSpec
 from projections.fold import Amended, Change, Closed, Opened
 from projections.redaction import redacted, redactions
-from projections.resolve import check, readable, require_columns, spec_of
+from projections.resolve import check, of_registry, readable, require_columns, spec_of
 from projections.select import And, Not, Or, Select, Test, Where
+from projections.sql.valued import VALUE_COLUMNS
 from projections.sql.walks import LINK_COLUMNS, walk
 from projections.store import Row, WritableModels, name_taken, not_there, oldest_first
 from projections.tables import FOREVER, TABLES, Table
+from projections.with_values import with_values
 
 _STATES = {"without": {LIVE}, "with": {LIVE, TRASHED}, "only": {TRASHED}}
 
@@ -55,6 +57,7 @@ class MemoryModels(WritableModels):
         self, table: str, *, at: int | None = None, ever: bool = False, **equals: object
     ) -> list[Row]:
         """Return the rows of a table whose columns equal the given values, oldest first."""
+        table, equals = of_registry(table, equals)
         require_columns(table, equals)
         found = [
             dict(row)
@@ -79,7 +82,8 @@ class MemoryModels(WritableModels):
         if select.reverse:
             rows.reverse()
         end = None if select.limit is None else select.offset + select.limit
-        return rows[select.offset : end]
+        shown = rows[select.offset : end]
+        return with_values(self, spec, shown, at=select.at) if spec.is_defined else shown
 
     def count(self, select: Select) -> int:
         """Return how many rows answer; `order`, `offset` and `limit` play no part."""
@@ -119,6 +123,25 @@ class MemoryModels(WritableModels):
             for row in self._tables["link"]
             if row["field"] in fields and row[near] in wanted and _is_valid(row, at)
         ]
+
+    def values(
+        self, uids: Sequence[str], *, at: int | None = None, prefix: str | None = None
+    ) -> list[Row]:
+        """Return the valid rows of typed values of some records, in the order of their places."""
+        wanted = set(uids)
+        found = [
+            {name: row[name] for name in VALUE_COLUMNS}
+            for row in self._tables["value"]
+            if row["subject"] in wanted
+            and _is_valid(row, at)
+            and (prefix is None or row["field"].startswith(prefix))
+        ]
+        return sorted(found, key=lambda row: (row["subject"], row["field"], row["place"]))
+
+    def defined_at(self) -> int:
+        """Return the position of the last change of a definition or feature; 0 for none."""
+        rows = [*self._tables["registry"], *self._tables["feature"]]
+        return max((row["from_position"] for row in rows), default=0)
 
     def reach(
         self,
@@ -165,7 +188,7 @@ class MemoryModels(WritableModels):
             before = self._tables[redaction.table]
             after = self._tables[redaction.table] = _Rows(before.table)
             for row in before:
-                if row["uid"] != uid:
+                if not redaction.concerns(row, uid):
                     after.add(row)
                 elif not redaction.removes:
                     after.add(redacted(row, redaction.values))
@@ -276,14 +299,15 @@ class _Moment:
         """Return the rows that answer, with virtual fields, in no order."""
         return [
             self._shown(spec, row)
-            for row in self._tables[spec.name]
-            if _is_valid(row, self._at)
+            for row in self._tables[spec.table]
+            if (not spec.is_defined or row["registry"] == spec.name)
+            and _is_valid(row, self._at)
             and row["state"] in _STATES[select.trash]
             and self._holds(spec, row, select.where)
         ]
 
     def _shown(self, spec: RegistrySpec, row: Row) -> Row:
-        names = [*(it.name for it in TABLES[spec.name].columns), "from_position", "is_trashed"]
+        names = [*(it.name for it in TABLES[spec.table].columns), "from_position", "is_trashed"]
         if spec.field("is_latest"):
             names.append("is_latest")
         return {name: self._value(spec, row, name) for name in names}
@@ -334,7 +358,7 @@ class _Moment:
         name, *rest = path
         relation = spec.relation(name)
         if relation is not None and rest:
-            target = REGISTRIES[relation.target]
+            target = spec.end_of(relation)
             return any(
                 self._passes(target, other, tuple(rest), test)
                 for other in self._related(relation, row)
@@ -359,6 +383,14 @@ class _Moment:
             return [key["key"] for key in keys if _was_valid(key, self._at)]
         if spec.has_names and name == "name":
             return self._borne(row)
+        field = spec.field(name)
+        if field is not None and field.values is not None:
+            rows = self._tables["value"].that_equal({"subject": row["uid"], "field": field.values})
+            return [
+                next(it[c] for c in "irtx" if it[c] is not None)
+                for it in rows
+                if _is_valid(it, self._at)
+            ]
         value = self._value(spec, row, readable(spec, name).name)
         return [] if value is None else [value]
 
@@ -367,8 +399,12 @@ class _Moment:
         uid = row["uid"]
         if relation.link is not None:
             here, there = ("target", "source") if relation.is_reverse else ("source", "target")
-            links = self._tables["link"].that_equal({"field": relation.link, here: uid})
-            ends = [link[there] for link in links if _is_valid(link, self._at)]
+            ends = [
+                link[there]
+                for field in relation.all_links
+                for link in self._tables["link"].that_equal({"field": field, here: uid})
+                if _is_valid(link, self._at)
+            ]
             return [it for end in ends for it in self._records(relation.target, {"uid": end})]
         assert relation.column is not None
         if relation.is_reverse:
@@ -377,9 +413,10 @@ class _Moment:
         return [] if end is None else self._records(relation.target, {"uid": end})
 
     def _records(self, registry: str, equals: Row) -> list[Row]:
+        table, equals = of_registry(registry, equals)
         return [
             row
-            for row in self._tables[registry].that_equal(equals)
+            for row in self._tables[table].that_equal(equals)
             if _is_valid(row, self._at) and row["state"] < WITHDRAWN
         ]
 

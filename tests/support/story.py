@@ -11,6 +11,7 @@ from tests.support import builders as b
 TABBY, TORTIE = b.label_uid("tabby"), b.label_uid("tortie")
 A, B, C = b.artifact_uid("a"), b.artifact_uid("b"), b.artifact_uid("c")
 PLOT = b.transform_uid("plot.py")
+D1, D2, S1 = b.record_uid("donor", "D1"), b.record_uid("donor", "D2"), b.record_uid("sample", "S1")
 RUN_1, RUN_2 = b.run_uid(1), b.run_uid(2)
 
 STORY = b.log(
@@ -34,6 +35,7 @@ STORY = b.log(
     b.artifact_reproduced(C, run=RUN_2),
     b.artifact_keyed(A, "data/a.csv", run=RUN_2),
     b.artifact_keyed(C, "other.csv"),
+    b.artifact_relocated(C, "moved/c", in_place=True),
     b.link_removed("artifact", A, "labels", TABBY),
     b.trashed("ulabel", TORTIE),
     b.changed("ulabel", TABBY, name="mackerel"),
@@ -47,5 +49,19 @@ STORY = b.log(
     b.merged(b.label_uid("tom"), b.label_uid("tabby", 2)),
     b.merge_undone(b.label_uid("tom"), b.label_uid("tabby", 2)),
     b.retraction_lifted("artifact", A),
+    b.registry_defined("donor", b.field_defined("age", "int", bounds={"ge": 0})),
+    b.registry_defined("sample", b.field_defined("donor", "record[donor]", is_required=True)),
+    b.record_created("donor", "D1", age=41),
+    b.record_created("donor", "D2"),
+    b.record_created("sample", "S1", donor={"ref": ["donor", D1]}, common={"run": RUN_2}),
+    b.field_added("sample", b.field_defined("volume", "float", unit="mL")),
+    b.field_added("sample", b.field_defined("tags", "list[str]")),
+    b.changed("sample", S1, volume={"float": "2.5"}, tags=["a", "b"]),
+    b.changed("sample", S1, donor={"ref": ["donor", D2]}, tags=["b"], name="S one"),
+    b.field_changed("sample", "volume", "volume", name="amount", former=["volume"]),
+    b.field_retyped("donor", "age", "int", "float"),
+    b.record_created("feature", "temperature", type="float", unit="degC"),
+    b.values_set("artifact", A, temperature={"float": "37.2"}, sample={"ref": ["sample", S1]}),
+    b.values_set("artifact", A, ["sample"], temperature={"float": "39.0"}),
     b.entries_erased("collection", b.collection_uid("study 2")),
 )  # fmt: skip

@@ -166,6 +166,7 @@ OPENERS = frozenset(
         "ledger.cli.tree",
         "ledger.content.filesystem",
         "ledger.core",
+        "ledger.engine.journal",
         # A descriptor that is kept, as closing it is what drops locks.
         "ledger.eventlog.sqlite_hold",
         "ledger.files",
@@ -304,6 +305,84 @@ def test_a_planted_clock_or_chance_is_found(source, found):
     assert uses(source, CLOCKS_AND_CHANCE) == found
 
 
+LOCKS = frozenset({"Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore", "Event"})
+# A forked child has no use for these: it opens connections of its own, and shares no commit.
+OF_THE_PARENT = frozenset(
+    {
+        "ledger/eventlog/sqlite_connections.py Datastore",
+        "ledger/eventlog/postgres_connections.py Datastore",
+        "ledger/engine/shared_commit.py SharedCommit",
+    }
+)
+
+
+def bare_locks(source: str) -> list[str]:
+    """Return the classes, or the module, that keep a lock which a forked child does not renew."""
+    tree = ast.parse(source)
+    renewing = {
+        ast.unparse(call.args[0]).removeprefix("self.")
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "forks.made_anew"
+    }
+    found: list[str] = []
+
+    def look(node: ast.AST, owner: str, kept: set[str] | None) -> None:
+        """Look at what stands in a function that keeps some names; None outside of functions."""
+        match node:
+            case ast.FunctionDef() if node.name in renewing:
+                return
+            case ast.FunctionDef():
+                kept = {
+                    it for one in ast.walk(node) if isinstance(one, ast.Global) for it in one.names
+                }
+            case ast.ClassDef():
+                owner = node.name
+            case ast.Assign():
+                places = {it for target in node.targets for it in ast.walk(target)}
+                is_kept = kept is None or any(
+                    isinstance(it, ast.Attribute) or getattr(it, "id", None) in kept
+                    for it in places
+                )
+                makes = {
+                    ast.unparse(it.func).removeprefix("threading.")
+                    for it in ast.walk(node.value)
+                    if isinstance(it, ast.Call)
+                }
+                if is_kept and makes & LOCKS:
+                    found.append(owner)
+            case _:
+                pass
+        for child in ast.iter_child_nodes(node):
+            look(child, owner, kept)
+
+    look(tree, "the module", None)
+    return found
+
+
+def test_a_forked_child_renews_every_lock_that_is_kept():
+    found = {
+        f"{path.relative_to(ROOT)} {owner}"
+        for path in modules()
+        for owner in bare_locks(path.read_text())
+    }
+    assert found == OF_THE_PARENT
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("lock = threading.Lock()", ["the module"]),
+        ("class A:\n  lock = threading.RLock()", ["A"]),
+        ("class A:\n  def __init__(self):\n    self.a, self.b = 1, Condition()", ["A"]),
+        ("def f():\n  global lock\n  lock = threading.Lock()", ["the module"]),
+        ("def f():\n  lock = threading.Lock()", []),
+        ("forks.made_anew(self.make)\ndef make(self):\n  self.lock = threading.Lock()", []),
+    ],
+)
+def test_a_planted_lock_is_found(source, found):
+    assert bare_locks(source) == found
+
+
 def test_no_test_draws_without_a_stated_seed():
     told = [
         f"{path.relative_to(ROOT)}:{use}"
@@ -339,7 +418,7 @@ def test_no_path_of_a_development_machine_is_written_down():
     files += [ROOT / name for name in ("pyproject.toml", "Makefile", "README.md", ".gitignore")]
     named = []
     for path in files:
-        if "__pycache__" in path.parts or not path.exists():
+        if {"__pycache__", "node_modules"} & set(path.parts) or not path.exists():
             continue
         # Binary files are read too: a path in a stored log would be just as wrong.
         text = path.read_bytes().decode("utf-8", errors="replace")

@@ -11,11 +11,10 @@ import msgspec
 import pytest
 
 import ledger as ln
-from ledger.engine import sessions
 from ledger.errors import (
+    CommandRejectedError,
     NotFoundError,
     NotTrackingError,
-    StorageError,
 )
 from ledger.tracking.context import context
 from tests.support.histories import FIRST, artifact, label
@@ -96,11 +95,10 @@ def test_another_thread_waits_for_the_end_of_a_batch(bench, lab):
     assert len(created) == 4
 
 
-def test_a_thread_that_waits_for_a_batch_that_waits_for_it_is_told(lab, monkeypatch):
-    monkeypatch.setattr(sessions, "PATIENCE", 0.01)
+def test_a_thread_that_waits_for_a_batch_that_waits_for_it_is_told(lab):
     with ThreadPoolExecutor(1) as pool, ln.batch():
         label("x")
-        with pytest.raises(StorageError, match="another thread"):
+        with pytest.raises(CommandRejectedError, match="waits for this thread"):
             pool.submit(label, "y").result()
     assert lab.names() == ["x"]
 

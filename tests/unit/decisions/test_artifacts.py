@@ -166,6 +166,25 @@ def test_content_that_comes_back_under_its_key_takes_it_again():
     ).then(b.artifact_keyed(A, "k", displaced=2))
 
 
+def test_content_that_is_gone_is_stored_again_or_found_in_place():
+    stored = b.artifact_registered("a")
+    place = (stored.storage, stored.storage_key)
+    given(stored).when(save("a", gone=place)).then(b.artifact_relocated(A, place[1])).and_says(
+        "stored again"
+    )
+    moved = b.artifact_relocated(A, "raw/a.txt", in_place=True)
+    given(stored).when(save("a", in_place="raw/a.txt", gone=place)).then(moved).and_says("lies at")
+    given(stored, moved).when(save("a", gone=("data", "raw/a.txt"))).then(
+        b.artifact_relocated(A, f".metaledger/{A}")
+    )
+
+
+def test_content_that_another_process_healed_meanwhile_is_left_alone():
+    stored = b.artifact_registered("a")
+    healed = b.artifact_relocated(A, "raw/a.txt", in_place=True)
+    given(stored, healed).when(save("a", gone=("data", stored.storage_key))).then()
+
+
 def test_a_revision_that_is_named_is_the_one():
     given(b.artifact_registered("a")).when(save("b", revises=A)).then(
         registered("b", stem=stem_of(A), revises=A)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 from ledger.engine.per_process import PerProcess
+from tests.support.forking import in_child, with_threads
 
 
 class Door:
@@ -43,20 +44,29 @@ def test_what_was_closed_is_opened_again():
     assert door.once.get() is not first
 
 
-def test_what_a_parent_opened_is_neither_used_nor_closed(monkeypatch):
+@with_threads
+def test_what_a_parent_opened_is_neither_used_nor_closed():
     door = Door()
     of_parent = door.once.get()
-    monkeypatch.setattr("os.getpid", lambda: -1)
-    own = door.once.get()
-    assert own is not of_parent
-    door.once.close()
-    assert door.closed == [own]
+
+    def claim() -> None:
+        own = door.once.get()
+        assert own is not of_parent
+        door.once.close()
+        assert door.closed == [own]
+
+    in_child(claim)
+    assert door.once.get() is of_parent
 
 
-def test_a_child_that_closes_first_leaves_its_parents_alone(monkeypatch):
+@with_threads
+def test_a_child_that_closes_first_leaves_its_parents_alone():
     door = Door()
     of_parent = door.once.get()
-    monkeypatch.setattr("os.getpid", lambda: -1)
-    door.once.close()
-    assert door.closed == []
-    assert door.once.get() is not of_parent
+
+    def claim() -> None:
+        door.once.close()
+        assert door.closed == []
+        assert door.once.get() is not of_parent
+
+    in_child(claim)

@@ -59,13 +59,13 @@ def test_who_runs_out_of_patience_is_passed_over():
 def test_a_turn_that_comes_as_patience_runs_out_is_taken(monkeypatch):
     turns = Turns()
     assert turns.take(PATIENCE)
-    leave = turns._leave
+    leave = turns.leave
 
     def late(mine) -> bool:
         turns.let_go()
         return leave(mine)
 
-    monkeypatch.setattr(turns, "_leave", late)
+    monkeypatch.setattr(turns, "leave", late)
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(turns.take, 0.01).result()
     assert turns.n_waiting == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from ledger.eventlog.sqlite_log import Recorder, SqliteAppender, SqliteReader
 from ledger.model.events import Draft, RecordCreated
 from ledger.model.ids import command_id, natural_id, stream_id, uid
 from ledger.model.payloads import to_payload
+from tests.support.forking import in_child, with_threads
 from tests.support.patience import PATIENCE
 
 NOON = 1_700_000_000_000_000
@@ -367,18 +367,8 @@ def read_head(database) -> int:
 
 # --- forks ----------------------------------------------------------------------------------------
 
-forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-fork = multiprocessing.get_context("fork")
 
-
-def in_child(claim) -> None:
-    child = fork.Process(target=claim)
-    child.start()
-    child.join(timeout=PATIENCE)
-    assert child.exitcode == 0
-
-
-@forks
+@with_threads
 def test_a_fork_finds_no_open_connection(log):
     log.save("first")
     assert log.store.pool.num_in_pool == 1
@@ -391,7 +381,7 @@ def test_a_fork_finds_no_open_connection(log):
     assert log.names() == ["first", "second"]
 
 
-@forks
+@with_threads
 def test_a_forked_child_writes_over_connections_of_its_own(path):
     database = SqliteDatabase.create(path, clock)
     append_label(database, "parent")
@@ -413,7 +403,7 @@ def test_a_forked_child_writes_over_connections_of_its_own(path):
     database.close()
 
 
-@forks
+@with_threads
 def test_a_fork_spares_a_database_in_memory():
     log = Log("file:spared?mode=memory&cache=shared")
     log.recorder.create_table()

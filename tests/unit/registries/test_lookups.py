@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ledger.errors import InvalidValueError, UnknownFieldError
-from ledger.model.schema import ARTIFACT, RUN, TRANSFORM, ULABEL, way
+from ledger.model.schema import ARTIFACT, RUN, TRANSFORM, ULABEL
+from ledger.model.ways import way
 from ledger.registries.lookups import taken_apart
 
 

@@ -16,7 +16,7 @@ from projections.fold import Amended, Closed, Opened
 from projections.select import And, Not, Or, Order, Select
 from projections.select import Test as Is
 from projections.sql import tables as sql_tables
-from projections.sql.conditions import after_prefix
+from projections.sql.comparisons import after_prefix
 from projections.sql.dialect import ALWAYS, NEVER, Dialect, Fragment, either, every
 from projections.sql.models import (
     SqlModels,
@@ -26,9 +26,11 @@ from projections.sql.models import (
     find_statement,
     select_statement,
 )
+from projections.sql.postgres import POSTGRES, PostgresModels
 from projections.sql.sqlite import SQLITE, SqliteModels, register_functions
 from projections.tables import FOREVER, TABLES
 from tests.support import builders as b
+from tests.support.servers import in_new_schema
 from tests.support.story import STORY
 
 
@@ -303,6 +305,26 @@ def test_a_frequent_question_is_answered_by_index(connection, question):
     plan = plan_of(connection, statement)
     assert index in plan
     assert "SCAN" not in plan
+
+
+@pytest.mark.parametrize("trash", ["without", "with", "only"])
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_a_count_looks_up_no_row(connection, registry, trash):
+    plan = plan_of(connection, count_statement(SQLITE, Select(registry=registry, trash=trash)))
+    assert f"COVERING INDEX {registry}_by_created_position_state" in plan
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_a_count_on_a_server_looks_up_no_row(postgres, registry):
+    statement = count_statement(POSTGRES, Select(registry=registry))
+    with in_new_schema(postgres) as connection:
+        PostgresModels(connection).create()
+        # In an empty table it would read all there is.
+        connection.execute("SET LOCAL enable_seqscan = off")
+        connection.execute("SET LOCAL enable_bitmapscan = off")
+        explained = connection.execute(f"EXPLAIN {statement.text}", statement.params).fetchall()
+    plan = " | ".join(str(line) for line in explained)
+    assert "Index Only Scan using" in plan
 
 
 def test_the_newest_records_are_read_without_sorting(connection):

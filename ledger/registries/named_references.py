@@ -1,0 +1,48 @@
+"""References as people read them: the names of the records that they lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from ledger.model.schema import RegistrySpec, RelationSpec
+from ledger.places.source import Source
+from projections.select import Select, Test
+
+
+def with_names(
+    source: Source,
+    spec: RegistrySpec,
+    rows: Sequence[dict[str, Any]],
+    relations: Sequence[RelationSpec] | None = None,
+) -> list[dict[str, Any]]:
+    """Return rows in which references are names of records, as people read them."""
+    shown = [dict(row) for row in rows]
+    for relation in spec.relations if relations is None else relations:
+        if not relation.is_reference or relation.is_reverse:
+            continue
+        held = str(relation.column)
+        ends = [_uids(row.get(held)) for row in shown]
+        wanted = tuple(dict.fromkeys(uid for uids in ends for uid in uids))
+        select = Select(
+            registry=relation.target,
+            where=Test(("uid",), "in", wanted),
+            at=source.at,
+            catalogue=source.catalogue,
+            trash="with",
+        )
+        found = source.ask(partial(_selected, select))
+        names = {row["uid"]: row.get("name") or row.get("key") or row["uid"] for row in found}
+        for row, uids in zip(shown, ends, strict=True):
+            called = [names.get(uid, uid) for uid in uids]
+            row[relation.name] = (called[0] if called else None) if relation.is_single else called
+    return shown
+
+
+def _selected(select: Select, models: Any) -> Any:
+    return models.select(select)
+
+
+def _uids(held: Any) -> list[str]:
+    return [held] if isinstance(held, str) else list(held or ())

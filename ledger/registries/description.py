@@ -63,7 +63,7 @@ def _called(record: AnyRecord) -> str:
     row = {**record._row, **record._assigned}
     name = row.get("name") or row.get("key")
     if not name and record.registry == "run" and (transform := record.transform) is not None:
-        name = transform.name
+        name = transform.key or transform.name
     return "" if not name else str(shown(name))
 
 

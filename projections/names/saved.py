@@ -6,7 +6,8 @@
    letters may differ in edits is not similar, and is not looked at. No similar name is missed by
    that.
 3. Only the rows that are left are compared letter by letter, `MOST_COMPARED` of them at most: those
-   with the nearest signatures. Only names made for that reach this bound.
+   with the nearest signatures. Beyond this bound lesser hits may be missed: among anagrams, and in
+   a registry of a million long names that all begin alike.
 4. A file is a stream of Arrow, followed by a directory of its columns and a seal over all bytes. A
    file with another seal, of other rules, or of another Unicode is refused as a whole.
 

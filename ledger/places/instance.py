@@ -6,15 +6,17 @@ found from the working directory when it is first needed.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from ledger import forks
 from ledger.engine.database import Session, WriteSession
@@ -63,6 +65,7 @@ class Ledger:
         self.marks = Marks(self.database, ledger=place.configuration.id, shown=name_of(place))
         self._searches: dict[tuple[str, str], Any] = {}
         forks.made_anew(self._renew_lock)
+        _opened.add(self)
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()
@@ -197,6 +200,18 @@ class Ledger:
         self.marks.look_again()
         # Whatever is there when it opens again is compared again.
         self.sessions.expected = self.place.configuration.id
+
+
+_opened: WeakSet[Ledger] = WeakSet()
+
+
+# Registered before anything that saves at the exit, and so called after it. The last connection
+# writes SQLite's log back into the file: whoever copies the file afterwards copies everything.
+@atexit.register
+def _close_at_exit() -> None:
+    for ledger in list(_opened):
+        with suppress(Exception):
+            ledger.close()
 
 
 _current: Ledger | None = None

@@ -47,7 +47,7 @@ def test_info_as_json_is_one_document_with_iso_times(made):
     assert about["root"] == str(made)
     assert about["head"] == 1
     assert about["counts"] == {
-        "ulabel": 0, "artifact": 0, "collection": 0, "transform": 0, "run": 0,
+        "ulabel": 0, "feature": 0, "artifact": 0, "collection": 0, "transform": 0, "run": 0,
     }  # fmt: skip
     assert dt.datetime.fromisoformat(about["recorded_at"]).tzinfo is not None
     assert about["database_size"] > 0

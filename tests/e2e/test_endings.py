@@ -58,3 +58,20 @@ def test_a_handler_of_the_scripts_own_stays(lab):
     )
     assert lab.run().tags == [*FIRST, "record-created", "run-finished"]
     assert lab.statuses() == ["finished"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "ln.ULabel('x').save()",
+        "ln.ULabel('x').save()\nsys.exit(3)",
+        "if not os.fork():\n    ln.ULabel('x').save()\n    sys.exit()\nos.wait()",
+    ],
+    ids=["finished", "failed", "forked"],
+)
+def test_the_file_holds_everything_once_the_program_has_ended(lab, ledger_folder, body):
+    ln.close()
+    lab.script(body)
+    lab.run(code=3 if "exit(3)" in body else 0)
+    ln.close()
+    assert not list(ledger_folder.glob(".metaledger/ledger.db-*"))

@@ -42,7 +42,7 @@ from ledger.places.marks import Marks
 
 _MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
 _OF_LEDGER = f"*\n!/{config.IGNORED}\n!/{config.FILE}\n"
-_OF_STORAGE = f"/{config.FOLDER}/\n"
+_OF_STORAGE = f"/{config.FOLDER}/\n/{config.IGNORED}\n"
 _STORAGE = f"./{config.FOLDER}/storage"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

@@ -116,16 +116,8 @@ def test_a_ledger_beside_its_own_content_can_be_deleted(tmp_path):
     assert not (tmp_path / ".metaledger").exists()
 
 
-@pytest.mark.parametrize(
-    ("storage", "beside"),
-    [
-        ("./storage", ["storage/.gitignore"]),
-        (".", []),
-        ("./.metaledger/storage", []),
-        ("./odd [name]*", ['"odd [name]*/.gitignore"']),
-    ],
-)
-def test_git_sees_neither_database_nor_content(tmp_path, storage, beside):
+@pytest.mark.parametrize("storage", ["./storage", ".", "./.metaledger/storage", "./odd [name]*"])
+def test_git_sees_neither_database_nor_content(tmp_path, storage):
     subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
     (tmp_path / ".gitignore").write_text("*.pyc")
     (tmp_path / "a.txt").write_text("1")
@@ -147,7 +139,6 @@ def test_git_sees_neither_database_nor_content(tmp_path, storage, beside):
             ".metaledger/.gitignore",
             ".metaledger/config.toml",
             "a.txt",
-            *beside,
         ]
     )
     assert (tmp_path / ".gitignore").read_text() == "*.pyc"

@@ -17,6 +17,7 @@ from ledger.model.events import EntriesErased
 from ledger.model.ids import Position, command_id
 from ledger.model.payloads import to_payload
 from ledger.model.schema import ERASED, REGISTRIES
+from ledger.model.typed_events import RegistryDefined
 from ledger.upkeep.erasure import Erasure
 from projections.fold import fold
 from projections.tables import TABLES
@@ -83,9 +84,14 @@ def claim_rows_and_log_agree(session):
 
 
 def uids_of(history):
-    """Return the records that a history creates."""
+    """Return the records that a history creates; what defines a registry is no record."""
     return sorted(
-        {it.event.uid for it in history if getattr(it.event, "natural", None) is not None}
+        {
+            it.event.uid
+            for it in history
+            if getattr(it.event, "natural", None) is not None
+            and not isinstance(it.event, RegistryDefined)
+        }
     )
 
 

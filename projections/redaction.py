@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import msgspec
@@ -23,7 +24,8 @@ class Redaction(msgspec.Struct, frozen=True, kw_only=True):
         values: What stands in the place of each column's value, where there is one.
         removes: Whether the rows go instead.
         column: The column that holds the record's uid.
-        prefix: Only rows whose field begins so, and is not its `parents`.
+        prefix: Only rows whose field begins so, and is not its `parents`; and not those that a
+            merger opened, or its undoing, as those events say it still.
     """
 
     table: str
@@ -32,11 +34,15 @@ class Redaction(msgspec.Struct, frozen=True, kw_only=True):
     column: str = "uid"
     prefix: str | None = None
 
-    def concerns(self, row: dict[str, Any], uid: str) -> bool:
-        """Return whether a row is one of them."""
+    def concerns(self, row: dict[str, Any], uid: str, mergers: Container[int] = ()) -> bool:
+        """Return whether a row is one of them, given the positions of mergers and undoings."""
         return row[self.column] == uid and (
             self.prefix is None
-            or (row["field"].startswith(self.prefix) and row["field"] != f"{self.prefix}parents")
+            or (
+                row["field"].startswith(self.prefix)
+                and row["field"] != f"{self.prefix}parents"
+                and row["from_position"] not in mergers
+            )
         )
 
 

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ledger.auditing.entries import Read
@@ -81,6 +81,8 @@ class Histories:
         self._links: dict[str, dict[HeldLink, int]] = {}
         # The other ends of the references of a record, by link.
         self._referred: dict[HeldLink, set[str]] = {}
+        # Records of which some typed values are erased: what they referred to is not known.
+        self._hidden: set[str] = set()
         self._retracted: set[str] = set()
         self._with_source: set[str] = set()
         self._runs: dict[str, tuple[str, int]] = {}
@@ -101,6 +103,8 @@ class Histories:
                     yield from _natural(event, _key_of(event, registry))
                     yield from self._fields(event, registry)
                     self._refer(read, registry, event.uid, event.fields)
+                else:
+                    self._hidden.add(event.uid)
             case TransformRegistered():
                 if not read.is_erased:
                     by = event.version or ["source", event.source_hash]
@@ -134,6 +138,8 @@ class Histories:
                 if not read.is_erased:
                     yield from self._fields(event, registry)
                     self._refer(read, registry, event.uid, event.fields)
+                else:
+                    self._hidden.add(event.uid)
             case RecordTrashed():
                 yield from self._becomes(event.uid, {LIVE}, TRASHED)
             case RecordRestored():
@@ -177,6 +183,8 @@ class Histories:
             case ValuesSet():
                 yield from self._is(event.uid, _KEPT)
                 values = event.values | dict.fromkeys(event.removed)
+                if read.is_erased:
+                    self._hidden.add(event.uid)
                 self._refer(read, f"{registry}.features", event.uid, values)
             case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
                 pass
@@ -254,12 +262,24 @@ class Histories:
         yield from self._becomes(event.uid, {LIVE}, WITHDRAWN)
         there = self._links.setdefault(event.into, {})
         links = self._links.pop(event.uid, {})
+        for told in (event.moved, event.doubled):
+            hidden = {link for link in map(_held_link, told) if self._is_hidden(link)}
+            links |= dict.fromkeys(hidden - links.keys(), read.position)
+            if told is event.doubled:
+                there |= dict.fromkeys(hidden - there.keys(), read.position)
         self._mergers[event.uid] = _Merger(event.into, read.position, frozenset(links))
         yield from _same(event.uid, "moved", event.moved, links.keys() - there.keys())
         yield from _same(event.uid, "doubled", event.doubled, links.keys() & there.keys())
         there |= dict.fromkeys(links.keys() - there.keys(), read.position)
         for link in links.keys() & self._referred.keys():
             self._referred[link] = self._referred[link] - {event.uid} | {event.into}
+
+    def _is_hidden(self, link: HeldLink) -> bool:
+        """Return whether a link may have been a value that is erased, and so is not known."""
+        field, source = link
+        registry, _, name = field.partition(".")
+        is_typed = registry not in REGISTRIES or name.startswith("features.")
+        return is_typed and source in self._hidden
 
     def _undo(self, read: Read, event: MergeUndone) -> Iterator[Unallowed]:
         merger = self._mergers.pop(event.uid, None)
@@ -330,6 +350,11 @@ def _natural(
 ) -> Iterator[Unallowed]:
     if event.natural != wanted:
         yield event.uid, f"the natural key {wanted}", event.natural
+
+
+def _held_link(told: Sequence[str]) -> HeldLink:
+    field, source = told
+    return field, source
 
 
 def _same(

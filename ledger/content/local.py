@@ -109,7 +109,7 @@ class LocalStore(ContentStore):
                 found = [
                     (entry.name, Path(entry.path))
                     for entry in entries
-                    if not entry.name.startswith(MARK)
+                    if not entry.name.startswith((MARK, ".gitignore"))
                 ]
         except MissingFileError:
             return

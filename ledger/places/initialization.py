@@ -42,7 +42,7 @@ from ledger.places.marks import Marks
 
 _MOST_IGNORED = 1 << 20  # bytes of a `.gitignore`
 _OF_LEDGER = f"*\n!/{config.IGNORED}\n!/{config.FILE}\n"
-_OF_STORAGE = f"/{config.FOLDER}/\n/{config.IGNORED}\n"
+_OF_STORAGE = "*\n"
 _STORAGE = f"./{config.FOLDER}/storage"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -149,7 +149,8 @@ def _hide_from_git(folder: Path, storage: str) -> None:
         return
     beside = (folder / storage).resolve()
     if beside != folder.resolve() and (folder / config.FOLDER).resolve() not in beside.parents:
-        _write_once(beside / config.IGNORED, _OF_STORAGE)
+        files.make_folders(beside / config.FOLDER)
+        _write_once(beside / config.FOLDER / config.IGNORED, _OF_STORAGE)
 
 
 def _write_once(path: Path, text: str) -> None:
@@ -159,11 +160,13 @@ def _write_once(path: Path, text: str) -> None:
 
 def _withdraw_ignored(place: Place) -> None:
     """Remove what `_hide_from_git` wrote, unless somebody wrote something else there."""
-    beside = Path(place.storage_root, config.IGNORED)
+    beside = Path(place.storage_root, config.FOLDER, config.IGNORED)
     for path, text in ((place.folder / config.IGNORED, _OF_LEDGER), (beside, _OF_STORAGE)):
         with suppress(LedgerError):
             if read_small(path, most=_MOST_IGNORED) == text.encode():
                 files.remove_durably(path)
+                with suppress(OSError):  # it is not empty
+                    path.parent.rmdir()
 
 
 def _reach(storage: str) -> None:

@@ -128,6 +128,8 @@ def redact(dialect: Dialect, redaction: Redaction) -> str:
             size, parents = len(redaction.prefix), f"{redaction.prefix}parents"
             where += (
                 f" AND substr(field, 1, {size}) = '{redaction.prefix}' AND field <> '{parents}'"
+                " AND from_position NOT IN (SELECT from_position FROM merger"
+                " UNION SELECT to_position FROM merger)"
             )
         return f"DELETE FROM {table} WHERE {where}"
     values = ", ".join(

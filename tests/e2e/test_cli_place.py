@@ -145,12 +145,13 @@ def test_git_sees_neither_database_nor_content(tmp_path, storage):
 
 
 def test_the_storage_keeps_the_gitignore_that_a_person_wrote(tmp_path):
-    (tmp_path / "storage").mkdir()
-    (tmp_path / "storage/.gitignore").write_text("*")
+    (tmp_path / "storage/.metaledger").mkdir(parents=True)
+    for name in (".gitignore", ".metaledger/.gitignore"):
+        (tmp_path / "storage" / name).write_text("*.tmp")
     metaledger(tmp_path, "init", "--storage", "./storage", "--name", "mine")
-    assert (tmp_path / "storage/.gitignore").read_text() == "*"
     metaledger(tmp_path, "delete", "mine", "--force")
-    assert (tmp_path / "storage/.gitignore").read_text() == "*"
+    for name in (".gitignore", ".metaledger/.gitignore"):
+        assert (tmp_path / "storage" / name).read_text() == "*.tmp"
 
 
 @pytest.mark.parametrize("storage", ["./storage", "."])

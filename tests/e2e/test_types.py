@@ -10,6 +10,7 @@ import pytest
 
 import ledger as ln
 from ledger.places.kinds import CLASSES
+from ledger.upkeep.rebuild import rebuild
 from tests.support.door import artifact, nothing_recorded
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -366,3 +367,18 @@ def test_a_table_is_checked_whole_and_saved_once(sample):  # noqa: ARG001
         ln.Artifact.from_df(rows, key="bad.parquet", schema=Sample)
     twice = pd.DataFrame({"name": ["S6", "S6"], "donor": ["D1", "D2"]})
     assert [it.kind for it in Sample.check(twice).faults] == ["key"]
+
+
+@pytest.mark.parametrize("undoes", [False, True])
+def test_a_record_is_erased_after_what_it_refers_to_was_merged(sample, undoes):
+    del sample
+    Donor(name="D9").save()
+    Donor.get(name="D2").merge_into(Donor.get(name="D9"))
+    if undoes:
+        Donor.undo_merge("D2")
+    ln.erase(Sample.get(name="S2"), reason="a request")
+    assert ln.audit().findings == ()
+    assert not Sample.filter(name="S2").exists()
+    assert rebuild().differences == ()
+    ln.erase(Sample.get(name="S1"), reason="a request")
+    assert ln.audit().findings == ()

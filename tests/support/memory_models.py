@@ -198,11 +198,16 @@ class MemoryModels(WritableModels):
 
     def redact(self, registry: str, uid: str) -> None:
         """Empty the rows of a record, of all times, as `projections.redaction` says."""
+        mergers = {
+            row[bound]
+            for row in self._tables["merger"]
+            for bound in ("from_position", "to_position")
+        }
         for redaction in redactions(registry, uid):
             before = self._tables[redaction.table]
             after = self._tables[redaction.table] = _Rows(before.table)
             for row in before:
-                if not redaction.concerns(row, uid):
+                if not redaction.concerns(row, uid, mergers):
                     after.add(row)
                 elif not redaction.removes:
                     after.add(redacted(row, redaction.values))

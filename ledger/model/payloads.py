@@ -77,7 +77,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
         "task",
     ),
     RunFinished: ("error",),
-    ValuesSet: ("command", "values"),
+    ValuesSet: ("command", "removed", "values"),
 }  # fmt: skip
 
 # msgspec tells apart bytes that are no UTF-8, and nesting without end, from other damage.

@@ -17,6 +17,7 @@ from ledger.model.payloads import (
     parts_of,
     to_payload,
 )
+from ledger.model.typed_events import FieldAdded, FieldChanged, FieldRetyped, RegistryDefined
 from projections.fold import registry_of
 from tests.conformance.test_format_vectors import BLOCKS
 from tests.support import builders as b
@@ -34,7 +35,11 @@ STRUCTURE = {
 EVENTS = [
     from_payload(f"{it['kept']}\n{it['erasable']}".encode(), position=2) for it in BLOCKS["parts"]
 ]
-OF_RECORDS = [it for it in EVENTS if registry_of(it) and not isinstance(it, EntriesErased)]
+# What defines a registry is no record: it is never erased, and is kept whole.
+DEFINITIONS = (RegistryDefined, FieldAdded, FieldChanged, FieldRetyped)
+OF_RECORDS = [
+    it for it in EVENTS if registry_of(it) and not isinstance(it, (EntriesErased, *DEFINITIONS))
+]
 BARE = {
     "link-added.v1", "link-removed.v1", "record-trashed.v1", "record-restored.v1",
     "record-withdrawn.v1", "merge-undone.v1", "run-started.v1", "run-resumed.v1",
@@ -52,6 +57,12 @@ def test_nothing_is_kept_but_structure(event):
 def test_a_command_is_kept_only_where_it_names_records_and_nothing_else(event):
     kept = json.loads(kept_part(event))
     assert "command" not in kept or kept["type"] in BARE
+
+
+@pytest.mark.parametrize("event", [it for it in EVENTS if isinstance(it, DEFINITIONS)])
+def test_a_definition_is_kept_whole(event):
+    assert type(event) not in ERASABLE
+    assert kept_part(event) == to_payload(event)
 
 
 @pytest.mark.parametrize("event", EVENTS)

@@ -262,7 +262,13 @@ def make_file(path: str | os.PathLike[str]) -> None:
         StorageError: The disk refused.
     """
     with writing(Path(path)):
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
+        try:
+            # Made without being opened: to close a database drops the locks of its users.
+            os.mknod(path, 0o666 | stat.S_IFREG)
+        except FileExistsError:
+            return
+        except (AttributeError, PermissionError):  # not each system lets everybody do so
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o666))
 
 
 def make_folders(path: Path) -> None:

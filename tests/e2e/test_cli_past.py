@@ -136,7 +136,6 @@ def test_a_tag_is_made_and_listed(past):
         (("diff", "9", "3"), "earlier point first"),
         (("diff", "1", "99999"), "in the future"),
         (("tag", "2026-01-01"), "reads as a time"),
-        (("list", "artifact", "--as-of", "2026-01-01"), "time zone"),
         (("show", "zzzz", "--as-of", "paper"), "no uid, key or name"),
         (("plan", "missing.py"), "no such script"),
         (("merge", "draft", "nowhere"), "no uid, key or name"),

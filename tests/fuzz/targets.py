@@ -27,6 +27,7 @@ from ledger.eventlog.database_url import is_database_url, parse
 from ledger.model.merkle import leaf_hash
 from ledger.model.parameters import canonical_params, plain_params
 from ledger.model.payloads import from_payload, to_payload
+from ledger.model.schema import REGISTRIES
 from ledger.past import points
 from ledger.places import config, discovery
 from ledger.places.config import Configuration
@@ -281,7 +282,7 @@ def questions(data: bytes) -> None:
     for registry in ("ulabel", "artifact", "run"):
         for given in (value, [value, value], 1, None):
             with suppress(LedgerError):
-                lookups.conditions(registry, [], {lookup: given})
+                lookups.conditions(REGISTRIES[registry], [], {lookup: given})
 
 
 def _questions() -> list[bytes]:

@@ -145,8 +145,9 @@ def test_a_signal_goes_on_to_the_command(made, name):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # Without a terminal, and in which no signal is ignored.
+        # Without a terminal, and in which no signal is ignored, as below `nohup`.
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(getattr(signal, name), signal.SIG_DFL),  # noqa: PLW1509 (no other thread)
     )
     with process:
         assert process.stdout.readline() == "here\n"

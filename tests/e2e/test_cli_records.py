@@ -77,7 +77,6 @@ def test_filters_are_those_of_the_library(filled, filters, expected):
         ("size=big", ["size", "whole number", "'big'"]),
         ("is_latest=maybe", ["true or false", "'maybe'"]),
         ("created_at__gt=yesterday", ["time", "'yesterday'"]),
-        ("created_at__gt=2030-01-01", ["time zone"]),
         ("key__sounds_like=x", ["sounds_like"]),
         ("size__icontains=1", ["text only"]),
     ],

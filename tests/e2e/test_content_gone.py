@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from tests.support.door import artifact, file, nothing_recorded
+from tests.support.door import artifact, begin_as_script, file, nothing_recorded
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -101,7 +101,9 @@ def test_many_are_healed_at_once():
     assert [ln.Artifact.get(each.uid).load() for each in saved] == ["0", "1", "2"]
 
 
-def test_a_pass_that_saves_it_again_heals_it_once():
+def test_a_pass_that_saves_it_again_heals_it_once(monkeypatch):
+    begin_as_script(monkeypatch, __file__)
+
     def script() -> str:
         ln.track(key="script")
         ln.Artifact(file("a.txt", "a"), key="a.txt").save()

@@ -11,7 +11,7 @@ import pytest
 import ledger as ln
 from ledger.places.kinds import CLASSES
 from ledger.upkeep.rebuild import rebuild
-from tests.support.door import artifact, nothing_recorded
+from tests.support.door import artifact, begin_as_script, nothing_recorded
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -290,7 +290,9 @@ def test_parents_are_followed_and_form_no_circle(sample):
         organ.parents.add(lobe)
 
 
-def test_a_replay_adds_nothing_also_after_a_rename(sample):
+def test_a_replay_adds_nothing_also_after_a_rename(sample, monkeypatch):
+    begin_as_script(monkeypatch, __file__)
+
     def script() -> int:
         ln.track(key="s.py")
         ln.Feature(name="score", dtype=float).save()

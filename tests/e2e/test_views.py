@@ -34,7 +34,6 @@ QUESTIONS: Calls = {
     "get": lambda it, record: it(record.uid),
     "history": lambda it, _: it(),
     "impact": lambda it, _: it(),
-    "inspect": lambda it, _: it([]),
     "lineage": lambda it, _: it(direction="both"),
     "lineage_diff": lambda it, _: it(1),
     "load": lambda it, _: it(),
@@ -42,12 +41,13 @@ QUESTIONS: Calls = {
     "open": lambda it, _: it().close(),
     "replayed": lambda it, _: it(),
     "search": lambda it, _: it("e"),
-    "standardize": lambda it, _: it([]),
-    "validate": lambda it, _: it([]),
     "view_lineage": lambda it, _: it(),
 }
-# How each method that changes something is called.
+# How each method that changes something is called, and those of vocabularies, asked of now alone.
 CHANGES: Calls = {
+    "inspect": lambda it, _: it([]),
+    "standardize": lambda it, _: it([]),
+    "validate": lambda it, _: it([]),
     "delete": lambda it, _: it(),
     "from_df": lambda it, _: it(None),
     "from_dir": lambda it, _: it("folder"),

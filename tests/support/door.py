@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import ledger as ln
 
@@ -42,3 +46,10 @@ def nothing_recorded() -> Iterator[None]:
     before = ln.head()
     yield
     assert ln.head() == before
+
+
+def begin_as_script(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """Have this process take a file for the script that it runs: a worker of tests runs none."""
+    main = ModuleType("__main__")
+    main.__file__ = path
+    monkeypatch.setitem(sys.modules, "__main__", main)

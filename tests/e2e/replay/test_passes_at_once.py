@@ -16,7 +16,7 @@ from ledger.errors import (
     NotFoundError,
     NotTrackingError,
 )
-from ledger.tracking.context import context
+from ledger.tracking.environment import capture_environment
 from tests.support.histories import FIRST, artifact, label
 
 pytestmark = pytest.mark.usefixtures("bench")
@@ -127,9 +127,9 @@ def test_a_forked_child_that_saves_is_a_part_of_its_parents_run(bench, lab):
 def test_the_environment_is_a_part_of_the_identity(bench, monkeypatch):
     with bench.passing():
         label("x")
-    real = context.track.__globals__["capture_environment"]()
+    real = capture_environment()
     other = msgspec.structs.replace(real, distributions=(("other", "1"),))
-    monkeypatch.setattr("ledger.tracking.context.capture_environment", lambda: other)
+    monkeypatch.setattr("ledger.tracking.starting.capture_environment", lambda: other)
     with bench.passing() as tags:
         label("x")
     assert tags == ["blob-recorded", "run-started", "run-finished"]

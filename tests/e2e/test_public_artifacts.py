@@ -136,7 +136,7 @@ def test_content_in_the_storage_is_left_in_place(here):
     inside = file("storage/data/a.txt", "in place")
     record = ln.Artifact(inside).save()
     assert record.path == inside.absolute()
-    assert not (here / "storage" / ".metaledger").exists()
+    assert [it.name for it in (here / "storage" / ".metaledger").iterdir()] == [".gitignore"]
     assert record.load() == "in place"
 
 
@@ -202,13 +202,15 @@ def test_content_damaged_after_it_was_verified_is_seen():
         record.cache()
 
 
-def test_registering_again_does_not_hide_that_content_is_gone():
+def test_registering_again_brings_content_back_that_is_gone():
     record = artifact("a.txt", "right")
     Path(record.path).unlink()
-    with nothing_recorded():
-        artifact("a.txt", "right")
     with pytest.raises(ln.errors.DamagedContentError):
         record.cache()
+    before = ln.head()
+    artifact("a.txt", "right")
+    assert [it.type for it in ln.since(before)] == ["artifact-relocated.v1"]
+    assert record.cache().read_text() == "right"
 
 
 def test_permanent_deletion_removes_content_only_when_asked_and_not_shared():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ledger import core, errors
-    from ledger.api import batch, finish, head, join, save, track
+    from ledger.api import batch, finish, happened, head, join, save, track
     from ledger.auditing.audit import audit
     from ledger.places.initialization import initialize as init
     from ledger.places.instance import close, connect
@@ -60,6 +60,7 @@ _DOOR = {
     "field": ("ledger.registries.definition", "field"),
     "find": ("ledger.registries.finding", "find"),
     "finish": ("ledger.api", "finish"),
+    "happened": ("ledger.api", "happened"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
     "join": ("ledger.api", "join"),
@@ -102,6 +103,7 @@ __all__ = [
     "field",
     "find",
     "finish",
+    "happened",
     "head",
     "init",
     "join",

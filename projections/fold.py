@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from ledger.model.canonical import encode
 from ledger.model.comparable import inside
 from ledger.model.events import (
+    AliasAdded,
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactRelocated,
@@ -173,9 +174,12 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 gone.append(Closed("artifact_key", {"uid": event.uid}))
             if REGISTRIES[event.registry].has_names:
                 gone.append(Closed("borne_name", {"uid": event.uid}))
+            gone.append(Closed("alias", {"uid": event.uid}))
             return gone
         case LinkRemoved():
             return [unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
+        case AliasAdded():
+            return [] if recorded.is_erased else [_alias(event)]
         case RecordRetracted():
             values: Values = {
                 "uid": event.uid,
@@ -423,6 +427,12 @@ def _named(recorded: RecordedEvent, registry: str, uid: str, name: Any) -> list[
         Closed("borne_name", {"uid": uid, "name": name}),
         Opened("borne_name", {"name": name, "uid": uid, "stem": stem}),
     ]
+
+
+def _alias(event: AliasAdded) -> Opened:
+    _, _, ref = event.alias.partition(":")
+    values: Values = {"alias": event.alias, "ref": ref, "uid": event.uid}
+    return Opened("alias", values | {"registry": event.registry})
 
 
 def _made_by(uid: str, run: str | None) -> list[Change]:

@@ -149,6 +149,7 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
         document = record_data(shown)
         if shown.registry == "artifact":
             document |= {"keys": shown.keys, "path": str(shown.path)}
+        document["aliases"] = shown.aliases
         document["relations"] = {
             name: [record_data(each) for each in records] for name, records in related.items()
         }
@@ -177,6 +178,8 @@ def _fields(record: Record) -> list[tuple[str, object]]:
     if record.registry == "artifact":
         keys = record.keys
         pairs += [("path", str(record.path)), ("keys", ", ".join(map(shown, keys)))]
+    if aliases := record.aliases:
+        pairs.append(("aliases", ", ".join(map(shown, aliases))))
     for relation in spec.relations:
         if not relation.is_many and (other := getattr(record, relation.name)) is not None:
             pairs.append((relation.name, called(other)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ledger.decisions.aliases import add_alias
 from ledger.decisions.artifacts import save_artifact, save_collection
 from ledger.decisions.definitions import change_field, define_registry, retype_field
 from ledger.decisions.facts import Decision, Facts, Stamp
@@ -37,6 +38,7 @@ from ledger.model.commands import (
     TagPosition,
     UndoMerge,
 )
+from ledger.model.outside_commands import AddAlias
 
 
 def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C901, PLR0911, PLR0912 (one a command)
@@ -79,5 +81,7 @@ def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C
             return set_features(command, facts, stamp)
         case ReadArtifact():
             return read_artifact(command, facts, stamp)
+        case AddAlias():
+            return add_alias(command, facts, stamp)
         case TagPosition():
             return tag_position(command, facts, stamp)

@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.outside_events import AliasAdded
 from ledger.model.typed_events import (
     DefinedField,
     FieldAdded,
@@ -421,6 +422,7 @@ LedgerEvent: TypeAlias = (
     | RecordWithdrawn
     | LinkAdded
     | LinkRemoved
+    | AliasAdded
     | RecordRetracted
     | RetractionLifted
     | RecordsMerged
@@ -479,6 +481,7 @@ def tag_of(event: LedgerEvent) -> str:
 
 
 __all__ = [
+    "AliasAdded",
     "DefinedField",
     "Event",
     "FieldAdded",

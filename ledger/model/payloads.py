@@ -22,6 +22,7 @@ import msgspec
 from ledger.errors import UnknownEventError
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
+    AliasAdded,
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactRelocated,
@@ -69,6 +70,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
         "command", "natural", "name", "description", "version", "hash", "digest",
     ),
     RecordChanged: ("command", "fields"),
+    AliasAdded: ("command", "alias"),
     RecordRetracted: ("command", "reason"),
     RetractionLifted: ("command", "reason"),
     RecordsMerged: ("command", "reason"),

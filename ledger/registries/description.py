@@ -48,6 +48,8 @@ def describe(record: AnyRecord) -> Description:
     if record.is_trashed:
         title += " (in the trash)"
     pairs = [("uid", record.uid), *_fields(record)]
+    if aliases := record.aliases:
+        pairs.append(("aliases", ", ".join(map(shown, aliases))))
     pairs.append(("created", f"{_text(record.created_at)} by {shown(record.created_by)}"))
     pairs += _relations(record)
     return Description(title, [(name.replace("_", " "), value) for name, value in pairs])

@@ -103,6 +103,7 @@ class _World:
         self.inputs: set[tuple[str, str]] = set()
         self.links: set[tuple[str, str, str, str]] = set()
         self.retracted: set[str] = set()
+        self.n_aliases = 0
         self.mergers: dict[str, tuple[str, list[Any], list[Any]]] = {}
 
     def step(self) -> None:
@@ -110,6 +111,8 @@ class _World:
         steps = [self.create_label, self.register_artifact, self.start_run, self.register_transform]
         if self.events:
             steps += [self.record_blob, self.create_collection]
+        if any(state < 2 for state in self.states.values()):
+            steps += [self.add_alias]
         if self.states:
             steps += [self.move_to_trash_or_back, self.move_to_trash_or_back, self.withdraw]
         if self.of("ulabel"):
@@ -278,6 +281,14 @@ class _World:
         uid = self.one("artifact")
         self.add(b.retracted("artifact", uid, self.text() or "no reason", **self.common()))
         self.retracted.add(uid)
+
+    def add_alias(self) -> None:
+        registry, uid = self.draw(
+            st.sampled_from(sorted(it for it, state in self.states.items() if state < 2))
+        )
+        self.n_aliases += 1
+        alias = f"{self.draw(st.sampled_from(['lamindb', 'x']))}:{self.n_aliases}"
+        self.add(b.alias_added(registry, uid, alias, **self.common()))
 
     def lift_retraction(self) -> None:
         if self.retracted:

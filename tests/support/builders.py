@@ -89,6 +89,12 @@ def retracted(registry: str, uid: str, reason: str = "wrong gate", **common: Any
     )
 
 
+def alias_added(registry: str, uid: str, alias: str = "other:1", **common: Any):
+    return ev.AliasAdded(
+        registry=registry, uid=uid, alias=alias, **_common(["alias", [uid, alias]], common)
+    )
+
+
 def retraction_lifted(registry: str, uid: str, **common: Any):
     return ev.RetractionLifted(registry=registry, uid=uid, **_common(["lift", uid], common))
 

@@ -2,7 +2,33 @@
 
 1. A reader turns a source into steps (`steps`) and records nothing.
 2. The plan (`plan`) brings steps in: it counts first, then writes in batches.
+3. Every name is loaded at its first use: `import ledger` loads no bridge.
 
 Imported by: nothing.
-Imports: nothing.
+Imports: decisions, engine, errors, model, places, registries, tracking.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.bridges.recording import record_run
+
+# Public name to its module.
+_DOOR = {"record_run": "ledger.bridges.recording"}
+
+__all__ = ["record_run"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _DOOR:
+        raise AttributeError(f"module 'ledger.bridges' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_DOOR[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

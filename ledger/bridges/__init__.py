@@ -14,12 +14,15 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger.bridges.recording import record_run
+    from ledger.bridges.recording import declare, record_run
 
 # Public name to its module.
-_DOOR = {"record_run": "ledger.bridges.recording"}
+_DOOR = {
+    "declare": "ledger.bridges.recording",
+    "record_run": "ledger.bridges.recording",
+}
 
-__all__ = ["record_run"]
+__all__ = ["declare", "record_run"]
 
 
 def __getattr__(name: str) -> object:

@@ -100,6 +100,7 @@ class Carrier:
         self._stores = stores
         self._named: dict[Ref, Named] = {}
         self._dropped: set[Ref] = set()
+        self._was_new = False
         self.notes: list[str] = []
         self.declared: list[str] = []
         self.damaged: list[str] = []
@@ -172,15 +173,16 @@ class Carrier:
 
     def _perform(self, step: Any, command: Any, registry: str, **options: Any) -> str:
         """Carry out the command that creates the record of a step, and remember the ref."""
-        uid = self._recorder.perform(
+        done = self._recorder.perform(
             command,
             registry,
             identity=self.identity(step),
             aliases=[self._source.alias(step.ref)],
             **options,
-        ).uid
-        self._named[step.ref] = Named(registry, uid)
-        return uid
+        )
+        self._named[step.ref] = Named(registry, done.uid)
+        self._was_new = done.is_new
+        return done.uid
 
     def _label(self, step: Label) -> None:
         fields = _described("label", step.description)
@@ -222,18 +224,11 @@ class Carrier:
 
     def _content(self, step: ContentSeen, looked: Looked = Looked()) -> None:  # noqa: B008 (frozen)
         alias, key = self._source.alias(step.ref), self._key(step)
-        known = self._recorder.known(self.identity(step))
-        if known is not None:
-            self._named[step.ref] = Named("artifact", known)
-            if self._recorder.is_declared(known):
-                self.declared.append(alias)
-            return
         run = self._maybe(step.run)
         revises = self._maybe(step.revises)
         if looked.is_damaged:
             self.damaged.append(alias)
         if looked.content is None:
-            self.declared.append(alias)
             command = recording.declaration(
                 namespace=self._source.tool,
                 name=step.ref,
@@ -247,7 +242,10 @@ class Carrier:
                 where=step.path,
                 suffix=step.suffix,
             )
-            self._perform(step, command, "artifact", run=run, keeps=True)
+            uid = self._perform(step, command, "artifact", run=run, keeps=True)
+            # What an earlier import brought in is what it was then.
+            if self._was_new or self._recorder.is_declared(uid):
+                self.declared.append(alias)
             return
         if not looked.is_checked:
             self.unchecked.append(alias)

@@ -50,6 +50,7 @@ TOLD = (
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
+    "docs/bridges.md",
 )
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.

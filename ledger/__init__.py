@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ledger import forks as _forks  # noqa: F401 (it looks after what is loaded in a fork)
+
 if TYPE_CHECKING:
     from ledger import core, errors
     from ledger.api import batch, finish, head, join, save, track

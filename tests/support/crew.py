@@ -145,12 +145,12 @@ class Crew:
     def send(self, who: str, number: signal.Signals) -> bool:
         """Send a signal to somebody, and return whether they lived.
 
-        The stop button is pressed for one process alone; what kills or stops it reaches its
-        children too.
+        The stop button is pressed for one process alone; what kills or stops it, or asks where it
+        is, reaches its children too.
         """
         if who not in self.alive:
             return False
-        send = os.kill if number in {signal.SIGINT, signal.SIGUSR1} else os.killpg
+        send = os.kill if number == signal.SIGINT else os.killpg
         with contextlib.suppress(ProcessLookupError):
             send(self.alive[who], number)
         return True

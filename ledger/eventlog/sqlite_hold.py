@@ -53,8 +53,8 @@ class _Guard:
         to_let_go: What is let go at the end of the step.
     """
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
         self._is_within = False
         self.to_let_go: list[Identity] = []
 
@@ -83,7 +83,7 @@ _guard: _Guard
 
 def _renew_guard() -> None:
     global _guard  # noqa: PLW0603 (another thread may have had it when the child was forked)
-    _guard = _Guard()
+    _guard = _Guard(threading.RLock())
 
 
 forks.made_anew(_renew_guard)

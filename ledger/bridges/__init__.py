@@ -5,7 +5,7 @@
 3. Every name is loaded at its first use: `import ledger` loads no bridge.
 
 Imported by: nothing.
-Imports: decisions, engine, errors, model, places, registries, tracking.
+Imports: decisions, engine, errors, eventlog, model, places, registries, tracking.
 """
 
 from __future__ import annotations

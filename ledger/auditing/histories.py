@@ -18,6 +18,7 @@ from ledger.auditing.entries import Read
 from ledger.decisions.runs import ENDS
 from ledger.model.events import (
     AliasAdded,
+    ArtifactDeclared,
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactRelocated,
@@ -89,6 +90,7 @@ class Histories:
         self._runs: dict[str, tuple[str, int]] = {}
         # The record that each alias leads to, and the aliases of each.
         self._aliases: dict[str, str] = {}
+        self._declared: set[str] = set()
         self._aliases_of: dict[str, list[str]] = {}
 
     def follow(self, read: Read, event: LedgerEvent, registry: str) -> Iterator[Unallowed]:  # noqa: C901, PLR0912, PLR0915 (one case a kind)
@@ -116,9 +118,8 @@ class Histories:
                 # What is not known any more was perhaps there.
                 if read.is_erased or event.source_hash is not None:
                     self._with_source.add(event.uid)
-            case ArtifactRegistered():
-                if not read.is_erased:
-                    yield from _natural(event, ["artifact", event.hash_type, event.hash])
+            case ArtifactRegistered() | ArtifactDeclared():
+                yield from self._artifact(read, event)
                 if event.run is not None:
                     yield from self._link(read, "artifact.runs", event.uid, event.run)
             case ArtifactReproduced():
@@ -129,6 +130,8 @@ class Histories:
                     yield from self._link(read, "artifact.runs", event.uid, event.run)
             case ArtifactKeyed() | ArtifactRelocated():
                 yield from self._is(event.uid, _KEPT)
+                if isinstance(event, ArtifactRelocated) and event.uid in self._declared:
+                    yield event.uid, "an artifact whose content was seen", "a declared one"
             case CollectionCreated():
                 if not read.is_erased:
                     yield from _natural(event, ["collection", event.hash])
@@ -212,6 +215,16 @@ class Histories:
     def _becomes(self, uid: str, wanted: Iterable[int], state: int) -> Iterator[Unallowed]:
         yield from self._is(uid, wanted)
         self._states[uid] = state
+
+    def _artifact(
+        self, read: Read, event: ArtifactRegistered | ArtifactDeclared
+    ) -> Iterator[Unallowed]:
+        if isinstance(event, ArtifactDeclared):
+            self._declared.add(event.uid)
+            if not read.is_erased:
+                yield from _natural(event, ["artifact", "declared", *event.natural[2:5]])
+        elif not read.is_erased:
+            yield from _natural(event, ["artifact", event.hash_type, event.hash])
 
     def _aliased(self, event: AliasAdded) -> Iterator[Unallowed]:
         other = self._aliases.setdefault(event.alias, event.uid)
@@ -360,6 +373,7 @@ def _natural(
     event: RecordCreated
     | TransformRegistered
     | ArtifactRegistered
+    | ArtifactDeclared
     | CollectionCreated
     | RunStarted,
     wanted: list[Any],

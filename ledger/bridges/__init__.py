@@ -5,7 +5,8 @@
 3. Every name is loaded at its first use: `import ledger` loads no bridge.
 
 Imported by: nothing.
-Imports: decisions, engine, errors, eventlog, model, places, registries, tracking.
+Imports: decisions, display, engine, errors, eventlog, files, model, places, registries,
+  tracking.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger.bridges.recording import record_run
+    from ledger.bridges.lamindb.importing import import_lamindb
+    from ledger.bridges.recording import declare, record_run
 
 # Public name to its module.
-_DOOR = {"record_run": "ledger.bridges.recording"}
+_DOOR = {
+    "declare": "ledger.bridges.recording",
+    "import_lamindb": "ledger.bridges.lamindb.importing",
+    "record_run": "ledger.bridges.recording",
+}
 
-__all__ = ["record_run"]
+__all__ = ["declare", "import_lamindb", "record_run"]
 
 
 def __getattr__(name: str) -> object:

@@ -6,130 +6,30 @@ A bridge records through this module alone: `record_run` for people, `Recorder` 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
 
-from ledger.decisions.runs import ENDS, FINISHED, RunPlan
-from ledger.engine.elsewhere import Elsewhere, RunElsewhere
-from ledger.engine.handler import Outcome
+from ledger.bridges.recorder import Recorder
+from ledger.decisions.runs import ENDS, FINISHED
 from ledger.engine.said import saying
-from ledger.errors import InvalidValueError
-from ledger.model.canonical import Json, identity_bytes
-from ledger.model.commands import Command, SaveTransform
-from ledger.model.ids import digest
+from ledger.errors import InvalidValueError, washed
+from ledger.model.canonical import identity_bytes
+from ledger.model.outside_commands import DeclareArtifact
 from ledger.model.parameters import canonical_params
-from ledger.model.schema import RUN, TRANSFORM, FieldSpec
+from ledger.model.schema import ARTIFACT, RUN, TRANSFORM, FieldSpec
 from ledger.model.times import now_micros, to_micros
 from ledger.places import instance
 from ledger.places.actor import checked_actor
-from ledger.places.instance import Ledger
 from ledger.registries.aliases import checked_alias
 from ledger.registries.artifact import Artifact
-from ledger.registries.checks import check_text
+from ledger.registries.checks import check_text, check_version
+from ledger.registries.local_content import suffix_of_key
 from ledger.registries.run import Run
-from ledger.registries.transform import stem_of
-from ledger.tracking.source_code import text_hash
 from ledger.tracking.starting import without_named_secrets
 
 STARTED = "started"
 STATUSES = (FINISHED, "failed", "ended", STARTED)
-
-
-class Recorder:
-    """Records what happened elsewhere, and counts the events that it took."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self.n_events = 0
-        self._elsewhere = Elsewhere(ledger.handler)
-
-    def require_no_run(self, what: str) -> None:
-        """See to it that no run is tracked; see `Elsewhere.require_no_run`."""
-        self._elsewhere.require_no_run(what)
-
-    def known(self, identity: list[Json]) -> str | None:
-        """Return the record that a command of this identity ended at; None if it is not known."""
-        return self._elsewhere.known(identity)
-
-    def perform(self, command: Command, registry: str, **options: Any) -> Outcome:
-        """Carry out a command; see `Elsewhere.perform`."""
-        outcome = self._elsewhere.perform(command, registry, **options)
-        self.n_events += outcome.n_events
-        return outcome
-
-    def text(self, text: str) -> str:
-        """Keep a text, and return its hash."""
-        blob = text_hash(text)
-        self.n_events += self._elsewhere.blob(blob, _lines(text))
-        return blob
-
-    def transform(  # noqa: PLR0913 (all of a version)
-        self,
-        key: str,
-        source: str | None = None,
-        *,
-        stem: str | None = None,
-        name: str | None = None,
-        kind: str = "script",
-        version: str | None = None,
-        description: str | None = None,
-        **options: Any,
-    ) -> str:
-        """Have a version of a transform, and return its uid.
-
-        Args:
-            key: What identifies its family.
-            source: Text of its source.
-            stem: First 12 digits of the uids of its family; None to make them of the key.
-            name: What people call it; None for the key's.
-            kind: What it is.
-            version: Version that a person gave it.
-            description: A text for people.
-            options: As for `perform`.
-        """
-        blob = None if source is None else self.text(source)
-        defaults: dict[str, Any] = {"name": name or key, "key": key, "kind": kind}
-        if description is not None:
-            defaults["description"] = description
-        command = SaveTransform(
-            stem=stem or stem_of(key),
-            version=version,
-            source_hash=blob,
-            source=blob,
-            defaults=defaults,
-        )
-        return self.perform(command, "transform", **options).uid
-
-    def begin(
-        self, identity: Sequence[Any], fields: Mapping[str, Any], aliases: Sequence[str] = ()
-    ) -> Outcome:
-        """Have a run, and return how that ended.
-
-        Args:
-            identity: What identifies it for good: plain data.
-            fields: Fields of its start.
-            aliases: Names that it has elsewhere.
-        """
-        plan = RunPlan(identity=digest(list(identity)).hex(), fields=dict(fields))
-        outcome = self._elsewhere.begin(RunElsewhere(plan=plan, aliases=tuple(aliases)))
-        self.n_events += outcome.n_events
-        return outcome
-
-    def end(self, run: str, status: str, error: str | None = None) -> int:
-        """Record the end of a run; return how many events that took."""
-        return self._count(self._elsewhere.end(run, status, error))
-
-    def read(self, run: str, artifact: str) -> int:
-        """Record an input of a run; return how many events that took."""
-        return self._count(self._elsewhere.read(run, artifact))
-
-    def made(self, run: str, artifact: str) -> int:
-        """Record an output of a run; return how many events that took."""
-        return self._count(self._elsewhere.made(run, artifact))
-
-    def _count(self, events: int) -> int:
-        self.n_events += events
-        return events
 
 
 def run_fields(  # noqa: PLR0913 (all of a start)
@@ -250,6 +150,136 @@ def record_run(  # noqa: PLR0913 (all of a run)
     return Run.get(run)
 
 
+def declare(  # noqa: PLR0913 (all that is said of content)
+    *,
+    namespace: str,
+    name: str,
+    edition: str | None = None,
+    key: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    revises: Artifact | None = None,
+    size: int | None = None,
+    n_files: int | None = None,
+    claimed: Iterable[tuple[str, str]] = (),
+    where: str | None = None,
+    aliases: Sequence[str] = (),
+) -> Artifact:
+    """Record an artifact that another tool knows, and whose content was never seen here.
+
+    It takes part in lineage, differences, impact and every question. Reading its content says how
+    to bring it. Declared again, it is the same artifact. Nothing of it is hashed or made up: what
+    is said of its content stands as `claimed`.
+
+    Args:
+        namespace: The other tool, or a part of it.
+        name: What it is called there.
+        edition: What tells its content from other content of that name there.
+        key: Its key, a relative path or a URL.
+        description: A text for people.
+        version: Version within its family, as text.
+        revises: The artifact that this one is a new version of.
+        size: Bytes of all content, as it is said.
+        n_files: Files of a folder, as it is said.
+        claimed: Algorithm and value of each hash that its content is said to have.
+        where: Path or URL where it is said to lie.
+        aliases: Names that it has in other tools.
+
+    Raises:
+        InvalidValueError: A text is none, or a number is negative.
+        CommandRejectedError: A run is tracked here.
+        NameTakenError: An alias leads to another record.
+    """
+    recorder = Recorder(instance.current())
+    recorder.require_no_run("declare")
+    if revises is not None and not isinstance(cast("object", revises), Artifact):
+        raise InvalidValueError(f"declare(revises=): expected an Artifact, got {revises!r:.80}")
+    command = declaration(
+        namespace=namespace,
+        name=name,
+        edition=edition,
+        key=key,
+        description=description,
+        version=version,
+        revises=None if revises is None else revises.uid,
+        size=size,
+        n_files=n_files,
+        claimed=claimed,
+        where=where,
+    )
+    others = [checked_alias(it) for it in aliases]
+    return Artifact.get(recorder.perform(command, "artifact", aliases=others).uid)
+
+
+def declaration(  # noqa: PLR0913 (as `declare`)
+    *,
+    namespace: str,
+    name: str,
+    edition: str | None = None,
+    key: str | None = None,
+    description: str | None = None,
+    version: str | None = None,
+    revises: str | None = None,
+    size: int | None = None,
+    n_files: int | None = None,
+    claimed: Iterable[tuple[str, str]] = (),
+    where: str | None = None,
+    suffix: str | None = None,
+) -> DeclareArtifact:
+    """Return the command that declares an artifact; see `declare`.
+
+    Raises:
+        InvalidValueError: A text is none, or a number is negative.
+    """
+    said: dict[str, Any] = {}
+    for label, number in (("size", size), ("n_files", n_files)):
+        if number is not None:
+            said[label] = _count_of(label, number)
+    if where is not None:
+        said["where"] = washed(_said("where", where, 4_096))
+    claims = tuple((_said("claimed", a, 64), _said("claimed", b, 256)) for a, b in claimed)
+    if claims:
+        said["claimed"] = claims
+    if key is not None:
+        key = _said("key", key, 1_024)
+        said["suffix"] = suffix_of_key(key)
+    if suffix is not None:
+        said["suffix"] = suffix
+    fields: dict[str, Any] = {}
+    if description is not None:
+        spec = _field(ARTIFACT.field("description"))
+        fields["description"] = check_text("declare(description=)", description, spec)
+    return DeclareArtifact(
+        namespace=_said("namespace", namespace, 1_024),
+        name=_said("name", name, 4_096),
+        edition=None if edition is None else _said("edition", edition, 1_024),
+        key=key,
+        version=check_version("declare", version),
+        revises=revises,
+        said=said,
+        fields=fields,
+    )
+
+
+def _count_of(label: str, number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise InvalidValueError(f"declare({label}=): expected 0 or more, got {number!r:.60}")
+    return int(number)
+
+
+def _said(label: str, value: object, longest: int) -> str:
+    spec = FieldSpec(name=label, max_length=longest)
+    return str(check_text(f"declare({label}=)", value, spec, required=True))
+
+
+@contextmanager
+def said_by(at: dt.datetime | None, by: str | None) -> Iterator[None]:
+    """Say of what is recorded in the block when it happened, and by whom; None says nothing."""
+    actor = None if by is None else checked_actor(by, "actor")
+    with saying(None if at is None else to_micros(at), actor):
+        yield
+
+
 def checked_status(where: str, status: object, *, has_end: bool) -> str:
     """Return the status of a run.
 
@@ -309,7 +339,3 @@ def _saved(where: str, name: str, artifact: object) -> str:
 def _field(spec: FieldSpec | None) -> FieldSpec:
     assert spec is not None  # noqa: S101 (for the type checker)
     return spec
-
-
-def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")

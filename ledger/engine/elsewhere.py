@@ -24,7 +24,7 @@ from ledger.engine.said import Said, said
 from ledger.errors import CommandRejectedError
 from ledger.model.canonical import Json
 from ledger.model.commands import Command
-from ledger.model.events import BlobRecorded, Draft, InputRecorded, LedgerEvent
+from ledger.model.events import BlobRecorded, Draft, InputRecorded, LedgerEvent, RecordChanged
 from ledger.model.ids import StreamId, command_id, stream_id
 from ledger.model.outside_events import AliasAdded
 from ledger.model.schema import ERASED
@@ -76,6 +76,7 @@ class Elsewhere:
         run: str | None = None,
         aliases: Sequence[str] = (),
         prepare: Prepare | None = None,
+        keeps: bool = False,
     ) -> Outcome:
         """Carry out a command, and give its record these aliases, in one transaction.
 
@@ -86,6 +87,7 @@ class Elsewhere:
             run: Uid of the run that it happened in.
             aliases: Names that the record has elsewhere.
             prepare: As for `Handler.perform`.
+            keeps: Whether a record that is there already keeps its fields.
 
         Raises:
             CommandRejectedError: It cannot be carried out as it stands.
@@ -96,6 +98,9 @@ class Elsewhere:
                 return Outcome(uid=outcome_of(found[0].event))
             stamp = self._stamp(run)
             decision = decide(command, session.models, stamp)
+            if keeps and not decision.is_new:
+                kept = tuple(it for it in decision.events if not isinstance(it, RecordChanged))
+                decision = msgspec.structs.replace(decision, events=kept)
             decision = with_aliases(session.models, decision, registry, aliases, stamp)
             if not decision.events:
                 return Outcome(uid=decision.outcome, notices=decision.notices)

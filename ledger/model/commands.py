@@ -12,7 +12,7 @@ import msgspec
 
 from ledger.model.canonical import Json
 from ledger.model.definitions import Definition
-from ledger.model.outside_commands import AddAlias
+from ledger.model.outside_commands import AddAlias, DeclareArtifact
 
 Mode = Literal["warn_return_existing", "error", "warn_create_new"]
 MODES: tuple[Mode, ...] = ("warn_return_existing", "error", "warn_create_new")
@@ -471,6 +471,7 @@ Command: TypeAlias = (
     | SetFeatures
     | ReadArtifact
     | AddAlias
+    | DeclareArtifact
     | TagPosition
 )
 

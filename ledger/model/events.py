@@ -13,7 +13,7 @@ import msgspec
 
 from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
-from ledger.model.outside_events import AliasAdded
+from ledger.model.outside_events import AliasAdded, ArtifactDeclared
 from ledger.model.typed_events import (
     DefinedField,
     FieldAdded,
@@ -412,6 +412,7 @@ LedgerEvent: TypeAlias = (
     | RecordCreated
     | TransformRegistered
     | ArtifactRegistered
+    | ArtifactDeclared
     | ArtifactReproduced
     | ArtifactKeyed
     | ArtifactRelocated
@@ -482,6 +483,7 @@ def tag_of(event: LedgerEvent) -> str:
 
 __all__ = [
     "AliasAdded",
+    "ArtifactDeclared",
     "DefinedField",
     "Event",
     "FieldAdded",

@@ -23,6 +23,7 @@ from ledger.errors import UnknownEventError
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
     AliasAdded,
+    ArtifactDeclared,
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactRelocated,
@@ -62,6 +63,10 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
     ArtifactRegistered: (
         "command", "natural", "key", "description", "version", "suffix", "hash", "digest", "size",
         "n_files", "storage", "storage_key",
+    ),
+    ArtifactDeclared: (
+        "command", "natural", "key", "description", "version", "suffix", "size", "n_files",
+        "claimed", "where",
     ),
     ArtifactReproduced: ("command",),
     ArtifactKeyed: ("command", "key"),

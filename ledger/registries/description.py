@@ -75,6 +75,8 @@ def _fields(record: AnyRecord) -> list[tuple[str, str]]:
         if field.name in _UNTOLD or field.is_virtual:
             continue
         value = getattr(record, field.name)
+        if field.name == "is_declared" and not value:
+            continue
         if value is not None and value not in ({}, []):
             pairs.append((field.name, _value(field, value)))
     if record.is_saved and record.spec.has_keys:

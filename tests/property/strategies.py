@@ -109,6 +109,7 @@ class _World:
     def step(self) -> None:
         """Let one more thing happen, of those that can."""
         steps = [self.create_label, self.register_artifact, self.start_run, self.register_transform]
+        steps += [self.declare_artifact]
         if self.events:
             steps += [self.record_blob, self.create_collection]
         if any(state < 2 for state in self.states.values()):
@@ -227,6 +228,27 @@ class _World:
                 revises=self.one_or_none("artifact"),
                 n_files=self.draw(st.sampled_from([None, 2])),
                 in_place=self.draw(st.booleans()),
+                **common,
+            )
+        )
+        self.states["artifact", uid] = 0
+        if "run" in common:
+            self.made_by.add((uid, common["run"]))
+
+    def declare_artifact(self) -> None:
+        name = self.draw(st.sampled_from(CONTENTS))
+        uid = b.declared_uid(name)
+        if ("artifact", uid) in self.states:
+            return
+        common = self.common()
+        self.add(
+            b.artifact_declared(
+                name,
+                key=self.draw(st.sampled_from([None, *KEYS])),
+                description=self.text(),
+                revises=self.one_or_none("artifact"),
+                size=self.draw(st.sampled_from([None, 2])),
+                where=self.draw(st.sampled_from([None, "s3://bucket/a"])),
                 **common,
             )
         )

@@ -44,6 +44,7 @@ STORY = b.log(
     b.collection_created("study 2", [C], revises=b.collection_uid("study")),
     b.link_added("collection", b.collection_uid("study 2"), "labels", TABBY),
     b.alias_added("artifact", A, "lamindb:aaaa"),
+    b.artifact_declared("far", key="other.csv", size=7, run=RUN_2, where="s3://bucket/far"),
     b.alias_added("artifact", B, "lamindb:bbbb"),
     b.alias_added("collection", b.collection_uid("study 2"), "mlflow:study"),
     b.withdrawn("artifact", B),

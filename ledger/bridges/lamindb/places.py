@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ledger.errors import InvalidValueError, printable
+from ledger.errors import InvalidValueError, LedgerError, printable
+from ledger.input_files import read_small
 from ledger.registries.local_content import check_key
 
 _STEM = 16  # digits of a uid that the versions of an artifact share
@@ -78,11 +79,8 @@ def text_at(path: str | None) -> str | None:
     if path is None or "://" in path:
         return None
     try:
-        file = Path(path)
-        if not file.is_file() or file.stat().st_size > _MOST_TEXT:
-            return None
-        return file.read_bytes().decode()
-    except (OSError, UnicodeDecodeError):
+        return read_small(path, most=_MOST_TEXT).decode()
+    except (LedgerError, UnicodeDecodeError):
         return None
 
 

@@ -22,6 +22,7 @@ import msgspec
 from ledger.bridges.lamindb.columns import DULL, OWN_NAMES, OWN_TABLES, PREFIXES, SHAPES, Shape
 from ledger.errors import InvalidValueError, MissingDependencyError, StorageError, printable
 from ledger.eventlog.database_url import DatabaseUrl, is_database_url, parse
+from ledger.input_files import open_regular
 
 Row: TypeAlias = dict[str, Any]
 # Answers a statement with rows, each column in order.
@@ -30,7 +31,7 @@ Ask: TypeAlias = Callable[[str], Iterable[tuple[Any, ...]]]
 _DEFAULT_NAMES = ("lamin.db", ".lamindb/lamin.db")
 _WAIT = 30.0  # seconds that LaminDB may take to end its write
 _WAL = b"\x02\x02"  # the two bytes of SQLite's header that say: with a write-ahead log
-_HEADER = b"SQLite format 3\x00"
+_HEADER, _HEAD = b"SQLite format 3\x00", 20
 
 
 class Instance(msgspec.Struct, kw_only=True):
@@ -42,7 +43,6 @@ class Instance(msgspec.Struct, kw_only=True):
         tables: Rows of each table of `columns.SHAPES` that it has, in order of their ids.
         names: Full name of each of these tables there.
         others: Rows of each further table that is not empty, by its full name.
-        folder: Folder of its database; None on a server.
     """
 
     where: str
@@ -50,7 +50,6 @@ class Instance(msgspec.Struct, kw_only=True):
     tables: dict[str, list[Row]]
     names: dict[str, str]
     others: dict[str, list[Row]]
-    folder: Path | None = None
 
     def rows(self, table: str) -> list[Row]:
         """Return the rows of a table; none where the instance does not have it."""
@@ -61,8 +60,12 @@ class Instance(msgspec.Struct, kw_only=True):
         return self.names.get(table, self.prefix + table)
 
 
-def read(where: str | os.PathLike[str]) -> Instance:
+def read(
+    where: str | os.PathLike[str], *, check: Callable[[Path], None] = lambda _: None
+) -> Instance:
     """Return what an instance holds: the folder of one, its database, or a URL of PostgreSQL.
+
+    `check` sees the path of a SQLite database before it is opened, and may refuse it.
 
     Raises:
         InvalidValueError: There is no instance, or it lacks a column that is needed.
@@ -72,14 +75,14 @@ def read(where: str | os.PathLike[str]) -> Instance:
     if is_database_url(where):
         return _read_server(parse(str(where)))
     path = find_database(where)
+    check(path)
     with _sqlite(path) as ask:
         tables = [str(name) for (name,) in ask("SELECT name FROM sqlite_master WHERE type='table'")]
 
         def columns(table: str) -> list[str]:
             return [str(it[1]) for it in ask(f"PRAGMA table_info({_quoted(table)})")]
 
-        found = _collect(ask, tables, columns, str(path), is_text=True)
-    return msgspec.structs.replace(found, folder=path.parent)
+        return _collect(ask, tables, columns, str(path), is_text=True)
 
 
 def find_database(where: str | os.PathLike[str]) -> Path:
@@ -125,11 +128,10 @@ def find_database(where: str | os.PathLike[str]) -> Path:
 @contextmanager
 def _sqlite(path: Path) -> Iterator[Ask]:
     way, before = f"{path.as_uri()}?mode=ro", _state(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(20)
-    except OSError as error:
-        raise StorageError(f"lamindb {path}: it cannot be read ({error.strerror})") from error
+    # Closing it drops the locks that this process has on the file: the caller sees to it that this
+    # is no database of the ledger in use.
+    with open_regular(path) as file:
+        head = file.read(_HEAD)
     if head[:16] != _HEADER:
         raise InvalidValueError(
             f"lamindb {path}: expected a SQLite database, found a file that is none"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ledger import forks as _forks  # noqa: F401 (it looks after what is loaded in a fork)
 
 if TYPE_CHECKING:
-    from ledger import core, errors
-    from ledger.api import batch, finish, head, join, save, track
+    from ledger import bridges, core, errors
+    from ledger.api import batch, finish, happened, head, join, save, track
     from ledger.auditing.audit import audit
     from ledger.places.initialization import initialize as init
     from ledger.places.instance import close, connect
@@ -51,6 +51,7 @@ _DOOR = {
     "audit": ("ledger.auditing.audit", "audit"),
     "backup": ("ledger.upkeep.backup", "backup"),
     "batch": ("ledger.api", "batch"),
+    "bridges": ("ledger.bridges", ""),
     "checkpoint": ("ledger.proving.checkpoints", "checkpoint"),
     "close": ("ledger.places.instance", "close"),
     "connect": ("ledger.places.instance", "connect"),
@@ -62,6 +63,7 @@ _DOOR = {
     "field": ("ledger.registries.definition", "field"),
     "find": ("ledger.registries.finding", "find"),
     "finish": ("ledger.api", "finish"),
+    "happened": ("ledger.api", "happened"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
     "join": ("ledger.api", "join"),
@@ -93,6 +95,7 @@ __all__ = [
     "audit",
     "backup",
     "batch",
+    "bridges",
     "checkpoint",
     "close",
     "connect",
@@ -104,6 +107,7 @@ __all__ = [
     "field",
     "find",
     "finish",
+    "happened",
     "head",
     "init",
     "join",

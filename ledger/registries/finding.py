@@ -2,7 +2,7 @@
 
 The first of these that applies decides:
 
-1. A whole uid, in whichever registry.
+1. A whole uid, in whichever registry; then a whole alias, which names another tool.
 2. A text written as a place (`./x`, `../x`, `/x`, `~/x`, `https://…`), or a `Path`: the artifact
    with the content that is there now, whatever it is called. If no artifact has this content, the
    transform whose key is this path.
@@ -31,6 +31,7 @@ from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source, row_of
 from ledger.registries import all_registries
+from ledger.registries.aliases import aliased, reads_as_alias
 from ledger.registries.base import Record
 from ledger.registries.local_content import LocalContent
 from ledger.registries.lookups import Q
@@ -89,6 +90,8 @@ def found(
             f"expected a uid or its beginning, a key, a name, a path or a URL, got {what!r}"
         )
     registries = source.names if registry is None else (registry,)
+    if not isinstance(what, os.PathLike) and (elsewhere := _of_alias(source, text, registries)):
+        return elsewhere
     if isinstance(what, os.PathLike) or "://" in text or text.startswith(_PLACES):
         return _at_place(source, text, registries)
     for each in registries:
@@ -106,6 +109,15 @@ def found(
     if "artifact" in registries and os.path.lexists(text):
         return _at_place(source, text, registries)
     return _beginning(source, text, registry, which)
+
+
+def _of_alias(source: Source, text: str, registries: Iterable[str]) -> Record | None:
+    """Return the record that a whole alias means; None where it means none of these registries."""
+    for registry, uid in aliased(source, text) if reads_as_alias(text) else ():
+        if registry in registries and (row := row_of(source, registry, uid)) is not None:
+            known: Record = record_class(registry)._from_row(row, source)
+            return known
+    return None
 
 
 def _beginning(source: Source, text: str, registry: str | None, which: Which) -> Record:

@@ -22,6 +22,7 @@ from ledger.past.changes import Diff, diff
 from ledger.past.points import Point, reads_as_other, resolve
 from ledger.past.readable_events import Happening, Which, happenings
 from ledger.past.readable_events import newest_first as backwards
+from ledger.past.said_points import resolve_said
 from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
@@ -90,18 +91,25 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
-def as_of(point: Any) -> View:
+def as_of(point: Any, *, clock: str = "recorded") -> View:
     """Return the ledger as of a point, for reading.
 
     Args:
         point: A position, "now", a datetime with a time zone, a run (its last event), the name of
             a tag, or the text of a checkpoint. Inclusive; a time means the end of its last digit.
+        clock: "recorded": a time means what the log held then. "said": it means what is said to
+            have happened by then, whenever that was recorded.
 
     Raises:
-        InvalidValueError: The point is in the future, or a datetime without a time zone.
+        InvalidValueError: The point is in the future, or a datetime without a time zone. With the
+            clock "said": it is no time, or said time goes back past it.
         NotFoundError: No tag and no run has this name.
     """
     ledger = instance.current()
+    if clock == "said":
+        return View(ledger, resolve_said(ledger, point))
+    if clock != "recorded":
+        raise InvalidValueError(f"as_of(clock=): expected 'recorded' or 'said', got {clock!r:.60}")
     return View(ledger, resolve(ledger, point))
 
 

@@ -1,0 +1,40 @@
+"""bridges to other tools: what people have comes in, and what others read goes out.
+
+1. A reader turns a source into steps (`steps`) and records nothing.
+2. The plan (`plan`) brings steps in: it counts first, then writes in batches.
+3. Every name is loaded at its first use: `import ledger` loads no bridge.
+
+Imported by: nothing.
+Imports: decisions, display, engine, errors, eventlog, files, model, places, registries,
+  tracking.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.bridges.lamindb.importing import import_lamindb
+    from ledger.bridges.recording import declare, record_run
+
+# Public name to its module.
+_DOOR = {
+    "declare": "ledger.bridges.recording",
+    "import_lamindb": "ledger.bridges.lamindb.importing",
+    "record_run": "ledger.bridges.recording",
+}
+
+__all__ = ["declare", "import_lamindb", "record_run"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _DOOR:
+        raise AttributeError(f"module 'ledger.bridges' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_DOOR[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

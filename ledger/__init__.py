@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ledger import core, errors
+    from ledger import bridges, core, errors
     from ledger.api import batch, finish, head, join, save, track
     from ledger.auditing.audit import audit
     from ledger.places.initialization import initialize as init
@@ -49,6 +49,7 @@ _DOOR = {
     "audit": ("ledger.auditing.audit", "audit"),
     "backup": ("ledger.upkeep.backup", "backup"),
     "batch": ("ledger.api", "batch"),
+    "bridges": ("ledger.bridges", ""),
     "checkpoint": ("ledger.proving.checkpoints", "checkpoint"),
     "close": ("ledger.places.instance", "close"),
     "connect": ("ledger.places.instance", "connect"),
@@ -91,6 +92,7 @@ __all__ = [
     "audit",
     "backup",
     "batch",
+    "bridges",
     "checkpoint",
     "close",
     "connect",

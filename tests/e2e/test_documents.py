@@ -366,6 +366,9 @@ def written_signatures() -> set[str]:
         value = None if name == "__version__" else getattr(ledger, name)
         if inspect.isfunction(value):
             found.add(f"{name}{plain(inspect.signature(value), bound=False)}")
+    for name in ledger.bridges.__all__:
+        signature = plain(inspect.signature(getattr(ledger.bridges, name)), bound=False)
+        found.add(f"bridges.{name}{signature}")
     for title, kind in CLASSES.items():
         found |= members(title, kind)
     found |= {

@@ -39,6 +39,7 @@ def test_public_names_are_exactly_these():
         "audit",
         "backup",
         "batch",
+        "bridges",
         "checkpoint",
         "close",
         "connect",

@@ -1,0 +1,32 @@
+"""Bridges to other tools: what people have comes in, what a ledger knows goes out.
+
+Nothing but the public door and the command uses a bridge, and each is loaded at its first use.
+
+Imported by: cli.
+Imports: content, errors, files, input_files, model, past, places.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ledger.bridges.tables import export_tables
+
+# Public name to the module that holds it.
+_BRIDGES = {"export_tables": "ledger.bridges.tables"}
+
+__all__ = ["export_tables"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _BRIDGES:
+        raise AttributeError(f"module 'ledger.bridges' has no attribute '{name}'")
+    value: object = getattr(importlib.import_module(_BRIDGES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -301,7 +301,7 @@ def _table(entries: Sequence[Entry]) -> Any:
         [it.number for it in envelopes],
         [it.tag for it in envelopes],
         [it.salt[:SALT_BYTES] if len(it.salt) != SALT_BYTES + 1 else None for it in entries],
-        [it.payload for it in entries],
+        [_text(it) for it in entries],
         [it.salt[-HASH_BYTES:] if it.is_erased else None for it in entries],
         [it.leaf for it in entries],
     ]
@@ -309,3 +309,16 @@ def _table(entries: Sequence[Entry]) -> Any:
         pa.array(values, type=field.type) for values, field in zip(columns, SCHEMA, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _text(entry: Entry) -> str:
+    """Return the payload of an entry, which is lines of JSON, as text."""
+    try:
+        return entry.payload.decode()
+    except UnicodeDecodeError as error:
+        position = entry.envelope.position
+        raise CorruptLogError(
+            f"event at position {position}: its payload is no text in UTF-8; nothing is exported, "
+            "audit the ledger",
+            position=position,
+        ) from error

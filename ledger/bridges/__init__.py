@@ -3,7 +3,7 @@
 Nothing but the public door and the command uses a bridge, and each is loaded at its first use.
 
 Imported by: cli.
-Imports: content, errors, files, input_files, model, past, places.
+Imports: content, errors, files, input_files, model, past, places, proving, registries.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ledger.bridges.crate import export_crate
+    from ledger.bridges.prov import export_prov
     from ledger.bridges.tables import export_tables
 
 # Public name to the module that holds it.
-_BRIDGES = {"export_tables": "ledger.bridges.tables"}
+_BRIDGES = {
+    "export_crate": "ledger.bridges.crate",
+    "export_prov": "ledger.bridges.prov",
+    "export_tables": "ledger.bridges.tables",
+}
 
-__all__ = ["export_tables"]
+__all__ = ["export_crate", "export_prov", "export_tables"]
 
 
 def __getattr__(name: str) -> object:

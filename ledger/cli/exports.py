@@ -8,6 +8,8 @@ from ledger.cli.group import VerbGroup, json_option, verb
 from ledger.cli.moment import as_of_option
 
 _TOLD = {
+    "crate": ("ledger.cli.exports", "Write a result as a research object, proofs inside."),
+    "prov": ("ledger.cli.exports", "Write where a result came from as PROV-JSON."),
     "tables": ("ledger.cli.exports", "Write tables for DuckDB, Polars, R or Spark."),
 }
 
@@ -114,3 +116,56 @@ def tables_verb(folder: str, *, as_of: str | None, history: bool, kind: str, as_
         return
     print_table(["table", "rows"], [[it.name, f"{it.rows:,}"] for it in done.tables])
     say("success", f"wrote {folder}, as of position {done.position:,}")
+
+
+@verb(
+    "crate",
+    examples=(
+        "metaledger export crate figure-2.pdf ./figure-2",
+        "metaledger export crate B9KpqwLcV0Tz ./small --metadata-only",
+    ),
+)
+@click.argument("uid", metavar="UID|KEY|NAME")
+@click.argument("folder")
+@click.option("--metadata-only", is_flag=True, help="Leave contents out; name them by digest.")
+@click.option(
+    "--license", "license_url", metavar="URL", help="Licence of all contents. [default: not stated]"
+)
+@json_option
+def crate_verb(
+    uid: str, folder: str, *, metadata_only: bool, license_url: str | None, as_json: bool
+) -> None:
+    """Write an artifact or a collection, and all that it was made from, into a new folder.
+
+    The folder is a Process Run Crate (RO-Crate): contents, scripts, runs, and the proofs with which
+    anybody can verify what the log says of them, without the ledger.
+    """
+    from ledger.bridges.crate import export_crate
+    from ledger.cli.output import print_json
+    from ledger.display.messages import say
+
+    done = export_crate(uid, folder, metadata_only=metadata_only, license=license_url)
+    if as_json:
+        print_json(done)
+        return
+    click.echo(
+        f"artifacts: {done.artifacts:,} ({done.copied:,} with content), runs: {done.runs:,}, "
+        f"as of position {done.position:,}"
+    )
+    say("success", f"wrote {folder}; its proofs need no ledger: see proof/README in it")
+
+
+@verb(
+    "prov",
+    examples=("metaledger export prov figure-2.pdf figure-2.prov.json",),
+)
+@click.argument("uid", metavar="UID|KEY|NAME")
+@click.argument("file")
+@as_of_option
+def prov_verb(uid: str, file: str, *, as_of: str | None) -> None:
+    """Write where an artifact or a collection came from into a new file, as PROV-JSON."""
+    from ledger.bridges.prov import export_prov
+    from ledger.display.messages import say
+
+    export_prov(uid, file, as_of="now" if as_of is None else as_of)
+    say("success", f"wrote {file}")

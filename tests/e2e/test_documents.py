@@ -367,6 +367,8 @@ def written_signatures() -> set[str]:
         value = None if name == "__version__" else getattr(ledger, name)
         if inspect.isfunction(value):
             found.add(f"{name}{plain(inspect.signature(value), bound=False)}")
+    registering = plain(inspect.signature(ledger.loaders.register), bound=True)
+    found.add(f"loaders.register{registering}")
     for name in ledger.bridges.__all__:
         signature = plain(inspect.signature(getattr(ledger.bridges, name)), bound=False)
         found.add(f"bridges.{name}{signature}")

@@ -28,7 +28,7 @@ from ledger.model.events import LedgerInitialized
 from ledger.model.payloads import ERASED_IN_FORMAT_1, SALT_BYTES, from_payload
 
 MANIFEST, KEYS, LOG = "manifest.json", "key.pub", "log"
-FORMAT = 2  # of archives; raised only when today's program could not read tomorrow's archive
+FORMAT = 3  # of archives; raised only when today's program could not read tomorrow's archive
 
 SCHEMA = pa.schema(
     [
@@ -40,11 +40,14 @@ SCHEMA = pa.schema(
         pa.field("number", pa.int64(), nullable=False),
         pa.field("tag", pa.string(), nullable=False),
         pa.field("salt", pa.binary(SALT_BYTES)),
-        pa.field("payload", pa.binary()),
+        pa.field("payload", pa.string()),
         pa.field("payload_hash", pa.binary(32)),
         pa.field("leaf", pa.binary(32), nullable=False),
     ]
 )
+
+# Of segments that a program of format 1 or 2 wrote: they stay in an archive that is exported to.
+_BEFORE = SCHEMA.set(SCHEMA.get_field_index("payload"), pa.field("payload", pa.binary()))
 
 # A file may say a long value once and name it a thousand times: these are read as they are written,
 # and written out a portion at a time.
@@ -223,7 +226,7 @@ class ArchiveEvidence(Evidence):
         # Not by its path: that would be taken for a URL where it looks like one.
         with self._log.open(segment.name) as raw, closing(pq.ParquetFile(raw)) as looked_at:
             metadata = looked_at.metadata
-            if not looked_at.schema_arrow.equals(SCHEMA):
+            if not any(looked_at.schema_arrow.equals(it) for it in (SCHEMA, _BEFORE)):
                 yield CorruptLogError(
                     f"archive {shown}: expected the columns {', '.join(SCHEMA.names)} of "
                     "docs/format.md, found others",
@@ -315,11 +318,11 @@ def _written_out(batch: Any) -> Any:
         column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         for column in batch.columns
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, names=SCHEMA.names)
 
 
 def _raw(row: dict[str, Any]) -> RawRow:
-    salt, hashed = row["salt"], row["payload_hash"]
+    salt, hashed, payload = row["salt"], row["payload_hash"], row["payload"]
     if hashed is not None:
         salt = (ERASED_IN_FORMAT_1 if salt is None else salt) + hashed
     return RawRow(
@@ -332,7 +335,7 @@ def _raw(row: dict[str, Any]) -> RawRow:
         salt=salt,
         leaf=row["leaf"],
         topic=_text(row["tag"]),
-        state=row["payload"],
+        state=payload.encode() if isinstance(payload, str) else payload,
     )
 
 

@@ -77,6 +77,24 @@ class View:
         """Return the lineage of a record as it was at this point; see `Record.lineage`."""
         return record.lineage(as_of=self.position, **options)
 
+    def tables(self, *, history: bool = False) -> dict[str, Any]:
+        """Return the ledger at this point as tables by name, each a `pyarrow.Table`.
+
+        One table a registry, with a row a record that is not in the trash, and the tables `link`,
+        `artifact_key`, `value`, `tag` and `event`; docs/analysts.md names their columns.
+
+        Args:
+            history: Whether a row is what was so between two positions, `from_position` and
+                `to_position`, instead: then the tables answer for every point up to this one.
+
+        Raises:
+            StorageError: Something was erased meanwhile, or the database refused.
+        """
+        from ledger.past.tables import each_table  # noqa: PLC0415 (loads pyarrow)
+
+        found = each_table(self._source.ledger, self.position, has_history=history)
+        return {name: table for name, _, table in found}
+
     def __repr__(self) -> str:
         when = "the beginning" if self.recorded_at is None else self.recorded_at.isoformat()
         return f"<View as of position {self.position} ({when})>"

@@ -227,6 +227,9 @@ def _related(record: Record) -> dict[str, list[Record]]:
     }
     if record.registry == "artifact":
         found["previous_runs"] = record.previous_runs.all()
+    for records in found.values():
+        if records and records[0].spec.called_by is not None:
+            records.sort(key=lambda it: -it.id)  # the newest first
     if record.spec.is_versioned:
         versions = record.versions.all()
         found["versions"] = versions if len(versions) > 1 else []

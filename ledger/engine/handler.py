@@ -24,7 +24,7 @@ import msgspec
 
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Notice, Row
-from ledger.decisions.replay import Intent
+from ledger.decisions.replay import Intent, Made
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
 from ledger.engine.run_tracker import PassOverError, RunTracker
@@ -249,7 +249,7 @@ class Handler(RunTracker):
         shown = _shown(request, decision)
         drafts = decision.drafts(identity, noted, (intent.key, intent.subject_key))
         events = session.append(command_id(identity), drafts, shown=shown)
-        passage.pass_effect(intent, decision.outcome, len(events))
+        passage.pass_effect(intent, decision.outcome, len(events), _made(decision))
         passage.heard = events[-1].position
         return _done(decision, len(events), session)
 
@@ -332,6 +332,14 @@ def _require_past(session: WriteSession, decision: Decision) -> None:
 
 def _idle(decision: Decision) -> Outcome:
     return Outcome(uid=decision.outcome, notices=decision.notices)
+
+
+def _made(decision: Decision) -> Made | None:
+    """Return the registry of the record that a decision creates; None for none."""
+    if not decision.is_new or decision.natural is None:
+        return None
+    event = decision.events[0]
+    return Made(str(decision.natural[1]), getattr(event, "revises", None) is not None)
 
 
 def _shown(request: Request, decision: Decision) -> Select | None:

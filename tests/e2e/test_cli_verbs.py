@@ -174,3 +174,25 @@ def test_a_plan_that_cannot_be_understood_is_none_that_has_something_to_do(made)
     metaledger(made, "plan", "nope.py", status=1)
     assert "64" in metaledger(made, "plan", "--help").out
     metaledger(made, "show", status=2)
+
+
+# --- tables of runs -----------------------------------------------------------------------------
+
+
+def test_tables_of_runs_begin_with_the_script_and_the_newest_run(made):
+    for name in ("first.py", "second.py"):
+        (made / name).write_text("import ledger as ln\nln.track()\nln.finish()\n")
+        subprocess.run([sys.executable, name], cwd=made, env=environment(), check=True)
+    header, *rows = metaledger(made, "list", "run").out.splitlines()
+    assert header.split()[:2] == ["transform", "uid"]
+    assert [row.split()[0] for row in rows] == ["second.py", "first.py"]
+    code = (
+        "import re, ledger as ln\n"
+        "def cells(found): return re.findall(r'[a-z]+\\.py', found._repr_html_())\n"
+        "runs = ln.Run.filter()\n"
+        "assert cells(runs) == ['second.py', 'first.py'], cells(runs)\n"
+        "assert cells(runs.order_by('id')) == ['first.py', 'second.py']\n"
+        "assert cells(runs[:1]) == ['first.py']\n"
+        "assert runs.first().transform.key == 'first.py'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=made, env=environment(), check=True)

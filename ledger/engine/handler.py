@@ -23,7 +23,7 @@ from typing import NamedTuple
 import msgspec
 
 from ledger.decisions.decide import decide
-from ledger.decisions.facts import Decision, Notice, Row
+from ledger.decisions.facts import Decision, Facts, Notice, Row
 from ledger.decisions.replay import Intent, Made
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
@@ -235,7 +235,9 @@ class Handler(RunTracker):
         if not decision.events:
             passage.pass_idle(intent, decision.outcome)
             return _idle(decision)
+        asked: Facts = facts
         if self._begin(session, tracked, intent):
+            asked = session.models
             decision = decide(command, session.models, self._stamp(passage.run))
             if not decision.events:
                 passage.pass_idle(intent, decision.outcome)
@@ -244,7 +246,8 @@ class Handler(RunTracker):
             request.prepare(decision)
         _require_past(session, decision)
         noted = self._unrecorded(session, passage)
-        intent = self._numbered(session.models, tracked, intent)
+        # What was asked under the lock is true until this transaction writes.
+        intent = self._numbered(asked, tracked, intent)
         identity = intent.identity(passage.run)
         shown = _shown(request, decision)
         drafts = decision.drafts(identity, noted, (intent.key, intent.subject_key))

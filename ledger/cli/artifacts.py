@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -103,7 +102,7 @@ def _artifacts(
 
     artifacts: list[Artifact] = []
     for path in paths:
-        if each and Path(path).is_dir():
+        if each and _is_folder(path):
             below = Artifact.from_dir(path, key, if_hash_exists=mode)
             if description is not None:
                 for artifact in below:
@@ -112,6 +111,15 @@ def _artifacts(
         else:
             artifacts.append(Artifact(path, key, description, if_hash_exists=mode))
     return artifacts
+
+
+def _is_folder(place: str) -> bool:
+    """Return whether a path, which may begin with `~`, or a file URL leads to a folder here."""
+    from ledger.input_files import is_file_url, named_path, path_of_url
+
+    if is_file_url(place):
+        return path_of_url(place).is_dir()
+    return "://" not in place and named_path(place).is_dir()
 
 
 @verb(

@@ -76,6 +76,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What was found where content should lie: the content, or why there is none."""
 
     content: Any = None
+    why: str | None = None
     is_damaged: bool = False
     is_checked: bool = True
 
@@ -147,6 +148,8 @@ class Carrier:
             content = LocalContent.at(self._recorder.ledger, step.path, storage=root)
         except _UNREADABLE:
             return Looked()
+        except InvalidValueError as error:
+            return Looked(why=str(error))
         said = [_same(content.hashed, *claim) for claim in step.claimed]
         told = [it for it in said if it is not None]
         if not all(told):
@@ -224,6 +227,8 @@ class Carrier:
 
     def _content(self, step: ContentSeen, looked: Looked = Looked()) -> None:  # noqa: B008 (frozen)
         alias, key = self._source.alias(step.ref), self._key(step)
+        if looked.why is not None:
+            raise LeftAwayError(looked.why)
         run = self._maybe(step.run)
         revises = self._maybe(step.revises)
         if looked.is_damaged:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ledger.bridges.prov import export_prov
     from ledger.bridges.tables import export_tables
 
-# Public name to the module that holds it.
-_BRIDGES = {
+# Public name to its module.
+_DOOR = {
     "export_crate": "ledger.bridges.crate",
     "export_prov": "ledger.bridges.prov",
     "export_tables": "ledger.bridges.tables",
@@ -27,9 +27,9 @@ __all__ = ["export_crate", "export_prov", "export_tables"]
 
 
 def __getattr__(name: str) -> object:
-    if name not in _BRIDGES:
+    if name not in _DOOR:
         raise AttributeError(f"module 'ledger.bridges' has no attribute '{name}'")
-    value: object = getattr(importlib.import_module(_BRIDGES[name]), name)
+    value = getattr(importlib.import_module(_DOOR[name]), name)
     globals()[name] = value
     return value
 

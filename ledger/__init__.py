@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ledger import forks as _forks  # noqa: F401 (it looks after what is loaded in a fork)
+
 if TYPE_CHECKING:
     from ledger import bridges, core, errors
-    from ledger.api import batch, finish, head, join, save, track
+    from ledger.api import batch, finish, happened, head, join, save, track
     from ledger.auditing.audit import audit
     from ledger.places.initialization import initialize as init
     from ledger.places.instance import close, connect
@@ -62,6 +64,7 @@ _DOOR = {
     "field": ("ledger.registries.definition", "field"),
     "find": ("ledger.registries.finding", "find"),
     "finish": ("ledger.api", "finish"),
+    "happened": ("ledger.api", "happened"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
     "join": ("ledger.api", "join"),
@@ -106,6 +109,7 @@ __all__ = [
     "field",
     "find",
     "finish",
+    "happened",
     "head",
     "init",
     "join",

@@ -16,7 +16,10 @@ from ledger.model.values import untagged
 from projections.store import Row
 
 _LIMIT, _EXACT = 2**63, 2**53  # integers that a column of integers, of floats, holds exactly
-_HIDDEN = {"storage", "storage_key", "in_place", "environment_blob", "source"}
+_HIDDEN = {
+    "storage", "storage_key", "in_place", "environment_blob", "source", "is_declared", "claimed",
+    "whereabouts",
+}  # fmt: skip
 
 
 def shown_columns(registry: str, spec: RegistrySpec | None = None) -> dict[str, str]:

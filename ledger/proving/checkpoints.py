@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.display.rows import html_table
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -27,6 +28,7 @@ from ledger.errors import (
     ReadOnlyLedgerError,
     StorageError,
     WrongExpectedVersionError,
+    printable,
 )
 from ledger.eventlog.base import LogReader
 from ledger.model.events import Draft, KeyAdopted
@@ -78,6 +80,17 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("origin", printable(self.origin)),
+            ("entries", f"{self.size:,}"),
+            ("root hash", self.root),
+            ("not published yet", printable(", ".join(self.unpublished))),
+            ("text to keep", printable(self.text)),
+        ]
+        rows = [(name, value) for name, value in facts if value]
+        return html_table("Checkpoint", ("what", "value"), rows, 0)
 
 
 def checkpoint(*, cosign: Iterable[PrivateKey] = ()) -> SignedCheckpoint:

@@ -252,7 +252,8 @@ def _put(  # noqa: PLR0913, PLR0917 (called in one place)
 def _write_segment(
     path: Path, log: LogReader, *, after: int, until: int, step: Callable[[int], None]
 ) -> None:
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+    # Other programs would believe statistics of a file that somebody forged.
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd", write_statistics=False) as writer:
         while after < until:
             entries: list[Entry] = []
             while len(entries) < _GROUP and after < until:

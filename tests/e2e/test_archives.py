@@ -67,12 +67,12 @@ def segments(folder) -> list[Path]:
     return sorted(Path(folder, "log").iterdir())
 
 
-def rewritten(folder, change):
+def rewritten(folder, change, **options):
     """Change the table of an archive and write it again, its manifest too."""
     (path,) = segments(folder)
     table = change(pq.read_table(path))
     path.unlink()
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", **{"write_statistics": False} | options)
     with_manifest(folder, lambda it: it["segments"][0].update(size=path.stat().st_size))
 
 
@@ -459,6 +459,66 @@ def test_a_manifest_that_lies_is_refused(exported, tmp_path, deed):
     with_manifest(exported.where, MANIFESTS[deed])
     with pytest.raises((CorruptLogError, InvalidValueError), match="archive"):
         restore(exported.where, "./storage", root=tmp_path / "x")
+
+
+@pytest.mark.parametrize("part", ["manifest", "checkpoint"])
+def test_what_an_archive_says_of_itself_is_compared(exported, part):
+    if part == "manifest":
+        with_manifest(exported.where, lambda it: it.update(root="0" * 64))
+    else:
+        (path,) = Path(exported.where).glob("checkpoint-*")
+        origin, size, *others = path.read_text().splitlines()
+        path.write_text("\n".join([origin, str(int(size) - 1), *others, ""]))
+    found = audit(archive=exported.where).findings
+    assert [(it.kind, it.subject) for it in found] == [("checkpoint-root", part)]
+
+
+FOOTERS = {
+    "statistics": ({"write_statistics": True}, "no statistics"),
+    "statistics of one column": ({"write_statistics": ["tag"]}, "no statistics"),
+    "an index of pages": ({"write_page_index": True, "write_statistics": True}, "no statistics"),
+    "metadata": ({}, "no metadata"),
+    "metadata of a column": ({}, "no metadata"),
+    "another writer": ({}, "parquet-cpp-arrow"),
+}
+
+
+@pytest.mark.parametrize("deed", FOOTERS)
+def test_a_footer_that_says_more_than_its_columns_is_refused(exported, deed):
+    options, said = FOOTERS[deed]
+
+    def change(table):
+        if deed == "metadata":
+            return table.replace_schema_metadata({"pandas": '{"index_columns": ["tag"]}'})
+        if deed == "metadata of a column":
+            field = table.schema.field("tag").with_metadata({"kind": "other"})
+            return table.cast(table.schema.set(table.schema.get_field_index("tag"), field))
+        return table
+
+    rewritten(exported.where, change, **options)
+    if deed == "another writer":
+        (path,) = segments(exported.where)
+        path.write_bytes(path.read_bytes().replace(b"parquet-cpp-arrow", b"parquet-mrx-arrow"))
+    with pytest.raises(InvalidValueError, match=said):
+        audit(archive=exported.where)
+    with pytest.raises(InvalidValueError, match=said):
+        restore(exported.where, "./other", root=Path(exported.where).parent / "copy")
+
+
+def test_an_export_writes_no_statistics(exported):
+    (path,) = segments(exported.where)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    assert not any(group.column(number).is_stats_set for number in range(group.num_columns))
+
+
+def test_a_file_that_the_manifest_does_not_name_is_warned_of(exported, capsys):
+    (path,) = segments(exported.where)
+    ln.settings.verbosity = "warning"
+    assert audit(archive=exported.where).ok
+    assert "is no part of it" not in capsys.readouterr().err
+    shutil.copy(path, path.with_name("000000000001-000000000003.2.parquet"))
+    assert audit(archive=exported.where).ok
+    assert "'000000000001-000000000003.2.parquet' in its log/ is no part" in capsys.readouterr().err
 
 
 def test_a_segment_that_is_missing_is_told(exported, tmp_path):

@@ -51,6 +51,7 @@ def test_public_names_are_exactly_these():
         "field",
         "find",
         "finish",
+        "happened",
         "head",
         "init",
         "join",

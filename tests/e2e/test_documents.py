@@ -377,8 +377,9 @@ def written_signatures() -> set[str]:
     registering = plain(inspect.signature(ledger.loaders.register), bound=True)
     found.add(f"loaders.register{registering}")
     for name in ledger.bridges.__all__:
-        signature = plain(inspect.signature(getattr(ledger.bridges, name)), bound=False)
-        found.add(f"bridges.{name}{signature}")
+        value = getattr(ledger.bridges, name)
+        if inspect.isfunction(value):
+            found.add(f"bridges.{name}{plain(inspect.signature(value), bound=False)}")
     for title, kind in CLASSES.items():
         found |= members(title, kind)
     found |= {

@@ -167,7 +167,7 @@ class Audit:
                 erasures = judged(
                     self.rules.erasures,
                     results,
-                    Signers(trusted, self.subject.ledger, are_given=bool(self.given)),
+                    Signers(trusted, self.subject.ledger, bool(self.given), self.rules.eraser_keys),
                     self.findings,
                     refuses=self.refuses_erasures,
                 )

@@ -25,6 +25,7 @@ from ledger.model.events import (
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
+    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
@@ -188,7 +189,7 @@ class Histories:
                 self._refer(read, f"{registry}.features", event.uid, values)
             case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
                 pass
-            case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+            case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
                 pass
 
     # --- states and fields ------------------------------------------------------------------------

@@ -144,7 +144,7 @@ class Audit:
         """Carry out the audit."""
         began = time.monotonic()
         known = self._known()
-        head, contents = 0, ContentAudit(self.subject.resolved)
+        head, contents = 0, ContentAudit(self.subject)
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
         erasures: list[ErasureResult] = []

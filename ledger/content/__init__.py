@@ -1,5 +1,5 @@
 """The bytes of artifacts: how they are hashed, remembered, stored and opened.
 
 Imported by: auditing, eventlog, places, proving, registries, tracking, transfer, upkeep.
-Imports: errors, files, forks, input_files.
+Imports: errors, files, forks, input_files, user_settings.
 """

@@ -482,6 +482,7 @@ class Audit:
             for values in shadow.rows("artifact", [])
             if (row := dict(zip(names, values, strict=True)))["to_position"] == FOREVER
             and row["state"] in _KEPT
+            and row["digest"] is not None
         ]
         chosen = rows if sample == 1 else drawn(rows, sample)
         with progress("reading contents", sum(row["size"] for row in chosen), unit="bytes") as step:

@@ -30,7 +30,7 @@ from ledger.model.events import LedgerInitialized
 from ledger.model.payloads import ERASED_IN_FORMAT_1, SALT_BYTES, from_payload
 
 MANIFEST, KEYS, LOG = "manifest.json", "key.pub", "log"
-FORMAT = 2  # of archives; raised only when today's program could not read tomorrow's archive
+FORMAT = 3  # of archives; raised only when today's program could not read tomorrow's archive
 
 SCHEMA = pa.schema(
     [
@@ -42,11 +42,14 @@ SCHEMA = pa.schema(
         pa.field("number", pa.int64(), nullable=False),
         pa.field("tag", pa.string(), nullable=False),
         pa.field("salt", pa.binary(SALT_BYTES)),
-        pa.field("payload", pa.binary()),
+        pa.field("payload", pa.string()),
         pa.field("payload_hash", pa.binary(32)),
         pa.field("leaf", pa.binary(32), nullable=False),
     ]
 )
+
+# Of segments that a program of format 1 or 2 wrote: they stay in an archive that is exported to.
+_BEFORE = SCHEMA.set(SCHEMA.get_field_index("payload"), pa.field("payload", pa.binary()))
 
 # A file may say a long value once and name it a thousand times: these are read as they are written,
 # and written out a portion at a time.
@@ -310,7 +313,7 @@ def _faults(metadata: Any, schema: Any, rows: int) -> Iterator[tuple[str, str]]:
         schema: The columns that it describes.
         rows: How many rows the file should have.
     """
-    if not schema.equals(SCHEMA):
+    if not any(schema.equals(it) for it in (SCHEMA, _BEFORE)):
         yield f"the columns {', '.join(SCHEMA.names)} of docs/format.md", "others"
     # By any other name of its writer, what is told of values below would be passed over here.
     if not str(metadata.created_by).startswith(_WRITER):
@@ -355,11 +358,11 @@ def _written_out(batch: Any) -> Any:
         column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         for column in batch.columns
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, names=SCHEMA.names)
 
 
 def _raw(row: dict[str, Any]) -> RawRow:
-    salt, hashed = row["salt"], row["payload_hash"]
+    salt, hashed, payload = row["salt"], row["payload_hash"], row["payload"]
     if hashed is not None:
         salt = (ERASED_IN_FORMAT_1 if salt is None else salt) + hashed
     return RawRow(
@@ -372,7 +375,7 @@ def _raw(row: dict[str, Any]) -> RawRow:
         salt=salt,
         leaf=row["leaf"],
         topic=_text(row["tag"]),
-        state=row["payload"],
+        state=payload.encode() if isinstance(payload, str) else payload,
     )
 
 

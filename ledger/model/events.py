@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.outside_events import AliasAdded, ArtifactDeclared
 from ledger.model.typed_events import (
     DefinedField,
     FieldAdded,
@@ -418,6 +419,7 @@ LedgerEvent: TypeAlias = (
     | RecordCreated
     | TransformRegistered
     | ArtifactRegistered
+    | ArtifactDeclared
     | ArtifactReproduced
     | ArtifactKeyed
     | ArtifactRelocated
@@ -428,6 +430,7 @@ LedgerEvent: TypeAlias = (
     | RecordWithdrawn
     | LinkAdded
     | LinkRemoved
+    | AliasAdded
     | RecordRetracted
     | RetractionLifted
     | RecordsMerged
@@ -487,6 +490,8 @@ def tag_of(event: LedgerEvent) -> str:
 
 
 __all__ = [
+    "AliasAdded",
+    "ArtifactDeclared",
     "DefinedField",
     "Event",
     "FieldAdded",

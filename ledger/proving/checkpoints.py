@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.display.rows import html_table
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -24,7 +25,10 @@ from ledger.errors import (
     InvalidValueError,
     KeyUnavailableError,
     NotFoundError,
+    ReadOnlyLedgerError,
+    StorageError,
     WrongExpectedVersionError,
+    printable,
 )
 from ledger.eventlog.base import LogReader
 from ledger.model.events import Draft, KeyAdopted
@@ -76,6 +80,17 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("origin", printable(self.origin)),
+            ("entries", f"{self.size:,}"),
+            ("root hash", self.root),
+            ("not published yet", printable(", ".join(self.unpublished))),
+            ("text to keep", printable(self.text)),
+        ]
+        rows = [(name, value) for name, value in facts if value]
+        return html_table("Checkpoint", ("what", "value"), rows, 0)
 
 
 def checkpoint(*, cosign: Iterable[PrivateKey] = ()) -> SignedCheckpoint:
@@ -134,6 +149,25 @@ def passing_checkpoint() -> tuple[SignedCheckpoint, PublicKey]:
     text = sign_note(stated.text(), [key])
     made = SignedCheckpoint(text=text, origin=key.name, size=size, root=root.hex())
     return made, key.public()
+
+
+def handed_out_checkpoint() -> tuple[SignedCheckpoint, list[str]]:
+    """Return a checkpoint to hand out, and the key that signs it where the log does not name it.
+
+    Who may only read a ledger cannot have it name a key, and may not have the one that it names.
+
+    Raises:
+        KeyUnavailableError: The key that the log names is not here, and the user may write.
+        CorruptLogError: The log does not agree with an earlier checkpoint.
+    """
+    try:
+        return checkpoint(), []
+    except (StorageError, KeyUnavailableError) as error:
+        is_read_only = instance.current().database.is_read_only()
+        if not (isinstance(error, ReadOnlyLedgerError) or is_read_only):
+            raise
+    made, key = passing_checkpoint()
+    return made, [str(key)]
 
 
 def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[int, bytes]:

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -26,9 +26,10 @@ from projections.select import Select
 from projections.sql import tables as sql_tables
 from projections.sql.casefold import folded_statement
 from projections.sql.dialect import Dialect, Fragment, quoted
-from projections.sql.models import SqlModels, as_rows, carried_out, find_statement
+from projections.sql.models import SqlModels, carried_out
+from projections.sql.questions import in_places, kinds_of
 from projections.sql.trips import Answer, Statement, Trips
-from projections.store import Row, name_taken, not_there
+from projections.store import Row, doubled_name, name_taken, not_there
 from projections.tables import TABLES, Index, Table
 
 # An entry of a usual index has room for 2,704 bytes; a character takes up to four.
@@ -165,13 +166,32 @@ class PostgresModels(SqlModels):
 
     def find_all(self, questions: Sequence[tuple[str, dict[str, Any]]]) -> list[list[Row]]:
         """Return the answers to several questions of `find`, in one round trip."""
-        answers = self._statements.execute_all(
-            find_statement(self.dialect, table, **equals) for table, equals in questions
-        )
-        return [
-            as_rows(answer.fetchall(), table)
-            for (table, _), answer in zip(questions, answers, strict=True)
-        ]
+        kinds = kinds_of(self.dialect, questions)
+        answers = self._statements.execute_all(kind.statement for kind in kinds)
+        return in_places(kinds, [answer.fetchall() for answer in answers])
+
+    def write_rows(
+        self,
+        ended: Mapping[str, Sequence[Sequence[Any]]],
+        begun: Mapping[str, Sequence[Sequence[Any]]],
+    ) -> None:
+        """End valid rows, then add finished rows: statements of many rows that travel together."""
+        try:
+            for table, ends in ended.items():
+                self._post_columns(sql_tables.close_all(self.dialect, table), ends)
+            for table, rows in begun.items():
+                self._post_columns(sql_tables.load_all(self.dialect, table), rows)
+            self._trips.send()
+        except psycopg.errors.UniqueViolation as error:
+            for table in begun:
+                if sql_tables.is_guarded(table) and self.dialect.is_name_conflict(error, table):
+                    raise doubled_name(table) from error
+            raise
+
+    def _post_columns(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        for first in range(0, len(rows), _PORTION):
+            columns = zip(*rows[first : first + _PORTION], strict=True)
+            self._trips.post(statement(text, [list(column) for column in columns]))
 
     def create(self, *, indexes: bool = True) -> None:
         """Create the function that folds case, every table, and every index unless later."""

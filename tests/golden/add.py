@@ -58,6 +58,8 @@ def tell_a_story(folder: Path, *, database: str | None = None) -> None:
     ln.finish()
     report.path.unlink()
     ln.Artifact("report.txt", key="report.txt").save()
+    raw.add_alias("lamindb:5tAyiACTQJb8pShM0001")
+    draft.add_alias("lamindb:duWb1LvE")
     draft.name = "final"
     draft.save()
     raw.labels.remove(draft)

@@ -30,6 +30,7 @@ from ledger.auditing.trust import endorsed
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
+    ArtifactDeclared,
     ArtifactKeyed,
     ArtifactRegistered,
     BlobRecorded,
@@ -60,6 +61,9 @@ _MOST_PASSED = 1_000  # numbers of a natural key that the rules pass over, as th
 
 # Kind, subject, expected, found.
 Wrong: TypeAlias = tuple[str, str, object, object]
+
+
+_MOVES_KEYS = (ArtifactRegistered, ArtifactDeclared, ArtifactKeyed, RecordWithdrawn)
 
 
 class _Left(msgspec.Struct, frozen=True):
@@ -137,7 +141,7 @@ class Rules:
                 told.append(("command-id", tag, wanted or "an identity", read.command_id))
             if read.format > 1:
                 told.extend(_kept_otherwise(read, event))
-        if isinstance(event, ArtifactRegistered | ArtifactKeyed | RecordWithdrawn):
+        if isinstance(event, _MOVES_KEYS):
             told.extend(self._pointers.follow(read, event))
         if (read.position == 1) != isinstance(event, LedgerInitialized):
             told.append(("first-event", "", "ledger-initialized.v1 at position 1 only", tag))
@@ -334,7 +338,9 @@ class _Pointers:
         self._unknown: set[int] = set()
 
     def follow(
-        self, read: Read, event: ArtifactRegistered | ArtifactKeyed | RecordWithdrawn
+        self,
+        read: Read,
+        event: ArtifactRegistered | ArtifactDeclared | ArtifactKeyed | RecordWithdrawn,
     ) -> Iterator[Wrong]:
         """Take what an event does to keys, and yield what it says otherwise of those before."""
         if isinstance(event, RecordWithdrawn):
@@ -374,6 +380,8 @@ def _kept_otherwise(read: Read, event: LedgerEvent) -> Iterator[Wrong]:
         wanted = _derived(event.natural)
         if event.natural_id != wanted:
             yield "natural-id", event.uid, wanted, event.natural_id
+    if isinstance(event, ArtifactDeclared) and event.has_size != (event.size is not None):
+        yield "has-size", event.uid, event.size is not None, event.has_size
     intent = None
     if read.number == 1 and event.run is not None:
         intent = intent_of(event.command)

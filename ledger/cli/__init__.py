@@ -9,8 +9,8 @@
 4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
-Imports: , api, auditing, core, display, engine, errors, files, input_files, model, past,
-  places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
+Imports: , api, auditing, bridges, core, display, engine, errors, files, input_files, model,
+  past, places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _SECTIONS = {
     "Keep": {
         "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
         "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
-        "export": ("ledger.cli.archives", "Write the log as an archive."),
+        "export": ("ledger.cli.exports", "Write the log as an archive, or tables for others."),
         "import": ("ledger.cli.archives", "Make a ledger of an archive."),
         "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
         "delete": ("ledger.cli.place", "Take the ledger away, never its content."),

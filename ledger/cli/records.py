@@ -166,7 +166,8 @@ def show_record(shown: Record, *, as_json: bool) -> None:
     if as_json:
         document = record_data(shown)
         if shown.registry == "artifact":
-            document |= {"keys": shown.keys, "path": str(shown.path)}
+            document |= {"keys": shown.keys, "path": _place_of(shown)}
+        document["aliases"] = shown.aliases
         document["relations"] = {
             name: [record_data(each) for each in records] for name, records in related.items()
         }
@@ -182,6 +183,11 @@ def show_record(shown: Record, *, as_json: bool) -> None:
         )
 
 
+def _place_of(record: Record) -> str | None:
+    """Return where content lies; None for content that was never seen here."""
+    return None if record.is_declared else str(record.path)
+
+
 def _fields(record: Record) -> list[tuple[str, object]]:
     from ledger.display.tables import shown
     from ledger.registries.description import called
@@ -194,7 +200,9 @@ def _fields(record: Record) -> list[tuple[str, object]]:
     pairs += [(name, _text(getattr(record, name))) for name in names]
     if record.registry == "artifact":
         keys = record.keys
-        pairs += [("path", str(record.path)), ("keys", ", ".join(map(shown, keys)))]
+        pairs += [("path", _place_of(record)), ("keys", ", ".join(map(shown, keys)))]
+    if aliases := record.aliases:
+        pairs.append(("aliases", ", ".join(map(shown, aliases))))
     for relation in spec.relations:
         if not relation.is_many and (other := getattr(record, relation.name)) is not None:
             pairs.append((relation.name, called(other)))

@@ -149,6 +149,15 @@ def is_unchanged(path: str | os.PathLike[str], hashed: HashedContent) -> bool:
     return plan.is_folder == hashed.is_folder and _stamp(plan) == hashed.stamp
 
 
+def unseen_hash(natural_id: str) -> tuple[str, str]:
+    """Return what stands for hash and digest of a member whose content was never seen here.
+
+    Args:
+        natural_id: Id of the natural key of the declared artifact.
+    """
+    return f"declared-{natural_id}", f"declared:{natural_id}"
+
+
 def hash_members(hashes: Iterable[str], ordered: bool) -> str:  # noqa: FBT001  (the formula's own)
     """Return the hash of a collection from the hashes of its members.
 

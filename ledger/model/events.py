@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.outside_events import AliasAdded, ArtifactDeclared
 from ledger.model.typed_events import (
     DefinedField,
     FieldAdded,
@@ -411,6 +412,7 @@ LedgerEvent: TypeAlias = (
     | RecordCreated
     | TransformRegistered
     | ArtifactRegistered
+    | ArtifactDeclared
     | ArtifactReproduced
     | ArtifactKeyed
     | ArtifactRelocated
@@ -421,6 +423,7 @@ LedgerEvent: TypeAlias = (
     | RecordWithdrawn
     | LinkAdded
     | LinkRemoved
+    | AliasAdded
     | RecordRetracted
     | RetractionLifted
     | RecordsMerged
@@ -479,6 +482,8 @@ def tag_of(event: LedgerEvent) -> str:
 
 
 __all__ = [
+    "AliasAdded",
+    "ArtifactDeclared",
     "DefinedField",
     "Event",
     "FieldAdded",

@@ -337,6 +337,14 @@ ARTIFACT = RegistrySpec(
             help="path of the content below the root",
         ),
         FieldSpec(name="in_place", kind="boolean", is_kept=True, help="left where the user had it"),
+        FieldSpec(
+            name="is_declared",
+            kind="boolean",
+            is_kept=True,
+            help="whether its content was never seen here: another tool says that it is there",
+        ),
+        FieldSpec(name="claimed", kind="json", help="hashes that declared content is said to have"),
+        FieldSpec(name="whereabouts", help="where declared content is said to be"),
         _RETRACTION,
     ),
     relations=(

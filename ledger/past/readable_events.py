@@ -177,7 +177,16 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
         case "position-tagged.v1":
             return f"position {data['position']:,}"
         case _:
-            names = ("key", "name", "artifact", "reason", "status", "media_type", "transform")
+            names = (
+                "key",
+                "name",
+                "alias",
+                "artifact",
+                "reason",
+                "status",
+                "media_type",
+                "transform",
+            )
             return next(
                 (cell("text", f"{name}={data[name]!r}") for name in names if data.get(name)), ""
             )

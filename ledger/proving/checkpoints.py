@@ -25,6 +25,8 @@ from ledger.errors import (
     InvalidValueError,
     KeyUnavailableError,
     NotFoundError,
+    ReadOnlyLedgerError,
+    StorageError,
     WrongExpectedVersionError,
     printable,
 )
@@ -147,6 +149,25 @@ def passing_checkpoint() -> tuple[SignedCheckpoint, PublicKey]:
     text = sign_note(stated.text(), [key])
     made = SignedCheckpoint(text=text, origin=key.name, size=size, root=root.hex())
     return made, key.public()
+
+
+def handed_out_checkpoint() -> tuple[SignedCheckpoint, list[str]]:
+    """Return a checkpoint to hand out, and the key that signs it where the log does not name it.
+
+    Who may only read a ledger cannot have it name a key, and may not have the one that it names.
+
+    Raises:
+        KeyUnavailableError: The key that the log names is not here, and the user may write.
+        CorruptLogError: The log does not agree with an earlier checkpoint.
+    """
+    try:
+        return checkpoint(), []
+    except (StorageError, KeyUnavailableError) as error:
+        is_read_only = instance.current().database.is_read_only()
+        if not (isinstance(error, ReadOnlyLedgerError) or is_read_only):
+            raise
+    made, key = passing_checkpoint()
+    return made, [str(key)]
 
 
 def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[int, bytes]:

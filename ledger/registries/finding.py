@@ -2,7 +2,7 @@
 
 The first of these that applies decides:
 
-1. A whole uid, in whichever registry.
+1. A whole uid, in whichever registry; then a whole alias, which names another tool.
 2. A text written as a place (`./x`, `../x`, `/x`, `~/x`, `https://…`), or a `Path`: the artifact
    with the content that is there now, whatever it is called. If no artifact has this content, the
    transform whose key is this path.
@@ -31,6 +31,7 @@ from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source, row_of
 from ledger.registries import all_registries
+from ledger.registries.aliases import aliased, reads_as_alias
 from ledger.registries.base import Record
 from ledger.registries.local_content import LocalContent
 from ledger.registries.lookups import Q
@@ -96,7 +97,10 @@ def found(
             f"expected a uid or its beginning, a key, a name, a path or a URL, got {what!r}"
         )
     registries = tuple(among or (source.names if registry is None else (registry,)))
-    is_place = isinstance(what, os.PathLike) or "://" in text or text.startswith(_PLACES)
+    is_path = isinstance(what, os.PathLike)
+    if not is_path and (elsewhere := _of_alias(source, text, registries)):
+        return elsewhere
+    is_place = is_path or "://" in text or text.startswith(_PLACES)
     if is_place and not _OF_PLACES.isdisjoint(registries):
         return _at_place(source, text, registries, which)
     return _by_name(source, text, registries, which)
@@ -119,6 +123,15 @@ def _by_name(source: Source, text: str, registries: tuple[str, ...], which: Whic
     if "artifact" in registries and os.path.lexists(text):
         return _at_place(source, text, registries, which)
     return _beginning(source, text, registries, which)
+
+
+def _of_alias(source: Source, text: str, registries: Iterable[str]) -> Record | None:
+    """Return the record that a whole alias means; None where it means none of these registries."""
+    for registry, uid in aliased(source, text) if reads_as_alias(text) else ():
+        if registry in registries and (row := row_of(source, registry, uid)) is not None:
+            known: Record = record_class(registry)._from_row(row, source)
+            return known
+    return None
 
 
 def _beginning(source: Source, text: str, registries: tuple[str, ...], which: Which) -> Record:

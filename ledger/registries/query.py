@@ -261,7 +261,7 @@ class QuerySet(Results[R]):
                 f"{title} '{uid}': several uids begin so: "
                 f"{', '.join(record.uid for record in found[:3])}…; give more digits"
             )
-        if other := self._merged("uid", uid):
+        if other := self._merged("uid", uid) or self._aliased(uid):
             return other
         for row in self._source.ask(lambda it: it.find(self.registry, uid=uid, state=ERASED)):
             raise erased_error(self.registry, row)
@@ -321,6 +321,13 @@ class QuerySet(Results[R]):
         from ledger.past.merged_labels import survivor_uid  # noqa: PLC0415 (few records were merged)
 
         uid = survivor_uid(self._source, self.registry, field=field, value=value)
+        return None if uid is None else self.with_trash().filter(uid=uid).first()
+
+    def _aliased(self, text: str) -> R | None:
+        """Return the record that is called so in another tool; None if none is."""
+        from ledger.registries.aliases import uid_of_alias  # noqa: PLC0415 (few come from elsewhere)
+
+        uid = uid_of_alias(self._source, self.registry, text)
         return None if uid is None else self.with_trash().filter(uid=uid).first()
 
     def _by_key(self, lookups: dict[str, object]) -> R:

@@ -23,6 +23,7 @@ from ledger.past.changes import Diff, diff
 from ledger.past.points import Point, reads_as_other, resolve
 from ledger.past.readable_events import Happening, Log, Which, happenings
 from ledger.past.readable_events import newest_first as backwards
+from ledger.past.said_points import resolve_said
 from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
@@ -77,6 +78,24 @@ class View:
         """Return the lineage of a record as it was at this point; see `Record.lineage`."""
         return record.lineage(as_of=self.position, **options)
 
+    def tables(self, *, history: bool = False) -> dict[str, Any]:
+        """Return the ledger at this point as tables by name, each a `pyarrow.Table`.
+
+        One table a registry, with a row a record that is not in the trash, and the tables `link`,
+        `artifact_key`, `value`, `tag` and `event`; docs/analysts.md names their columns.
+
+        Args:
+            history: Whether a row is what was so between two positions, `from_position` and
+                `to_position`, instead: then the tables answer for every point up to this one.
+
+        Raises:
+            StorageError: Something was erased meanwhile, or the database refused.
+        """
+        from ledger.past.tables import each_table  # noqa: PLC0415 (loads pyarrow)
+
+        found = each_table(self._source.ledger, self.position, has_history=history)
+        return {name: table for name, _, table in found}
+
     def __repr__(self) -> str:
         when = "the beginning" if self.recorded_at is None else self.recorded_at.isoformat()
         return f"<View as of position {self.position} ({when})>"
@@ -98,18 +117,25 @@ class Tags(TableList[Tag]):
     _columns = attributes("name", "position", "tagged_at", "actor")
 
 
-def as_of(point: Any) -> View:
+def as_of(point: Any, *, clock: str = "recorded") -> View:
     """Return the ledger as of a point, for reading.
 
     Args:
         point: A position, "now", a datetime with a time zone, a run (its last event), the name of
             a tag, or the text of a checkpoint. Inclusive; a time means the end of its last digit.
+        clock: "recorded": a time means what the log held then. "said": it means what is said to
+            have happened by then, whenever that was recorded.
 
     Raises:
-        InvalidValueError: The point is in the future, or a datetime without a time zone.
+        InvalidValueError: The point is in the future, or a datetime without a time zone. With the
+            clock "said": it is no time, or said time goes back past it.
         NotFoundError: No tag and no run has this name.
     """
     ledger = instance.current()
+    if clock == "said":
+        return View(ledger, resolve_said(ledger, point))
+    if clock != "recorded":
+        raise InvalidValueError(f"as_of(clock=): expected 'recorded' or 'said', got {clock!r:.60}")
     return View(ledger, resolve(ledger, point))
 
 

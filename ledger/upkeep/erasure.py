@@ -270,7 +270,8 @@ class Erasure:
         )
         if not chosen:
             return nothing
-        if self.registry == "artifact" and stored_name(self.row) is None:
+        is_of_content = self.registry == "artifact" and not self.row["is_declared"]
+        if is_of_content and stored_name(self.row) is None:
             self.in_place = f"{self.row['storage']}/{self.row['storage_key']}"
         left = [self._erased(entry) for entry in chosen]
         positions = tuple(entry.envelope.position for entry in left)

@@ -223,7 +223,7 @@ class _Comparison:
         in_place = self._in_place()
         for key, uid in sorted(keys.items()):
             row = artifacts.get(uid)
-            if row is None or uid in in_place:
+            if row is None or uid in in_place or row["is_declared"]:
                 continue
             path = self._root / key
             if os.path.lexists(path):

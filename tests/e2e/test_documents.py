@@ -32,6 +32,7 @@ from ledger.model.schema import COMMON_FIELDS, REGISTRIES
 from ledger.past.changes import Comparison, Diff, Happening, History, Listing
 from ledger.past.lineage import Lineage
 from ledger.places.instance import Ledger
+from ledger.registries.aliases import RecordAliases
 from ledger.registries.base import Record, Related
 from ledger.registries.features import Features
 from ledger.registries.named import NamedRecord
@@ -50,6 +51,7 @@ TOLD = (
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
+    "docs/handing-over.md",
 )
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
@@ -314,6 +316,7 @@ CLASSES = {
 # Bases that are no public names, with the classes that are described as if they had no base.
 PARTS = (
     (RecordHistory, Record),
+    (RecordAliases, Record),
     (NamedRecord, ledger.ULabel),
     (Comparison, Diff),
     (Tabular, Listing),
@@ -372,6 +375,11 @@ def written_signatures() -> set[str]:
         value = None if name == "__version__" else getattr(ledger, name)
         if inspect.isfunction(value):
             found.add(f"{name}{plain(inspect.signature(value), bound=False)}")
+    registering = plain(inspect.signature(ledger.loaders.register), bound=True)
+    found.add(f"loaders.register{registering}")
+    for name in ledger.bridges.__all__:
+        signature = plain(inspect.signature(getattr(ledger.bridges, name)), bound=False)
+        found.add(f"bridges.{name}{signature}")
     for title, kind in CLASSES.items():
         found |= members(title, kind)
     found |= {
@@ -385,6 +393,10 @@ def written_signatures() -> set[str]:
             for name in dir(section)
             if name not in {"creation", "transform"}
         }
+    for name in ledger.bridges.__all__:
+        value = getattr(ledger.bridges, name)
+        if inspect.isfunction(value):
+            found.add(f"bridges.{name}{plain(inspect.signature(value), bound=False)}")
     for name, member in vars(ledger.core.datasets).items():
         if isinstance(member, staticmethod):
             signature = plain(inspect.signature(member.__func__), bound=False)

@@ -25,14 +25,14 @@ HERE = Path(__file__).resolve().parent
 TABLES = ("stored_events", "entries", "meta")
 
 
-def tell_a_story(folder: Path) -> None:
+def tell_a_story(folder: Path, *, database: str | None = None) -> None:
     """Make a ledger with as many kinds of events as the public door has."""
     os.environ["METALEDGER_USER"] = "ada"
     os.environ["METALEDGER_KEY_DIR"] = str(folder / "keys")
     os.chdir(folder)
     socket.gethostname = lambda: "golden"  # no name of a real computer goes into the log
     ln.settings.verbosity = "error"
-    ln.init("./storage", name="golden")
+    ln.init("./storage", name="golden", database=database)
     draft = ln.ULabel(name="draft", description="Zoë's first 🧬").save()
     spare = ln.ULabel(name="spare").save()
     ln.Transform(name="Clean", key="clean.py", version="1").save()
@@ -57,6 +57,8 @@ def tell_a_story(folder: Path) -> None:
     ln.finish()
     report.path.unlink()
     ln.Artifact("report.txt", key="report.txt").save()
+    raw.add_alias("lamindb:5tAyiACTQJb8pShM0001")
+    draft.add_alias("lamindb:duWb1LvE")
     draft.name = "final"
     draft.save()
     raw.labels.remove(draft)

@@ -492,13 +492,6 @@ def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
 
 
 __all__ = [
-    "Amended",
-    "Change",
-    "Closed",
-    "Opened",
-    "fold",
-    "intent_of",
-    "intents_of",
-    "outcome_of",
+    "Amended", "Change", "Closed", "Opened", "fold", "intent_of", "intents_of", "outcome_of",
     "registry_of",
-]
+]  # fmt: skip

@@ -349,11 +349,7 @@ class Erasure(Event, frozen=True, kw_only=True):
 
 
 class EntriesErasedV1(Erasure, frozen=True, kw_only=True, tag="entries-erased.v1"):
-    """An erasure as format 1 had it.
-
-    Attributes:
-        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
-    """
+    """An erasure of format 1: position of each entry, and the SHA-256 of its residue in hex."""
 
     entries: tuple[tuple[int, str], ...]
 

@@ -8,15 +8,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from ledger.display.tables import shown
-
-if TYPE_CHECKING:
-    from ledger.tracking.plan import Plan
+from ledger.past.readable_events import Happening
 
 
-def markdown(plan: Plan, *, title: str, limit: int) -> str:
+class Planned(Protocol):
+    """What a plan says; its contents and similar names are those of `ledger.tracking.plan`."""
+
+    contents: list[Any]
+    similar_names: list[Any]
+    error: str | None
+
+    @property
+    def events(self) -> list[Happening]:
+        """What would be appended."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether that is nothing."""
+
+    def __len__(self) -> int: ...
+
+
+def markdown(plan: Planned, *, title: str, limit: int) -> str:
     """Return a plan as Markdown; tables show up to `limit` rows."""
     size = sum(content.size for content in plan.contents)
     copied = f" and copy {size:,} bytes" if plan.contents else ""

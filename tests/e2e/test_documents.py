@@ -395,10 +395,6 @@ def written_signatures() -> set[str]:
             for name in dir(section)
             if name not in {"creation", "transform"}
         }
-    for name in ledger.bridges.__all__:
-        value = getattr(ledger.bridges, name)
-        if inspect.isfunction(value):
-            found.add(f"bridges.{name}{plain(inspect.signature(value), bound=False)}")
     for name, member in vars(ledger.core.datasets).items():
         if isinstance(member, staticmethod):
             signature = plain(inspect.signature(member.__func__), bound=False)

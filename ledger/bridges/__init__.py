@@ -4,9 +4,9 @@
 2. The plan (`plan`) brings steps in: it counts first, then writes in batches.
 3. Every name is loaded at its first use: `import ledger` loads no bridge.
 
-Imported by: nothing.
-Imports: decisions, display, engine, errors, eventlog, files, model, places, registries,
-  tracking.
+Imported by: cli.
+Imports: decisions, display, engine, errors, eventlog, files, input_files, model, places,
+  registries, tracking.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@
 4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
-Imports: , api, auditing, core, display, engine, errors, files, input_files, model, past,
-  places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
+Imports: , api, auditing, bridges, core, display, engine, errors, files, input_files, model,
+  past, places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ _VERBS = {
     "audit": ("ledger.cli.auditing", "Read everything again; tell every contradiction."),
     "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
     "export": ("ledger.cli.archives", "Write the log as an archive."),
-    "import": ("ledger.cli.archives", "Make a ledger of an archive."),
+    "import": (
+        "ledger.cli.archives",
+        "Make a ledger of an archive; bring in other tools.",
+    ),
     "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
     "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
     "web": ("ledger.cli.web", "Open a page on the ledger, the past under a slider."),

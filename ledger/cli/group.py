@@ -39,7 +39,10 @@ class Verb(click.Command):
 
 
 class VerbGroup(Verb, click.Group):
-    """A group whose verbs are named here and loaded when they are used."""
+    """A group whose verbs are named here and loaded when they are used.
+
+    With `otherwise`, the name of one of them, arguments that begin with no verb are its own.
+    """
 
     def __init__(
         self,
@@ -47,10 +50,12 @@ class VerbGroup(Verb, click.Group):
         *,
         verbs: Mapping[str, tuple[str, str]],
         has_version: bool = False,
+        otherwise: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, no_args_is_help=True, **kwargs)
         self.verbs = dict(verbs)
+        self.otherwise = otherwise
         if has_version:
             self.params.append(_version_option())
 
@@ -66,6 +71,13 @@ class VerbGroup(Verb, click.Group):
         # `list` and the like would hide what Python calls so: functions bear the verb and `_verb`.
         found: click.Command = getattr(module, f"{cmd_name}_verb")
         return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; without a verb they are those of `otherwise`."""
+        own = {name for it in self.get_params(ctx) for name in it.opts}
+        if self.otherwise is not None and args and args[0] not in {*self.verbs, *own}:
+            args = [self.otherwise, *args]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ledger import forks as _forks  # noqa: F401 (it looks after what is loaded in a fork)
+
 if TYPE_CHECKING:
     from ledger import bridges, core, errors
     from ledger.api import batch, finish, happened, head, join, save, track
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ledger.registries.definition import field
     from ledger.registries.feature import Feature
     from ledger.registries.finding import find
+    from ledger.registries.loader_table import loaders
     from ledger.registries.lookups import Q
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
@@ -65,6 +68,7 @@ _DOOR = {
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
     "join": ("ledger.api", "join"),
+    "loaders": ("ledger.registries.loader_table", "loaders"),
     "log": ("ledger.registries.views", "log"),
     "plan": ("ledger.tracking.plan", "plan"),
     "prove": ("ledger.proving.checkpoints", "prove"),
@@ -109,6 +113,7 @@ __all__ = [
     "head",
     "init",
     "join",
+    "loaders",
     "log",
     "plan",
     "prove",

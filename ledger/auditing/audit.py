@@ -28,7 +28,7 @@ from ledger.auditing.entries import Entries, Read, recorded_of
 from ledger.auditing.erasures import Signers, judged
 from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding, Report
 from ledger.auditing.rules import Rules
-from ledger.auditing.subjects import Subject, of_archive, of_place
+from ledger.auditing.subjects import Subject, of_archive, of_place, otherwise_stated
 from ledger.auditing.trust import Trust
 from ledger.display.messages import say
 from ledger.display.progress import progress
@@ -155,6 +155,8 @@ class Audit:
                 self._step("log", lambda: self._log(evidence, shadow))
                 self._step("meta", lambda: self._meta_of_log(evidence))
                 self._step("file", lambda: self._file(evidence))
+                said = otherwise_stated(self.subject, self.tree)
+                self._step("archive", lambda: self.findings.extend(said))
                 head = self.entries.position
                 trusted = self.trust.trusted(needs_key=bool(self.notes))
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ledger.tracking.plan import Plan
 
 SOMETHING_TO_DO = 2
+MISUNDERSTOOD = 64  # EX_USAGE of sysexits.h: 2 is taken
 _COLOURS = {"created": "green", "registered": "green", "added": "green", "started": "green"}
 
 
@@ -23,6 +24,7 @@ _COLOURS = {"created": "green", "registered": "green", "added": "green", "starte
         "metaledger plan --json analysis.py | jq .new_events",
     ),
     context_settings={"allow_interspersed_args": False},
+    misunderstood=MISUNDERSTOOD,
 )
 @json_option
 @click.argument("script", type=click.Path())
@@ -36,7 +38,8 @@ def plan_verb(
     The script itself does run: files that it writes are written, messages that it sends are sent.
     What it prints goes to standard error. Options of this verb stand before SCRIPT.
 
-    Exit status: 0 where there is nothing to record, 2 where there is, 1 where the script fails.
+    Exit status: 0 where there is nothing to record, 2 where there is, 1 where the script fails or
+    cannot be planned, 64 where this command line cannot be understood.
     """
     from ledger.cli.output import print_json
     from ledger.tracking.plan import plan_script

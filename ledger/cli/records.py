@@ -57,6 +57,19 @@ def list_verb(  # noqa: PLR0913 (the options of the verb)
 
     A registry is artifact, collection, run, transform, or ulabel (also: label).
     """
+    list_records(registry, filters, limit=limit, trash=trash, as_of=as_of, as_json=as_json)
+
+
+def list_records(  # noqa: PLR0913 (the options of the verb)
+    registry: str,
+    filters: tuple[str, ...] = (),
+    *,
+    limit: int | None = None,
+    trash: bool = False,
+    as_of: str | None = None,
+    as_json: bool = False,
+) -> None:
+    """Print the records of a registry that pass all filters, the newest first."""
     from ledger.cli.finding import lookups
     from ledger.cli.output import print_json_lines, print_records, record_data
     from ledger.display.messages import say
@@ -138,11 +151,16 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
     is looked up by its content. A path begins with ./ or / where a key is called the same.
     Relations are listed below the fields: labels, runs, inputs, outputs, members, versions.
     """
-    from ledger.cli.output import print_json, print_pairs, print_records, record_data
-    from ledger.past.retraction import warn_of_retraction
     from ledger.registries.finding import found
 
-    shown = found(source_at(as_of), record)
+    show_record(found(source_at(as_of), record), as_json=as_json)
+
+
+def show_record(shown: Record, *, as_json: bool) -> None:
+    """Print a record with its relations, and warn of a retraction that concerns it."""
+    from ledger.cli.output import print_json, print_pairs, print_records, record_data
+    from ledger.past.retraction import warn_of_retraction
+
     warn_of_retraction(shown)
     related = _related(shown)
     if as_json:
@@ -217,6 +235,9 @@ def _related(record: Record) -> dict[str, list[Record]]:
     }
     if record.registry == "artifact":
         found["previous_runs"] = record.previous_runs.all()
+    for records in found.values():
+        if records and records[0].spec.called_by is not None:
+            records.sort(key=lambda it: -it.id)  # the newest first
     if record.spec.is_versioned:
         versions = record.versions.all()
         found["versions"] = versions if len(versions) > 1 else []

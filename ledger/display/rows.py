@@ -83,6 +83,13 @@ _HIDDEN = {
 }  # fmt: skip
 
 
+# Long, or of interest to programs only.
+_UNLISTED = {
+    "digest", "storage", "storage_key", "in_place", "source_hash", "source", "environment_blob",
+    "modules",
+}  # fmt: skip
+
+
 def html_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], more: int) -> str:
     """Return a table as HTML, with a line that says how many rows were left out."""
     head = "".join(f"<th style='text-align:left'>{html.escape(name)}</th>" for name in columns)
@@ -125,11 +132,12 @@ def visible_columns(registry: str, rows: Sequence[Mapping[str, Any]]) -> dict[st
     """Return name and kind of the columns worth showing: those in which any row has a value."""
     spec = REGISTRIES[registry]
     kinds = {"uid": "text"}
+    if spec.called_by is not None:
+        kinds = {spec.called_by: "text", **kinds}
     kinds |= {
         field.name: field.kind
         for field in spec.fields
-        if field.name
-        not in {"digest", "storage", "storage_key", "in_place", "source_hash", "source"}
+        if field.name not in _UNLISTED
         and any(row.get(field.name) is not None and not _is_untold(field.name, row) for row in rows)
     }
     return kinds | {"created_at": "time", "created_by": "text"}

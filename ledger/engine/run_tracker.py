@@ -238,6 +238,7 @@ class RunTracker:
             mark = passage.mark()
             told = journal.Told() if tracked.folder is None else journal.read(tracked.folder)
             passage.hear_others(told.passed, told.counts)
+            passage.hear_records(told.new, told.versions)
             goes_on = status == runs.FINISHED and passage.step() is NextStep.RESUME
             if passage.is_own or goes_on or self._has_run(tracked):
                 try:

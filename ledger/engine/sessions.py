@@ -28,6 +28,7 @@ from ledger.engine.batches import Batch, Level, require_not_lost
 from ledger.engine.blocks import Block
 from ledger.engine.clocks import ahead, jumped
 from ledger.engine.database import Database, Session, WriteSession
+from ledger.engine.gathered import GatheredSession
 from ledger.engine.interruption import entered_whole
 from ledger.engine.shared_commit import SharedCommit, Undo, ended, ends_in, unknown_outcome
 from ledger.engine.turns import Turns
@@ -127,6 +128,15 @@ class Sessions:
             yield session
         self._tell_of_clocks(session)
 
+    @entered_whole
+    def _gathered(self) -> Iterator[GatheredSession]:
+        """As `_opened`, for a batch: what it records is written together."""
+        with self._opened() as session:
+            gathered = GatheredSession(session, self.database.savepoint)
+            yield gathered
+            gathered.settle()
+            session.log.met = gathered.log.met
+
     def _tell_of_clocks(self, session: WriteSession) -> None:
         """Tell of a jump each time, and once that the log's time is ahead of the clock."""
         if session.log.met is None:
@@ -165,8 +175,8 @@ class Sessions:
             with self.turn(), self._opened() as session:
                 yield session
             return
-        session = batch.write(self._opened)
-        with self.database.savepoint(session):
+        session = batch.write(self._gathered)
+        with session.part():
             yield session
 
     @entered_whole
@@ -188,7 +198,7 @@ class Sessions:
             with batch.inside():
                 yield
             return
-        batch = given or Batch(self.database, self._lost)
+        batch = given or Batch(self._lost)
         with self._kept(batch, is_given=given is not None), batch.inside():
             yield
 
@@ -226,7 +236,7 @@ class Sessions:
                 return None
             if now.is_around() or now.is_ancestor():
                 raise refused(block)
-        batch = Batch(self.database, self._lost)
+        batch = Batch(self._lost)
         batch.wait()
 
         def given() -> None:

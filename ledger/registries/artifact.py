@@ -368,10 +368,8 @@ class Artifact(Record):
         """Load its content into memory by its suffix, return it, and record the artifact as read.
 
         Tables (`.csv .tsv .parquet .feather .arrow`) come as a pandas `DataFrame`, or as `as_`
-        says: `"polars"`, `"arrow"`. `.json` and `.jsonl` come as plain data, text as `str`,
-        `.h5ad`, `.zarr`, `.nc` and `.fcs` as the objects of the packages that read them, anything
-        else as `bytes`; a folder comes as its path. A record that was asked for by a key goes by
-        that key's suffix.
+        says: `"polars"`, `"arrow"`; other content as its loader says (`ln.loaders`). Without one a
+        file comes as `bytes`, a folder as its path. An asked-for key's suffix comes first.
 
         Raises:
             InvalidValueError: `as_` is given and the content is no table.

@@ -437,6 +437,10 @@ class Related(Results[Any]):
         ordered = [by_uid[link["target"]] for link in links if link["target"] in by_uid]
         return ordered[:limit]
 
+    def _newest(self, limit: int) -> list[Any]:
+        known_by_another = self._spec.called_by is not None
+        return self.filter()._newest(limit) if known_by_another else self._fetch(limit)
+
     def _change(self, records: tuple[object, ...], *, is_present: bool) -> None:
         holder, relation = self._record, self._relation
         holder._refuse_view(f"{relation.name}.add()")

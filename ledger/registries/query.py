@@ -389,6 +389,11 @@ class QuerySet(Results[R]):
         rows = self._source.ask(lambda models: models.select(select))
         return [self._kind._from_row(row, self._source) for row in rows]
 
+    def _newest(self, limit: int) -> list[R]:
+        is_plain = not self._select.order and not self._is_sliced
+        is_turned = is_plain and self._spec.called_by is not None
+        return (self.reverse() if is_turned else self)._fetch(limit)
+
     def _asked(self) -> Select:
         catalogue = self._source.catalogue_with(self.registry)
         return msgspec.structs.replace(self._select, at=self._source.at, catalogue=catalogue)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ledger.display.tabular import TableList, attributes
 from ledger.errors import InvalidValueError, NotFoundError
 from ledger.model.canonical import asked, nfc
 from ledger.model.commands import TagPosition
@@ -20,7 +21,7 @@ from ledger.model.schema import REGISTRIES
 from ledger.model.times import to_datetime
 from ledger.past.changes import Diff, diff
 from ledger.past.points import Point, reads_as_other, resolve
-from ledger.past.readable_events import Happening, Which, happenings
+from ledger.past.readable_events import Happening, Log, Which, happenings
 from ledger.past.readable_events import newest_first as backwards
 from ledger.past.said_points import resolve_said
 from ledger.places import instance
@@ -77,6 +78,24 @@ class View:
         """Return the lineage of a record as it was at this point; see `Record.lineage`."""
         return record.lineage(as_of=self.position, **options)
 
+    def tables(self, *, history: bool = False) -> dict[str, Any]:
+        """Return the ledger at this point as tables by name, each a `pyarrow.Table`.
+
+        One table a registry, with a row a record that is not in the trash, and the tables `link`,
+        `artifact_key`, `value`, `tag` and `event`; docs/analysts.md names their columns.
+
+        Args:
+            history: Whether a row is what was so between two positions, `from_position` and
+                `to_position`, instead: then the tables answer for every point up to this one.
+
+        Raises:
+            StorageError: Something was erased meanwhile, or the database refused.
+        """
+        from ledger.past.tables import each_table  # noqa: PLC0415 (loads pyarrow)
+
+        found = each_table(self._source.ledger, self.position, has_history=history)
+        return {name: table for name, _, table in found}
+
     def __repr__(self) -> str:
         when = "the beginning" if self.recorded_at is None else self.recorded_at.isoformat()
         return f"<View as of position {self.position} ({when})>"
@@ -89,6 +108,13 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     tagged_at: dt.datetime
     actor: str
+
+
+class Tags(TableList[Tag]):
+    """Tags, oldest first."""
+
+    _title = "Tags"
+    _columns = attributes("name", "position", "tagged_at", "actor")
 
 
 def as_of(point: Any, *, clock: str = "recorded") -> View:
@@ -145,12 +171,12 @@ def _require_tag_name(name: object) -> None:
         raise InvalidValueError(f"tag '{name}': it reads as {other}; put a letter before it")
 
 
-def tags() -> list[Tag]:
+def tags() -> Tags:
     """Return every tag, oldest first."""
     ledger = instance.current()
     with ledger.reading() as session:
         rows = session.models.find("tag")
-    return [
+    return Tags(
         Tag(
             name=row["name"],
             position=row["position"],
@@ -158,7 +184,7 @@ def tags() -> list[Tag]:
             actor=row["actor"],
         )
         for row in rows
-    ]
+    )
 
 
 def events_since(point: Any) -> Iterator[Happening]:
@@ -177,7 +203,7 @@ def log(  # noqa: PLR0913 (each narrows the log in its own way)
     until: Any = None,
     newest_first: bool = False,
     limit: Any = None,
-) -> list[Happening]:
+) -> Log:
     """Return the events that match every condition, by default oldest first.
 
     Args:
@@ -201,7 +227,7 @@ def log(  # noqa: PLR0913 (each narrows the log in its own way)
         ledger, registry=registry, record=record, run=run, actor=actor, since=since, until=until
     )
     found = backwards(ledger, which) if newest_first else happenings(ledger, which)
-    return list(islice(found, limit))
+    return Log(islice(found, limit))
 
 
 def narrowed(  # noqa: PLR0913 (as above)

@@ -290,7 +290,10 @@ class Context:
 
     def _say_receipt(self, ledger: Ledger, passage: Passage, status: str) -> None:
         run = _run(ledger, passage.run)
-        say("success" if status == "finished" else "warning", receipt(run, passage, status))
+        say(
+            "success" if status == "finished" else "warning",
+            receipt(run, passage, status, run._source.spec),
+        )
 
     def _is_consecutive(self) -> bool | None:
         source = self._source

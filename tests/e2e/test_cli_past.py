@@ -196,6 +196,8 @@ def test_lineage_is_a_tree_a_picture_and_a_document(past):
     assert run(past, "lineage", past.report2.uid, "--mermaid").out.startswith("flowchart LR\n")
     assert run(past, "lineage", past.report2.uid, "--svg", "it.svg").out == "it.svg\n"
     ET.parse(past.folder / "it.svg")  # noqa: S314 (made a line above)
+    again = run(past, "lineage", past.report2.uid, "--svg", "it.svg")  # its own kind: replaced
+    assert again.err == ""
     near = run(past, "lineage", past.report2.uid, "--depth", "0").out
     assert near.splitlines() == [lines[0]]
 

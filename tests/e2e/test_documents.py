@@ -50,6 +50,8 @@ TOLD = (
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
+    "docs/bridges.md",
+    "docs/handing-over.md",
 )
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
@@ -372,6 +374,11 @@ def written_signatures() -> set[str]:
         value = None if name == "__version__" else getattr(ledger, name)
         if inspect.isfunction(value):
             found.add(f"{name}{plain(inspect.signature(value), bound=False)}")
+    registering = plain(inspect.signature(ledger.loaders.register), bound=True)
+    found.add(f"loaders.register{registering}")
+    for name in ledger.bridges.__all__:
+        signature = plain(inspect.signature(getattr(ledger.bridges, name)), bound=False)
+        found.add(f"bridges.{name}{signature}")
     for title, kind in CLASSES.items():
         found |= members(title, kind)
     found |= {

@@ -55,6 +55,7 @@ def test_public_names_are_exactly_these():
         "head",
         "init",
         "join",
+        "loaders",
         "log",
         "plan",
         "prove",

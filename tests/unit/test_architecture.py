@@ -169,6 +169,8 @@ OPENERS = frozenset(
         "ledger.engine.journal",
         # A descriptor that is kept, as closing it is what drops locks.
         "ledger.eventlog.sqlite_hold",
+        # Files of the system, about processes.
+        "ledger.eventlog.sqlite_waits",
         "ledger.files",
         "ledger.input_files",
         "ledger.places.config",

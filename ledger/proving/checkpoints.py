@@ -283,6 +283,16 @@ def _signing_key(ledger: Ledger, ring: KeyRing) -> PrivateKey:
     return key
 
 
+def signing_key(ledger: Ledger) -> PrivateKey:
+    """Return the private key that signs for a ledger; it is made where there is none yet.
+
+    Raises:
+        KeyUnavailableError: The key that the log names is not here, or others can read it.
+        CommandRejectedError: A batch is open.
+    """
+    return _signing_key(_outside_of_a_batch(ledger), ring_of(ledger))
+
+
 def key_at_hand(ledger: Ledger, log: LogReader) -> PrivateKey | None:
     """Return the private key that signs for a ledger; None where it has none, or not here.
 

@@ -406,6 +406,13 @@ class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
     endorsement: str | None = None
 
 
+class EraserKeysSet(Event, frozen=True, kw_only=True, tag="eraser-keys-set.v1"):
+    """These public key lines may sign erasures from now on; the ledger's key endorses the list."""
+
+    keys: tuple[str, ...]
+    endorsement: str
+
+
 LedgerEvent: TypeAlias = (
     LedgerInitialized
     | BlobRecorded
@@ -437,6 +444,7 @@ LedgerEvent: TypeAlias = (
     | EntriesErasedV1
     | EntriesErased
     | KeyAdopted
+    | EraserKeysSet
     | RegistryDefined
     | FieldAdded
     | FieldChanged

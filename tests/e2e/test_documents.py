@@ -27,6 +27,7 @@ import pytest
 
 import ledger
 import ledger.errors
+from ledger.display.tabular import Tabular
 from ledger.model.schema import COMMON_FIELDS, REGISTRIES
 from ledger.past.changes import Comparison, Diff, Happening, History, Listing
 from ledger.past.lineage import Lineage
@@ -50,6 +51,7 @@ TOLD = (
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
+    "docs/bridges.md",
     "docs/handing-over.md",
 )
 FOLDER = "/home/ada/project"
@@ -318,6 +320,7 @@ PARTS = (
     (RecordAliases, Record),
     (NamedRecord, ledger.ULabel),
     (Comparison, Diff),
+    (Tabular, Listing),
 )
 CONSTRUCTED = {"ULabel", "Feature", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.

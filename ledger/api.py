@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
-from ledger.errors import InvalidValueError
+from ledger.errors import InvalidValueError, LedgerError
+from ledger.model.commands import Command
 from ledger.model.ids import Position
 from ledger.places import instance
 from ledger.registries.base import Record
@@ -121,10 +122,22 @@ def save(records: Iterable[T]) -> list[T]:
             if artifacts and not ledger.sessions.is_batching:
                 _in_threads(artifacts)
             with ledger.handler.batch():
+                ledger.handler.foresee(_commands(chunk))
                 for record in chunk:
                     record.save()
                     step(1)
     return everything
+
+
+def _commands(records: Iterable[Record]) -> list[Command]:
+    """Return the commands that saving these records will give, as far as they can be told."""
+    commands: list[Command] = []
+    for record in records:
+        with suppress(LedgerError):  # it is raised when its turn comes
+            command = record._next_command()
+            if command is not None:
+                commands.append(command)
+    return commands
 
 
 def _in_threads(artifacts: list[Any]) -> None:

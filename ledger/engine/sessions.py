@@ -288,6 +288,12 @@ class Sessions:
             raise refused(block)
         return None
 
+    def foresee(self, look: Callable[[GatheredSession], None]) -> None:
+        """Have `look` ask ahead, under the lock, when the batch around the caller writes."""
+        batch = self._around()
+        if batch is not None:
+            batch.foresee(look)
+
     def on_undo(self, step: Undo) -> None:
         """Have `step` called if the batch around the caller fails; nothing without a batch."""
         batch = self._around()

@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import msgspec
@@ -99,7 +100,9 @@ class Handler(RunTracker):
                 of = self.tracked
                 intent = None if of is None else _intent(of, command)
             has_effect = self._prepare_ahead(of, intent, command, prepare)
-        with self.sessions.sharing(self._way_back):
+        # Within a batch there is nothing to share, and no turn to wait for.
+        has_turn = self.sessions.has_turn()
+        with nullcontext() if has_turn else self.sessions.sharing(self._way_back):
             tracked = self.tracked
             if tracked is None:
                 return self._outside(request, has_effect=has_effect)

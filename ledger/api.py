@@ -1,16 +1,20 @@
-"""The functions of the public door: track, finish, join, batch, save, head."""
+"""The functions of the public door: track, finish, join, batch, happened, save, head."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
-from ledger.errors import InvalidValueError, LedgerError
+from ledger.engine.said import saying
+from ledger.errors import CommandRejectedError, InvalidValueError, LedgerError
 from ledger.model.commands import Command
 from ledger.model.ids import Position
+from ledger.model.times import now_micros, to_micros
 from ledger.places import instance
+from ledger.places.actor import checked_actor
 from ledger.registries.base import Record
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform
@@ -92,6 +96,46 @@ def batch() -> Batching:
         LedgerNotFoundError: When it is entered: there is no ledger here.
     """
     return Batching()
+
+
+@contextmanager
+def happened(at: dt.datetime | None = None, by: str | None = None) -> Iterator[None]:
+    """Say of every save in the block when it happened, and by whom.
+
+    A record that is created in the block bears that time and that name. The log keeps beside it
+    when it was recorded. The block holds for this thread, and for tasks of asyncio begun in it.
+
+    Args:
+        at: When it happened: a datetime with a time zone, not in the future; None for now.
+        by: Who did it, 1 to 150 characters; None for the present user.
+
+    Raises:
+        CommandRejectedError: A run is tracked: it says itself when and by whom things are done.
+        InvalidValueError: The time has no zone or is in the future, or the name is none.
+    """
+    moment = None if at is None else _past(at)
+    name = None if by is None else checked_actor(by, "happened(by=)")
+    if instance.is_open() and context.is_tracking:
+        raise CommandRejectedError(
+            "happened(): expected no tracked run, as a run says itself when and by whom things "
+            "are done; finish() it first"
+        )
+    with saying(moment, name):
+        yield
+
+
+def _past(at: object) -> int:
+    if not isinstance(at, dt.datetime):
+        raise InvalidValueError(
+            f"happened(at=): expected a datetime with a time zone, got {type(at).__name__} "
+            f"{at!r:.60}"
+        )
+    moment = to_micros(at)
+    if moment > now_micros():
+        raise InvalidValueError(
+            f"happened(at=): {at.isoformat()} is in the future; what has not happened is not saved"
+        )
+    return moment
 
 
 def save(records: Iterable[T]) -> list[T]:

@@ -1,35 +1,10 @@
-"""Verbs that carry a log elsewhere: `export`, `import`."""
+"""The verb that brings a log from elsewhere: `import`."""
 
 from __future__ import annotations
 
 import click
 
-from ledger.cli.group import json_option, verb
-
-
-@verb(
-    "export",
-    examples=("metaledger export ./archive", "metaledger export s3://bucket/archive --json"),
-)
-@click.argument("where", metavar="FOLDER|URL")
-@json_option
-def export_verb(where: str, *, as_json: bool) -> None:
-    """Write the log and a new checkpoint into a folder or to a URL, as Parquet.
-
-    Other programs can read it, an auditor can audit it, and a ledger can be made of it. If an
-    earlier export of this ledger is there, only new events are added. Stored contents are not
-    exported.
-    """
-    from ledger.cli.output import print_json
-    from ledger.display.messages import say
-    from ledger.transfer.archive_export import export
-
-    done = export(where)
-    if as_json:
-        print_json(done)
-        return
-    click.echo(f"{done.events:,} events ({done.added:,} new), root {done.root}")
-    say("success", f"wrote {done.where} ({done.size:,} bytes); keep its checkpoint elsewhere too")
+from ledger.cli.group import verb
 
 
 @verb(

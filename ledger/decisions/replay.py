@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -89,6 +89,13 @@ class Passed(msgspec.Struct, frozen=True):
         return (self.intent.key, self.intent.subject_key, self.outcome)
 
 
+class Made(NamedTuple):
+    """The registry of a record that an intent created, and whether it is a new version."""
+
+    registry: str
+    is_version: bool
+
+
 class Mark(NamedTuple):
     """The state of a passage, to return to where a transaction fails."""
 
@@ -106,6 +113,8 @@ class Passage:
         n_events: How many events it has recorded.
         n_known: How many of its intents were recorded already.
         n_idle: How many had no effect.
+        n_new: How many records of each registry it made.
+        n_versions: How many of these are new versions of an earlier one.
         heard: Position up to which it has heard of other passes through a run of its own.
         owes: Whether it has joined the run of its pass, and that run lacks what was read and made
             again before.
@@ -117,6 +126,9 @@ class Passage:
         self.n_events = 0
         self.n_known = 0
         self.n_idle = 0
+        # Replaced and never changed, so that a passage can return to a mark.
+        self.n_new: Counter[str] = Counter()
+        self.n_versions: Counter[str] = Counter()
         self.heard = 0
         self.owes = False
         self._n_others = 0
@@ -251,9 +263,21 @@ class Passage:
         if self.case is not Case.REPLAY:
             self._pending.append(passed.noted)
 
-    def pass_effect(self, intent: Intent, outcome: str, n_events: int) -> None:
-        """Take an intent whose events were recorded as passed."""
+    def pass_effect(
+        self, intent: Intent, outcome: str, n_events: int, made: Made | None = None
+    ) -> None:
+        """Take an intent whose events were recorded as passed.
+
+        Args:
+            intent: The intent.
+            outcome: Its record.
+            n_events: How many events it left.
+            made: Registry of the record, if these events created it.
+        """
         self.n_events += n_events
+        if made is not None:
+            self.n_new = self.n_new + Counter({made.registry: 1})
+            self.n_versions = self.n_versions + Counter({made.registry: int(made.is_version)})
         self.passed.append(Passed(intent, outcome))
 
     def step(self) -> NextStep:
@@ -296,6 +320,11 @@ class Passage:
         self._learn(before)
         self._remaining = set()
         self.owes = bool(self.passed)
+
+    def hear_records(self, new: Mapping[str, int], versions: Mapping[str, int]) -> None:
+        """Take in how many records other processes of this pass made, as `n_new`."""
+        self.n_new = self.n_new + Counter(new)
+        self.n_versions = self.n_versions + Counter(versions)
 
     def hear_others(self, passed: Iterable[Noted], counts: tuple[int, int, int, int]) -> None:
         """Take in what other processes of this pass came past.

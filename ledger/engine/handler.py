@@ -24,8 +24,8 @@ from typing import NamedTuple
 import msgspec
 
 from ledger.decisions.decide import decide
-from ledger.decisions.facts import Decision, Notice, Row
-from ledger.decisions.replay import Intent
+from ledger.decisions.facts import Decision, Facts, Notice, Row
+from ledger.decisions.replay import Intent, Made
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
 from ledger.engine.gathered import GatheredSession
@@ -258,7 +258,9 @@ class Handler(RunTracker):
         if not decision.events:
             passage.pass_idle(intent, decision.outcome)
             return _idle(decision)
+        asked: Facts = facts
         if self._begin(session, tracked, intent):
+            asked = session.models
             decision = decide(command, session.models, self._stamp(passage.run))
             if not decision.events:
                 passage.pass_idle(intent, decision.outcome)
@@ -267,12 +269,13 @@ class Handler(RunTracker):
             request.prepare(decision)
         _require_past(session, decision)
         noted = self._unrecorded(session, passage)
-        intent = self._numbered(session.models, tracked, intent)
+        # What was asked under the lock is true until this transaction writes.
+        intent = self._numbered(asked, tracked, intent)
         identity = intent.identity(passage.run)
         shown = _shown(request, decision)
         drafts = decision.drafts(identity, noted, (intent.key, intent.subject_key))
         events = session.append(command_id(identity), drafts, shown=shown)
-        passage.pass_effect(intent, decision.outcome, len(events))
+        passage.pass_effect(intent, decision.outcome, len(events), _made(decision))
         passage.heard = events[-1].position
         return _done(decision, len(events), session)
 
@@ -355,6 +358,14 @@ def _require_past(session: WriteSession, decision: Decision) -> None:
 
 def _idle(decision: Decision) -> Outcome:
     return Outcome(uid=decision.outcome, notices=decision.notices)
+
+
+def _made(decision: Decision) -> Made | None:
+    """Return the registry of the record that a decision creates; None for none."""
+    if not decision.is_new or decision.natural is None:
+        return None
+    event = decision.events[0]
+    return Made(str(decision.natural[1]), getattr(event, "revises", None) is not None)
 
 
 def _shown(request: Request, decision: Decision) -> Select | None:

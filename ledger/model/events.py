@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.outside_events import AliasAdded, ArtifactDeclared
 from ledger.model.typed_events import (
     DefinedField,
     FieldAdded,
@@ -405,12 +406,20 @@ class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
     endorsement: str | None = None
 
 
+class EraserKeysSet(Event, frozen=True, kw_only=True, tag="eraser-keys-set.v1"):
+    """These public key lines may sign erasures from now on; the ledger's key endorses the list."""
+
+    keys: tuple[str, ...]
+    endorsement: str
+
+
 LedgerEvent: TypeAlias = (
     LedgerInitialized
     | BlobRecorded
     | RecordCreated
     | TransformRegistered
     | ArtifactRegistered
+    | ArtifactDeclared
     | ArtifactReproduced
     | ArtifactKeyed
     | ArtifactRelocated
@@ -421,6 +430,7 @@ LedgerEvent: TypeAlias = (
     | RecordWithdrawn
     | LinkAdded
     | LinkRemoved
+    | AliasAdded
     | RecordRetracted
     | RetractionLifted
     | RecordsMerged
@@ -434,6 +444,7 @@ LedgerEvent: TypeAlias = (
     | EntriesErasedV1
     | EntriesErased
     | KeyAdopted
+    | EraserKeysSet
     | RegistryDefined
     | FieldAdded
     | FieldChanged
@@ -479,6 +490,8 @@ def tag_of(event: LedgerEvent) -> str:
 
 
 __all__ = [
+    "AliasAdded",
+    "ArtifactDeclared",
     "DefinedField",
     "Event",
     "FieldAdded",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.display.rows import cell
+from ledger.display.tabular import TableList, attributes
 from ledger.model.canonical import Json
 from ledger.model.events import InputRecorded, RecordedEvent, tag_of
 from ledger.model.ids import StreamId
@@ -60,6 +61,15 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True):
     def summary(self) -> str:
         """Its content in a few words."""
         return summary(self)
+
+
+class Log(TableList[Happening]):
+    """Events as people read them, in an order."""
+
+    _title = "Log"
+    _columns = attributes(
+        "position", "recorded_at", "actor", "type", "registry", "uid", "summary", "run"
+    )
 
 
 class Which(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,7 +177,16 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
         case "position-tagged.v1":
             return f"position {data['position']:,}"
         case _:
-            names = ("key", "name", "artifact", "reason", "status", "media_type", "transform")
+            names = (
+                "key",
+                "name",
+                "alias",
+                "artifact",
+                "reason",
+                "status",
+                "media_type",
+                "transform",
+            )
             return next(
                 (cell("text", f"{name}={data[name]!r}") for name in names if data.get(name)), ""
             )

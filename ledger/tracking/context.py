@@ -29,6 +29,7 @@ from ledger.engine.pass_token import (
     PassToken,
     offered,
 )
+from ledger.engine.said import refuse_said
 from ledger.engine.tracked import Tracked
 from ledger.errors import LedgerError, NotTrackingError, printable, washed
 from ledger.model.parameters import canonical_params
@@ -173,6 +174,7 @@ class Context:
         params: object = None,
         new_run: bool = False,
     ) -> Run:
+        refuse_said("track()")
         if self._is_own:
             self._end("ended")
         elif self.is_tracking:
@@ -288,7 +290,10 @@ class Context:
 
     def _say_receipt(self, ledger: Ledger, passage: Passage, status: str) -> None:
         run = _run(ledger, passage.run)
-        say("success" if status == "finished" else "warning", receipt(run, passage, status))
+        say(
+            "success" if status == "finished" else "warning",
+            receipt(run, passage, status, run._source.spec),
+        )
 
     def _is_consecutive(self) -> bool | None:
         source = self._source

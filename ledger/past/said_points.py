@@ -12,7 +12,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import InvalidValueError
-from ledger.model.events import BlobRecorded, KeyAdopted, LedgerInitialized, PositionTagged
+from ledger.model.events import BlobRecorded, LedgerInitialized, PositionTagged
+from ledger.model.key_events import KeyAdopted
 from ledger.model.times import moment_text, to_datetime
 from ledger.past.points import Point, moment_of
 

@@ -396,7 +396,11 @@ def _content(event: ArtifactRegistered | ArtifactDeclared) -> Values:
     """Return the fields of an artifact: of registered content, or of what is said of it."""
     if isinstance(event, ArtifactRegistered):
         return _fields(event) | _NOT_SAID
-    said: Values = {"is_declared": True, "claimed": event.claimed, "whereabouts": event.where}
+    said: Values = {
+        "is_declared": True,
+        "claimed": event.claimed or None,
+        "whereabouts": event.where,
+    }
     # Of an erased event only this is known: that it told a size.
     size = 0 if event.has_size and event.size is None else event.size
     return _UNSEEN | _fields(event) | said | {"size": size}

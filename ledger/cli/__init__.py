@@ -30,6 +30,7 @@ _SECTIONS = {
     "Begin": {
         "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
         "init": ("ledger.cli.place", "Make a ledger in this folder."),
+        "status": ("ledger.cli.status", "Tell where you stand, and which files changed."),
         "info": ("ledger.cli.place", "Tell which ledger this is and what it holds."),
         "docs": ("ledger.cli.documents", "List the pages of the documentation, or print one."),
         "config": ("ledger.cli.place", "Show each setting and where it comes from."),

@@ -31,6 +31,7 @@ from ledger.errors import (
     printable,
 )
 from ledger.eventlog.base import LogReader
+from ledger.model.canonical import nfc
 from ledger.model.events import Draft
 from ledger.model.ids import command_id, stream_id
 from ledger.model.key_events import KeyAdopted
@@ -355,8 +356,8 @@ def prove(what: Any, *, checkpoint: str | SignedCheckpoint | None = None) -> str
     """Return a proof that anyone can verify with the ledger's public key and nothing else.
 
     Args:
-        what: A record, a uid (its creation), or a position: the proof shows that entry. Or the text
-            of an older checkpoint: the proof shows that the log was only extended since.
+        what: A record, a uid or alias (its creation), or a position: the proof shows that entry. Or
+            the text of an older checkpoint: the proof shows that the log was only extended since.
         checkpoint: A checkpoint that the proof leads to; a new one by default.
 
     Raises:
@@ -449,6 +450,8 @@ def _position_of(ledger: Ledger, what: Any) -> int:
     with ledger.reading() as session:
         head = session.log.head()
         if isinstance(named, str):
+            for alias in session.models.find("alias", alias=nfc(named)):
+                named = str(alias["uid"])
             for registry in (*REGISTRIES, "record"):
                 rows = session.models.find(registry, uid=named)
                 if rows:

@@ -24,12 +24,10 @@ from ledger.model.events import (
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
-    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -55,6 +53,7 @@ from ledger.model.events import (
     ValuesSet,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted

@@ -24,6 +24,7 @@ from ledger.model.events import (
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
+    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
@@ -80,7 +81,7 @@ def fold(recorded: RecordedEvent) -> list[Change]:
 def outcome_of(event: LedgerEvent) -> str:
     """Return the uid of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
             return ""
         case InputRecorded():
             return event.artifact
@@ -93,7 +94,9 @@ def outcome_of(event: LedgerEvent) -> str:
 def registry_of(event: LedgerEvent) -> str:  # noqa: PLR0911 (one a kind)
     """Return the registry of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+        case (
+            LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted() | EraserKeysSet()
+        ):
             return ""
         case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
             return "registry"
@@ -236,7 +239,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [_amended(recorded, "run", event.uid, values)]
         case RunAbandoned():
             return [_amended(recorded, "run", event.uid, {"status": "abandoned"})]
-        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
             return []
         case PositionTagged():
             values = {
@@ -394,7 +397,11 @@ def _content(event: ArtifactRegistered | ArtifactDeclared) -> Values:
     """Return the fields of an artifact: of registered content, or of what is said of it."""
     if isinstance(event, ArtifactRegistered):
         return _fields(event) | _NOT_SAID
-    said: Values = {"is_declared": True, "claimed": event.claimed, "whereabouts": event.where}
+    said: Values = {
+        "is_declared": True,
+        "claimed": event.claimed or None,
+        "whereabouts": event.where,
+    }
     # Of an erased event only this is known: that it told a size.
     size = 0 if event.has_size and event.size is None else event.size
     return _UNSEEN | _fields(event) | said | {"size": size}
@@ -485,13 +492,6 @@ def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
 
 
 __all__ = [
-    "Amended",
-    "Change",
-    "Closed",
-    "Opened",
-    "fold",
-    "intent_of",
-    "intents_of",
-    "outcome_of",
+    "Amended", "Change", "Closed", "Opened", "fold", "intent_of", "intents_of", "outcome_of",
     "registry_of",
-]
+]  # fmt: skip

@@ -27,6 +27,7 @@ from ledger.model.events import (
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
+    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
@@ -201,7 +202,7 @@ class Histories:
                 self._refer(read, f"{registry}.features", event.uid, values)
             case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
                 pass
-            case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+            case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
                 pass
 
     # --- states and fields ------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
     """What was found where content should lie: the content, or why there is none."""
 
     content: Any = None
+    why: str | None = None
     is_damaged: bool = False
     is_checked: bool = True
 
@@ -100,6 +101,7 @@ class Carrier:
         self._stores = stores
         self._named: dict[Ref, Named] = {}
         self._dropped: set[Ref] = set()
+        self._was_new = False
         self.notes: list[str] = []
         self.declared: list[str] = []
         self.damaged: list[str] = []
@@ -146,6 +148,8 @@ class Carrier:
             content = LocalContent.at(self._recorder.ledger, step.path, storage=root)
         except _UNREADABLE:
             return Looked()
+        except InvalidValueError as error:
+            return Looked(why=str(error))
         said = [_same(content.hashed, *claim) for claim in step.claimed]
         told = [it for it in said if it is not None]
         if not all(told):
@@ -172,15 +176,16 @@ class Carrier:
 
     def _perform(self, step: Any, command: Any, registry: str, **options: Any) -> str:
         """Carry out the command that creates the record of a step, and remember the ref."""
-        uid = self._recorder.perform(
+        done = self._recorder.perform(
             command,
             registry,
             identity=self.identity(step),
             aliases=[self._source.alias(step.ref)],
             **options,
-        ).uid
-        self._named[step.ref] = Named(registry, uid)
-        return uid
+        )
+        self._named[step.ref] = Named(registry, done.uid)
+        self._was_new = done.is_new
+        return done.uid
 
     def _label(self, step: Label) -> None:
         fields = _described("label", step.description)
@@ -222,18 +227,13 @@ class Carrier:
 
     def _content(self, step: ContentSeen, looked: Looked = Looked()) -> None:  # noqa: B008 (frozen)
         alias, key = self._source.alias(step.ref), self._key(step)
-        known = self._recorder.known(self.identity(step))
-        if known is not None:
-            self._named[step.ref] = Named("artifact", known)
-            if self._recorder.is_declared(known):
-                self.declared.append(alias)
-            return
+        if looked.why is not None:
+            raise LeftAwayError(looked.why)
         run = self._maybe(step.run)
         revises = self._maybe(step.revises)
         if looked.is_damaged:
             self.damaged.append(alias)
         if looked.content is None:
-            self.declared.append(alias)
             command = recording.declaration(
                 namespace=self._source.tool,
                 name=step.ref,
@@ -247,7 +247,10 @@ class Carrier:
                 where=step.path,
                 suffix=step.suffix,
             )
-            self._perform(step, command, "artifact", run=run, keeps=True)
+            uid = self._perform(step, command, "artifact", run=run, keeps=True)
+            # What an earlier import brought in is what it was then.
+            if self._was_new or self._recorder.is_declared(uid):
+                self.declared.append(alias)
             return
         if not looked.is_checked:
             self.unchecked.append(alias)

@@ -27,6 +27,7 @@ from ledger.display.progress import progress
 from ledger.errors import InvalidValueError, printable
 from ledger.model.times import now_micros, to_micros
 from ledger.places import instance
+from ledger.places.actor import checked_actor
 
 BATCH = 500
 _READERS = 8
@@ -107,11 +108,14 @@ def in_order(steps: Sequence[Step]) -> list[Step]:
     """Return steps by the time at which they happened, those without a time last.
 
     Raises:
-        InvalidValueError: A time has no zone, or is in the future.
+        InvalidValueError: A time has no zone or is in the future, or an actor has no name that can
+            be recorded.
     """
     now = now_micros()
     timed: list[tuple[int, Step]] = []
     for step in steps:
+        if step.by is not None:
+            checked_actor(step.by, f"{_row(step)}: actor")
         at: object = step.at
         if at is None:
             timed.append((now + 1, step))

@@ -134,6 +134,7 @@ def _cell(kind: str, value: object) -> object:
 
 # Long, or of interest to programs only; `show` and `--json` have them.
 _UNLISTED = {
+    "claimed", "whereabouts",
     "arguments", "environment_blob", "git_commit", "git_is_dirty", "hash", "hash_type", "host",
     "is_consecutive", "is_ordered", "modules", "n_files", "ordinal", "resumptions", "storage_key",
     "suffix",

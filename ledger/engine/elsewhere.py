@@ -19,6 +19,7 @@ from ledger.decisions.aliases import is_new_alias
 from ledger.decisions.decide import decide
 from ledger.decisions.facts import Decision, Facts, Stamp, namesakes, require
 from ledger.engine.database import WriteSession
+from ledger.engine.foresight import Foresight, expected
 from ledger.engine.handler import Handler, Outcome, Prepare, identity_outside
 from ledger.engine.said import Said, said
 from ledger.errors import CommandRejectedError
@@ -97,11 +98,13 @@ class Elsewhere:
             if identity is not None and (found := session.log.command(command_id(identity))):
                 return Outcome(uid=outcome_of(found[0].event))
             stamp = self._stamp(run)
-            decision = decide(command, session.models, stamp)
+            # Under the append lock each question needs to be asked only once.
+            facts = Foresight(session.models, expected(command), is_locked=True)
+            decision = decide(command, facts, stamp)
             if keeps and not decision.is_new:
                 kept = tuple(it for it in decision.events if not isinstance(it, RecordChanged))
                 decision = msgspec.structs.replace(decision, events=kept)
-            decision = with_aliases(session.models, decision, registry, aliases, stamp)
+            decision = with_aliases(facts, decision, registry, aliases, stamp)
             if not decision.events:
                 return Outcome(uid=decision.outcome, notices=decision.notices)
             if prepare is not None:

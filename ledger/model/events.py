@@ -349,11 +349,7 @@ class Erasure(Event, frozen=True, kw_only=True):
 
 
 class EntriesErasedV1(Erasure, frozen=True, kw_only=True, tag="entries-erased.v1"):
-    """An erasure as format 1 had it.
-
-    Attributes:
-        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
-    """
+    """An erasure of format 1: position of each entry, and the SHA-256 of its residue in hex."""
 
     entries: tuple[tuple[int, str], ...]
 
@@ -406,6 +402,13 @@ class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
     endorsement: str | None = None
 
 
+class EraserKeysSet(Event, frozen=True, kw_only=True, tag="eraser-keys-set.v1"):
+    """These public key lines may sign erasures from now on; the ledger's key endorses the list."""
+
+    keys: tuple[str, ...]
+    endorsement: str
+
+
 LedgerEvent: TypeAlias = (
     LedgerInitialized
     | BlobRecorded
@@ -437,6 +440,7 @@ LedgerEvent: TypeAlias = (
     | EntriesErasedV1
     | EntriesErased
     | KeyAdopted
+    | EraserKeysSet
     | RegistryDefined
     | FieldAdded
     | FieldChanged

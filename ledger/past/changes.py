@@ -17,6 +17,7 @@ from ledger.display.tabular import Listing, attributes
 from ledger.errors import InvalidValueError
 from ledger.model.events import (
     BlobRecorded,
+    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
@@ -288,7 +289,9 @@ def _touched_by(event: LedgerEvent) -> list[tuple[str, str]]:
     """Return registry and uid of each record whose fields or links an event changes."""
     held: tuple[HeldLink, ...] = ()
     match event:
-        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+        case (
+            LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted() | EraserKeysSet()
+        ):
             return []
         case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
             return []

@@ -31,6 +31,7 @@ from ledger.errors import (
     printable,
 )
 from ledger.eventlog.base import LogReader
+from ledger.model.canonical import nfc
 from ledger.model.events import Draft, KeyAdopted
 from ledger.model.ids import command_id, stream_id
 from ledger.model.merkle import Frontier, leaf_hash
@@ -282,6 +283,16 @@ def _signing_key(ledger: Ledger, ring: KeyRing) -> PrivateKey:
     return key
 
 
+def signing_key(ledger: Ledger) -> PrivateKey:
+    """Return the private key that signs for a ledger; it is made where there is none yet.
+
+    Raises:
+        KeyUnavailableError: The key that the log names is not here, or others can read it.
+        CommandRejectedError: A batch is open.
+    """
+    return _signing_key(_outside_of_a_batch(ledger), ring_of(ledger))
+
+
 def key_at_hand(ledger: Ledger, log: LogReader) -> PrivateKey | None:
     """Return the private key that signs for a ledger; None where it has none, or not here.
 
@@ -344,8 +355,8 @@ def prove(what: Any, *, checkpoint: str | SignedCheckpoint | None = None) -> str
     """Return a proof that anyone can verify with the ledger's public key and nothing else.
 
     Args:
-        what: A record, a uid (its creation), or a position: the proof shows that entry. Or the text
-            of an older checkpoint: the proof shows that the log was only extended since.
+        what: A record, a uid or alias (its creation), or a position: the proof shows that entry. Or
+            the text of an older checkpoint: the proof shows that the log was only extended since.
         checkpoint: A checkpoint that the proof leads to; a new one by default.
 
     Raises:
@@ -438,6 +449,8 @@ def _position_of(ledger: Ledger, what: Any) -> int:
     with ledger.reading() as session:
         head = session.log.head()
         if isinstance(named, str):
+            for alias in session.models.find("alias", alias=nfc(named)):
+                named = str(alias["uid"])
             for registry in (*REGISTRIES, "record"):
                 rows = session.models.find(registry, uid=named)
                 if rows:

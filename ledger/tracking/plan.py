@@ -86,6 +86,17 @@ class Plan(Listing[Happening]):
             "error": self.error,
         }
 
+    def to_markdown(self, *, title: str = "this", limit: int = 100) -> str:
+        """Return the plan as Markdown, for a comment on a change or the summary of a job.
+
+        Args:
+            title: What would record it, such as the name of a script.
+            limit: The most events, and the most contents, to show.
+        """
+        from ledger.tracking.plan_markdown import markdown  # noqa: PLC0415 (few ask)
+
+        return markdown(self, title=title, limit=limit)
+
     def _fill(self, ledger: PlanLedger) -> None:
         self._items = list(happenings(ledger, Which(after=ledger.begun_at)))
         self.contents = [planned for store in ledger.planned for planned in store.planned.values()]

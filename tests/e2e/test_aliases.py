@@ -118,3 +118,4 @@ def test_the_command_shows_and_takes_aliases(ledger):
     assert "alias-added.v1" in metaledger(ledger, "history", "x", "--json").out
     assert "lamindb:1" in metaledger(ledger, "log").out
     assert "lamindb:1" in str(ln.ULabel.get(name="x").describe())
+    assert "tlog-proof" in ln.prove("lamindb:1")

@@ -251,6 +251,8 @@ def test_a_torn_source_is_refused_whole(folder, refuses):
     future = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     odd = s.Label(table="label", row="X", at=future, ref="X", name="x")
     refuses(lambda: carry_out(SOURCE, [*told, odd]), "InvalidValueError", "label X", "future")
+    nobody = s.Label(table="label", row="X", at=at(1), by=" ", ref="X", name="x")
+    refuses(lambda: carry_out(SOURCE, [*told, nobody]), "InvalidValueError", "label X", "name")
     naive = s.Label(table="label", row="X", at=dt.datetime(2024, 1, 1), ref="X", name="x")  # noqa: DTZ001
     refuses(lambda: carry_out(SOURCE, [*told, naive]), "InvalidValueError", "label X", "zone")
 
@@ -268,6 +270,18 @@ def test_what_cannot_be_recorded_is_left_out_with_what_belongs_to_it(folder):  #
     assert (done.counts["label"].imported, done.counts["label"].left_out) == (1, 2)
     assert done.counts["parents"].left_out == 2
     assert len(done.left_out) == 3
+
+
+def test_content_that_cannot_be_taken_is_declared_or_left_out(folder):
+    own, raw = folder.parent / ".metaledger", file(str(folder / "raw.txt"), "raw")
+    told = [
+        s.ContentSeen(**said("artifact", "A1", 1), ref="A1", path=str(own)),
+        s.ContentSeen(**said("artifact", "A2", 1), ref="A2", path=str(raw), storage="a\nb"),
+    ]
+    done = carry_out(SOURCE, told)
+    assert done.declared == ["lab:A1"]
+    assert (done.counts["artifact"].left_out, done.counts["artifact"].imported) == (1, 1)
+    assert done.adds_up
 
 
 def test_within_a_tracked_run_it_is_refused(folder):

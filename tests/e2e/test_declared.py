@@ -156,8 +156,22 @@ def test_the_command_shows_it_and_finds_nothing_wrong(ledger):
     metaledger(ledger, "audit", "--content")
     metaledger(ledger, "history", big.uid)
     metaledger(ledger, "prove", big.uid)
+    assert "claimed" not in metaledger(ledger, "list", "artifact").out
+    bare = ln.bridges.declare(namespace="x", name="bare")
+    assert bare.claimed is None
+    assert "claimed" not in metaledger(ledger, "show", bare.uid).out
 
 
 def test_its_url_keeps_no_password(ledger):  # noqa: ARG001
     big = ln.bridges.declare(namespace="x", name="y", where="https://ada:secret@host/a")
     assert "secret" not in big.whereabouts
+
+
+def test_an_archive_holds_what_other_tools_told(ledger):
+    ln.bridges.declare(**BIG, aliases=["lamindb:IBAibMEXVC"])
+    metaledger(ledger, "export", "archive")
+    other = ledger / "other"
+    other.mkdir()
+    metaledger(other, "import", "../archive", "--storage", "./storage")
+    assert metaledger(other, "show", "lamindb:IBAibMEXVC", "--json").json["is_declared"] is True
+    metaledger(other, "audit")

@@ -51,6 +51,7 @@ TOLD = (
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
+    "docs/bridges.md",
     "docs/handing-over.md",
 )
 FOLDER = "/home/ada/project"
@@ -378,8 +379,9 @@ def written_signatures() -> set[str]:
     registering = plain(inspect.signature(ledger.loaders.register), bound=True)
     found.add(f"loaders.register{registering}")
     for name in ledger.bridges.__all__:
-        signature = plain(inspect.signature(getattr(ledger.bridges, name)), bound=False)
-        found.add(f"bridges.{name}{signature}")
+        value = getattr(ledger.bridges, name)
+        if inspect.isfunction(value):
+            found.add(f"bridges.{name}{plain(inspect.signature(value), bound=False)}")
     for title, kind in CLASSES.items():
         found |= members(title, kind)
     found |= {
@@ -393,10 +395,6 @@ def written_signatures() -> set[str]:
             for name in dir(section)
             if name not in {"creation", "transform"}
         }
-    for name in ledger.bridges.__all__:
-        value = getattr(ledger.bridges, name)
-        if inspect.isfunction(value):
-            found.add(f"bridges.{name}{plain(inspect.signature(value), bound=False)}")
     for name, member in vars(ledger.core.datasets).items():
         if isinstance(member, staticmethod):
             signature = plain(inspect.signature(member.__func__), bound=False)

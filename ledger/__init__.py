@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ledger.tracking.plan import plan
     from ledger.upkeep.backup import backup
     from ledger.upkeep.erasure import erase
+    from ledger.upkeep.status import status
     from ledger.user_settings import settings
 
 # Public name to its module and its name there; "" means the module itself.
@@ -77,6 +78,7 @@ _DOOR = {
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
     "since": ("ledger.registries.views", "events_since"),
+    "status": ("ledger.upkeep.status", "status"),
     "tag": ("ledger.registries.views", "tag"),
     "tags": ("ledger.registries.views", "tags"),
     "track": ("ledger.api", "track"),
@@ -122,6 +124,7 @@ __all__ = [
     "save",
     "settings",
     "since",
+    "status",
     "tag",
     "tags",
     "track",

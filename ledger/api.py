@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
 from ledger.engine.said import saying
-from ledger.errors import CommandRejectedError, InvalidValueError
+from ledger.errors import CommandRejectedError, InvalidValueError, LedgerError
+from ledger.model.commands import Command
 from ledger.model.ids import Position
 from ledger.model.times import now_micros, to_micros
 from ledger.places import instance
@@ -165,10 +166,22 @@ def save(records: Iterable[T]) -> list[T]:
             if artifacts and not ledger.sessions.is_batching:
                 _in_threads(artifacts)
             with ledger.handler.batch():
+                ledger.handler.foresee(_commands(chunk))
                 for record in chunk:
                     record.save()
                     step(1)
     return everything
+
+
+def _commands(records: Iterable[Record]) -> list[Command]:
+    """Return the commands that saving these records will give, as far as they can be told."""
+    commands: list[Command] = []
+    for record in records:
+        with suppress(LedgerError):  # it is raised when its turn comes
+            command = record._next_command()
+            if command is not None:
+                commands.append(command)
+    return commands
 
 
 def _in_threads(artifacts: list[Any]) -> None:

@@ -28,7 +28,6 @@ from ledger.model.events import (
     FieldChanged,
     FieldRetyped,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -54,6 +53,7 @@ from ledger.model.events import (
     ValuesSet,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted
@@ -80,7 +80,7 @@ def fold(recorded: RecordedEvent) -> list[Change]:
 def outcome_of(event: LedgerEvent) -> str:
     """Return the uid of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
             return ""
         case InputRecorded():
             return event.artifact
@@ -93,7 +93,9 @@ def outcome_of(event: LedgerEvent) -> str:
 def registry_of(event: LedgerEvent) -> str:  # noqa: PLR0911 (one a kind)
     """Return the registry of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+        case (
+            LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted() | EraserKeysSet()
+        ):
             return ""
         case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
             return "registry"
@@ -236,7 +238,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [_amended(recorded, "run", event.uid, values)]
         case RunAbandoned():
             return [_amended(recorded, "run", event.uid, {"status": "abandoned"})]
-        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
             return []
         case PositionTagged():
             values = {
@@ -489,13 +491,6 @@ def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
 
 
 __all__ = [
-    "Amended",
-    "Change",
-    "Closed",
-    "Opened",
-    "fold",
-    "intent_of",
-    "intents_of",
-    "outcome_of",
+    "Amended", "Change", "Closed", "Opened", "fold", "intent_of", "intents_of", "outcome_of",
     "registry_of",
-]
+]  # fmt: skip

@@ -173,9 +173,7 @@ class PendingModels(WritableModels):
         if spec.field("is_trashed") is not None:
             answer["is_trashed"] = row["state"] == TRASHED
         if spec.field("is_latest") is not None:
-            if any(it.get("revises") == row["uid"] for it in rows.valid()) or self._is_left(
-                spec, row
-            ):
+            if rows.over([], ("revises",), (row["uid"],)) or self._is_left(spec, row):
                 return None
             # Nothing could replace a record, or take its key or name, before it was there.
             answer["is_latest"] = True

@@ -144,7 +144,7 @@ class Audit:
         """Carry out the audit."""
         began = time.monotonic()
         known = self._known()
-        head, contents = 0, ContentAudit(self.subject.resolved)
+        head, contents = 0, ContentAudit(self.subject)
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
         erasures: list[ErasureResult] = []
@@ -167,7 +167,7 @@ class Audit:
                 erasures = judged(
                     self.rules.erasures,
                     results,
-                    Signers(trusted, self.subject.ledger, are_given=bool(self.given)),
+                    Signers(trusted, self.subject.ledger, bool(self.given), self.rules.eraser_keys),
                     self.findings,
                     refuses=self.refuses_erasures,
                 )

@@ -32,7 +32,6 @@ from ledger.model.events import (
     FieldRetyped,
     HeldLink,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -55,6 +54,7 @@ from ledger.model.events import (
     TransformRegistered,
     ValuesSet,
 )
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.model.values import as_items, reference
 
@@ -201,7 +201,7 @@ class Histories:
                 self._refer(read, f"{registry}.features", event.uid, values)
             case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
                 pass
-            case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+            case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
                 pass
 
     # --- states and fields ------------------------------------------------------------------------

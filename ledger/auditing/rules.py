@@ -37,7 +37,6 @@ from ledger.model.events import (
     EntriesErased,
     EntriesErasedV1,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -51,10 +50,12 @@ from ledger.model.events import (
     tag_of,
 )
 from ledger.model.ids import derive, uid, versioned_uid
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.payloads import kept_part, to_payload
 from ledger.model.schema import NAME_OF_REGISTRY, REGISTRIES, RegistrySpec
 from ledger.model.times import FIRST, LAST
-from ledger.proving.notes import read_public_key
+from ledger.proving.keys import eraser_name, origin_of
+from ledger.proving.notes import ED25519, read_public_key
 from projections.fold import Creation, intent_of, registry_of
 
 _MOST_PASSED = 1_000  # numbers of a natural key that the rules pass over, as their uids are taken
@@ -88,6 +89,8 @@ class Rules:
         self.ledger = ledger
         self.keys: list[KeyAdopted] = []
         self.lost_keys: list[LostKey] = []
+        # Position, version in their stream, event.
+        self.eraser_keys: list[tuple[int, int, EraserKeysSet]] = []
         self._records: dict[str, tuple[str, str]] = {}
         self._blobs: set[str] = set()
         self.erasures: list[Told] = []
@@ -272,6 +275,8 @@ class Rules:
             case KeyAdopted():
                 stream = ["key", self.ledger]
                 previous = self.keys[-1].key if self.keys else None
+                if not _is_of(event.key, origin_of(self.ledger)):
+                    told.append(("key", event.key, f"a key of {origin_of(self.ledger)}", event.key))
                 if event.previous != previous:
                     told.append(("key", event.key, previous, event.previous))
                 self.keys.append(event)
@@ -285,6 +290,14 @@ class Rules:
                             key=event.key,
                         )
                     )
+            case EraserKeysSet():
+                stream = ["eraser-keys", self.ledger]
+                self.eraser_keys.append((read.position, read.version, event))
+                told.extend(
+                    ("key", line, f"a key of {eraser_name(self.ledger)}", line)
+                    for line in event.keys
+                    if not _is_of(line, eraser_name(self.ledger))
+                )
             case RunStarted():
                 self._blob(event.environment, told)
             case TransformRegistered():
@@ -402,6 +415,15 @@ def _target_of(registry: str, field: str) -> str | None:
     spec = _spec_of(registry)
     relation = None if spec is None else spec.relation(field)
     return None if relation is None else relation.target
+
+
+def _is_of(line: str, name: str) -> bool:
+    """Return whether a line is a public key of a name, to verify signatures of notes with."""
+    try:
+        key = read_public_key(line)
+    except InvalidValueError:
+        return False
+    return (key.name, key.kind) == (name, ED25519)
 
 
 def _is_endorsed(previous: str, adoption: KeyAdopted) -> bool:

@@ -30,6 +30,7 @@ _SECTIONS = {
     "Begin": {
         "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
         "init": ("ledger.cli.place", "Make a ledger in this folder."),
+        "status": ("ledger.cli.status", "Tell where you stand, and which files changed."),
         "info": ("ledger.cli.place", "Tell which ledger this is and what it holds."),
         "docs": ("ledger.cli.documents", "List the pages of the documentation, or print one."),
         "config": ("ledger.cli.place", "Show each setting and where it comes from."),
@@ -79,7 +80,7 @@ _SECTIONS = {
         "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
         "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
         "export": ("ledger.cli.exports", "Write the log as an archive, or tables for others."),
-        "import": ("ledger.cli.archives", "Make a ledger of an archive."),
+        "import": ("ledger.cli.archives", "Make a ledger of an archive; import other tools."),
         "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
         "delete": ("ledger.cli.place", "Take the ledger away, never its content."),
     },

@@ -22,16 +22,25 @@ _COLOURS = {"created": "green", "registered": "green", "added": "green", "starte
         "metaledger plan analysis.py",
         "metaledger plan analysis.py --fast 3",
         "metaledger plan --json analysis.py | jq .new_events",
+        "metaledger plan --format markdown analysis.py >> $GITHUB_STEP_SUMMARY",
     ),
     context_settings={"allow_interspersed_args": False},
     misunderstood=MISUNDERSTOOD,
 )
 @json_option
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How to print it; markdown suits a comment on a change.",
+)
 @click.argument("script", type=click.Path())
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
 @click.pass_context
 def plan_verb(
-    ctx: click.Context, script: str, *, arguments: tuple[str, ...], as_json: bool
+    ctx: click.Context, script: str, *, arguments: tuple[str, ...], as_json: bool, kind: str
 ) -> None:
     """Run SCRIPT with its ARGS and show what it would record; nothing is recorded.
 
@@ -45,8 +54,10 @@ def plan_verb(
     from ledger.tracking.plan import plan_script
 
     plan = plan_script(script, arguments)
-    if as_json:
+    if as_json or kind == "json":
         print_json(plan.as_json())
+    elif kind == "markdown":
+        click.echo(plan.to_markdown(title=script), nl=False)
     else:
         _show(plan)
     if plan.error is not None:

@@ -2,5 +2,5 @@
 
 Imported by: auditing, bridges, eventlog, places, proving, registries, tracking, transfer,
   upkeep.
-Imports: errors, files, forks, input_files.
+Imports: errors, files, forks, input_files, user_settings.
 """

@@ -28,8 +28,9 @@ the passage asks for.
 from __future__ import annotations
 
 import enum
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -37,6 +38,10 @@ import msgspec
 from ledger.model.canonical import Json
 from ledger.model.events import Noted
 from ledger.model.ids import intent_key, subject_key
+
+# How far ahead an expected intent is looked for: the first of a bulk is asked for before the others
+# are expected.
+_NEAR = 4
 
 
 class Case(enum.StrEnum):
@@ -131,6 +136,7 @@ class Passage:
         self._counts: Counter[str] = Counter()
         self._subject_counts: Counter[str] = Counter()
         self._counted: list[tuple[str, str]] = []
+        self._expected: deque[tuple[str, Intent]] = deque()
         self._pending: list[Noted] = []
         self._known: dict[str, str] = {}
         self._by_subject: dict[str, list[str]] = {}
@@ -154,12 +160,14 @@ class Passage:
 
     def intent(self, kind: str, subject: Json, fields: dict[str, Json]) -> Intent:
         """Return the next intent of this kind, subject and fields, and count it."""
-        unnumbered = intent_key(kind, subject, fields, 0)
+        unnumbered, intent = self._next_expected(kind, subject, fields)
         self._counts[unnumbered] += 1
         occurrence = self._counts[unnumbered]
-        about = subject_key(kind, subject)
+        about = subject_key(kind, subject) if intent is None else intent.subject_key
         self._subject_counts[about] += 1
         self._counted.append((unnumbered, about))
+        if intent is not None and intent.occurrence == occurrence:
+            return intent
         return Intent(
             kind=kind,
             subject=subject,
@@ -168,6 +176,36 @@ class Passage:
             key=intent_key(kind, subject, fields, occurrence),
             subject_key=about,
         )
+
+    def expect(self, requests: Iterable[tuple[str, Json, dict[str, Json]]]) -> list[Intent]:
+        """Return the intents that probably come next, in this order; none of them is counted."""
+        counts = Counter[str]()
+        self._expected = deque()
+        for kind, subject, fields in requests:
+            unnumbered = intent_key(kind, subject, fields, 0)
+            counts[unnumbered] += 1
+            occurrence = self._counts[unnumbered] + counts[unnumbered]
+            intent = Intent(
+                kind=kind,
+                subject=subject,
+                fields=fields,
+                occurrence=occurrence,
+                key=intent_key(kind, subject, fields, occurrence),
+                subject_key=subject_key(kind, subject),
+            )
+            self._expected.append((unnumbered, intent))
+        return [intent for _, intent in self._expected]
+
+    def _next_expected(
+        self, kind: str, subject: Json, fields: dict[str, Json]
+    ) -> tuple[str, Intent | None]:
+        """Return the unnumbered key of an intent, and the expected one if it is what was asked."""
+        for place, (unnumbered, intent) in enumerate(islice(self._expected, _NEAR)):
+            if (intent.kind, intent.subject, intent.fields) == (kind, subject, fields):
+                for _ in range(place + 1):
+                    self._expected.popleft()
+                return unnumbered, intent
+        return intent_key(kind, subject, fields, 0), None
 
     @property
     def n_counted(self) -> int:

@@ -59,6 +59,7 @@ class Batch:
         """
         self.session: GatheredSession | None = None
         self.undo: list[Undo] = []
+        self._ahead: list[Callable[[GatheredSession], None]] = []
         self.first: Block | None = None
         self._levels: list[Level] = []
         self._lost = lost
@@ -94,7 +95,17 @@ class Batch:
         """Return the session to write through; begin the transaction if nothing did."""
         if self.session is None:
             self.session = self._levels[-1].ending.enter_context(begin())
+            ahead, self._ahead = self._ahead, []
+            for look in ahead:
+                look(self.session)
         return self.session
+
+    def foresee(self, look: Callable[[GatheredSession], None]) -> None:
+        """Have `look` called with the session once there is one; at once where there is."""
+        if self.session is None:
+            self._ahead.append(look)
+        else:
+            look(self.session)
 
     @entered_whole
     def inside(self) -> Iterator[None]:

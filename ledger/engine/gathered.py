@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
 
 from ledger.engine.database import WriteSession
 from ledger.errors import StorageError
 from ledger.eventlog.pending import PendingLog
 from ledger.model.events import Draft, RecordedEvent
-from ledger.model.ids import CommandId
+from ledger.model.ids import CommandId, StreamId
 from projections.pending import PendingModels
 from projections.select import Select
 
@@ -65,6 +66,14 @@ class GatheredSession(WriteSession):
         """Record the events of one command; see `WriteSession.append`."""
         self._require_whole()
         return super().append(command_id, drafts, shown=shown)
+
+    def foresee(
+        self, questions: Sequence[tuple[str, dict[str, Any]]], streams: Sequence[StreamId]
+    ) -> None:
+        """Ask all of these questions, and for the versions of these streams, at once."""
+        self.log.expect(streams)
+        self.models.foresee(questions)
+        self.log.stream_versions(streams)
 
     @contextmanager
     def part(self) -> Iterator[None]:

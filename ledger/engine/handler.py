@@ -17,7 +17,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import msgspec
@@ -27,6 +28,7 @@ from ledger.decisions.facts import Decision, Facts, Notice, Row
 from ledger.decisions.replay import Intent, Made
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
+from ledger.engine.gathered import GatheredSession
 from ledger.engine.run_tracker import PassOverError, RunTracker
 from ledger.engine.standing import may_fall, standing
 from ledger.engine.tracked import Tracked, recorded_outcome
@@ -98,7 +100,9 @@ class Handler(RunTracker):
                 of = self.tracked
                 intent = None if of is None else _intent(of, command)
             has_effect = self._prepare_ahead(of, intent, command, prepare)
-        with self.sessions.sharing(self._way_back):
+        # Within a batch there is nothing to share, and no turn to wait for.
+        has_turn = self.sessions.has_turn()
+        with nullcontext() if has_turn else self.sessions.sharing(self._way_back):
             tracked = self.tracked
             if tracked is None:
                 return self._outside(request, has_effect=has_effect)
@@ -142,6 +146,25 @@ class Handler(RunTracker):
             first = decide(command, facts, self._stamp(run))
         prepare(first)
         return bool(first.events)
+
+    def foresee(self, commands: Sequence[Command]) -> None:
+        """Have the facts of many commands asked at once, when the batch around the caller writes.
+
+        The commands follow in this order. Another order, or another command, costs a question.
+        """
+        self.sessions.foresee(lambda session: self._ask_ahead(session, commands))
+
+    def _ask_ahead(self, session: GatheredSession, commands: Sequence[Command]) -> None:
+        questions = [question for command in commands for question in expected(command)]
+        tracked = self.tracked
+        if tracked is not None:
+            run = tracked.passage.run
+            intents = tracked.passage.expect(
+                (command.kind, command.subject, assigned(command)) for command in commands
+            )
+            questions += [Question("intent", {"run": run, "intent": it.key}) for it in intents]
+        streams = map(expected_stream, commands)
+        session.foresee(questions, [stream for stream in streams if stream is not None])
 
     def recall(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
         """Return the record that the next save of a subject ends at, if the run in hand knows it.

@@ -288,6 +288,12 @@ class Sessions:
             raise refused(block)
         return None
 
+    def foresee(self, look: Callable[[GatheredSession], None]) -> None:
+        """Have `look` ask ahead, under the lock, when the batch around the caller writes."""
+        batch = self._around()
+        if batch is not None:
+            batch.foresee(look)
+
     def on_undo(self, step: Undo) -> None:
         """Have `step` called if the batch around the caller fails; nothing without a batch."""
         batch = self._around()
@@ -324,7 +330,7 @@ class Sessions:
                 it; nothing was recorded.
             StorageError: Another thread has been in for too long: it may wait for this one.
         """
-        if self._has_turn():
+        if self.has_turn():
             yield
             return
         with self.passing():
@@ -346,7 +352,7 @@ class Sessions:
         Raises:
             StorageError: As for `turn`; or the commit failed, and nothing was recorded.
         """
-        if self._has_turn() or not self.database.can_share:
+        if self.has_turn() or not self.database.can_share:
             with self.turn():
                 yield
             return
@@ -373,7 +379,7 @@ class Sessions:
     @entered_whole
     def passing(self) -> Iterator[None]:
         """Have the turn; then pass it on, with the shared transaction, to the next that waits."""
-        if self._has_turn():
+        if self.has_turn():
             yield
             return
         if self._is_torn:
@@ -390,7 +396,12 @@ class Sessions:
             if self._turns.is_mine():
                 self._pass_on()
 
-    def _has_turn(self) -> bool:
+    def has_turn(self) -> bool:
+        """Return whether the caller has the turn already, or is inside an open batch.
+
+        Raises:
+            CommandRejectedError: As for `turn`.
+        """
         return self._turns.is_mine() or self._mine() is not None
 
     def _wait_for_turn(self, batch: Batch | None) -> None:

@@ -21,7 +21,6 @@ from ledger.model.events import (
     FieldChanged,
     FieldRetyped,
     HeldLink,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     MergeUndone,
@@ -35,6 +34,7 @@ from ledger.model.events import (
     tag_of,
 )
 from ledger.model.ids import StreamId
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import (
     ERASED,
@@ -288,7 +288,9 @@ def _touched_by(event: LedgerEvent) -> list[tuple[str, str]]:
     """Return registry and uid of each record whose fields or links an event changes."""
     held: tuple[HeldLink, ...] = ()
     match event:
-        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+        case (
+            LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted() | EraserKeysSet()
+        ):
             return []
         case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
             return []

@@ -32,8 +32,9 @@ from ledger.errors import (
 )
 from ledger.eventlog.base import LogReader
 from ledger.model.canonical import nfc
-from ledger.model.events import Draft, KeyAdopted
+from ledger.model.events import Draft
 from ledger.model.ids import command_id, stream_id
+from ledger.model.key_events import KeyAdopted
 from ledger.model.merkle import Frontier, leaf_hash
 from ledger.model.schema import REGISTRIES
 from ledger.places import instance
@@ -281,6 +282,16 @@ def _signing_key(ledger: Ledger, ring: KeyRing) -> PrivateKey:
             "the computer that has it, or run 'metaledger key --rotate --lost'"
         )
     return key
+
+
+def signing_key(ledger: Ledger) -> PrivateKey:
+    """Return the private key that signs for a ledger; it is made where there is none yet.
+
+    Raises:
+        KeyUnavailableError: The key that the log names is not here, or others can read it.
+        CommandRejectedError: A batch is open.
+    """
+    return _signing_key(_outside_of_a_batch(ledger), ring_of(ledger))
 
 
 def key_at_hand(ledger: Ledger, log: LogReader) -> PrivateKey | None:

@@ -242,10 +242,10 @@ class Record(RecordAliases):
         if self._is_fresh:
             self._perform(self._creation(), prepare=self._prepare(), is_save=True)
         elif self._assigned:
-            self._perform(
-                ChangeRecord(registry=self.registry, uid=self.uid, fields=dict(self._assigned)),
-                is_save=True,
+            command = ChangeRecord(
+                registry=self.registry, uid=self.uid, fields=dict(self._assigned)
             )
+            self._perform(command, is_save=True)
         return self
 
     def delete(self, *, permanent: bool = False) -> None:
@@ -274,6 +274,16 @@ class Record(RecordAliases):
     def _creation(self) -> Command:
         """Return the command that saves a constructed record."""
         raise UnknownFieldError(f"{self.spec.title} records are made by track()")
+
+    def _next_command(self) -> Command | None:
+        """Return the command of the next save; None for none, or for several."""
+        if vars(self).get("_borne") or self._source.at is not None:
+            return None
+        if self._is_fresh:
+            return self._creation()
+        if self._assigned:
+            return ChangeRecord(registry=self.registry, uid=self.uid, fields=dict(self._assigned))
+        return None
 
     def _prepare(self) -> Prepare | None:
         """Return the step that makes content durable before an event names it."""

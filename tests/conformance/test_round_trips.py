@@ -89,9 +89,9 @@ def test_what_labels_cost_in_one_transaction(counted):
     ln.track(key="script.py", new_run=True)
     labels = [ln.ULabel(f"label {number}") for number in range(MANY)]
     trips, statements = counted.of(lambda: ln.save(labels))
-    # Begun and committed; asked once each, and all of them written together.
-    assert trips <= 6 + MANY
-    assert statements <= 16 + 7 * MANY
+    # Begun and committed; asked together, and written together.
+    assert trips <= 8
+    assert statements <= 24
     ln.finish()
 
 

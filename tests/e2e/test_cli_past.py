@@ -260,6 +260,16 @@ def test_a_plan_is_data_alone_and_its_status_says_if_there_is_anything_to_do(pas
     assert run(past, "plan", "script.py").out == "0 new events\n"
 
 
+def test_a_plan_is_markdown_for_a_comment(past):
+    (past.folder / "script.py").write_text(SCRIPT)
+    told = run(past, "plan", "--format", "markdown", "script.py", status=2).out
+    assert told.startswith("### `script.py` would record ")
+    assert "| record-created | ulabel `" in told
+    assert "`name='planned'` |" in told
+    as_json = run(past, "plan", "--format", "json", "script.py", status=2)
+    assert as_json.json["new_events"] > 0
+
+
 def test_a_plan_of_a_script_that_fails_ends_there(past):
     Path("script.py").write_text(SCRIPT + "raise ValueError('mine')\n")
     said = run_with_traceback(past, "plan", "script.py")

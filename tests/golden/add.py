@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 
 import ledger as ln
+from ledger.proving import eraser_keys
 from tests.golden.state import state_of
 
 HERE = Path(__file__).resolve().parent
@@ -89,6 +90,7 @@ def tell_a_story(folder: Path, *, database: str | None = None) -> None:
     ln.erase(ln.Artifact.get(key="far.bin"), reason="request 17")
     ln.erase(draft, reason="request 17")
     ln.erase(report, reason="request 17")
+    eraser_keys.adopt(str(eraser_keys.own_key()))
 
 
 def dump(database: Path, target: Path) -> None:

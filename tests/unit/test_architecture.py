@@ -165,6 +165,7 @@ OPENERS = frozenset(
         "ledger.cli.proving",
         "ledger.cli.tree",
         "ledger.content.filesystem",
+        "ledger.content.held_for_writing",
         "ledger.core",
         "ledger.engine.journal",
         # A descriptor that is kept, as closing it is what drops locks.

@@ -245,6 +245,7 @@ def test_the_story_holds_an_event_of_every_kind():
         ev.RunAbandoned,
         ev.PositionTagged,
         ev.KeyAdopted,
+        ev.EraserKeysSet,
         ev.EntriesErasedV1,
     }
     assert kinds | left_out == set(ev.LedgerEvent.__args__)

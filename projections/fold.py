@@ -24,12 +24,10 @@ from ledger.model.events import (
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
-    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -55,6 +53,7 @@ from ledger.model.events import (
     ValuesSet,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted
@@ -492,13 +491,6 @@ def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
 
 
 __all__ = [
-    "Amended",
-    "Change",
-    "Closed",
-    "Opened",
-    "fold",
-    "intent_of",
-    "intents_of",
-    "outcome_of",
+    "Amended", "Change", "Closed", "Opened", "fold", "intent_of", "intents_of", "outcome_of",
     "registry_of",
-]
+]  # fmt: skip

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding
 from ledger.auditing.rules import Told
 from ledger.errors import InvalidProofError
-from ledger.model.events import EntriesErasedV1, EraserKeysSet
+from ledger.model.events import EntriesErasedV1
+from ledger.model.key_events import EraserKeysSet
 from ledger.proving.eraser_keys import is_endorsed
 from ledger.proving.erasures import signer_of
 from ledger.proving.keys import origin_of

@@ -27,13 +27,11 @@ from ledger.model.events import (
     CollectionCreated,
     EntriesErased,
     EntriesErasedV1,
-    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
     HeldLink,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -56,6 +54,7 @@ from ledger.model.events import (
     TransformRegistered,
     ValuesSet,
 )
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.model.values import as_items, reference
 

@@ -36,9 +36,7 @@ from ledger.model.events import (
     BlobRecorded,
     EntriesErased,
     EntriesErasedV1,
-    EraserKeysSet,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -52,6 +50,7 @@ from ledger.model.events import (
     tag_of,
 )
 from ledger.model.ids import derive, uid, versioned_uid
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.payloads import kept_part, to_payload
 from ledger.model.schema import NAME_OF_REGISTRY, REGISTRIES, RegistrySpec
 from ledger.model.times import FIRST, LAST

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ledger.auditing.findings import LostKey
 from ledger.errors import InvalidProofError, InvalidValueError, KeyUnavailableError
-from ledger.model.events import KeyAdopted
+from ledger.model.key_events import KeyAdopted
 from ledger.proving.keys import KeyRing
 from ledger.proving.notes import ED25519, PublicKey, read_note, read_public_key, verify_note
 

@@ -73,12 +73,13 @@ def artifact_entity(artifact: Any, name: str) -> Entity:
     """Return what is known of an artifact."""
     row = artifact._row
     is_folder = row["n_files"] is not None
-    digest = row["digest"] or ""
+    digest, where = row["digest"] or "", row["whereabouts"] or ""
     said = known(
         name=artifact.key or artifact.uid,
         description=_described(artifact),
         identifier=artifact.uid,
         version=artifact.version,
+        url=where if "://" in where else None,
         contentSize=None if is_folder or not digest else str(row["size"]),
         encodingFormat=None if is_folder else _FORMATS.get((artifact.suffix or "").lower()),
         sha256=None if is_folder else digest.partition(":")[2],

@@ -135,6 +135,7 @@ def _entity(record: Any) -> dict[str, Any]:
         "own:registry": record.registry,
         "own:digest": row.get("digest"),
         "own:size": None if is_collection else row.get("size"),
+        "own:whereabouts": row.get("whereabouts"),
         "own:version": record.version,
         "own:description": record.description,
         "own:retraction": record.retraction,

@@ -80,7 +80,7 @@ _SECTIONS = {
         "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
         "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
         "export": ("ledger.cli.exports", "Write the log as an archive, or tables for others."),
-        "import": ("ledger.cli.archives", "Make a ledger of an archive."),
+        "import": ("ledger.cli.archives", "Make a ledger of an archive; import other tools."),
         "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
         "delete": ("ledger.cli.place", "Take the ledger away, never its content."),
     },

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import click
 
-from ledger.cli.group import verb
+from ledger.cli.group import VerbGroup, verb
+
+import_verb = VerbGroup(
+    "import",
+    verbs={
+        "archive": ("ledger.cli.archives", "Make a ledger here of an export of one."),
+        "lamindb": ("ledger.cli.imports", "Bring an instance of LaminDB into this ledger."),
+    },
+    otherwise="archive",
+    examples=(
+        "metaledger import ./archive --storage ./storage --key ledger.pub",
+        "metaledger import lamindb ./my-instance --dry-run",
+    ),
+    help=(
+        "Make a ledger of an archive, or bring in what another tool holds. Without the name of a "
+        "tool, the arguments are those of `archive`."
+    ),
+)
 
 
 @verb(
-    "import",
+    "archive",
     examples=(
         "metaledger import ./archive --storage ./storage --key ledger.pub",
         "metaledger import s3://bucket/archive --storage ./storage --db postgresql://host/lab",
@@ -21,7 +38,7 @@ from ledger.cli.group import verb
     "--key", multiple=True, help="Public key line or a file of them; then only these are trusted."
 )
 @click.option("--name", help="What to call the ledger. [default: its former name]")
-def import_verb(
+def archive_verb(
     where: str, *, storage: str, database: str | None, key: tuple[str, ...], name: str | None
 ) -> None:
     """Make a ledger here of an export: the same events, the same root hash.

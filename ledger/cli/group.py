@@ -55,6 +55,7 @@ class VerbGroup(Verb, click.Group):
         verbs: Of each verb the module that holds it, and a few words for the help.
         sections: Verbs under headings, instead.
         has_version: Whether it takes `--version`.
+        otherwise: Verb that arguments without a verb are for.
     """
 
     def __init__(
@@ -64,11 +65,13 @@ class VerbGroup(Verb, click.Group):
         verbs: Mapping[str, tuple[str, str]] | None = None,
         sections: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
         has_version: bool = False,
+        otherwise: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, no_args_is_help=True, **kwargs)
         self.sections = dict(sections or {"Verbs": verbs or {}})
         self.verbs = {verb: it for part in self.sections.values() for verb, it in part.items()}
+        self.otherwise = otherwise
         if has_version:
             self.params.append(_version_option())
 
@@ -84,6 +87,13 @@ class VerbGroup(Verb, click.Group):
         # `list` and the like would hide what Python calls so: functions bear the verb and `_verb`.
         found: click.Command = getattr(module, f"{cmd_name}_verb")
         return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; without a verb they are those of `otherwise`."""
+        own = {name for it in self.get_params(ctx) for name in it.opts}
+        if self.otherwise is not None and args and args[0] not in {*self.verbs, *own}:
+            args = [self.otherwise, *args]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -13,6 +13,7 @@ import msgspec
 
 from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.outside_events import AliasAdded, ArtifactDeclared
 from ledger.model.typed_events import (
     DefinedField,
@@ -349,11 +350,7 @@ class Erasure(Event, frozen=True, kw_only=True):
 
 
 class EntriesErasedV1(Erasure, frozen=True, kw_only=True, tag="entries-erased.v1"):
-    """An erasure as format 1 had it.
-
-    Attributes:
-        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
-    """
+    """An erasure of format 1: position of each entry, and the SHA-256 of its residue in hex."""
 
     entries: tuple[tuple[int, str], ...]
 
@@ -390,27 +387,6 @@ class EntriesErased(Erasure, frozen=True, kw_only=True, tag="entries-erased.v2")
     def digests(self) -> tuple[tuple[int, str], ...]:
         """Position and SHA-256 of each residue."""
         return self.residues
-
-
-class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
-    """Checkpoints are signed with this key from now on.
-
-    Attributes:
-        key: Its public key line, see docs/format.md.
-        previous: That of the key before; None for the ledger's first.
-        endorsement: A note of the previous key that names the new one; None where that key is lost.
-    """
-
-    key: str
-    previous: str | None = None
-    endorsement: str | None = None
-
-
-class EraserKeysSet(Event, frozen=True, kw_only=True, tag="eraser-keys-set.v1"):
-    """These public key lines may sign erasures from now on; the ledger's key endorses the list."""
-
-    keys: tuple[str, ...]
-    endorsement: str
 
 
 LedgerEvent: TypeAlias = (

@@ -17,12 +17,10 @@ from ledger.display.tabular import Listing, attributes
 from ledger.errors import InvalidValueError
 from ledger.model.events import (
     BlobRecorded,
-    EraserKeysSet,
     FieldAdded,
     FieldChanged,
     FieldRetyped,
     HeldLink,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     MergeUndone,
@@ -36,6 +34,7 @@ from ledger.model.events import (
     tag_of,
 )
 from ledger.model.ids import StreamId
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import (
     ERASED,

@@ -11,7 +11,7 @@ import msgspec
 from ledger.display.rows import cell
 from ledger.display.tabular import TableList, attributes
 from ledger.model.canonical import Json
-from ledger.model.events import InputRecorded, RecordedEvent, tag_of
+from ledger.model.events import InputRecorded, LedgerEvent, RecordedEvent, tag_of
 from ledger.model.ids import StreamId
 from ledger.model.payloads import as_json, left_as_json
 from ledger.model.times import to_datetime
@@ -109,11 +109,16 @@ def happening(recorded: RecordedEvent) -> Happening:
         actor=event.actor,
         run=event.run,
         registry=registry_of(event),
-        uid=event.uid if isinstance(event, InputRecorded) else outcome_of(event),
+        uid=subject_of(event),
         command_id=recorded.command_id,
         event=left_as_json(event) if recorded.is_erased else as_json(event),
         is_erased=recorded.is_erased,
     )
+
+
+def subject_of(event: LedgerEvent) -> str:
+    """Return the uid of the record that an event is about; "" where it is about none."""
+    return event.uid if isinstance(event, InputRecorded) else outcome_of(event)
 
 
 def happenings(ledger: Ledger, which: Which) -> Iterator[Happening]:
@@ -192,4 +197,4 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
             )
 
 
-__all__ = ["Happening", "Which", "happening", "happenings", "newest_first", "summary"]
+__all__ = ["Happening", "Which", "happening", "happenings", "newest_first", "subject_of", "summary"]

@@ -12,14 +12,15 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from ledger.errors import InvalidValueError
-from ledger.model.events import BlobRecorded, KeyAdopted, LedgerInitialized, PositionTagged
+from ledger.model.events import BlobRecorded, LedgerInitialized, PositionTagged
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.times import moment_text, to_datetime
 from ledger.past.points import Point, moment_of
 
 if TYPE_CHECKING:
     from ledger.places.instance import Ledger
 
-_OF_THE_LEDGER = (LedgerInitialized, BlobRecorded, KeyAdopted, PositionTagged)
+_OF_THE_LEDGER = (LedgerInitialized, BlobRecorded, EraserKeysSet, KeyAdopted, PositionTagged)
 
 
 def resolve_said(ledger: Ledger, point: Any) -> Point:

@@ -1,8 +1,8 @@
 """A ledger at a position as tables for analysts: docs/analysts.md names each column.
 
 1. One table a registry, those that the ledger defines included; then what records are linked to
-   (`link`), keys (`artifact_key`), features and synonyms (`value`), named points (`tag`), and the
-   log (`event`).
+   (`link`), keys (`artifact_key`), names in other tools (`alias`), features and synonyms (`value`),
+   named points (`tag`), and the log (`event`).
 2. A table of a registry holds what `filter()` finds there: no record in the trash.
 3. With history, a row is what was so from one position until before another, and records in the
    trash are there too. A record that was withdrawn or erased ends there; what was erased is gone.
@@ -22,13 +22,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ledger.errors import StorageError
-from ledger.model.events import Erasure
+from ledger.model.canonical import encode
+from ledger.model.events import Erasure, RecordedEvent, tag_of
 from ledger.model.parameters import json_ready, plain_fields
+from ledger.model.payloads import kept_part
 from ledger.model.schema import LIVE, TRASHED, FieldSpec, RegistrySpec, RelationSpec
-from ledger.model.times import to_datetime, to_micros
-from ledger.past.readable_events import Happening, Which, happenings
+from ledger.model.times import to_datetime
+from ledger.past.readable_events import subject_of
 from ledger.places.source import Source
 from projections.arrow import joined, table_of, typed_array
+from projections.fold import registry_of
 from projections.select import Select
 from projections.with_values import of_rows
 
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 Columns = dict[str, tuple[str, list[Any]]]
 
-OTHERS = ("link", "artifact_key", "value", "tag", "event")
+OTHERS = ("link", "artifact_key", "alias", "value", "tag", "event")
 _BATCH = 10_000  # events that are plain data at the same time
 _CONDITIONS = (LIVE, TRASHED)
 
@@ -68,6 +71,7 @@ def each_table(
     names = _Names(specs.values())
     yield "link", "", _links(source, names, has_history=has_history)
     yield "artifact_key", "", _keys(source, has_history=has_history)
+    yield "alias", "", _aliases(source, has_history=has_history)
     yield "value", "", _values(source, names, has_history=has_history)
     yield "tag", "", _tags(source)
     yield "event", "", _events(ledger, position)
@@ -253,8 +257,16 @@ def _links(source: Source, names: _Names, *, has_history: bool) -> Any:
 
 
 def _keys(source: Source, *, has_history: bool) -> Any:
-    rows = _valid(source, "artifact_key", has_history=has_history)
-    columns: Columns = {name: ("text", [row[name] for row in rows]) for name in ("key", "uid")}
+    return _texts(source, "artifact_key", ("key", "uid"), has_history=has_history)
+
+
+def _aliases(source: Source, *, has_history: bool) -> Any:
+    return _texts(source, "alias", ("alias", "registry", "uid"), has_history=has_history)
+
+
+def _texts(source: Source, table: str, names: Sequence[str], *, has_history: bool) -> Any:
+    rows = _valid(source, table, has_history=has_history)
+    columns: Columns = {name: ("text", [row[name] for row in rows]) for name in names}
     return _bounded(columns, rows, source, has_history=has_history)
 
 
@@ -298,24 +310,26 @@ def _tags(source: Source) -> Any:
 
 def _events(ledger: Ledger, position: int) -> Any:
     parts = [_of_events([])]
-    some: list[Happening] = []
-    for found in happenings(ledger, Which(until=position)):
-        some.append(found)
-        if len(some) == _BATCH:
-            parts.append(_of_events(some))
-            some = []
-    return joined([*parts, _of_events(some)])
+    after = 0
+    while after < position:
+        with ledger.reading() as session:
+            some = session.log.read_batch(after=after, until=position, limit=_BATCH)
+        parts.append(_of_events(some))
+        after += _BATCH
+    return joined(parts)
 
 
-def _of_events(some: Sequence[Happening]) -> Any:
-    columns: Columns = {"position": ("integer", [it.position for it in some])}
-    columns["recorded_at"] = ("time", [to_micros(it.recorded_at) for it in some])
-    columns["occurred_at"] = ("time", [to_micros(it.occurred_at) for it in some])
-    columns["type"] = ("text", [it.type for it in some])
-    columns["actor"] = ("text", [it.actor for it in some])
-    columns["run"] = ("text", [it.run for it in some])
-    columns["registry"] = ("text", [it.registry or None for it in some])
-    columns["uid"] = ("text", [it.uid or None for it in some])
+def _of_events(some: Sequence[RecordedEvent]) -> Any:
+    events = [it.event for it in some]
+    said = [kept_part(it.event) if it.is_erased else encode(it.event) for it in some]
+    columns: Columns = {"position": ("integer", [int(it.position) for it in some])}
+    columns["recorded_at"] = ("time", [it.recorded_at for it in some])
+    columns["occurred_at"] = ("time", [it.at for it in events])
+    columns["type"] = ("text", [tag_of(it) for it in events])
+    columns["actor"] = ("text", [it.actor for it in events])
+    columns["run"] = ("text", [it.run for it in events])
+    columns["registry"] = ("text", [registry_of(it) or None for it in events])
+    columns["uid"] = ("text", [subject_of(it) or None for it in events])
     columns["command_id"] = ("text", [it.command_id for it in some])
-    columns["fields"] = ("json", [json_text(it.event) for it in some])
+    columns["fields"] = ("json", [it.decode().rstrip("\n") for it in said])
     return table_of(columns, ready={})

@@ -32,8 +32,9 @@ from ledger.errors import (
 )
 from ledger.eventlog.base import LogReader
 from ledger.model.canonical import nfc
-from ledger.model.events import Draft, KeyAdopted
+from ledger.model.events import Draft
 from ledger.model.ids import command_id, stream_id
+from ledger.model.key_events import KeyAdopted
 from ledger.model.merkle import Frontier, leaf_hash
 from ledger.model.schema import REGISTRIES
 from ledger.places import instance

@@ -14,8 +14,9 @@ from typing import Any
 
 from ledger.errors import InvalidProofError, InvalidValueError, NotFoundError
 from ledger.eventlog.base import LogReader
-from ledger.model.events import Draft, EraserKeysSet
+from ledger.model.events import Draft
 from ledger.model.ids import StreamId, command_id, stream_id
+from ledger.model.key_events import EraserKeysSet
 from ledger.places import instance
 from ledger.places.instance import Ledger
 from ledger.proving.checkpoints import key_at_hand, ledger_id, signing_key

@@ -82,7 +82,7 @@ class View:
         """Return the ledger at this point as tables by name, each a `pyarrow.Table`.
 
         One table a registry, with a row a record that is not in the trash, and the tables `link`,
-        `artifact_key`, `value`, `tag` and `event`; docs/analysts.md names their columns.
+        `artifact_key`, `alias`, `value`, `tag` and `event`; docs/analysts.md names their columns.
 
         Args:
             history: Whether a row is what was so between two positions, `from_position` and

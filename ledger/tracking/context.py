@@ -43,6 +43,7 @@ from ledger.tracking.git import start_git_query
 from ledger.tracking.joining import pass_folder
 from ledger.tracking.notebook import (
     active_shell,
+    injected_parameters,
     is_consecutive,
     read_notebook,
     shell_kind,
@@ -186,6 +187,11 @@ class Context:
         self._error = None
         self._hook()
         given = canonical_params(params, argv)
+        injected = injected_parameters(active_shell()) if source.kind == "notebook" else None
+        if injected is not None:
+            # Those given here come on top, mostly the very same.
+            own: Any = given["params"]
+            given["params"] = {**_canonical(injected), **own}
 
         def begin() -> Run:
             return self._begin(ledger, named, name, given, initiated_by, new_run=new_run)
@@ -347,6 +353,11 @@ class Context:
             self._end("ended" if self._error is None else "failed")
         except LedgerError as error:
             say("error", f"the end of the run could not be recorded: {error}")
+
+
+def _canonical(params: Mapping[str, object]) -> dict[str, Any]:
+    canonical: Any = canonical_params(params)["params"]
+    return dict(canonical)
 
 
 def _told(kind: type[BaseException], error: BaseException) -> str:

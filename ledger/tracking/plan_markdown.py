@@ -8,38 +8,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ledger.display.tables import shown
+from ledger.past.readable_events import Happening
+from ledger.tracking.planned import PlannedContent, SimilarName
 
-if TYPE_CHECKING:
-    from ledger.tracking.plan import Plan
 
-
-def markdown(plan: Plan, *, title: str, limit: int) -> str:
+def markdown(  # noqa: PLR0913 (the parts of a plan, each by its name)
+    events: Sequence[Happening],
+    contents: Sequence[PlannedContent],
+    similar_names: Sequence[SimilarName],
+    *,
+    error: str | None,
+    title: str,
+    limit: int,
+) -> str:
     """Return a plan as Markdown; tables show up to `limit` rows."""
-    size = sum(content.size for content in plan.contents)
-    copied = f" and copy {size:,} bytes" if plan.contents else ""
-    events = "no event" if plan.is_empty else f"{len(plan):,} event{'s' if len(plan) > 1 else ''}"
-    parts = [f"### {code(title)} would record {events}{copied}"]
-    if plan.error is not None:
-        parts.append(f"**It failed**, and what it would record ends there: {code(plan.error)}")
+    size = sum(content.size for content in contents)
+    copied = f" and copy {size:,} bytes" if contents else ""
+    number = f"{len(events):,} event{'s' if len(events) > 1 else ''}" if events else "no event"
+    parts = [f"### {code(title)} would record {number}{copied}"]
+    if error is not None:
+        parts.append(f"**It failed**, and what it would record ends there: {code(error)}")
     events_told = [
         [
             event.type.removesuffix(".v1"),
             f"{event.registry} {code(event.uid)}",
             _cell(event.summary),
         ]
-        for event in plan.events[:limit]
+        for event in events[:limit]
     ]
-    parts += _table(["event", "record", "what"], events_told, left=len(plan) - limit)
-    contents = [[_cell(it.name), f"{it.size:,}"] for it in plan.contents[:limit]]
-    parts += _table(["content", "bytes"], contents, left=len(plan.contents) - limit)
-    if plan.similar_names:
+    parts += _table(["event", "record", "what"], events_told, left=len(events) - limit)
+    copies = [[_cell(it.name), f"{it.size:,}"] for it in contents[:limit]]
+    parts += _table(["content", "bytes"], copies, left=len(contents) - limit)
+    if similar_names:
         named = [
             f"- {it.registry} {code(it.name)} is new and resembles "
             + ", ".join(code(name) for name in it.similar)
-            for it in plan.similar_names
+            for it in similar_names
         ]
         parts.append("**Perhaps a typo**\n\n" + "\n".join(named))
     return "\n\n".join(parts) + "\n"

@@ -378,10 +378,6 @@ def written_signatures() -> set[str]:
             found.add(f"{name}{plain(inspect.signature(value), bound=False)}")
     registering = plain(inspect.signature(ledger.loaders.register), bound=True)
     found.add(f"loaders.register{registering}")
-    for name in ledger.bridges.__all__:
-        value = getattr(ledger.bridges, name)
-        if inspect.isfunction(value):
-            found.add(f"bridges.{name}{plain(inspect.signature(value), bound=False)}")
     for title, kind in CLASSES.items():
         found |= members(title, kind)
     found |= {
@@ -395,10 +391,6 @@ def written_signatures() -> set[str]:
             for name in dir(section)
             if name not in {"creation", "transform"}
         }
-    for name in ledger.bridges.__all__:
-        value = getattr(ledger.bridges, name)
-        if inspect.isfunction(value):
-            found.add(f"bridges.{name}{plain(inspect.signature(value), bound=False)}")
     for name, member in vars(ledger.core.datasets).items():
         if isinstance(member, staticmethod):
             signature = plain(inspect.signature(member.__func__), bound=False)

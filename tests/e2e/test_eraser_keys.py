@@ -9,8 +9,9 @@ import pytest
 
 import ledger as ln
 from ledger.errors import InvalidValueError, KeyUnavailableError, NotFoundError
-from ledger.model.events import Draft, EntriesErased, EraserKeysSet, KeyAdopted
+from ledger.model.events import Draft, EntriesErased
 from ledger.model.ids import command_id, stream_id
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.places import instance
 from ledger.proving import checkpoints, eraser_keys
 from ledger.proving.erasures import signed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 import os
@@ -257,6 +258,35 @@ def test_of_what_was_erased_a_crate_holds_the_uid_alone():
     ln.bridges.export_prov("clean.csv", "prov.json")
     assert "plate 1" not in Path("prov.json").read_text()
     assert erased.uid in Path("prov.json").read_text()
+
+
+def test_content_that_was_never_seen_here_is_named_and_not_made_up(told):
+    far = ln.bridges.declare(
+        namespace="lab", name="far", key="far.bin", size=7, where="s3://lab/far.bin"
+    )
+    ln.bridges.record_run(
+        identity=["slurm", 1],
+        key="align.sh",
+        started_at=dt.datetime(2026, 1, 5, 8, tzinfo=dt.UTC),
+        inputs=[far],
+        outputs=[ln.Artifact.get(key="clean.csv")],
+    )
+    said = metaledger(told, "export", "crate", "clean.csv", "crate", "--json").json
+    assert (said["artifacts"], said["copied"]) == (4, 3)
+    (entity,) = [it for it in of_type("crate", "File") if it["name"] == "far.bin"]
+    assert entity["url"] == "s3://lab/far.bin"
+    assert entity["@id"] == f"urn:metaledger:{instance_id()}:{far.uid}"
+    assert not {"sha256", "contentSize"} & set(entity)
+    (run,) = [it for it in of_type("crate", "CreateAction") if "endTime" not in it]
+    assert run["startTime"] == "2026-01-05T08:00:00+00:00"
+    assert "actionStatus" not in run
+    assert run["object"] == {"@id": entity["@id"]}
+    metaledger(told, "export", "prov", "clean.csv", "prov.json")
+    known = json.loads(Path("prov.json").read_text())["entity"][f"ledger:{far.uid}"]
+    assert "own:digest" not in known
+    assert known["own:whereabouts"] == "s3://lab/far.bin"
+    if READERS.exists():
+        assert [it for it in validated("crate")[1] if it[0] == "REQUIRED"] == []
 
 
 @pytest.mark.parametrize("bridge", ["export_crate", "export_prov"])

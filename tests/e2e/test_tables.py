@@ -32,7 +32,7 @@ from tests.support.door import artifact, begin_as_script, file, label
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/analysts.md"
 BUILT_IN = {"ulabel", "artifact", "collection", "transform", "run", "feature"}
-OTHERS = {"link", "artifact_key", "value", "tag", "event"}
+OTHERS = {"link", "artifact_key", "alias", "value", "tag", "event"}
 
 
 def told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +85,7 @@ def typed() -> None:
     donor.save()
     donor.delete()
     donor.restore()
+    donor.add_alias("lab:D-1")
     Donor.schema.rename("age", "years")
 
 
@@ -202,6 +203,11 @@ def test_a_table_holds_what_filter_finds_and_columns_of_one_kind():
     assert (donors["D1"]["years"], donors["D1"]["notes"]) == (None, ["c"])
     assert donors["D1"]["born"] == dt.date(2020, 1, 2)
     assert (donors["D1"]["tissue"], donors["D2"]["weight"]) == (liver, 0.5)
+    assert tables["alias"].to_pylist() == [
+        {"alias": "lab:D-1", "registry": "donor", "uid": donors["D1"]["uid"]}
+    ]
+    said = [json.loads(it) for it in tables["event"]["fields"].to_pylist()]
+    assert said == [it.event for it in ln.log()]
     assert tables["event"].num_rows == ln.head()
     assert tables["event"]["position"].to_pylist() == list(range(1, ln.head() + 1))
 

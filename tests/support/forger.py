@@ -23,15 +23,9 @@ import psycopg
 from ledger.errors import LedgerError
 from ledger.eventlog.entry import Entry, Envelope, leaf_of, seal
 from ledger.model.canonical import encode
-from ledger.model.events import (
-    EntriesErased,
-    EntriesErasedV1,
-    KeyAdopted,
-    RecordChanged,
-    RecordCreated,
-    tag_of,
-)
+from ledger.model.events import EntriesErased, EntriesErasedV1, RecordChanged, RecordCreated, tag_of
 from ledger.model.ids import CommandId, Position, StreamId, command_id, stream_id
+from ledger.model.key_events import KeyAdopted
 from ledger.model.payloads import (
     ERASED_IN_FORMAT_1,
     erased,

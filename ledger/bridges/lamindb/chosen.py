@@ -146,6 +146,11 @@ class Chosen:
         for row in self.instance.rows("collection"):
             if row["id"] in found["collection"] and row["run_id"] is not None:
                 found["run"].add(row["run_id"])
+        found["record"].update(
+            row["type_id"]
+            for row in self.instance.rows("record")
+            if row["id"] in found["record"] and row["type_id"] is not None
+        )
         waiting = list(found["run"])
         while waiting:
             row = self.by_id["run"][waiting.pop()]

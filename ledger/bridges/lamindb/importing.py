@@ -12,6 +12,7 @@ from ledger.bridges.lamindb.steps import Reader
 from ledger.bridges.plan import carry_out
 from ledger.errors import InvalidValueError
 from ledger.places import instance as here
+from ledger.places.config import FOLDER
 from ledger.places.instance import Ledger
 
 
@@ -43,8 +44,7 @@ def import_lamindb(
         CommandRejectedError: A run is tracked here.
     """
     ledger = here.current()
-    found = read(where)
-    _require_outside(found, [ledger.storage])
+    found = read(where, check=lambda path: _require_outside(path, ledger))
     reader = Reader(found, roots=roots or {}, branch=branch)
     steps = list(reader.steps())
     return carry_out(reader.source, steps, declare=declare, dry_run=dry_run, notes=reader.notes)
@@ -52,7 +52,7 @@ def import_lamindb(
 
 def _require_outside(path: Path, ledger: Ledger) -> None:
     """See to it that a database is none of the ledger in use, and not among its content."""
-    if LEDGER_FOLDER in path.parts:
+    if FOLDER in path.parts:
         raise InvalidValueError(
             f"lamindb {path}: this is a file of a ledger; give the folder of a LaminDB instance"
         )

@@ -295,7 +295,7 @@ def _row(raw: Row, wanted: dict[str, str], shape: Shape, *, is_text: bool) -> Ro
             if shape.is_read_in_part or column in DULL:
                 continue
             if value not in (None, "", "{}", "[]", 0, {}, []):
-                rest[column] = _kept(value)
+                rest[column] = _kept(column, value)
         elif name in shape.json and is_text:
             row[name] = _decoded(value)
         else:
@@ -314,22 +314,30 @@ def _decoded(value: Any) -> Any:
 
 
 def _plain(row: Row) -> Row:
-    return {name: _kept(value) for name, value in row.items() if value is not None}
+    return {name: _kept(name, value) for name, value in row.items() if value is not None}
 
 
-def _kept(value: Any) -> Any:
-    """Return a value as JSON can hold it."""
-    if isinstance(value, bool | int | str | float):
-        return value
-    if isinstance(value, dt.datetime | dt.date | dt.time):
-        return value.isoformat()
+def _kept(column: str, value: Any) -> Any:
+    """Return a value as JSON can hold it, the same of every kind of database."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        return _kept_text(column, value)
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, dict):
-        return {str(name): _kept(it) for name, it in value.items()}
-    if isinstance(value, list | tuple):
-        return [_kept(it) for it in value]
-    return None if value is None else str(value)
+    return value if isinstance(value, int | float | dict | list) else str(value)
+
+
+def _kept_text(column: str, value: str) -> Any:
+    if column.endswith("_at"):
+        try:
+            found = dt.datetime.fromisoformat(value)
+        except ValueError:
+            return value
+        return (found if found.tzinfo else found.replace(tzinfo=dt.UTC)).isoformat()
+    return _decoded(value) if value[:1] in {"{", "["} else value
 
 
 def _quoted(name: str) -> str:

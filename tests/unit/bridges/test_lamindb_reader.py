@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 import sqlite3
@@ -9,12 +10,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ledger.bridges import steps as st
 from ledger.bridges.lamindb.read import read
 from ledger.bridges.lamindb.steps import Reader
-from ledger.errors import InvalidValueError, StorageError
+from ledger.errors import InvalidValueError, LedgerError, StorageError
 from tests.support.lamindb import Made, story
 
 
@@ -376,3 +378,22 @@ def test_a_database_that_is_locked_or_cut_off_is_told(new):
     path.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(StorageError, match="SQLite says"):
         read(path)
+
+
+ODD = (None, "", 7, -1, 2**62, 1.5, float("inf"), "x", "a\x00b", b"\xff\x00", "2025-01-01", "../x")
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_an_odd_value_anywhere_becomes_steps_or_an_error_of_ours(made, odd):
+    instance = read(made.write())
+    for rows in instance.tables.values():
+        for column in list(rows[0]) if rows else []:
+            if column == "rest":
+                continue
+            for row in (rows[0], rows[-1]):
+                was = row[column]
+                row[column] = odd
+                with contextlib.suppress(LedgerError):
+                    for step in Reader(instance, roots={}).steps():
+                        msgspec.json.encode(step, enc_hook=str)
+                row[column] = was

@@ -173,12 +173,20 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def field(self, name: str) -> FieldSpec | None:
         """Return the field of that name, common ones included; None if there is none."""
         name = self.former.get(name, name)
-        return next((spec for spec in (*self.fields, *COMMON_FIELDS) if spec.name == name), None)
+        # Loops, as a save asks this for each of its fields, and generators cost twice as much.
+        for fields in (self.fields, COMMON_FIELDS):
+            for spec in fields:
+                if spec.name == name:
+                    return spec
+        return None
 
     def relation(self, name: str) -> RelationSpec | None:
         """Return the relation of that name; None if there is none."""
         name = self.former.get(name, name)
-        return next((spec for spec in self.relations if spec.name == name), None)
+        for spec in self.relations:
+            if spec.name == name:
+                return spec
+        return None
 
     def require(self, name: str) -> FieldSpec | RelationSpec:
         """Return the field or relation of that name.

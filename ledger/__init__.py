@@ -126,7 +126,9 @@ def __getattr__(name: str) -> object:
 
         return program_version()
     if name not in _DOOR:
-        raise AttributeError(f"module 'ledger' has no attribute '{name}'")
+        from ledger.other_words import meant  # noqa: PLC0415 (an error)
+
+        raise AttributeError(f"module 'ledger' has no attribute '{name}'{meant(name)}")
     module, attribute = _DOOR[name]
     loaded = importlib.import_module(module)
     value = getattr(loaded, attribute) if attribute else loaded

@@ -91,22 +91,26 @@ def print_table(
 
 def print_records(registry: str, records: Sequence[Record], *, heading: str | None = None) -> None:
     """Print records of one registry as a table, with the columns that have something to show."""
-    from ledger.display.rows import visible_columns
+    from ledger.display.rows import Column, visible_columns
+    from ledger.registries.named_references import shown_rows
 
-    rows = [record._row for record in records]  # noqa: SLF001 (one face of the record)
-    found = visible_columns(registry, rows)
-    kinds = {name: kind for name, kind in found.items() if name not in _UNLISTED}
+    if not records:
+        return
+    rows = shown_rows(records)
+    found = visible_columns(records[0].spec, rows)
+    columns = [column for column in found if column.name not in _UNLISTED]
     pointed = "transform" if registry == "run" else "run"
     if any(row.get(pointed) for row in rows):
-        kinds[pointed] = "text"
+        columns.append(Column(pointed, pointed, "text"))
     # The last are the first to go where there is little room.
-    kinds["created_by"] = kinds.pop("created_by")
+    columns.sort(key=lambda column: column.name == "created_by")
     if registry == "run":
-        del kinds["created_at"]
+        columns = [column for column in columns if column.name != "created_at"]
     if heading is not None:
         print_heading(heading)
     print_table(
-        list(kinds), [[_cell(kind, row.get(name)) for name, kind in kinds.items()] for row in rows]
+        [column.name for column in columns],
+        [[_cell(column.kind, row.get(column.held)) for column in columns] for row in rows],
     )
 
 
@@ -125,6 +129,10 @@ def _cell(kind: str, value: object) -> object:
         return to_datetime(value).strftime(layout)
     if kind == "boolean" and value is not None:
         return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        from ledger.display.rows import cell
+
+        return cell(kind, value)
     if kind == "json" and isinstance(value, str):
         from ledger.display.rows import values_text
 

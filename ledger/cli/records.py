@@ -138,7 +138,7 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
     is looked up by its content. A path begins with ./ or / where a key is called the same.
     Relations are listed below the fields: labels, runs, inputs, outputs, members, versions.
     """
-    from ledger.cli.output import print_json, print_pairs, print_records, record_data
+    from ledger.cli.output import print_heading, print_json, print_pairs, print_records, record_data
     from ledger.past.retraction import warn_of_retraction
     from ledger.registries.finding import found
 
@@ -149,12 +149,17 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
         document = record_data(shown)
         if shown.registry == "artifact":
             document |= {"keys": shown.keys, "path": str(shown.path)}
+        if (features := _features(shown)) is not None:
+            document["features"] = dict(features)
         document["relations"] = {
             name: [record_data(each) for each in records] for name, records in related.items()
         }
         print_json(document)
         return
     print_pairs(_fields(shown))
+    if features := _features(shown):
+        print_heading("features")
+        print_pairs(features)
     for name, records in related.items():
         if not records:
             continue
@@ -162,6 +167,13 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
         print_records(
             records[0].registry, records[:_RELATED], heading=f"{name.replace('_', ' ')}{more}"
         )
+
+
+def _features(record: Record) -> list[tuple[str, object]] | None:
+    """Return its features by name, as people read them; None where a registry bears none."""
+    from ledger.registries.features import told
+
+    return told(record)
 
 
 def _fields(record: Record) -> list[tuple[str, object]]:

@@ -3,8 +3,8 @@
 A method of a record builds a command or asks a query.
 
 Imported by: api, cli, tracking, upkeep, web.
-Imports: content, decisions, display, engine, errors, files, input_files, model, past, places,
-  projections, user_settings.
+Imports: content, decisions, display, engine, errors, files, input_files, model, other_words,
+  past, places, projections, user_settings.
 """
 
 from __future__ import annotations

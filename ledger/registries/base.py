@@ -31,6 +31,7 @@ from ledger.model.definitions import FEATURED
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import LIVE, REGISTRIES, WITHDRAWN, FieldSpec, RegistrySpec, RelationSpec
 from ledger.model.times import to_datetime
+from ledger.other_words import meant
 from ledger.past.merged_labels import survivor_uid
 from ledger.places import instance
 from ledger.places.kinds import CLASSES, record_class
@@ -58,7 +59,16 @@ def _features(record: Record) -> Features:
     return Features(record)
 
 
-class Record(RecordHistory):
+class _Kind(type):
+    """The class of classes of records: it tells which word of ours a word of others means."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(cls, name: str) -> Any:
+            raise AttributeError(f"{cls.__name__} has no attribute '{name}'{meant(name)}")
+
+
+class Record(RecordHistory, metaclass=_Kind):
     """A record of a registry.
 
     Two records are equal if registry and uid are equal. Fields and relations of the registry are
@@ -372,11 +382,11 @@ class Record(RecordHistory):
         return hash((self.registry, self._row.get("uid") or id(self)))
 
     def __repr__(self) -> str:
-        text = one_line(self.registry, {**self._row, **self._assigned})
+        text = one_line(self.spec, {**self._row, **self._assigned})
         return text if self.is_saved else text.replace("(", "(not saved, ", 1).replace(", )", ")")
 
     def _repr_html_(self) -> str:
-        return record_html(self.registry, {**self._row, **self._assigned})
+        return record_html(self.spec, {**self._row, **self._assigned})
 
 
 class Related(Results[Any]):

@@ -11,6 +11,14 @@ from ledger.places.source import Source
 from projections.select import Select, Test
 
 
+def shown_rows(records: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the rows of records of one registry, with references as people read them."""
+    rows = [record._row for record in records]
+    if not records or not records[0].spec.is_defined:
+        return rows
+    return with_names(records[0]._source, records[0].spec, rows)
+
+
 def with_names(
     source: Source,
     spec: RegistrySpec,
@@ -36,7 +44,8 @@ def with_names(
         names = {row["uid"]: row.get("name") or row.get("key") or row["uid"] for row in found}
         for row, uids in zip(shown, ends, strict=True):
             called = [names.get(uid, uid) for uid in uids]
-            row[relation.name] = (called[0] if called else None) if relation.is_single else called
+            row[held] = (called[0] if called else None) if relation.is_single else called
+            row[relation.name] = row[held]
     return shown
 
 

@@ -122,6 +122,11 @@ class Record(NamedRecord):
     # --- making one -----------------------------------------------------------------------------
 
     def __init__(self, name: str | None = None, **fields: object) -> None:
+        if type(self) is Record:
+            raise CommandRejectedError(
+                "Record(…): the base of registries; a class under it is one: "
+                "class Sample(ln.Record): volume: float | None = None; then Sample(name=…)"
+            )
         self._begin()
         definition = type(self)._definition()
         self._name = ""

@@ -384,3 +384,26 @@ def test_a_record_is_erased_after_what_it_refers_to_was_merged(sample, undoes):
     assert rebuild().differences == ()
     ln.erase(Sample.get(name="S1"), reason="a request")
     assert ln.audit().findings == ()
+
+
+def test_a_vocabulary_answers_as_of_a_moment(sample):
+    del sample
+    lung = Tissue(name="lung").save()
+    then = ln.head()
+    lung.add_synonym("pulmo")
+    Tissue(name="liver").save()
+    lung.name = "lungs"
+    lung.save()
+    texts = ["lung", "pulmo", "lungs", "livver", "LIVER"]
+    past = ln.as_of(then).registry("tissue")
+    assert past.validate(texts) == [True, False, False, False, False]
+    assert past.standardize(texts) == texts
+    assert past.inspect(texts).similar == {"lungs": ["lung"]}
+    now = ln.as_of(ln.head()).registry("tissue")
+    for verb in ("validate", "standardize", "inspect"):
+        assert getattr(now, verb)(texts) == getattr(Tissue, verb)(texts)
+    assert ln.as_of(0).ULabel.validate(["a"]) == [False]
+    assert lung.validate(texts) == [False, False, True, False, False]
+    Visit(donor="D1", day="2026-01-01").save()
+    with pytest.raises(ln.errors.InvalidValueError, match="no names"):
+        Visit.validate(["a"])

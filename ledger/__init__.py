@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ledger.proving.checkpoints import checkpoint, prove
     from ledger.proving.verification import verify
     from ledger.registries.artifact import Artifact
+    from ledger.registries.classes import registry
     from ledger.registries.collection import Collection
     from ledger.registries.definition import field
     from ledger.registries.feature import Feature
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ledger.registries.lookups import Q
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
-    from ledger.registries.typed import Record, registries, registry
+    from ledger.registries.typed import Record
     from ledger.registries.ulabel import ULabel
     from ledger.registries.views import as_of, log, tag, tags
     from ledger.registries.views import difference as diff
@@ -67,7 +68,7 @@ _DOOR = {
     "plan": ("ledger.tracking.plan", "plan"),
     "prove": ("ledger.proving.checkpoints", "prove"),
     "registries": ("ledger.registries", ""),
-    "registry": ("ledger.registries.typed", "registry"),
+    "registry": ("ledger.registries.classes", "registry"),
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
     "since": ("ledger.registries.views", "events_since"),

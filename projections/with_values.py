@@ -26,7 +26,12 @@ def with_values(
 ) -> list[Row]:
     """Return rows of a registry that the ledger defines with the values of their fields."""
     valued = {it.values: it for it in spec.fields if it.values is not None}
-    referring = {it.link: it for it in spec.relations if it.link is not None and it.is_reference}
+    # The way back from a reference to the own registry goes over the same links.
+    referring = {
+        it.link: it
+        for it in spec.relations
+        if it.link is not None and it.is_reference and not it.is_reverse
+    }
     for row, found in _found(models, rows, list(referring), bool(valued), at):
         for field in valued.values():
             row[field.column] = _of_rows(field, found.get(str(field.values), ()))

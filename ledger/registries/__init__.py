@@ -22,7 +22,7 @@ class _Registries(types.ModuleType):
 
     def __call__(self) -> list[RegistrySchema]:
         """Return the schema of each registry that the ledger defines, the oldest first."""
-        from ledger.registries.typed import registries  # noqa: PLC0415 (the door loads lazily)
+        from ledger.registries.classes import registries  # noqa: PLC0415 (the door loads lazily)
 
         return registries()
 

@@ -10,9 +10,9 @@ from typing import Any
 from ledger.errors import CommandRejectedError, InvalidValueError
 from ledger.model.schema import REGISTRIES, FieldSpec
 from ledger.registries.checks import check_text
+from ledger.registries.classes import registry
 from ledger.registries.definition import MAX_UNIT, registry_name, value_type
 from ledger.registries.named import NamedRecord
-from ledger.registries.typed import registry
 
 
 class Feature(NamedRecord):

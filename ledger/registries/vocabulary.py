@@ -70,12 +70,13 @@ class _Known:
         return self.others.get(text) or self.folded.get(text.casefold())
 
 
-def _known(registry: str, source: Source) -> _Known:
+def known(registry: str, source: Source) -> _Known:
+    """Return the live names of a registry, and what else means them, at a position."""
     found: _Known = source.ask(partial(_Known, registry, source.at))
     return found
 
 
-def _similar(known: _Known, registry: str, source: Source) -> Callable[[str], list[str]]:
+def _similar(vocabulary: _Known, registry: str, source: Source) -> Callable[[str], list[str]]:
     """Return the question for the names that a text resembles, at the position of the source."""
     if source.at is None:
         search = source.ledger.name_search(registry)
@@ -83,7 +84,7 @@ def _similar(known: _Known, registry: str, source: Source) -> Callable[[str], li
     from projections.names.index import NameIndex  # noqa: PLC0415 (loads rapidfuzz)
 
     index = NameIndex()
-    for uid, name in known.by_uid.items():
+    for uid, name in vocabulary.by_uid.items():
         index.put(uid, name)
     return lambda text: [hit.name for hit in index.similar(text, limit=_SIMILAR).hits]
 
@@ -102,23 +103,23 @@ def _texts(verb: str, values: Iterable[object]) -> list[str]:
 
 def validate(registry: str, source: Source, values: Iterable[object]) -> list[bool]:
     """Return of each text whether a live record bears it as its name."""
-    names = _known(registry, source).names
+    names = known(registry, source).names
     return [text in names for text in _texts("validate", values)]
 
 
 def standardize(registry: str, source: Source, values: Iterable[object]) -> list[str]:
     """Return each text, in the place of synonyms and of other letter case the name they mean."""
-    known = _known(registry, source)
-    return [known.meaning(text) or text for text in _texts("standardize", values)]
+    names = known(registry, source)
+    return [names.meaning(text) or text for text in _texts("standardize", values)]
 
 
 def inspect(registry: str, source: Source, values: Iterable[object]) -> Inspection:
     """Return each different text, sorted by what it is."""
-    known = _known(registry, source)
-    similar = _similar(known, registry, source)
+    vocabulary = known(registry, source)
+    similar = _similar(vocabulary, registry, source)
     found = Inspection(validated=[], synonyms={}, similar={}, unknown=[])
     for text in dict.fromkeys(_texts("inspect", values)):
-        meant = known.meaning(text)
+        meant = vocabulary.meaning(text)
         if meant == text:
             found.validated.append(text)
         elif meant is not None:

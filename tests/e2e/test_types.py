@@ -407,3 +407,23 @@ def test_a_vocabulary_answers_as_of_a_moment(sample):
     Visit(donor="D1", day="2026-01-01").save()
     with pytest.raises(ln.errors.InvalidValueError, match="no names"):
         Visit.validate(["a"])
+
+
+class Plate(ln.Record):
+    """A plate, which may have been copied from others."""
+
+    source: Plate | None = None
+    pools: list[Plate] = ln.field(default=())
+
+
+def test_a_record_refers_to_its_own_registry():
+    first, second = Plate(name="P1").save(), Plate(name="P2").save()
+    third = Plate(name="P3", source="P1", pools=[first, "P2"]).save()
+    assert (third.source, third.pools) == (first, [first, second])
+    assert Plate.get(name="P3").pools == [first, second]
+    assert Plate.filter(source="P1").one() == Plate.filter(pools__name="P2").one() == third
+    assert first.plates.one() == second.plates.one() == third
+    first.source = third
+    first.save()
+    assert Plate.get(name="P1").source == third
+    assert list(Plate.df()["source"]) == ["P3", None, "P1"]

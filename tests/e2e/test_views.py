@@ -51,6 +51,7 @@ CHANGES: Calls = {
     "delete": lambda it, _: it(),
     "from_df": lambda it, _: it(None),
     "from_dir": lambda it, _: it("folder"),
+    "import_obo": lambda it, _: it("few.obo"),
     "lift_retraction": lambda it, _: it(),
     "merge_into": lambda it, record: it(record),
     "replace": lambda it, _: it("folder/later"),

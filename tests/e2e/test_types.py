@@ -427,3 +427,13 @@ def test_a_record_refers_to_its_own_registry():
     first.save()
     assert Plate.get(name="P1").source == third
     assert list(Plate.df()["source"]) == ["P3", None, "P1"]
+
+
+def test_zero_has_no_sign():
+    ln.Feature(name="shift", dtype=float).save()
+    plate = artifact("plate.csv")
+    plate.features["shift"] = -0.0
+    assert math.copysign(1, plate.features["shift"]) == 1
+    with nothing_recorded():
+        plate.features["shift"] = -0.0
+        plate.features["shift"] = 0

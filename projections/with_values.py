@@ -34,7 +34,7 @@ def with_values(
     }
     for row, found in _found(models, rows, list(referring), bool(valued), at):
         for field in valued.values():
-            row[field.column] = _of_rows(field, found.get(str(field.values), ()))
+            row[field.column] = of_rows(field, found.get(str(field.values), ()))
         for relation in referring.values():
             ends = [it["target"] for it in found.get(str(relation.link), ())]
             row[str(relation.column)] = (ends[0] if ends else None) if relation.is_single else ends
@@ -52,7 +52,7 @@ def features_of(
         own = answer[row["uid"]] = {}
         for name, feature in spec.features.items():
             if isinstance(feature, FieldSpec):
-                value = _of_rows(feature, found.get(str(feature.values), ()))
+                value = of_rows(feature, found.get(str(feature.values), ()))
             else:
                 ends = [it["target"] for it in found.get(str(feature.link), ())]
                 value = (ends[0] if ends else None) if feature.is_single else ends
@@ -85,7 +85,8 @@ def _found(
             yield row, by_uid[row["uid"]]
 
 
-def _of_rows(field: FieldSpec, rows: Sequence[Row]) -> Any:
+def of_rows(field: FieldSpec, rows: Sequence[Row]) -> Any:
+    """Return the value that its rows in the table `value` hold, in the form of events."""
     values = [_of_row(field, row) for row in rows]
     if field.is_list:
         return [value for value in values if value is not None]

@@ -36,7 +36,9 @@ PASS_VARIABLES = ("METALEDGER_RUN", "METALEDGER_INITIATED_BY")
 # How long an example takes, or its making, says more about the computer than about the code.
 _PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 # The same examples each time, so that a change is never refused for what it did not touch.
-settings.register_profile("default", derandomize=True, database=None, print_blob=True, **_PATIENT)
+settings.register_profile(
+    "default", max_examples=25, derandomize=True, database=None, print_blob=True, **_PATIENT
+)
 # Others each time, in `make test-all` and `make overnight`; a failure tells how to repeat it.
 _SEARCHING = {"derandomize": False, "print_blob": True, **_PATIENT}
 settings.register_profile("thorough", max_examples=2_000, **_SEARCHING)

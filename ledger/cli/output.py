@@ -89,22 +89,21 @@ def print_table(
     click.echo(drawn(columns, rows, stream), nl=False, err=err)
 
 
-def print_records(registry: str, records: Sequence[Record], *, heading: str | None = None) -> None:
+def print_records(records: Sequence[Record], *, heading: str | None = None) -> None:
     """Print records of one registry as a table, with the columns that have something to show."""
     from ledger.display.rows import Column, visible_columns
-    from ledger.registries.named_references import shown_rows
+    from ledger.registries.named_references import with_caller
 
     if not records:
         return
-    rows = shown_rows(records)
+    rows = with_caller(records)
     found = visible_columns(records[0].spec, rows)
     columns = [column for column in found if column.name not in _UNLISTED]
-    pointed = "transform" if registry == "run" else "run"
-    if any(row.get(pointed) for row in rows):
-        columns.append(Column(pointed, pointed, "text"))
+    if any(row.get("run") for row in rows):
+        columns.append(Column("run", "run", "text"))
     # The last are the first to go where there is little room.
     columns.sort(key=lambda column: column.name == "created_by")
-    if registry == "run":
+    if any(column.name == "started_at" for column in columns):
         columns = [column for column in columns if column.name != "created_at"]
     if heading is not None:
         print_heading(heading)
@@ -142,6 +141,7 @@ def _cell(kind: str, value: object) -> object:
 
 # Long, or of interest to programs only; `show` and `--json` have them.
 _UNLISTED = {
+    "claimed", "whereabouts",
     "arguments", "environment_blob", "git_commit", "git_is_dirty", "hash", "hash_type", "host",
     "is_consecutive", "is_ordered", "modules", "n_files", "ordinal", "resumptions", "storage_key",
     "suffix",

@@ -57,6 +57,19 @@ def list_verb(  # noqa: PLR0913 (the options of the verb)
 
     A registry is artifact, collection, run, transform, or ulabel (also: label).
     """
+    list_records(registry, filters, limit=limit, trash=trash, as_of=as_of, as_json=as_json)
+
+
+def list_records(  # noqa: PLR0913 (the options of the verb)
+    registry: str,
+    filters: tuple[str, ...] = (),
+    *,
+    limit: int | None = None,
+    trash: bool = False,
+    as_of: str | None = None,
+    as_json: bool = False,
+) -> None:
+    """Print the records of a registry that pass all filters, the newest first."""
     from ledger.cli.finding import lookups
     from ledger.cli.output import print_json_lines, print_records, record_data
     from ledger.display.messages import say
@@ -76,7 +89,7 @@ def list_verb(  # noqa: PLR0913 (the options of the verb)
     elif not records:
         say("info", f"no {registry} {'in the trash ' if trash else ''}to list")
     else:
-        print_records(registry, records)
+        print_records(records)
     if limit and len(records) == limit and (more := query.count() - limit) > 0:
         say("info", f"and {more:,} more; --limit 0 lists all")
 
@@ -115,7 +128,7 @@ def search_verb(
             click.echo()
         if registry is None:
             click.echo(f"{REGISTRIES[name].title}:")
-        print_records(name, records)
+        print_records(records)
     if not found:
         say("info", f"nothing found for '{text}'")
 
@@ -138,17 +151,23 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
     is looked up by its content. A path begins with ./ or / where a key is called the same.
     Relations are listed below the fields: labels, runs, inputs, outputs, members, versions.
     """
-    from ledger.cli.output import print_heading, print_json, print_pairs, print_records, record_data
-    from ledger.past.retraction import warn_of_retraction
     from ledger.registries.finding import found
 
-    shown = found(source_at(as_of), record)
+    show_record(found(source_at(as_of), record), as_json=as_json)
+
+
+def show_record(shown: Record, *, as_json: bool) -> None:
+    """Print a record with its relations, and warn of a retraction that concerns it."""
+    from ledger.cli.output import print_heading, print_json, print_pairs, print_records, record_data
+    from ledger.past.retraction import warn_of_retraction
+
     warn_of_retraction(shown)
     related = _related(shown)
     if as_json:
         document = record_data(shown)
         if shown.registry == "artifact":
-            document |= {"keys": shown.keys, "path": str(shown.path)}
+            document |= {"keys": shown.keys, "path": _place_of(shown)}
+        document["aliases"] = shown.aliases
         if (features := _features(shown)) is not None:
             document["features"] = dict(features)
         document["relations"] = {
@@ -164,9 +183,7 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
         if not records:
             continue
         more = f" (the first {_RELATED} of {len(records):,})" if len(records) > _RELATED else ""
-        print_records(
-            records[0].registry, records[:_RELATED], heading=f"{name.replace('_', ' ')}{more}"
-        )
+        print_records(records[:_RELATED], heading=f"{name.replace('_', ' ')}{more}")
 
 
 def _features(record: Record) -> list[tuple[str, object]] | None:
@@ -174,6 +191,11 @@ def _features(record: Record) -> list[tuple[str, object]] | None:
     from ledger.registries.features import told
 
     return told(record)
+
+
+def _place_of(record: Record) -> str | None:
+    """Return where content lies; None for content that was never seen here."""
+    return None if record.is_declared else str(record.path)
 
 
 def _fields(record: Record) -> list[tuple[str, object]]:
@@ -188,7 +210,9 @@ def _fields(record: Record) -> list[tuple[str, object]]:
     pairs += [(name, _text(getattr(record, name))) for name in names]
     if record.registry == "artifact":
         keys = record.keys
-        pairs += [("path", str(record.path)), ("keys", ", ".join(map(shown, keys)))]
+        pairs += [("path", _place_of(record)), ("keys", ", ".join(map(shown, keys)))]
+    if aliases := record.aliases:
+        pairs.append(("aliases", ", ".join(map(shown, aliases))))
     for relation in spec.relations:
         if not relation.is_many and (other := getattr(record, relation.name)) is not None:
             pairs.append((relation.name, called(other)))
@@ -221,6 +245,9 @@ def _related(record: Record) -> dict[str, list[Record]]:
     }
     if record.registry == "artifact":
         found["previous_runs"] = record.previous_runs.all()
+    for records in found.values():
+        if records and records[0].spec.called_by is not None:
+            records.sort(key=lambda it: -it.id)  # the newest first
     if record.spec.is_versioned:
         versions = record.versions.all()
         found["versions"] = versions if len(versions) > 1 else []

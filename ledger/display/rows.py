@@ -65,10 +65,15 @@ def one_line(spec: RegistrySpec, row: Mapping[str, Any]) -> str:
     parts = [
         f"{name}={_plain(row[column])!r}"
         for column, name in names.items()
-        if _has(row, column) and name not in _HIDDEN
+        if _has(row, column) and name not in _HIDDEN and not _is_untold(name, row)
     ]
     parts += ["is_trashed=True"] if row.get("is_trashed") else []
     return f"{spec.title}({', '.join(parts)})"
+
+
+def _is_untold(name: str, row: Mapping[str, Any]) -> bool:
+    """Return whether a field tells nothing here: nearly no artifact is declared."""
+    return name == "is_declared" and not row[name]
 
 
 def _plain(value: Any) -> Any:
@@ -81,9 +86,17 @@ def references(spec: RegistrySpec) -> list[RelationSpec]:
 
 
 _HIDDEN = {
+    "claimed", "whereabouts",
     "digest", "storage", "storage_key", "in_place", "source", "source_hash", "environment_blob",
     "modules", "params", "arguments", "host", "git_commit", "git_is_dirty", "started_at",
     "finished_at", "resumptions", "task",
+}  # fmt: skip
+
+
+# Long, or of interest to programs only.
+_UNLISTED = {
+    "digest", "storage", "storage_key", "in_place", "source_hash", "source", "environment_blob",
+    "modules",
 }  # fmt: skip
 
 
@@ -121,7 +134,9 @@ def record_html(spec: RegistrySpec, row: Mapping[str, Any]) -> str:
         Column("updated_at", "updated_at", "time"),
     ]
     pairs = [
-        [name, cell(kind, row.get(column))] for column, name, kind in columns if _has(row, column)
+        [name, cell(kind, row.get(column))]
+        for column, name, kind in columns
+        if _has(row, column) and not _is_untold(name, row)
     ]
     return html_table(spec.title, ["field", "value"], pairs, 0)
 
@@ -149,14 +164,14 @@ def visible_columns(spec: RegistrySpec, rows: Sequence[Mapping[str, Any]]) -> li
     shown = [
         column
         for column in _own(spec)
-        if column.name not in _UNSHOWN and any(_has(row, column.held) for row in rows)
+        if column.name not in _UNLISTED
+        and any(_has(row, column.held) and not _is_untold(column.name, row) for row in rows)
     ]
+    called = [] if spec.called_by is None else [Column(spec.called_by, spec.called_by, "text")]
     return [
+        *called,
         Column("uid", "uid", "text"),
         *shown,
         Column("created_at", "created_at", "time"),
         Column("created_by", "created_by", "text"),
     ]
-
-
-_UNSHOWN = {"digest", "storage", "storage_key", "in_place", "source_hash", "source"}

@@ -10,7 +10,7 @@ from ledger.display.rows import one_line, rows_html
 from ledger.errors import MultipleResultsError, NotFoundError
 from ledger.model.schema import REGISTRIES, RegistrySpec
 from ledger.other_words import meant
-from ledger.registries.named_references import shown_rows
+from ledger.registries.named_references import shown_rows, with_caller
 
 if TYPE_CHECKING:
     from ledger.places.kinds import AnyRecord
@@ -153,8 +153,12 @@ class Results(ABC, Generic[R]):
         )
 
     def _repr_html_(self) -> str:
-        records = self._fetch(_REPR_ROWS)
-        return rows_html(self._spec, shown_rows(records), self.count())
+        records: Any = self._newest(_REPR_ROWS)
+        return rows_html(self._spec, with_caller(records), self.count())
+
+    def _newest(self, limit: int) -> list[R]:
+        """Return the records that a table begins with."""
+        return self._fetch(limit)
 
 
 class RecordList(Results[R]):

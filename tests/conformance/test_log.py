@@ -642,7 +642,7 @@ steps = st.lists(
 
 
 @given(steps)
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 def test_the_databases_tell_what_the_log_in_memory_tells(postgres_url, script):
     told = []
     with tempfile.TemporaryDirectory() as folder, new_schema(postgres_url) as url:

@@ -48,6 +48,7 @@ QUESTIONS: Calls = {
 }
 # How each method that changes something is called.
 CHANGES: Calls = {
+    "add_alias": lambda it, _: it("lamindb:1"),
     "delete": lambda it, _: it(),
     "from_df": lambda it, _: it(None),
     "from_dir": lambda it, _: it("folder"),

@@ -34,7 +34,7 @@ from tests.support.door import artifact, label
 from tests.support.server_accidents import copy_schema, put_guards_back, write_back
 
 SEED = os.environ.get("PYTHONHASHSEED", "random")
-FEW, MANY = 40, 2_000
+FEW, MANY = 15, 2_000
 
 
 def tell_a_story() -> None:

@@ -295,7 +295,7 @@ def live_through(database: Database, script: list[Any], history: list[Any]) -> N
 
 # --- properties -----------------------------------------------------------------------------------
 
-# Together these take 16,000 steps, and a million with the profile of `make overnight`.
+# Together these take 4,000 steps, and a million with the profile of `make overnight`.
 _UNHURRIED = settings(
     # A fixture of a test is as good for its second example as for its first.
     suppress_health_check=[
@@ -354,7 +354,7 @@ def new_database(request, tmp_path):
 
 # Each example makes a database and waits for its disk at every step: few of them, for what the
 # database may do otherwise than the memory that the others run on.
-@settings(_UNHURRIED, max_examples=12)
+@settings(_UNHURRIED, max_examples=6)
 @given(SCRIPTS, st.lists(EARLIER, max_size=3), DAYS)
 def test_a_database_ends_where_memory_does(new_database, script, history, day):
     memory = MemoryDatabase(lambda: 1)

@@ -55,13 +55,13 @@ def claim_lineage(events, data, empty) -> None:
                     assert seen(lineage(view, **options)) == expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(histories(max_events=40), st.data())
 def test_lineage_as_of_every_position_equals_replaying_to_it(events, data):
     claim_lineage(events, data, in_sqlite)
 
 
-@settings(max_examples=10)
+@settings(max_examples=settings().max_examples // 5)
 @given(histories(max_events=30), st.data())
 def test_lineage_on_a_server_equals_replaying_to_every_position(in_postgres, events, data):
     claim_lineage(events, data, in_postgres)

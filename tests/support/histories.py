@@ -21,6 +21,7 @@ from ledger.places import instance
 from ledger.tracking.context import context
 from ledger.tracking.source_code import SourceCode, text_hash
 from tests.support.patience import PATIENCE
+from tests.support.warm import Program, run
 
 ROOT = Path(__file__).resolve().parents[1]
 # A run's first pass records these before anything else; forks and later runs only the last.
@@ -74,7 +75,7 @@ class Lab:
     ) -> Pass:
         """Run a script to its end, which must be with this exit code, and return its pass."""
         before = self.head()
-        done = subprocess.run(
+        done = run(
             [sys.executable, name, *arguments],
             cwd=self.folder,
             env=self._environment(environment),
@@ -93,7 +94,7 @@ class Lab:
     @contextmanager
     def paused(self, *arguments: str, name: str = "pass.py") -> Iterator[Paused]:
         """Start a script that stands still at each `PAUSE`."""
-        process = subprocess.Popen(
+        process = Program(
             [sys.executable, name, *arguments],
             cwd=self.folder,
             env=self._environment(None),

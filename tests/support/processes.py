@@ -14,6 +14,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support.warm import Program
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 _PREAMBLE = """\
@@ -36,14 +38,14 @@ def environment() -> dict[str, str]:
 def start(
     text: str, *, me: int = 0, variables: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """Start one program as a script of the working folder; `ME` tells it which it is.
+    """Start one program, warm, as a script of the working folder; `ME` tells it which it is.
 
     The same text is the same script, whichever it is: not told by arguments, which tell runs apart.
     """
     script = Path(f"program_{hashlib.sha256(text.encode()).hexdigest()[:8]}.py")
     if not script.exists():  # one that runs already must not find it empty
         script.write_text(_PREAMBLE + text)
-    return subprocess.Popen(
+    return Program(
         [sys.executable, str(script)],
         env=environment() | {"TEST_ME": str(me)} | dict(variables or {}),
         stdin=subprocess.PIPE,

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from ledger.errors import UnknownFieldError, nearest
+from ledger.other_words import meant
 
 FieldKind = Literal["text", "integer", "real", "boolean", "time", "date", "json"]
 
@@ -133,6 +134,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             begin with that, and the newest record comes first.
         searched: Fields that `search()` looks into.
         is_defined: Whether the ledger defines it: its records are rows of the table `record`.
+        bears_features: Whether its records bear features.
         key: Fields that identify a record of such a registry.
         features: Typed values and references that any record may bear, by name.
         columns: What the columns of a table that was checked against a registry name, likewise.
@@ -154,6 +156,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     called_by: str | None = None
     searched: tuple[str, ...] = ("name", "description")
     is_defined: bool = False
+    bears_features: bool = False
     key: tuple[str, ...] = ("name",)
     features: dict[str, FieldSpec | RelationSpec] = {}
     columns: dict[str, FieldSpec | RelationSpec] = {}
@@ -208,6 +211,9 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         when = "" if self.at is None else f" as of position {self.at}"
         near = nearest(name, names)
         way_out = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(names)}"
+        if not near and self.bears_features and name.isidentifier():
+            way_out += f'; ln.Feature(name="{name}", dtype=float).save() defines a feature'
+        way_out = meant(name).removeprefix("; ") or way_out
         return UnknownFieldError(
             f"{self.title} has no field '{name}'{when}; {way_out}", field=name, registry=self.name
         )
@@ -240,7 +246,13 @@ def _defined_elsewhere(name: str) -> RegistrySpec:
     title = "".join(part.capitalize() for part in name.split("_"))
     relations = (_RUN, *_hierarchy(name))
     return RegistrySpec(
-        name=name, title=title, fields=(_NAME,), relations=relations, is_named=True, is_defined=True
+        name=name,
+        title=title,
+        fields=(_NAME,),
+        relations=relations,
+        is_named=True,
+        searched=("name",),
+        is_defined=True,
     )
 
 
@@ -319,6 +331,7 @@ ULABEL = RegistrySpec(
 
 ARTIFACT = RegistrySpec(
     name="artifact",
+    bears_features=True,
     title="Artifact",
     fields=(
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="name that points at it"),
@@ -373,6 +386,7 @@ ARTIFACT = RegistrySpec(
 
 COLLECTION = RegistrySpec(
     name="collection",
+    bears_features=True,
     title="Collection",
     fields=(
         _NAME,
@@ -426,6 +440,7 @@ TRANSFORM = RegistrySpec(
 
 RUN = RegistrySpec(
     name="run",
+    bears_features=True,
     title="Run",
     fields=(
         msgspec.structs.replace(_NAME, blank=None),

@@ -49,6 +49,7 @@ TOLD = (
     "README.md",
     "docs/tutorial.md",
     "docs/tutorial-time-travel.md",
+    "docs/tutorial-samples.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
     "docs/bridges.md",

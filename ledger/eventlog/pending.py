@@ -1,7 +1,8 @@
 """The log of a bulk: entries wait in memory until they are written together.
 
 Positions, recorded times and versions go on from the entries that wait. A question about the log
-has them written first. `mark` tells how many wait, and `return_to` takes back those after a mark.
+has them written first, but for one about a command that left none of them. `mark` tells how many
+wait, and `return_to` takes back those after a mark.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class PendingLog(Appender):
         self._entries: list[Entry] = []
         self._versions: dict[StreamId, int] = {}
         self._last: tuple[Position, int] | None = None
+        # Commands of entries that wait, or that waited and were taken back.
+        self._commands: set[CommandId] = set()
 
     @property
     def connection(self) -> Any:
@@ -62,7 +65,8 @@ class PendingLog(Appender):
 
     def command_entries(self, command_id: CommandId) -> list[Entry]:
         """Return the entries that a command left, in order."""
-        self._settle()
+        if command_id in self._commands:
+            self._settle()
         return self.log.command_entries(command_id)
 
     def leaves(self, *, after: int = 0, until: int) -> Iterator[bytes]:
@@ -98,6 +102,7 @@ class PendingLog(Appender):
             envelope = entry.envelope
             self._versions[envelope.stream] = envelope.version
             self._last = (envelope.position, envelope.recorded_at)
+            self._commands.add(envelope.command_id)
         self._entries.extend(entries)
 
     # --- waiting ------------------------------------------------------------------------------
@@ -131,9 +136,11 @@ class PendingLog(Appender):
     def wrote(self) -> None:
         """Let go of the entries: the log holds them."""
         self._entries = []
+        self._commands.clear()
 
     def forget(self) -> None:
         """Let go of everything: the log is not as it was when it answered."""
         self._entries = []
+        self._commands.clear()
         self._versions.clear()
         self._last = None

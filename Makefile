@@ -80,7 +80,7 @@ web: ## build the page's client into ledger/web/static/; needs node 20 and npm
 	npm --prefix ledger/web/client ci --ignore-scripts --no-audit --no-fund
 	npm --prefix ledger/web/client run build
 
-setup: .venv/.dev ## only prepare .venv for development
+setup: .venv/.dev .venv/.crate ## only prepare .venv for development
 
 clean: ## remove .venv and everything that was built
 	rm -rf .venv dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -112,4 +112,12 @@ pins: ## resolve all dependencies anew and write .ci/constraints.txt
 
 .venv/.dev: .venv/.demo
 	$(PIP) install --quiet --constraint $(PINS) --editable '.[demo]' --group dev
+	@touch $@
+
+# Readers of research objects, in an environment of their own: they ask for other versions of what we use.
+.venv/.crate: .venv/.pip pyproject.toml
+	@$(PYTHON) -m venv .venv/crate
+	@.venv/crate/bin/python -m pip --disable-pip-version-check install --quiet --upgrade 'pip>=25.1' && \
+	  .venv/crate/bin/python -m pip --disable-pip-version-check install --quiet --group crate || \
+	  { rm -rf .venv/crate; echo "no readers of research objects here; their tests are left out" >&2; }
 	@touch $@

@@ -8,9 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from ledger import forks as _forks  # noqa: F401 (it looks after what is loaded in a fork)
+
 if TYPE_CHECKING:
-    from ledger import core, errors
-    from ledger.api import batch, finish, head, join, save, track
+    from ledger import bridges, core, errors
+    from ledger.api import batch, finish, happened, head, join, save, track
     from ledger.auditing.audit import audit
     from ledger.places.initialization import initialize as init
     from ledger.places.instance import close, connect
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from ledger.registries.definition import field
     from ledger.registries.feature import Feature
     from ledger.registries.finding import find
+    from ledger.registries.loader_table import loaders
     from ledger.registries.lookups import Q
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from ledger.tracking.plan import plan
     from ledger.upkeep.backup import backup
     from ledger.upkeep.erasure import erase
+    from ledger.upkeep.status import status
     from ledger.user_settings import settings
 
 # Public name to its module and its name there; "" means the module itself.
@@ -49,6 +53,7 @@ _DOOR = {
     "audit": ("ledger.auditing.audit", "audit"),
     "backup": ("ledger.upkeep.backup", "backup"),
     "batch": ("ledger.api", "batch"),
+    "bridges": ("ledger.bridges", ""),
     "checkpoint": ("ledger.proving.checkpoints", "checkpoint"),
     "close": ("ledger.places.instance", "close"),
     "connect": ("ledger.places.instance", "connect"),
@@ -60,9 +65,11 @@ _DOOR = {
     "field": ("ledger.registries.definition", "field"),
     "find": ("ledger.registries.finding", "find"),
     "finish": ("ledger.api", "finish"),
+    "happened": ("ledger.api", "happened"),
     "head": ("ledger.api", "head"),
     "init": ("ledger.places.initialization", "initialize"),
     "join": ("ledger.api", "join"),
+    "loaders": ("ledger.registries.loader_table", "loaders"),
     "log": ("ledger.registries.views", "log"),
     "plan": ("ledger.tracking.plan", "plan"),
     "prove": ("ledger.proving.checkpoints", "prove"),
@@ -71,6 +78,7 @@ _DOOR = {
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
     "since": ("ledger.registries.views", "events_since"),
+    "status": ("ledger.upkeep.status", "status"),
     "tag": ("ledger.registries.views", "tag"),
     "tags": ("ledger.registries.views", "tags"),
     "track": ("ledger.api", "track"),
@@ -91,6 +99,7 @@ __all__ = [
     "audit",
     "backup",
     "batch",
+    "bridges",
     "checkpoint",
     "close",
     "connect",
@@ -102,9 +111,11 @@ __all__ = [
     "field",
     "find",
     "finish",
+    "happened",
     "head",
     "init",
     "join",
+    "loaders",
     "log",
     "plan",
     "prove",
@@ -113,6 +124,7 @@ __all__ = [
     "save",
     "settings",
     "since",
+    "status",
     "tag",
     "tags",
     "track",

@@ -1,15 +1,20 @@
-"""The functions of the public door: track, finish, join, batch, save, head."""
+"""The functions of the public door: track, finish, join, batch, happened, save, head."""
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from ledger.display.progress import progress
-from ledger.errors import InvalidValueError
+from ledger.engine.said import saying
+from ledger.errors import CommandRejectedError, InvalidValueError, LedgerError
+from ledger.model.commands import Command
 from ledger.model.ids import Position
+from ledger.model.times import now_micros, to_micros
 from ledger.places import instance
+from ledger.places.actor import checked_actor
 from ledger.registries.base import Record
 from ledger.registries.run import Run
 from ledger.registries.transform import Transform
@@ -93,6 +98,46 @@ def batch() -> Batching:
     return Batching()
 
 
+@contextmanager
+def happened(at: dt.datetime | None = None, by: str | None = None) -> Iterator[None]:
+    """Say of every save in the block when it happened, and by whom.
+
+    A record that is created in the block bears that time and that name. The log keeps beside it
+    when it was recorded. The block holds for this thread, and for tasks of asyncio begun in it.
+
+    Args:
+        at: When it happened: a datetime with a time zone, not in the future; None for now.
+        by: Who did it, 1 to 150 characters; None for the present user.
+
+    Raises:
+        CommandRejectedError: A run is tracked: it says itself when and by whom things are done.
+        InvalidValueError: The time has no zone or is in the future, or the name is none.
+    """
+    moment = None if at is None else _past(at)
+    name = None if by is None else checked_actor(by, "happened(by=)")
+    if instance.is_open() and context.is_tracking:
+        raise CommandRejectedError(
+            "happened(): expected no tracked run, as a run says itself when and by whom things "
+            "are done; finish() it first"
+        )
+    with saying(moment, name):
+        yield
+
+
+def _past(at: object) -> int:
+    if not isinstance(at, dt.datetime):
+        raise InvalidValueError(
+            f"happened(at=): expected a datetime with a time zone, got {type(at).__name__} "
+            f"{at!r:.60}"
+        )
+    moment = to_micros(at)
+    if moment > now_micros():
+        raise InvalidValueError(
+            f"happened(at=): {at.isoformat()} is in the future; what has not happened is not saved"
+        )
+    return moment
+
+
 def save(records: Iterable[T]) -> list[T]:
     """Save records in groups of one transaction each, with a progress bar, and return them.
 
@@ -121,10 +166,22 @@ def save(records: Iterable[T]) -> list[T]:
             if artifacts and not ledger.sessions.is_batching:
                 _in_threads(artifacts)
             with ledger.handler.batch():
+                ledger.handler.foresee(_commands(chunk))
                 for record in chunk:
                     record.save()
                     step(1)
     return everything
+
+
+def _commands(records: Iterable[Record]) -> list[Command]:
+    """Return the commands that saving these records will give, as far as they can be told."""
+    commands: list[Command] = []
+    for record in records:
+        with suppress(LedgerError):  # it is raised when its turn comes
+            command = record._next_command()
+            if command is not None:
+                commands.append(command)
+    return commands
 
 
 def _in_threads(artifacts: list[Any]) -> None:

@@ -270,6 +270,12 @@ class UnreadableContentError(LedgerError, ValueError):
     code = "unreadable-content"
 
 
+class ContentUnknownError(NotFoundError):
+    """The content of a declared artifact was never seen here: another tool says that it is."""
+
+    code = "content-unknown"
+
+
 class RecordErasedError(NotFoundError):
     """The record was erased: its contents are gone, and will not be recorded again."""
 

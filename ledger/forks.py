@@ -7,17 +7,24 @@ back; what they change, may be half-way. Files and connections are the parent's.
    idle connections are closed. Whoever does not come to an end is left as it is after `PATIENCE`.
 2. In the child each lock is made new, and then what rested on the threads of the parent.
 3. A block that the parent entered is its own: the child leaves it, and nothing is done.
-4. The stop button waits until the fork is over, as whatever stands still must go on.
+4. The stop button waits until the fork is over, as whatever stands still must go on. What a hook of
+   a fork raises is lost, so that it is pressed again once the hooks are over.
+5. A module that another thread is loading would never be loaded in the child: this is waited for.
+   The public door loads this module, so that no other one is loaded without it.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -98,30 +105,70 @@ def keep(thing: object) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
+# --- modules --------------------------------------------------------------------------------------
+
+
+def _is_loaded_elsewhere() -> bool:
+    """Whether another thread is loading one of these packages' modules."""
+    # The import system keeps a lock for each module that is being loaded, and has no public name
+    # for them. It begins none of them anew in a child.
+    locks = getattr(sys.modules.get("_frozen_importlib"), "_module_locks", {})
+    own = _thread.get_ident()
+    for name, find in list(locks.items()):
+        lock = find() if name.partition(".")[0] in {"ledger", "projections"} else None
+        if lock is not None and getattr(lock, "owner", own) != own:
+            return True
+    return False
+
+
+def _wait_for_modules() -> None:
+    end = time.monotonic() + PATIENCE
+    while _is_loaded_elsewhere() and time.monotonic() < end:
+        time.sleep(0.001)
+
+
 # --- the fork itself ------------------------------------------------------------------------------
 
+_PUT_OFF = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
 _put_off: dict[int, Any] = {}
 _heard: list[int] = []
+# Of each, one at most that is sent again.
+_again: dict[int, list[int]] = {number: [] for number in _PUT_OFF}
 
 
 def _hear(number: int, _: FrameType | None) -> None:
     _heard.append(number)
 
 
+def _put_off_signals() -> None:
+    # Of another thread that forks at the same moment, the main thread's are not its own.
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in _PUT_OFF:
+        handler = signal.getsignal(number)
+        if callable(handler) and handler is not _hear:
+            _put_off[number] = handler
+            signal.signal(number, _hear)
+
+
 def _before() -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
-            handler = signal.getsignal(number)
-            if callable(handler):
-                _put_off[number] = handler
-                signal.signal(number, _hear)
+    try:
+        _put_off_signals()
+    except KeyboardInterrupt:
+        _heard.append(signal.SIGINT)
+        _put_off_signals()
     _turns.run()
     _connections.run()
+    _wait_for_modules()
 
 
 def _in_parent() -> None:
     _going_on.run()
-    _listen_again()
+    try:
+        _listen_again()
+    except KeyboardInterrupt:
+        _heard.append(signal.SIGINT)
+        _listen_again()
 
 
 def _in_child() -> None:
@@ -133,15 +180,20 @@ def _in_child() -> None:
 
 
 def _listen_again() -> None:
-    # Of another thread that forks at the same moment, the main thread's are not its own.
     if threading.current_thread() is not threading.main_thread():
         return
-    while _put_off:
-        number, handler = _put_off.popitem()
+    # Both are done again where one was interrupted.
+    for number, handler in _put_off.items():
         signal.signal(number, handler)
-    while _heard:
-        signal.raise_signal(_heard.pop())
+    _put_off.clear()
+    for number in _heard:
+        _again[number][:] = [number]
+    _heard.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+    for _numbers in _again.values():
+        # A hook in Python would hear it itself, and lose it; these two run no line of Python.
+        os.register_at_fork(after_in_parent=partial(_numbers.sort, key=_thread.interrupt_main))
+        os.register_at_fork(after_in_parent=_numbers.clear)

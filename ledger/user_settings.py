@@ -101,6 +101,7 @@ class Settings(_Section):
     are compared, whatever joins them. `()` records every parameter.
     `task_variables`: variables of the environment that number the processes of a job; a run's task.
     `()` for none.
+    `rehash`: whether every file is read although it looks unchanged (default False).
     `cache_limit`: most bytes of fetched content on this computer (default 20 GiB); None for no
     limit.
     """
@@ -109,6 +110,7 @@ class Settings(_Section):
     storage: str | None
     secret_names: tuple[str, ...]
     task_variables: tuple[str, ...]
+    rehash: bool
     cache_limit: int | None
 
     def __init__(self) -> None:
@@ -118,6 +120,7 @@ class Settings(_Section):
                 "storage": (None, _place),
                 "secret_names": (SECRET_NAMES, _names),
                 "task_variables": (TASK_VARIABLES, _names),
+                "rehash": (False, _boolean),
                 "cache_limit": (20 * 1024**3, _limit),
             }
         )

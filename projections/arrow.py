@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,10 @@ from ledger.model.values import untagged
 from projections.store import Row
 
 _LIMIT, _EXACT = 2**63, 2**53  # integers that a column of integers, of floats, holds exactly
-_HIDDEN = {"storage", "storage_key", "in_place", "environment_blob", "source"}
+_HIDDEN = {
+    "storage", "storage_key", "in_place", "environment_blob", "source", "is_declared", "claimed",
+    "whereabouts",
+}  # fmt: skip
 
 
 def shown_columns(registry: str, spec: RegistrySpec | None = None) -> dict[str, str]:
@@ -37,15 +40,7 @@ def to_arrow(registry: str, rows: Sequence[Row], spec: RegistrySpec | None = Non
     """
     import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
 
-    types = {
-        "text": pa.string(),
-        "integer": pa.int64(),
-        "boolean": pa.bool_(),
-        "time": pa.timestamp("us", tz="UTC"),
-        "json": pa.string(),
-        "real": pa.float64(),
-        "date": pa.date32(),
-    }
+    types = _types()
     spec = REGISTRIES[registry] if spec is None else spec
     columns = shown_columns(registry, spec)
     found: dict[str, Any] = {}
@@ -69,11 +64,11 @@ def to_arrow(registry: str, rows: Sequence[Row], spec: RegistrySpec | None = Non
     return pa.Table.from_arrays(list(found.values()), names=list(found))
 
 
-def typed_array(field: FieldSpec, values: Sequence[Any]) -> Any:
-    """Return the values of a typed field, in the form of events, as an Arrow array."""
+def _types() -> dict[str, Any]:
+    """Return the Arrow type of each kind of field; `texts` are a list of texts."""
     import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
 
-    types = {
+    return {
         "text": pa.string(),
         "integer": pa.int64(),
         "boolean": pa.bool_(),
@@ -81,7 +76,39 @@ def typed_array(field: FieldSpec, values: Sequence[Any]) -> Any:
         "json": pa.string(),
         "real": pa.float64(),
         "date": pa.date32(),
+        "texts": pa.list_(pa.string()),
     }
+
+
+def table_of(columns: Mapping[str, tuple[str, Sequence[Any]]], *, ready: Mapping[str, Any]) -> Any:
+    """Return a `pyarrow.Table` of columns, each with its kind and its values, in their order.
+
+    Args:
+        columns: Kind and values by name; times are microseconds.
+        ready: Arrow arrays that stand in the place of the column of their name.
+    """
+    import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
+
+    types = _types()
+    arrays = [
+        ready[name] if name in ready else pa.array(values, types[kind])
+        for name, (kind, values) in columns.items()
+    ]
+    return pa.Table.from_arrays(arrays, names=list(columns))
+
+
+def joined(tables: Sequence[Any]) -> Any:
+    """Return Arrow tables of the same columns as one, without copying."""
+    import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
+
+    return pa.concat_tables(tables)
+
+
+def typed_array(field: FieldSpec, values: Sequence[Any]) -> Any:
+    """Return the values of a typed field, in the form of events, as an Arrow array."""
+    import pyarrow as pa  # noqa: PLC0415 (costs 100 ms)
+
+    types = _types()
     plain = [untagged(value) for value in values]
     if field.kind == "json":
         plain = [None if value is None else _json_text(value) for value in plain]

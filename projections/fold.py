@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 from ledger.model.canonical import encode
 from ledger.model.comparable import inside
 from ledger.model.events import (
+    AliasAdded,
+    ArtifactDeclared,
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactRelocated,
@@ -26,7 +28,6 @@ from ledger.model.events import (
     FieldChanged,
     FieldRetyped,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -52,6 +53,7 @@ from ledger.model.events import (
     ValuesSet,
 )
 from ledger.model.ids import intent_key, natural_id, subject_key
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN, RegistrySpec
 from projections.redaction import blanks, redacted
@@ -59,7 +61,12 @@ from projections.row_changes import Amended, Change, Closed, Opened, Values, lin
 from projections.typed_values import defined, feature_values, record_values
 
 Creation: TypeAlias = (
-    RecordCreated | TransformRegistered | ArtifactRegistered | CollectionCreated | RunStarted
+    RecordCreated
+    | TransformRegistered
+    | ArtifactRegistered
+    | ArtifactDeclared
+    | CollectionCreated
+    | RunStarted
 )
 
 
@@ -73,7 +80,7 @@ def fold(recorded: RecordedEvent) -> list[Change]:
 def outcome_of(event: LedgerEvent) -> str:
     """Return the uid of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
             return ""
         case InputRecorded():
             return event.artifact
@@ -86,13 +93,17 @@ def outcome_of(event: LedgerEvent) -> str:
 def registry_of(event: LedgerEvent) -> str:  # noqa: PLR0911 (one a kind)
     """Return the registry of the record that an event is about; "" where it is about none."""
     match event:
-        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+        case (
+            LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted() | EraserKeysSet()
+        ):
             return ""
         case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
             return "registry"
         case TransformRegistered():
             return "transform"
         case ArtifactRegistered() | ArtifactReproduced() | ArtifactKeyed() | ArtifactRelocated():
+            return "artifact"
+        case ArtifactDeclared():
             return "artifact"
         case CollectionCreated():
             return "collection"
@@ -120,9 +131,9 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             ]
         case TransformRegistered():
             return [_created(recorded, "transform", event, _fields(event))]
-        case ArtifactRegistered():
+        case ArtifactRegistered() | ArtifactDeclared():
             return [
-                _created(recorded, "artifact", event, _fields(event)),
+                _created(recorded, "artifact", event, _content(event)),
                 *_key_moves(recorded, event),
                 *_made_by(event.uid, event.run),
             ]
@@ -173,9 +184,12 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
                 gone.append(Closed("artifact_key", {"uid": event.uid}))
             if REGISTRIES[event.registry].has_names:
                 gone.append(Closed("borne_name", {"uid": event.uid}))
+            gone.append(Closed("alias", {"uid": event.uid}))
             return gone
         case LinkRemoved():
             return [unlink(f"{event.registry}.{event.field}", event.uid, event.target)]
+        case AliasAdded():
+            return [] if recorded.is_erased else [_alias(event)]
         case RecordRetracted():
             values: Values = {
                 "uid": event.uid,
@@ -224,7 +238,7 @@ def _subject_changes(recorded: RecordedEvent) -> list[Change]:  # noqa: C901, PL
             return [_amended(recorded, "run", event.uid, values)]
         case RunAbandoned():
             return [_amended(recorded, "run", event.uid, {"status": "abandoned"})]
-        case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+        case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
             return []
         case PositionTagged():
             values = {
@@ -360,14 +374,36 @@ _OWN_FIELDS: dict[type, tuple[str, ...]] = {
         "key", "description", "version", "revises", "suffix", "hash", "hash_type", "digest",
         "size", "n_files", "storage", "storage_key", "in_place",
     ),
+    ArtifactDeclared: (
+        "key", "description", "version", "revises", "suffix", "size", "n_files",
+    ),
     CollectionCreated: (
         "name", "description", "version", "revises", "hash", "digest", "is_ordered",
     ),
+}  # fmt: skip
+_NOT_SAID: Values = {"is_declared": False, "claimed": None, "whereabouts": None}
+_UNSEEN: Values = {
+    "hash": None, "hash_type": None, "digest": None, "storage": None, "storage_key": None,
+    "in_place": False,
 }  # fmt: skip
 
 
 def _fields(event: LedgerEvent) -> Values:
     return {name: getattr(event, name) for name in _OWN_FIELDS[type(event)]}
+
+
+def _content(event: ArtifactRegistered | ArtifactDeclared) -> Values:
+    """Return the fields of an artifact: of registered content, or of what is said of it."""
+    if isinstance(event, ArtifactRegistered):
+        return _fields(event) | _NOT_SAID
+    said: Values = {
+        "is_declared": True,
+        "claimed": event.claimed or None,
+        "whereabouts": event.where,
+    }
+    # Of an erased event only this is known: that it told a size.
+    size = 0 if event.has_size and event.size is None else event.size
+    return _UNSEEN | _fields(event) | said | {"size": size}
 
 
 def _run_fields(event: RunStarted) -> Values:
@@ -401,7 +437,9 @@ def _passes(event: RunStarted | RunResumed) -> list[Change]:
     return [Closed("pass", {"token": event.token}), Opened("pass", values)]
 
 
-def _key_moves(recorded: RecordedEvent, event: ArtifactRegistered | ArtifactKeyed) -> list[Change]:
+def _key_moves(
+    recorded: RecordedEvent, event: ArtifactRegistered | ArtifactDeclared | ArtifactKeyed
+) -> list[Change]:
     if recorded.is_erased:
         # What the key was is gone; that it led elsewhere no more is not.
         if event.displaced is None:
@@ -423,6 +461,12 @@ def _named(recorded: RecordedEvent, registry: str, uid: str, name: Any) -> list[
         Closed("borne_name", {"uid": uid, "name": name}),
         Opened("borne_name", {"name": name, "uid": uid, "stem": stem}),
     ]
+
+
+def _alias(event: AliasAdded) -> Opened:
+    _, _, ref = event.alias.partition(":")
+    values: Values = {"alias": event.alias, "ref": ref, "uid": event.uid}
+    return Opened("alias", values | {"registry": event.registry})
 
 
 def _made_by(uid: str, run: str | None) -> list[Change]:
@@ -447,13 +491,6 @@ def _merged(recorded: RecordedEvent, event: RecordsMerged) -> list[Change]:
 
 
 __all__ = [
-    "Amended",
-    "Change",
-    "Closed",
-    "Opened",
-    "fold",
-    "intent_of",
-    "intents_of",
-    "outcome_of",
+    "Amended", "Change", "Closed", "Opened", "fold", "intent_of", "intents_of", "outcome_of",
     "registry_of",
-]
+]  # fmt: skip

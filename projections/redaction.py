@@ -57,6 +57,7 @@ def redactions(registry: str, uid: str) -> list[Redaction]:
         found.append(Redaction(table="artifact_key", removes=True))
     if REGISTRIES[registry].has_names:
         found.append(Redaction(table="borne_name", removes=True))
+    found.append(Redaction(table="alias", removes=True))
     if any(field.is_looked_into for field in REGISTRIES[registry].fields):
         found.append(Redaction(table="inside", removes=True))
     found.append(Redaction(table="value", removes=True, column="subject"))

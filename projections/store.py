@@ -6,11 +6,11 @@ A store is bound to a connection or transaction that its caller opens, commits a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from ledger.errors import CorruptLogError, NameTakenError
-from projections.fold import Amended, Change
+from projections.fold import Amended, Change, Closed
 from projections.select import Select
 from projections.tables import TABLES
 
@@ -24,7 +24,7 @@ class ReadModels(ABC):
         is_far: Whether a question costs a round trip, so that several at once are cheaper.
     """
 
-    is_far: ClassVar[bool] = False
+    is_far: bool = False
 
     @abstractmethod
     def find(
@@ -166,6 +166,27 @@ class WritableModels(ReadModels):
     def load(self, table: str, rows: Iterable[Sequence[Any]]) -> None:
         """Add finished rows to a table: values of all its columns, both bounds included."""
 
+    def write_rows(
+        self,
+        ended: Mapping[str, Sequence[Sequence[Any]]],
+        begun: Mapping[str, Sequence[Sequence[Any]]],
+    ) -> None:
+        """End valid rows, then add finished rows, each by table: what is left of many changes.
+
+        Args:
+            ended: For each row its end, then the values of its key.
+            begun: Values of all columns, both bounds included.
+
+        Raises:
+            NameTakenError: Two live records of a registry would bear one name.
+        """
+        for table, ends in ended.items():
+            for end, *key in ends:
+                matching = dict(zip(TABLES[table].key, key, strict=True))
+                self.apply(end, [Closed(table, matching)])
+        for table, rows in begun.items():
+            self.load(table, rows)
+
     @abstractmethod
     def clear(self) -> None:
         """Empty every table, for a rebuild."""
@@ -185,6 +206,15 @@ def name_taken(table: str, name: object) -> NameTakenError:
         "load that one, or choose another name",
         registry=table,
         name=name,
+    )
+
+
+def doubled_name(table: str) -> NameTakenError:
+    """Return the error for a name that two live records would bear, among many changes."""
+    return NameTakenError(
+        f"{table}: two live records would bear one name, so another program wrote without the "
+        "append lock; nothing of this group is recorded, audit the ledger",
+        registry=table,
     )
 
 

@@ -181,6 +181,18 @@ TAG = Table(
     key=("name",),
 )
 
+# A row begins where a record is given the name that it has in another tool; `ref` is the part
+# behind the first colon, by which people ask too.
+ALIAS = Table(
+    name="alias",
+    columns=(Column("alias"), Column("ref"), Column("uid"), Column("registry")),
+    key=("alias",),
+    indexes=(
+        Index(columns=("ref", "from_position")),
+        Index(columns=("uid", "from_position")),
+    ),
+)
+
 # Few rows, asked at every read: whether anything is retracted must cost next to nothing.
 RETRACTION = Table(
     name="retraction",
@@ -287,8 +299,8 @@ VALUE = Table(
 _SHARED = {
     table.name: table
     for table in (
-        LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, PASS, TAG, RETRACTION, MERGER, REGISTRY,
-        FIELD, RECORD, VALUE,
+        LINK, ARTIFACT_KEY, BORNE_NAME, INSIDE, INTENT, PASS, TAG, ALIAS, RETRACTION, MERGER,
+        REGISTRY, FIELD, RECORD, VALUE,
     )
 }  # fmt: skip
 

@@ -26,10 +26,14 @@ def with_values(
 ) -> list[Row]:
     """Return rows of a registry that the ledger defines with the values of their fields."""
     valued = {it.values: it for it in spec.fields if it.values is not None}
-    referring = {it.link: it for it in spec.relations if it.link is not None and it.is_reference}
+    referring = {
+        it.link: it
+        for it in spec.relations
+        if it.link is not None and it.is_reference and not it.is_reverse
+    }
     for row, found in _found(models, rows, list(referring), bool(valued), at):
         for field in valued.values():
-            row[field.column] = _of_rows(field, found.get(str(field.values), ()))
+            row[field.column] = of_rows(field, found.get(str(field.values), ()))
         for relation in referring.values():
             ends = [it["target"] for it in found.get(str(relation.link), ())]
             row[str(relation.column)] = (ends[0] if ends else None) if relation.is_single else ends
@@ -47,7 +51,7 @@ def features_of(
         own = answer[row["uid"]] = {}
         for name, feature in spec.features.items():
             if isinstance(feature, FieldSpec):
-                value = _of_rows(feature, found.get(str(feature.values), ()))
+                value = of_rows(feature, found.get(str(feature.values), ()))
             else:
                 ends = [it["target"] for it in found.get(str(feature.link), ())]
                 value = (ends[0] if ends else None) if feature.is_single else ends
@@ -80,7 +84,8 @@ def _found(
             yield row, by_uid[row["uid"]]
 
 
-def _of_rows(field: FieldSpec, rows: Sequence[Row]) -> Any:
+def of_rows(field: FieldSpec, rows: Sequence[Row]) -> Any:
+    """Return the value that its rows in the table `value` hold, in the form of events."""
     values = [_of_row(field, row) for row in rows]
     if field.is_list:
         return [value for value in values if value is not None]

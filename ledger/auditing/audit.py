@@ -28,7 +28,7 @@ from ledger.auditing.entries import Entries, Read, recorded_of
 from ledger.auditing.erasures import Signers, judged
 from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding, Report
 from ledger.auditing.rules import Rules
-from ledger.auditing.subjects import Subject, of_archive, of_place
+from ledger.auditing.subjects import Subject, of_archive, of_place, otherwise_stated
 from ledger.auditing.trust import Trust
 from ledger.display.messages import say
 from ledger.display.progress import progress
@@ -144,7 +144,7 @@ class Audit:
         """Carry out the audit."""
         began = time.monotonic()
         known = self._known()
-        head, contents = 0, ContentAudit(self.subject.resolved)
+        head, contents = 0, ContentAudit(self.subject)
         trusted: list[PublicKey] = []
         results: list[CheckpointResult] = []
         erasures: list[ErasureResult] = []
@@ -155,6 +155,8 @@ class Audit:
                 self._step("log", lambda: self._log(evidence, shadow))
                 self._step("meta", lambda: self._meta_of_log(evidence))
                 self._step("file", lambda: self._file(evidence))
+                said = otherwise_stated(self.subject, self.tree)
+                self._step("archive", lambda: self.findings.extend(said))
                 head = self.entries.position
                 trusted = self.trust.trusted(needs_key=bool(self.notes))
                 results = [self._checkpoint(*each, trusted, head) for each in self.notes]
@@ -165,7 +167,7 @@ class Audit:
                 erasures = judged(
                     self.rules.erasures,
                     results,
-                    Signers(trusted, self.subject.ledger, are_given=bool(self.given)),
+                    Signers(trusted, self.subject.ledger, bool(self.given), self.rules.eraser_keys),
                     self.findings,
                     refuses=self.refuses_erasures,
                 )
@@ -480,6 +482,7 @@ class Audit:
             for values in shadow.rows("artifact", [])
             if (row := dict(zip(names, values, strict=True)))["to_position"] == FOREVER
             and row["state"] in _KEPT
+            and row["digest"] is not None
         ]
         chosen = rows if sample == 1 else drawn(rows, sample)
         with progress("reading contents", sum(row["size"] for row in chosen), unit="bytes") as step:

@@ -1,20 +1,24 @@
 """Stored contents read again, and compared with the log.
 
 Cached hashes are never believed: every byte of a chosen content is read. A sample is drawn again
-for each audit, so that nobody can predict it.
+for each audit, so that nobody can predict it. Where one is wrong, the cached hashes are forgotten.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from ledger.auditing.findings import Finding
+from ledger.auditing.subjects import Subject
 from ledger.content.backends import open_store
+from ledger.content.hash_cache import HashCache
 from ledger.content.located import LocatedContent
 from ledger.content.store import ContentStore
 from ledger.errors import LedgerError
+from ledger.places import instance
+from ledger.places.caches import cache_folder
 
 Row = dict[str, Any]
 
@@ -22,10 +26,11 @@ Row = dict[str, Any]
 class ContentAudit:
     """The stores of a ledger, and the amount read from them."""
 
-    def __init__(self, resolved: Callable[[str], str]) -> None:
+    def __init__(self, subject: Subject) -> None:
         self.read = 0
         self.bytes = 0
-        self._resolved = resolved
+        self._place = subject.place
+        self._resolved = subject.resolved
         self._stores: dict[str, ContentStore | None] = {}
         self._seen: dict[tuple[str, str, str], str | None] = {}
 
@@ -56,6 +61,7 @@ class ContentAudit:
             self._seen[place] = _wrong(store, row)
         said = self._seen[place]
         if said is not None:
+            self._distrust_hashes()
             yield Finding(
                 kind="content",
                 position=row["created_position"],
@@ -63,6 +69,18 @@ class ContentAudit:
                 expected=row["digest"],
                 found=said,
             )
+
+    def _distrust_hashes(self) -> None:
+        """Forget the remembered hashes of files, once: one of them may be as wrong."""
+        place, self._place = self._place, None
+        if place is None:
+            return
+        if instance.is_open() and instance.current().place.folder == place.folder:
+            instance.current().hash_cache.forget()
+            return
+        cache = HashCache(cache_folder(place) / "hashes.sqlite3")
+        cache.forget()
+        cache.close()
 
 
 def _wrong(store: ContentStore, row: Row) -> str | None:

@@ -13,17 +13,34 @@ from ledger.auditing.findings import CheckpointResult, ErasureResult, Finding
 from ledger.auditing.rules import Told
 from ledger.errors import InvalidProofError
 from ledger.model.events import EntriesErasedV1
+from ledger.model.key_events import EraserKeysSet
+from ledger.proving.eraser_keys import is_endorsed
 from ledger.proving.erasures import signer_of
 from ledger.proving.keys import origin_of
-from ledger.proving.notes import PublicKey
+from ledger.proving.notes import PublicKey, read_public_key
 
 
 class Signers(NamedTuple):
-    """The keys that are trusted, for which ledger, and whether the auditor brought them."""
+    """The keys that are trusted, for which ledger, whether given; lists of erasers' keys."""
 
     trusted: list[PublicKey]
     ledger: str
     are_given: bool
+    erasers: Sequence[tuple[int, int, EraserKeysSet]] = ()
+
+
+def _adopted(
+    signers: Signers, covered: int, findings: list[Finding]
+) -> list[tuple[int, list[PublicKey]]]:
+    """Return since which position which erasers' keys count; a list that nobody signed does not."""
+    adopted: list[tuple[int, list[PublicKey]]] = []
+    for position, version, event in signers.erasers:
+        if is_endorsed(event, version, signers.ledger, signers.trusted):
+            adopted.append((position, [read_public_key(it) for it in event.keys]))
+        elif position > covered and signers.trusted:
+            about, wanted = "keys of erasers", "the signature of a trusted key"
+            findings.append(_finding("key", position, about, wanted, "none"))
+    return adopted
 
 
 def judged(
@@ -45,11 +62,12 @@ def judged(
     """
     oldest = min((it.size for it in checkpoints), default=0)
     covered = max((it.size for it in checkpoints if it.is_met), default=0)
-    results = []
+    results, adopted = [], _adopted(signers, covered, findings)
     for told in erasures:
         position, event = told.read.position, told.event
         about = f"{event.registry} {event.uid}"
-        signer, found = _signed_by(told, signers)
+        own = next((keys for since, keys in reversed(adopted) if since < position), [])
+        signer, found = _signed_by(told, signers._replace(trusted=[*signers.trusted, *own]))
         if found is not None and position > covered:
             wanted = "the signature of a trusted key, or a checkpoint over it"
             findings.append(_finding("erasure-signature", position, about, wanted, found))

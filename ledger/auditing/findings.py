@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.display.rows import html_table
 from ledger.errors import printable
 from ledger.model.times import moment_text
 
@@ -157,8 +158,28 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     findings: tuple[Finding, ...]
 
+    def _repr_html_(self) -> str:
+        verdict = "everything adds up" if self.ok else f"{len(self.findings):,} findings"
+        facts = [
+            ("ledger", f"{self.name} ({self.ledger})"),
+            ("last position", f"{self.head:,}"),
+            ("root hash", self.root),
+            ("events", f"{self.events:,}, of which {self.rehashed:,} hashed anew"),
+            ("contents", f"{self.contents:,} ({self.content_bytes:,} bytes)"),
+            (
+                "checkpoints met",
+                f"{sum(it.is_met for it in self.checkpoints):,} of {len(self.checkpoints):,}",
+            ),
+        ]
+        found = [(it.kind, str(it.position or ""), str(it)) for it in self.findings[:_LISTED]]
+        more = len(self.findings) - len(found)
+        return html_table(f"Audit: {verdict}", ("what", "value"), facts, 0) + (
+            html_table("Findings", ("kind", "position", "finding"), found, more) if found else ""
+        )
+
 
 _MOST = 300
+_LISTED = 50
 
 
 def _short(value: Any) -> str:

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 from ledger.auditing.entries import Read
 from ledger.decisions.runs import ENDS
 from ledger.model.events import (
+    AliasAdded,
+    ArtifactDeclared,
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactRelocated,
@@ -30,7 +32,6 @@ from ledger.model.events import (
     FieldRetyped,
     HeldLink,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -53,6 +54,7 @@ from ledger.model.events import (
     TransformRegistered,
     ValuesSet,
 )
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.schema import ERASED, LIVE, REGISTRIES, TRASHED, WITHDRAWN
 from ledger.model.values import as_items, reference
 
@@ -86,6 +88,10 @@ class Histories:
         self._retracted: set[str] = set()
         self._with_source: set[str] = set()
         self._runs: dict[str, tuple[str, int]] = {}
+        # The record that each alias leads to, and the aliases of each.
+        self._aliases: dict[str, str] = {}
+        self._declared: set[str] = set()
+        self._aliases_of: dict[str, list[str]] = {}
 
     def follow(self, read: Read, event: LedgerEvent, registry: str) -> Iterator[Unallowed]:  # noqa: C901, PLR0912, PLR0915 (one case a kind)
         """Yield what the events before do not allow, and take the event for one of them."""
@@ -112,9 +118,8 @@ class Histories:
                 # What is not known any more was perhaps there.
                 if read.is_erased or event.source_hash is not None:
                     self._with_source.add(event.uid)
-            case ArtifactRegistered():
-                if not read.is_erased:
-                    yield from _natural(event, ["artifact", event.hash_type, event.hash])
+            case ArtifactRegistered() | ArtifactDeclared():
+                yield from self._artifact(read, event)
                 if event.run is not None:
                     yield from self._link(read, "artifact.runs", event.uid, event.run)
             case ArtifactReproduced():
@@ -125,6 +130,8 @@ class Histories:
                     yield from self._link(read, "artifact.runs", event.uid, event.run)
             case ArtifactKeyed() | ArtifactRelocated():
                 yield from self._is(event.uid, _KEPT)
+                if isinstance(event, ArtifactRelocated) and event.uid in self._declared:
+                    yield event.uid, "an artifact whose content was seen", "a declared one"
             case CollectionCreated():
                 if not read.is_erased:
                     yield from _natural(event, ["collection", event.hash])
@@ -146,6 +153,12 @@ class Histories:
                 yield from self._becomes(event.uid, {TRASHED}, LIVE)
             case RecordWithdrawn():
                 yield from self._becomes(event.uid, _KEPT, WITHDRAWN)
+                for alias in self._aliases_of.pop(event.uid, ()):
+                    self._aliases.pop(alias, None)
+            case AliasAdded():
+                yield from self._is(event.uid, _KEPT)
+                if not read.is_erased:
+                    yield from self._aliased(event)
             case EntriesErasedV1() | EntriesErased():
                 self._states[event.uid] = ERASED
             case LinkRemoved():
@@ -188,7 +201,7 @@ class Histories:
                 self._refer(read, f"{registry}.features", event.uid, values)
             case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
                 pass
-            case LedgerInitialized() | BlobRecorded() | KeyAdopted():
+            case LedgerInitialized() | BlobRecorded() | KeyAdopted() | EraserKeysSet():
                 pass
 
     # --- states and fields ------------------------------------------------------------------------
@@ -202,6 +215,22 @@ class Histories:
     def _becomes(self, uid: str, wanted: Iterable[int], state: int) -> Iterator[Unallowed]:
         yield from self._is(uid, wanted)
         self._states[uid] = state
+
+    def _artifact(
+        self, read: Read, event: ArtifactRegistered | ArtifactDeclared
+    ) -> Iterator[Unallowed]:
+        if isinstance(event, ArtifactDeclared):
+            self._declared.add(event.uid)
+            if not read.is_erased:
+                yield from _natural(event, ["artifact", "declared", *event.natural[2:5]])
+        elif not read.is_erased:
+            yield from _natural(event, ["artifact", event.hash_type, event.hash])
+
+    def _aliased(self, event: AliasAdded) -> Iterator[Unallowed]:
+        other = self._aliases.setdefault(event.alias, event.uid)
+        if other != event.uid or event.alias in self._aliases_of.setdefault(event.uid, []):
+            yield event.uid, "an alias that leads nowhere yet", f"one that leads to {other}"
+        self._aliases_of[event.uid].append(event.alias)
 
     def _fields(self, event: RecordCreated | RecordChanged, registry: str) -> Iterator[Unallowed]:
         fields = REGISTRIES[registry].fields
@@ -344,6 +373,7 @@ def _natural(
     event: RecordCreated
     | TransformRegistered
     | ArtifactRegistered
+    | ArtifactDeclared
     | CollectionCreated
     | RunStarted,
     wanted: list[Any],

@@ -30,13 +30,13 @@ from ledger.auditing.trust import endorsed
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
+    ArtifactDeclared,
     ArtifactKeyed,
     ArtifactRegistered,
     BlobRecorded,
     EntriesErased,
     EntriesErasedV1,
     InputRecorded,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     LinkAdded,
@@ -50,16 +50,21 @@ from ledger.model.events import (
     tag_of,
 )
 from ledger.model.ids import derive, uid, versioned_uid
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.payloads import kept_part, to_payload
 from ledger.model.schema import NAME_OF_REGISTRY, REGISTRIES, RegistrySpec
 from ledger.model.times import FIRST, LAST
-from ledger.proving.notes import read_public_key
+from ledger.proving.keys import eraser_name, origin_of
+from ledger.proving.notes import ED25519, read_public_key
 from projections.fold import Creation, intent_of, registry_of
 
 _MOST_PASSED = 1_000  # numbers of a natural key that the rules pass over, as their uids are taken
 
 # Kind, subject, expected, found.
 Wrong: TypeAlias = tuple[str, str, object, object]
+
+
+_MOVES_KEYS = (ArtifactRegistered, ArtifactDeclared, ArtifactKeyed, RecordWithdrawn)
 
 
 class _Left(msgspec.Struct, frozen=True):
@@ -84,6 +89,8 @@ class Rules:
         self.ledger = ledger
         self.keys: list[KeyAdopted] = []
         self.lost_keys: list[LostKey] = []
+        # Position, version in their stream, event.
+        self.eraser_keys: list[tuple[int, int, EraserKeysSet]] = []
         self._records: dict[str, tuple[str, str]] = {}
         self._blobs: set[str] = set()
         self.erasures: list[Told] = []
@@ -137,7 +144,7 @@ class Rules:
                 told.append(("command-id", tag, wanted or "an identity", read.command_id))
             if read.format > 1:
                 told.extend(_kept_otherwise(read, event))
-        if isinstance(event, ArtifactRegistered | ArtifactKeyed | RecordWithdrawn):
+        if isinstance(event, _MOVES_KEYS):
             told.extend(self._pointers.follow(read, event))
         if (read.position == 1) != isinstance(event, LedgerInitialized):
             told.append(("first-event", "", "ledger-initialized.v1 at position 1 only", tag))
@@ -268,6 +275,8 @@ class Rules:
             case KeyAdopted():
                 stream = ["key", self.ledger]
                 previous = self.keys[-1].key if self.keys else None
+                if not _is_of(event.key, origin_of(self.ledger)):
+                    told.append(("key", event.key, f"a key of {origin_of(self.ledger)}", event.key))
                 if event.previous != previous:
                     told.append(("key", event.key, previous, event.previous))
                 self.keys.append(event)
@@ -281,6 +290,14 @@ class Rules:
                             key=event.key,
                         )
                     )
+            case EraserKeysSet():
+                stream = ["eraser-keys", self.ledger]
+                self.eraser_keys.append((read.position, read.version, event))
+                told.extend(
+                    ("key", line, f"a key of {eraser_name(self.ledger)}", line)
+                    for line in event.keys
+                    if not _is_of(line, eraser_name(self.ledger))
+                )
             case RunStarted():
                 self._blob(event.environment, told)
             case TransformRegistered():
@@ -334,7 +351,9 @@ class _Pointers:
         self._unknown: set[int] = set()
 
     def follow(
-        self, read: Read, event: ArtifactRegistered | ArtifactKeyed | RecordWithdrawn
+        self,
+        read: Read,
+        event: ArtifactRegistered | ArtifactDeclared | ArtifactKeyed | RecordWithdrawn,
     ) -> Iterator[Wrong]:
         """Take what an event does to keys, and yield what it says otherwise of those before."""
         if isinstance(event, RecordWithdrawn):
@@ -374,6 +393,8 @@ def _kept_otherwise(read: Read, event: LedgerEvent) -> Iterator[Wrong]:
         wanted = _derived(event.natural)
         if event.natural_id != wanted:
             yield "natural-id", event.uid, wanted, event.natural_id
+    if isinstance(event, ArtifactDeclared) and event.has_size != (event.size is not None):
+        yield "has-size", event.uid, event.size is not None, event.has_size
     intent = None
     if read.number == 1 and event.run is not None:
         intent = intent_of(event.command)
@@ -394,6 +415,15 @@ def _target_of(registry: str, field: str) -> str | None:
     spec = _spec_of(registry)
     relation = None if spec is None else spec.relation(field)
     return None if relation is None else relation.target
+
+
+def _is_of(line: str, name: str) -> bool:
+    """Return whether a line is a public key of a name, to verify signatures of notes with."""
+    try:
+        key = read_public_key(line)
+    except InvalidValueError:
+        return False
+    return (key.name, key.kind) == (name, ED25519)
 
 
 def _is_endorsed(previous: str, adoption: KeyAdopted) -> bool:

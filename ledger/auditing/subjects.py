@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
+from ledger.auditing.findings import Finding
 from ledger.content.local import path_of
 from ledger.content.retry import without_secrets
 from ledger.content.store import is_local
+from ledger.display.messages import say
 from ledger.errors import ConfigurationError
 from ledger.eventlog.database_url import is_database_url, parse
 from ledger.eventlog.evidence import Evidence
+from ledger.model.merkle import Frontier
 from ledger.places.config import Place, resolved
+from ledger.proving.notes import read_checkpoint, read_note
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +33,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         is_file: Whether its values are read as a SQLite file holds them.
         open: Opens it at one moment.
         place: Where the ledger is; None of an archive.
+        archive: Path or URL of an archive; None of a ledger.
         resolved: Returns the root of a storage that its events name, or raises a LedgerError.
     """
 
@@ -38,6 +44,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     open: Callable[[], Evidence]
     resolved: Callable[[str], str]
     place: Place | None = None
+    archive: str | os.PathLike[str] | None = None
 
 
 def of_place(place: Place) -> Subject:
@@ -91,8 +98,44 @@ def of_archive(where: str | os.PathLike[str]) -> Subject:
         where=without_secrets(os.fspath(where)),
         is_file=True,
         open=lambda: ArchiveEvidence(where),
+        archive=where,
         resolved=partial(_beside, os.fspath(where)),
     )
+
+
+def otherwise_stated(subject: Subject, tree: Frontier) -> Iterator[Finding]:
+    """Yield what an archive says of itself otherwise than it was read; warn of what lies beside it.
+
+    Args:
+        subject: The subject; a ledger says nothing of itself.
+        tree: That of the entries that were read.
+
+    Raises:
+        LedgerError: Its checkpoint cannot be read.
+    """
+    if subject.archive is None:
+        return
+    read = (tree.size, tree.root().hex())
+    from ledger.eventlog.archive import ArchiveEvidence, read_text  # noqa: PLC0415 (loads pyarrow)
+
+    with closing(ArchiveEvidence(subject.archive)) as evidence:
+        manifest, folder, strays = evidence.manifest, evidence.folder, evidence.unnamed()
+        kept = read_checkpoint(read_note(read_text(folder, manifest.checkpoint)))
+    for part, said in (
+        ("manifest", (manifest.entries, manifest.root)),
+        ("checkpoint", (kept.size, kept.root.hex())),
+    ):
+        if said != read:
+            expected, found = (f"{n} entries with root {root}" for n, root in (said, read))
+            yield Finding(kind="checkpoint-root", subject=part, expected=expected, found=found)
+    if strays:
+        more = f" and {len(strays) - 1:,} more" if len(strays) > 1 else ""
+        say(
+            "warning",
+            f"archive {folder.where}: {strays[0]!a}{more} in its log/ is no part of it: an export "
+            "is at work there or was interrupted, or somebody put it there; it was not audited, so "
+            "leave it out when you read log/ with another program",
+        )
 
 
 def _beside(where: str, storage: str) -> str:

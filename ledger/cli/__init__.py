@@ -2,14 +2,15 @@
 
 1. Data goes to standard output, everything else to standard error; `--json` is data alone.
 2. Exit status: 0 done; 1 an error of ours, told in one line `error: …` with the way out; 2 the
-   command line cannot be understood; 130 after Ctrl-C and 141 after the reader of the
-   output went away, both without a message.
+   command line cannot be understood, which is 64 for `plan`, where 2 says that there is something
+   to record; 130 after Ctrl-C and 141 after the reader of the output went away, both without a
+   message.
 3. A verb is loaded when it is used, and loads what it needs when it needs it: starting is fast.
 4. A question is asked only where somebody can answer it.
 
 Imported by: __main__.
-Imports: , api, auditing, core, display, engine, errors, files, input_files, model, past,
-  places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
+Imports: , api, auditing, bridges, core, display, engine, errors, files, input_files, model,
+  past, places, proving, registries, tracking, transfer, upkeep, user_settings, version, web.
 """
 
 from __future__ import annotations
@@ -23,61 +24,82 @@ from ledger.cli.ending import INTERRUPTED, MISUNDERSTOOD, complain, open_missing
 from ledger.cli.group import VerbGroup
 from ledger.errors import LedgerError
 
-# Verb: the module that holds it, and its description. `--help` needs only the descriptions, so it
-# loads no verb.
-_VERBS = {
-    "init": ("ledger.cli.place", "Make a ledger in this folder."),
-    "info": ("ledger.cli.place", "Tell which ledger this is and what it holds."),
-    "config": ("ledger.cli.place", "Show each setting and where it comes from."),
-    "delete": ("ledger.cli.place", "Take the ledger away, never its content."),
-    "label": ("ledger.cli.labels", "Add and list labels."),
-    "registry": ("ledger.cli.types", "Look at the registries of your own."),
-    "record": ("ledger.cli.types", "Add records to a registry of your own."),
-    "annotate": ("ledger.cli.types", "Set features of a record."),
-    "artifact": ("ledger.cli.artifacts", "Register files and folders."),
-    "get": ("ledger.cli.artifacts", "Copy the content of an artifact out, verified."),
-    "list": ("ledger.cli.records", "List the records of a registry."),
-    "show": ("ledger.cli.records", "Show everything about one record."),
-    "search": ("ledger.cli.records", "Find records by words, beginnings, typos."),
-    "trash": ("ledger.cli.records", "Move a record to the trash."),
-    "restore": ("ledger.cli.records", "Take a record out of the trash; restore a backup."),
-    "log": ("ledger.cli.history", "Tell what happened, event by event."),
-    "history": ("ledger.cli.history", "Tell every change of one record."),
-    "diff": ("ledger.cli.history", "Tell what differs between two points."),
-    "tag": ("ledger.cli.history", "Name a point, or list the names."),
-    "lineage": ("ledger.cli.tree", "Follow where a result came from, or went."),
-    "run": ("ledger.cli.run", "Run any command as a run of its own."),
-    "plan": ("ledger.cli.plan", "Show what a script would record, before it does."),
-    "retract": ("ledger.cli.withdrawal", "Record that nobody should rely on a record."),
-    "merge": ("ledger.cli.withdrawal", "Merge one label into another."),
-    "erase": ("ledger.cli.erasure", "Remove the data of a record for good."),
-    "checkpoint": ("ledger.cli.proving", "Sign what the log holds now."),
-    "key": ("ledger.cli.proving", "Show, make or change the key that signs."),
-    "prove": ("ledger.cli.proving", "Prove that an entry is in the log."),
-    "verify": ("ledger.cli.proving", "Verify a proof, without any ledger."),
-    "audit": ("ledger.cli.auditing", "Read everything again; tell every contradiction."),
-    "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
-    "export": ("ledger.cli.archives", "Write the log as an archive."),
-    "import": ("ledger.cli.archives", "Make a ledger of an archive."),
-    "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
-    "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
-    "web": ("ledger.cli.web", "Open a page on the ledger, the past under a slider."),
-    "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
-    "completion": ("ledger.cli.shell", "Print the completion script of a shell."),
+# Heading: its verbs, each with the module that holds it and its description. `--help` needs only
+# the descriptions, so it loads no verb.
+_SECTIONS = {
+    "Begin": {
+        "demo": ("ledger.cli.demo", "See it work on real files, in a folder of its own."),
+        "init": ("ledger.cli.place", "Make a ledger in this folder."),
+        "status": ("ledger.cli.status", "Tell where you stand, and which files changed."),
+        "info": ("ledger.cli.place", "Tell which ledger this is and what it holds."),
+        "docs": ("ledger.cli.documents", "List the pages of the documentation, or print one."),
+        "config": ("ledger.cli.place", "Show each setting and where it comes from."),
+        "completion": ("ledger.cli.shell", "Print the completion script of a shell."),
+    },
+    "Record": {
+        "run": ("ledger.cli.run", "Run any command as a run of its own."),
+        "plan": ("ledger.cli.plan", "Show what a script would record, before it does."),
+        "artifact": ("ledger.cli.artifacts", "Register files and folders."),
+        "label": ("ledger.cli.labels", "Add, list, rename, attach and detach labels."),
+        "collection": ("ledger.cli.collections", "Put artifacts together under one name."),
+        "registry": ("ledger.cli.types", "Look at the registries of your own."),
+        "record": ("ledger.cli.types", "Add records to a registry of your own."),
+        "annotate": ("ledger.cli.types", "Set features of a record."),
+        "rename": ("ledger.cli.naming", "Give a record another name."),
+        "tag": ("ledger.cli.history", "Name a point, or list the names."),
+    },
+    "Find": {
+        "list": ("ledger.cli.records", "List the records of a registry."),
+        "show": ("ledger.cli.records", "Show everything about one record."),
+        "search": ("ledger.cli.records", "Find records by words, beginnings, typos."),
+        "lineage": ("ledger.cli.tree", "Follow where a result came from, or went."),
+        "get": ("ledger.cli.artifacts", "Copy the content of an artifact out, verified."),
+        "transform": ("ledger.cli.transforms", "Show a script as it was, with its source."),
+        "web": ("ledger.cli.web", "Open a page on the ledger, the past under a slider."),
+    },
+    "Look back": {
+        "log": ("ledger.cli.history", "Tell what happened, event by event."),
+        "history": ("ledger.cli.history", "Tell every change of one record."),
+        "diff": ("ledger.cli.history", "Tell what differs between two points."),
+    },
+    "Correct": {
+        "trash": ("ledger.cli.records", "Move a record to the trash."),
+        "restore": ("ledger.cli.records", "Take a record out of the trash; restore a backup."),
+        "retract": ("ledger.cli.withdrawal", "Record that nobody should rely on a record."),
+        "merge": ("ledger.cli.withdrawal", "Merge one label into another."),
+        "erase": ("ledger.cli.erasure", "Remove the data of a record for good."),
+    },
+    "Prove": {
+        "audit": ("ledger.cli.auditing", "Read everything again; tell every contradiction."),
+        "checkpoint": ("ledger.cli.proving", "Sign what the log holds now."),
+        "key": ("ledger.cli.proving", "Show, make or change the key that signs."),
+        "prove": ("ledger.cli.proving", "Prove that an entry is in the log."),
+        "verify": ("ledger.cli.proving", "Verify a proof, without any ledger."),
+    },
+    "Keep": {
+        "doctor": ("ledger.cli.upkeep", "Look for damage, losses and leftovers."),
+        "backup": ("ledger.cli.upkeep", "Copy the ledger into a file while others write."),
+        "export": ("ledger.cli.exports", "Write the log as an archive, or tables for others."),
+        "import": ("ledger.cli.archives", "Make a ledger of an archive; import other tools."),
+        "rebuild": ("ledger.cli.auditing", "Make the read models anew from the log."),
+        "delete": ("ledger.cli.place", "Take the ledger away, never its content."),
+    },
 }
 
 app = VerbGroup(
     "metaledger",
-    verbs=_VERBS,
+    sections=_SECTIONS,
     help=(
         "Keep a ledger of labels, artifacts, collections, transforms and runs. Every change is an "
         "event in a log that only grows; the same script twice adds nothing.\n\n"
-        "In Python: import ledger as ln"
+        "In Python: import ledger as ln\n\n"
+        "Documentation: metaledger docs"
     ),
     examples=(
-        "metaledger demo",
-        "metaledger init --storage ./storage",
-        "metaledger artifact add sample.fcs --description 'first plate'",
+        "metaledger init                      # then: python analysis.py, with ln.track() in it",
+        "metaledger artifact add plate.csv    # one file, by hand",
+        "metaledger run -- Rscript report.R   # any program",
+        "metaledger show ./report.csv         # which artifact is this file, who made it?",
     ),
     has_version=True,
 )
@@ -113,7 +135,8 @@ def _run(args: Sequence[str] | None) -> int:
         from ledger.cli.output import usage_lines
 
         complain(usage_lines(error))
-        return MISUNDERSTOOD
+        command = None if error.ctx is None else error.ctx.command
+        return getattr(command, "misunderstood", MISUNDERSTOOD)
     except BrokenPipeError:
         return unheard()
     except (LedgerError, OSError, click.ClickException) as error:

@@ -1,39 +1,31 @@
-"""Verbs that carry a log elsewhere: `export`, `import`."""
+"""The verb that brings a log from elsewhere: `import`."""
 
 from __future__ import annotations
 
 import click
 
-from ledger.cli.group import json_option, verb
+from ledger.cli.group import VerbGroup, verb
 
-
-@verb(
-    "export",
-    examples=("metaledger export ./archive", "metaledger export s3://bucket/archive --json"),
-)
-@click.argument("where", metavar="FOLDER|URL")
-@json_option
-def export_verb(where: str, *, as_json: bool) -> None:
-    """Write the log and a new checkpoint into a folder or to a URL, as Parquet.
-
-    Other programs can read it, an auditor can audit it, and a ledger can be made of it. If an
-    earlier export of this ledger is there, only new events are added. Stored contents are not
-    exported.
-    """
-    from ledger.cli.output import print_json
-    from ledger.display.messages import say
-    from ledger.transfer.archive_export import export
-
-    done = export(where)
-    if as_json:
-        print_json(done)
-        return
-    click.echo(f"{done.events:,} events ({done.added:,} new), root {done.root}")
-    say("success", f"wrote {done.where} ({done.size:,} bytes); keep its checkpoint elsewhere too")
-
-
-@verb(
+import_verb = VerbGroup(
     "import",
+    verbs={
+        "archive": ("ledger.cli.archives", "Make a ledger here of an export of one."),
+        "lamindb": ("ledger.cli.imports", "Bring an instance of LaminDB into this ledger."),
+    },
+    otherwise="archive",
+    examples=(
+        "metaledger import ./archive --storage ./storage --key ledger.pub",
+        "metaledger import lamindb ./my-instance --dry-run",
+    ),
+    help=(
+        "Make a ledger of an archive, or bring in what another tool holds. Without the name of a "
+        "tool, the arguments are those of `archive`."
+    ),
+)
+
+
+@verb(
+    "archive",
     examples=(
         "metaledger import ./archive --storage ./storage --key ledger.pub",
         "metaledger import s3://bucket/archive --storage ./storage --db postgresql://host/lab",
@@ -46,7 +38,7 @@ def export_verb(where: str, *, as_json: bool) -> None:
     "--key", multiple=True, help="Public key line or a file of them; then only these are trusted."
 )
 @click.option("--name", help="What to call the ledger. [default: its former name]")
-def import_verb(
+def archive_verb(
     where: str, *, storage: str, database: str | None, key: tuple[str, ...], name: str | None
 ) -> None:
     """Make a ledger here of an export: the same events, the same root hash.

@@ -1,8 +1,7 @@
-"""The verbs of artifacts: `artifact add`, `get`."""
+"""The verbs of artifacts: `artifact add`, `artifact list`, `get`."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,17 +9,18 @@ import click
 from ledger.cli.finding import Uid
 from ledger.cli.group import VerbGroup, json_option, verb
 from ledger.cli.moment import as_of_option, source_at
-from ledger.errors import NotFoundError
 
 if TYPE_CHECKING:
     from ledger.registries.artifact import Artifact
-    from ledger.registries.ulabel import ULabel
 
 _MODES = ("warn_return_existing", "error", "warn_create_new")
 
 artifact_verb = VerbGroup(
     "artifact",
-    verbs={"add": ("ledger.cli.artifacts", "Register files and folders, with their content.")},
+    verbs={
+        "add": ("ledger.cli.artifacts", "Register files and folders, with their content."),
+        "list": ("ledger.cli.artifacts", "List the artifacts."),
+    },
     examples=("metaledger artifact add sample.fcs --key raw/sample.fcs",),
     help="Register files and folders.",
 )
@@ -62,6 +62,7 @@ def add_verb(  # noqa: PLR0913 (the options of the verb)
     exists is a new version.
     """
     from ledger.api import save
+    from ledger.cli.labels import label_called
     from ledger.cli.output import print_json_lines, print_records, record_data
     from ledger.display.messages import leave_unsaid
     from ledger.registries.base import NO_RUN
@@ -69,7 +70,7 @@ def add_verb(  # noqa: PLR0913 (the options of the verb)
     leave_unsaid(NO_RUN)
     if key is not None and len(paths) > 1:
         raise click.UsageError("--key names one artifact, or one folder with --each: give one PATH")
-    found = [_label(name) for name in labels]
+    found = [label_called(name) for name in labels]
     artifacts = save(_artifacts(paths, key, description, each=each, mode=if_hash_exists))
     for artifact in artifacts:
         artifact.labels.add(*found)
@@ -77,6 +78,16 @@ def add_verb(  # noqa: PLR0913 (the options of the verb)
         print_json_lines(record_data(artifact) for artifact in artifacts)
     elif artifacts:
         print_records("artifact", artifacts)
+
+
+@verb("list", examples=("metaledger artifact list --limit 10",))
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many; 0 for all.")
+@json_option
+def list_verb(*, limit: int | None, as_json: bool) -> None:
+    """List the artifacts, the newest first: the same as `metaledger list artifact`."""
+    from ledger.cli.records import list_records
+
+    list_records("artifact", limit=limit, as_json=as_json)
 
 
 def _artifacts(
@@ -91,7 +102,7 @@ def _artifacts(
 
     artifacts: list[Artifact] = []
     for path in paths:
-        if each and Path(path).is_dir():
+        if each and _is_folder(path):
             below = Artifact.from_dir(path, key, if_hash_exists=mode)
             if description is not None:
                 for artifact in below:
@@ -102,19 +113,13 @@ def _artifacts(
     return artifacts
 
 
-def _label(name: str) -> ULabel:
-    from ledger.registries.ulabel import ULabel
+def _is_folder(place: str) -> bool:
+    """Return whether a path, which may begin with `~`, or a file URL leads to a folder here."""
+    from ledger.input_files import is_file_url, named_path, path_of_url
 
-    label = ULabel.filter(name=name).one_or_none()
-    if label is not None:
-        return label
-    near = ULabel.search(name, limit=1).first()
-    hint = f"did you mean '{near.name}'?" if near is not None else "there is none like it;"
-    raise NotFoundError(
-        f"label '{name}': not in this ledger, nothing was registered; {hint} "
-        "add one with 'metaledger label add'",
-        name=name,
-    )
+    if is_file_url(place):
+        return path_of_url(place).is_dir()
+    return "://" not in place and named_path(place).is_dir()
 
 
 @verb(
@@ -167,4 +172,4 @@ def _write_out(artifact: Artifact) -> None:
         shutil.copyfileobj(content, sys.stdout.buffer)
 
 
-__all__ = ["add_verb", "artifact_verb", "get_verb"]
+__all__ = ["add_verb", "artifact_verb", "get_verb", "list_verb"]

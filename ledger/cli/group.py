@@ -12,18 +12,27 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from ledger.cli.ending import MISUNDERSTOOD
 from ledger.errors import nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_VERB = 10  # width of a verb's name in the help, so that its sections are aligned
 _SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class Verb(click.Command):
     """A command with examples in its help."""
 
-    def __init__(self, *args: Any, examples: Sequence[str] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        examples: Sequence[str] = (),
+        misunderstood: int = MISUNDERSTOOD,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.misunderstood = misunderstood  # exit status where its arguments cannot be understood
         self.context_settings = {**_SETTINGS, **self.context_settings}
         self.examples = tuple(examples)
         self.params += _loudness()
@@ -39,18 +48,30 @@ class Verb(click.Command):
 
 
 class VerbGroup(Verb, click.Group):
-    """A group whose verbs are named here and loaded when they are used."""
+    """A group whose verbs are named here and loaded when they are used.
+
+    Args:
+        name: Its name.
+        verbs: Of each verb the module that holds it, and a few words for the help.
+        sections: Verbs under headings, instead.
+        has_version: Whether it takes `--version`.
+        otherwise: Verb that arguments without a verb are for.
+    """
 
     def __init__(
         self,
         name: str,
         *,
-        verbs: Mapping[str, tuple[str, str]],
+        verbs: Mapping[str, tuple[str, str]] | None = None,
+        sections: Mapping[str, Mapping[str, tuple[str, str]]] | None = None,
         has_version: bool = False,
+        otherwise: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, no_args_is_help=True, **kwargs)
-        self.verbs = dict(verbs)
+        self.sections = dict(sections or {"Verbs": verbs or {}})
+        self.verbs = {verb: it for part in self.sections.values() for verb, it in part.items()}
+        self.otherwise = otherwise
         if has_version:
             self.params.append(_version_option())
 
@@ -66,6 +87,13 @@ class VerbGroup(Verb, click.Group):
         # `list` and the like would hide what Python calls so: functions bear the verb and `_verb`.
         found: click.Command = getattr(module, f"{cmd_name}_verb")
         return found
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; without a verb they are those of `otherwise`."""
+        own = {name for it in self.get_params(ctx) for name in it.opts}
+        if self.otherwise is not None and args and args[0] not in {*self.verbs, *own}:
+            args = [self.otherwise, *args]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -88,8 +116,10 @@ class VerbGroup(Verb, click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs from their table, without loading one."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.verbs.items()])
+        for heading, verbs in self.sections.items():
+            listed = [(name.ljust(_VERB), line) for name, (_, line) in verbs.items()]
+            with formatter.section(heading):
+                formatter.write_dl(listed)
 
     def _refuse(self, ctx: click.Context, name: str) -> NoReturn:
         from ledger.display.tables import shown

@@ -1,4 +1,4 @@
-"""The verbs of labels: `label add`, `label list`."""
+"""The verbs of labels: `label add`, `list`, `rename`, `attach`, `detach`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from ledger.cli.finding import Uid
 from ledger.cli.group import VerbGroup, json_option, verb
 from ledger.cli.moment import source_at
-from ledger.errors import CommandRejectedError
+from ledger.errors import CommandRejectedError, NotFoundError
 
 if TYPE_CHECKING:
     from ledger.registries.ulabel import ULabel
@@ -20,9 +20,15 @@ label_verb = VerbGroup(
     verbs={
         "add": ("ledger.cli.labels", "Add a label, unless it is there or similar ones are."),
         "list": ("ledger.cli.labels", "List the labels."),
+        "rename": ("ledger.cli.labels", "Give a label another name."),
+        "attach": ("ledger.cli.labels", "Attach a label to artifacts and collections."),
+        "detach": ("ledger.cli.labels", "Take a label off artifacts and collections."),
     },
-    examples=("metaledger label add 'Immune study'",),
-    help="Add and list labels.",
+    examples=(
+        "metaledger label add 'Immune study'",
+        "metaledger label attach 'Immune study' raw/plate.csv",
+    ),
+    help="Add, list, rename, attach and detach labels.",
 )
 
 
@@ -147,11 +153,98 @@ def _ask(label: ULabel, name: str, uids: list[str]) -> ULabel:
 @json_option
 def list_verb(*, limit: int | None, as_json: bool) -> None:
     """List the labels, the newest first: the same as `metaledger list label`."""
-    from ledger.cli import records
+    from ledger.cli.records import list_records
 
-    click.get_current_context().invoke(
-        records.list_verb, registry="ulabel", filters=(), limit=limit, trash=False, as_json=as_json
-    )
+    list_records("ulabel", limit=limit, as_json=as_json)
 
 
-__all__ = ["add_verb", "label_verb", "list_verb"]
+@verb("rename", examples=("metaledger label rename 'Imune study' 'Immune study'",))
+@click.argument("label", type=Uid("ulabel"))
+@click.argument("name")
+def rename_verb(label: str, *, name: str) -> None:
+    """Give a LABEL another NAME; its old name still leads to it."""
+    from ledger.cli.naming import rename
+
+    rename(label_called(label), name)
+
+
+@verb(
+    "attach",
+    examples=(
+        "metaledger label attach 'Immune study' raw/plate.csv",
+        "metaledger label attach 'Immune study' Z8ZRoI ./report.csv",
+    ),
+)
+@click.argument("label", type=Uid("ulabel"))
+@click.argument("records", nargs=-1, required=True, type=Uid(), metavar="RECORD...")
+def attach_verb(label: str, *, records: tuple[str, ...]) -> None:
+    """Attach a LABEL, given by name or uid, to each RECORD: an artifact or a collection.
+
+    A RECORD is a uid or its beginning, a key, a name, or the path of a file that is registered.
+    """
+    _link(label, records, is_present=True)
+
+
+@verb("detach", examples=("metaledger label detach 'Immune study' raw/plate.csv",))
+@click.argument("label", type=Uid("ulabel"))
+@click.argument("records", nargs=-1, required=True, type=Uid(), metavar="RECORD...")
+def detach_verb(label: str, *, records: tuple[str, ...]) -> None:
+    """Take a LABEL, given by name or uid, off each RECORD: an artifact or a collection."""
+    _link(label, records, is_present=False)
+
+
+def _link(label: str, texts: tuple[str, ...], *, is_present: bool) -> None:
+    """Attach a label to all records, or take it off them; where one cannot be, none is changed."""
+    from ledger.api import batch
+    from ledger.display.messages import leave_unsaid, say
+    from ledger.display.tables import shown
+    from ledger.registries.base import NO_RUN
+    from ledger.registries.description import called
+    from ledger.registries.finding import found
+
+    leave_unsaid(NO_RUN)
+    meant = label_called(label)
+    source = source_at(None)
+    labelled = [name for name in source.names if source.spec(name).relation("labels") is not None]
+    records: list[Any] = [found(source, text, among=labelled) for text in texts]
+    with batch():
+        for record in records:
+            had = record.labels.filter(uid=meant.uid).exists()
+            (record.labels.add if is_present else record.labels.remove)(meant)
+            done = "attached to" if is_present else "taken off"
+            idle = "is attached already to" if is_present else "is not attached to"
+            name = f"{record.spec.title} {called(record)}"
+            say(
+                "info" if had == is_present else "success",
+                f"'{shown(meant.name)}' {idle if had == is_present else done} {name}",
+            )
+
+
+def label_called(text: str) -> Any:
+    """Return the label of this name, or of this uid or its beginning.
+
+    Raises:
+        NotFoundError: There is none; the message names the nearest, and how to add one.
+    """
+    from ledger.registries.finding import found
+
+    try:
+        return found(source_at(None), text, registry="ulabel")
+    except NotFoundError as error:
+        if type(error) is not NotFoundError:  # erased, for example: that says enough
+            raise
+        from ledger.registries.ulabel import ULabel
+
+        near = ULabel.search(text, limit=1).first()
+        hint = f"did you mean '{near.name}'?" if near is not None else "there is none like it;"
+        raise NotFoundError(
+            f"label '{text}': not in this ledger, nothing was recorded; {hint} "
+            "add one with 'metaledger label add'",
+            name=text,
+        ) from error
+
+
+__all__ = [
+    "add_verb", "attach_verb", "detach_verb", "label_called", "label_verb", "list_verb",
+    "rename_verb",
+]  # fmt: skip

@@ -92,16 +92,16 @@ def print_table(
 def print_records(registry: str, records: Sequence[Record], *, heading: str | None = None) -> None:
     """Print records of one registry as a table, with the columns that have something to show."""
     from ledger.display.rows import visible_columns
+    from ledger.registries.named_references import with_caller
 
-    rows = [record._row for record in records]  # noqa: SLF001 (one face of the record)
+    rows = with_caller(records)
     found = visible_columns(registry, rows)
     kinds = {name: kind for name, kind in found.items() if name not in _UNLISTED}
-    pointed = "transform" if registry == "run" else "run"
-    if any(row.get(pointed) for row in rows):
-        kinds[pointed] = "text"
+    if any(row.get("run") for row in rows):
+        kinds["run"] = "text"
     # The last are the first to go where there is little room.
     kinds["created_by"] = kinds.pop("created_by")
-    if registry == "run":
+    if "started_at" in kinds:
         del kinds["created_at"]
     if heading is not None:
         print_heading(heading)
@@ -134,6 +134,7 @@ def _cell(kind: str, value: object) -> object:
 
 # Long, or of interest to programs only; `show` and `--json` have them.
 _UNLISTED = {
+    "claimed", "whereabouts",
     "arguments", "environment_blob", "git_commit", "git_is_dirty", "hash", "hash_type", "host",
     "is_consecutive", "is_ordered", "modules", "n_files", "ordinal", "resumptions", "storage_key",
     "suffix",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ledger.tracking.plan import Plan
 
 SOMETHING_TO_DO = 2
+MISUNDERSTOOD = 64  # EX_USAGE of sysexits.h: 2 is taken
 _COLOURS = {"created": "green", "registered": "green", "added": "green", "started": "green"}
 
 
@@ -21,29 +22,42 @@ _COLOURS = {"created": "green", "registered": "green", "added": "green", "starte
         "metaledger plan analysis.py",
         "metaledger plan analysis.py --fast 3",
         "metaledger plan --json analysis.py | jq .new_events",
+        "metaledger plan --format markdown analysis.py >> $GITHUB_STEP_SUMMARY",
     ),
     context_settings={"allow_interspersed_args": False},
+    misunderstood=MISUNDERSTOOD,
 )
 @json_option
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["text", "json", "markdown"]),
+    default="text",
+    show_default=True,
+    help="How to print it; markdown suits a comment on a change.",
+)
 @click.argument("script", type=click.Path())
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")
 @click.pass_context
 def plan_verb(
-    ctx: click.Context, script: str, *, arguments: tuple[str, ...], as_json: bool
+    ctx: click.Context, script: str, *, arguments: tuple[str, ...], as_json: bool, kind: str
 ) -> None:
     """Run SCRIPT with its ARGS and show what it would record; nothing is recorded.
 
     The script itself does run: files that it writes are written, messages that it sends are sent.
     What it prints goes to standard error. Options of this verb stand before SCRIPT.
 
-    Exit status: 0 where there is nothing to record, 2 where there is, 1 where the script fails.
+    Exit status: 0 where there is nothing to record, 2 where there is, 1 where the script fails or
+    cannot be planned, 64 where this command line cannot be understood.
     """
     from ledger.cli.output import print_json
     from ledger.tracking.plan import plan_script
 
     plan = plan_script(script, arguments)
-    if as_json:
+    if as_json or kind == "json":
         print_json(plan.as_json())
+    elif kind == "markdown":
+        click.echo(plan.to_markdown(title=script), nl=False)
     else:
         _show(plan)
     if plan.error is not None:

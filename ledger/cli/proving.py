@@ -54,23 +54,34 @@ def checkpoint_verb(*, out: Path | None, cosign: Sequence[Path]) -> None:
 
 @verb(
     "key",
-    examples=("metaledger key --public", "metaledger key --create", "metaledger key --rotate"),
+    examples=(
+        "metaledger key --public",
+        "metaledger key --create",
+        "metaledger key --rotate",
+        "metaledger key --eraser",
+        "metaledger key --adopt 'metaledger.local/…/eraser+…+…'",
+    ),
 )
 @click.option("--create", is_flag=True, help="Make a key, unless there is one.")
 @click.option("--rotate", is_flag=True, help="Adopt a new key, endorsed by the present one.")
 @click.option("--lost", is_flag=True, help="With --rotate: do without the present key.")
+@click.option("--eraser", is_flag=True, help="Make a key of your own that only signs erasures.")
+@click.option("--adopt", metavar="KEY", help="Let an eraser's key sign erasures; a line or a file.")
+@click.option("--drop", metavar="KEY", help="Let that key sign no more erasures.")
 @click.option("--public", is_flag=True, help="Print the public key line and nothing else.")
 @click.option(
     "--witness", metavar="NAME", help="Make a key for a witness instead, and write it to --out."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="File for the key of a witness.")
 def key_verb(  # noqa: PLR0913 (its options)
-    *, create: bool, rotate: bool, lost: bool, public: bool, witness: str | None, out: Path | None
-) -> None:
+    *, create: bool, rotate: bool, lost: bool, eraser: bool, adopt: str | None, drop: str | None,
+    public: bool, witness: str | None, out: Path | None,
+) -> None:  # fmt: skip
     """Show the key that verifies checkpoints and proofs, make it, or adopt another one.
 
     Give the public line to everyone who verifies. The private key stays with its owner, outside of
-    the ledger.
+    the ledger. A person who erases on another computer makes a key there with --eraser; the owner
+    adopts its public line with --adopt.
     """
     from ledger.display.messages import say
     from ledger.places import instance
@@ -83,6 +94,13 @@ def key_verb(  # noqa: PLR0913 (its options)
     if witness is not None and out is not None:
         click.echo(_witness_key(witness, out))
         return
+    if sum((create, rotate, eraser, adopt is not None, drop is not None)) > 1:
+        raise click.UsageError(
+            "--create, --rotate, --eraser, --adopt and --drop exclude each other"
+        )
+    if eraser or adopt is not None or drop is not None:
+        _erasers(adopt, drop, is_quiet=public)
+        return
     if rotate:
         found = checkpoints.rotate_key(is_lost=lost)
     elif create:
@@ -92,6 +110,28 @@ def key_verb(  # noqa: PLR0913 (its options)
     click.echo(str(found))
     if not public:
         say("info", f"private keys are in {checkpoints.ring_of(instance.current()).folder}")
+
+
+def _erasers(adopt: str | None, drop: str | None, *, is_quiet: bool) -> None:
+    """Make an eraser's key, or have one count or not, and print what there is then."""
+    from ledger.display.messages import say
+    from ledger.proving import eraser_keys
+
+    if adopt is None and drop is None:
+        own = str(eraser_keys.own_key())
+        click.echo(own)
+        if not is_quiet and own not in eraser_keys.eraser_keys():
+            say(
+                "info",
+                "it counts once the ledger's owner has adopted it: 'metaledger key --adopt' and "
+                "this line",
+            )
+        return
+    for given, change in ((adopt, eraser_keys.adopt), (drop, eraser_keys.drop)):
+        for line in () if given is None else keys_of(given):
+            change(line)
+    for line in eraser_keys.eraser_keys():
+        click.echo(line)
 
 
 def _witness_key(name: str, out: Path) -> str:

@@ -57,6 +57,19 @@ def list_verb(  # noqa: PLR0913 (the options of the verb)
 
     A registry is artifact, collection, run, transform, or ulabel (also: label).
     """
+    list_records(registry, filters, limit=limit, trash=trash, as_of=as_of, as_json=as_json)
+
+
+def list_records(  # noqa: PLR0913 (the options of the verb)
+    registry: str,
+    filters: tuple[str, ...] = (),
+    *,
+    limit: int | None = None,
+    trash: bool = False,
+    as_of: str | None = None,
+    as_json: bool = False,
+) -> None:
+    """Print the records of a registry that pass all filters, the newest first."""
     from ledger.cli.finding import lookups
     from ledger.cli.output import print_json_lines, print_records, record_data
     from ledger.display.messages import say
@@ -138,17 +151,23 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
     is looked up by its content. A path begins with ./ or / where a key is called the same.
     Relations are listed below the fields: labels, runs, inputs, outputs, members, versions.
     """
-    from ledger.cli.output import print_json, print_pairs, print_records, record_data
-    from ledger.past.retraction import warn_of_retraction
     from ledger.registries.finding import found
 
-    shown = found(source_at(as_of), record)
+    show_record(found(source_at(as_of), record), as_json=as_json)
+
+
+def show_record(shown: Record, *, as_json: bool) -> None:
+    """Print a record with its relations, and warn of a retraction that concerns it."""
+    from ledger.cli.output import print_json, print_pairs, print_records, record_data
+    from ledger.past.retraction import warn_of_retraction
+
     warn_of_retraction(shown)
     related = _related(shown)
     if as_json:
         document = record_data(shown)
         if shown.registry == "artifact":
-            document |= {"keys": shown.keys, "path": str(shown.path)}
+            document |= {"keys": shown.keys, "path": _place_of(shown)}
+        document["aliases"] = shown.aliases
         document["relations"] = {
             name: [record_data(each) for each in records] for name, records in related.items()
         }
@@ -164,6 +183,11 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
         )
 
 
+def _place_of(record: Record) -> str | None:
+    """Return where content lies; None for content that was never seen here."""
+    return None if record.is_declared else str(record.path)
+
+
 def _fields(record: Record) -> list[tuple[str, object]]:
     from ledger.display.tables import shown
     from ledger.registries.description import called
@@ -176,7 +200,9 @@ def _fields(record: Record) -> list[tuple[str, object]]:
     pairs += [(name, _text(getattr(record, name))) for name in names]
     if record.registry == "artifact":
         keys = record.keys
-        pairs += [("path", str(record.path)), ("keys", ", ".join(map(shown, keys)))]
+        pairs += [("path", _place_of(record)), ("keys", ", ".join(map(shown, keys)))]
+    if aliases := record.aliases:
+        pairs.append(("aliases", ", ".join(map(shown, aliases))))
     for relation in spec.relations:
         if not relation.is_many and (other := getattr(record, relation.name)) is not None:
             pairs.append((relation.name, called(other)))
@@ -209,6 +235,9 @@ def _related(record: Record) -> dict[str, list[Record]]:
     }
     if record.registry == "artifact":
         found["previous_runs"] = record.previous_runs.all()
+    for records in found.values():
+        if records and records[0].spec.called_by is not None:
+            records.sort(key=lambda it: -it.id)  # the newest first
     if record.spec.is_versioned:
         versions = record.versions.all()
         found["versions"] = versions if len(versions) > 1 else []

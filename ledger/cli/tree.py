@@ -74,7 +74,7 @@ def lineage_verb(  # noqa: PLR0913 (the options of the verb)
         from ledger.cli.output import write_output
         from ledger.display.tables import shown
 
-        write_output(found.to_svg(), svg, opening="<?xml")
+        write_output(found.to_svg(), svg, opening="<svg")
         click.echo(shown(svg))
     else:
         _draw(found)

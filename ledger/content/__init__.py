@@ -1,5 +1,6 @@
 """The bytes of artifacts: how they are hashed, remembered, stored and opened.
 
-Imported by: auditing, eventlog, places, proving, registries, tracking, transfer, upkeep.
-Imports: errors, files, forks, input_files.
+Imported by: auditing, bridges, eventlog, places, proving, registries, tracking, transfer,
+  upkeep.
+Imports: errors, files, forks, input_files, user_settings.
 """

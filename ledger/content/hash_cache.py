@@ -4,7 +4,9 @@ The rules, in the order they are kept:
 
 1. An entry answers only for the same path with the same device, inode, size, mtime and ctime.
 2. The racy rule: a file that changed shortly before it was hashed, by its mtime or ctime, could
-   change once more without a new time. It is remembered only when it is hashed again later.
+   change once more without a new time. It is remembered only when it is hashed again later. Files
+   of kinds that programs write through a memory map keep a time for as long as a changed page has
+   not gone to the disk: they wait longer.
 3. Every entry carries a check over all its fields, so that a damaged entry gives no answer.
 4. Trouble with the cache file costs only time: the file is made anew once; after that, the cache is
    off for this process. Nothing here raises.
@@ -38,6 +40,12 @@ MAX_ENTRIES = 1_000_000
 # The coarsest clock of a file system (FAT) has steps of two seconds; one second more allows for a
 # server with another clock.
 _RACY_NS = 3 * 10**9
+# Linux writes changed pages to the disk after 30 seconds, and looks for them every five.
+_MAPPED_NS = 60 * 10**9
+_MAPPED = (
+    b".npy", b".memmap", b".mmap", b".dat", b".bin", b".raw", b".mdb", b".tif", b".tiff", b".nii",
+    b".arrow", b".h5", b".hdf5",
+)  # fmt: skip
 _BATCH = 1000
 # Hashing so many bytes again costs more than writing to the file.
 _BATCH_BYTES = 64 * 1024**2
@@ -139,9 +147,11 @@ class HashCache:
             hashed: Hash of a file; that of a folder is ignored.
             hashed_at: Nanoseconds since the epoch, taken before the file was opened.
         """
-        if hashed.is_folder or _is_racy(hashed.stamp, hashed_at):
+        key = os.fsencode(path)
+        window = _MAPPED_NS if key.lower().endswith(_MAPPED) else _RACY_NS
+        if hashed.is_folder or _is_racy(hashed.stamp, hashed_at - window):
             return
-        key, text = os.fsencode(path), _stamp_text(hashed.stamp)
+        text = _stamp_text(hashed.stamp)
         fields = (key, text, hashed.size, hashed.hash_type, hashed.hash, hashed.digest)
         with self._lock:
             self._waiting[key] = (*fields, _today(), _check(*fields))
@@ -172,6 +182,14 @@ class HashCache:
             stale = [(key,) for key in self._stale()]
             removed = self._run(lambda connection: _prune(connection, stale, self._max_entries))
             return removed or 0
+
+    def forget(self) -> None:
+        """Forget everything that is remembered, for other processes too."""
+        with self._lock:
+            self._waiting.clear()
+            self._touched.clear()
+            if self._path.exists():
+                self._run(lambda connection: connection.execute("DELETE FROM hashes"))
 
     def clear(self) -> None:
         """Forget everything, and remove the file."""
@@ -289,9 +307,9 @@ def _is_busy(error: Exception) -> bool:
     return code is not None and code & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-def _is_racy(stamp: Stamp, hashed_at: int) -> bool:
+def _is_racy(stamp: Stamp, latest: int) -> bool:
     _, _, _, mtime_ns, ctime_ns = stamp
-    return max(int(mtime_ns), int(ctime_ns)) > hashed_at - _RACY_NS
+    return max(int(mtime_ns), int(ctime_ns)) > latest
 
 
 def _stamp_text(stamp: Stamp) -> str:

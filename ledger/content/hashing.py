@@ -43,6 +43,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from ledger.content.held_for_writing import inodes_held_for_writing
 from ledger.content.tree import HashedContent, Stamp, TreeFile, folder_stamp, stamp_of, walk
 from ledger.errors import (
     FileChangedError,
@@ -52,6 +53,7 @@ from ledger.errors import (
     printable,
 )
 from ledger.input_files import kind_of, open_regular, reading
+from ledger.user_settings import settings
 
 if TYPE_CHECKING:
     from ledger.content.hash_cache import HashCache
@@ -107,6 +109,7 @@ def hash_many(
         progress: Called with numbers of bytes that add up to the sizes (to more if a file changed
             and was read again), by one thread at a time.
         rehash: Whether to read every byte even if the cache has the hash; the cache still learns.
+            So does `settings.rehash`. A file that this process may be writing is always read.
         threads: Most threads; by default a few more than there are processors.
 
     Raises:
@@ -120,8 +123,11 @@ def hash_many(
     plans = [_plan(path) for path in paths]
     known: dict[str, HashedContent] = {}
     unknown: dict[str, TreeFile] = {}
+    held = frozenset() if cache is None else inodes_held_for_writing()
+    is_read = rehash or settings.rehash
     for file in (file for plan in plans for file in plan.files):
-        remembered = None if cache is None or rehash else cache.get(file.path, file.stamp)
+        is_known = cache is not None and not is_read and file.stamp[1] not in held
+        remembered = cache.get(file.path, file.stamp) if cache is not None and is_known else None
         if remembered is None:
             unknown[file.path] = file
         else:
@@ -131,7 +137,7 @@ def hash_many(
         unknown.values(), _hash_files(list(unknown.values()), report, threads), strict=True
     ):
         known[file.path] = hashed
-        if cache is not None:
+        if cache is not None and file.stamp[1] not in held:
             cache.put(file.path, hashed, hashed_at=started)
     return [_assemble(plan, known) for plan in plans]
 
@@ -147,6 +153,15 @@ def is_unchanged(path: str | os.PathLike[str], hashed: HashedContent) -> bool:
     except LedgerError:
         return False
     return plan.is_folder == hashed.is_folder and _stamp(plan) == hashed.stamp
+
+
+def unseen_hash(natural_id: str) -> tuple[str, str]:
+    """Return what stands for hash and digest of a member whose content was never seen here.
+
+    Args:
+        natural_id: Id of the natural key of the declared artifact.
+    """
+    return f"declared-{natural_id}", f"declared:{natural_id}"
 
 
 def hash_members(hashes: Iterable[str], ordered: bool) -> str:  # noqa: FBT001  (the formula's own)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def stored_name(stated: Mapping[str, Any]) -> str | None:
-    """Return the name of an artifact's content in its store; None for content in place."""
-    return None if stated["in_place"] else name_in_store(stated["storage_key"])
+    """Return the name of an artifact's content in its store; None for one in place, or unseen."""
+    key = stated["storage_key"]
+    return None if stated["in_place"] or key is None else name_in_store(key)
 
 
 class LocatedContent:

@@ -1,5 +1,5 @@
 """The rules, one module a subject: state and command in, events out; no I/O, clock or chance.
 
-Imported by: auditing, display, engine, past, registries, tracking, upkeep.
+Imported by: auditing, bridges, display, engine, past, registries, tracking, upkeep.
 Imports: errors, model.
 """

@@ -102,7 +102,7 @@ def family_of(command: SaveArtifact, facts: Facts) -> Row | None:
     """Return the artifact that new content is a new version of; None where it founds a family."""
     if command.revises is not None:
         return require(facts, "artifact", command.revises)
-    for pointer in _pointers(facts, command.key):
+    for pointer in pointers_of(facts, command.key):
         for row in facts.find("artifact", uid=pointer["uid"]):
             if row["state"] < WITHDRAWN:
                 return row
@@ -155,7 +155,7 @@ def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
         storage=content.storage,
         storage_key=_storage_key(command, facts, born.uid),
         in_place=content.in_place is not None,
-        displaced=_displaced(_pointers(facts, command.key)),
+        displaced=displaced_by(pointers_of(facts, command.key)),
         **stamp.fields(),
     )
     return Decision(
@@ -168,12 +168,12 @@ def _register(command: SaveArtifact, facts: Facts, stamp: Stamp) -> Decision:
     )
 
 
-def _pointers(facts: Facts, key: str | None) -> list[Row]:
+def pointers_of(facts: Facts, key: str | None) -> list[Row]:
     """Return where a key leads now: one row, or none."""
     return [] if key is None else facts.find("artifact_key", key=key)
 
 
-def _displaced(pointers: list[Row]) -> int | None:
+def displaced_by(pointers: list[Row]) -> int | None:
     """Return the position from which on a key has led where it leads until now."""
     return int(pointers[0]["from_position"]) if pointers else None
 
@@ -185,7 +185,7 @@ def led_away(command: Command, outcome: str, facts: Facts) -> Row | None:
     """
     if not isinstance(command, SaveArtifact):
         return None
-    for pointer in _pointers(facts, command.key):
+    for pointer in pointers_of(facts, command.key):
         if pointer["uid"] == outcome:
             return None
         for artifact in facts.find("artifact", uid=outcome):
@@ -230,9 +230,9 @@ def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> 
                 + (f"it lies at {place} now" if healed.in_place else f"stored again at {place}"),
             ),
         )
-    pointers = _pointers(facts, command.key)
+    pointers = pointers_of(facts, command.key)
     if command.key is not None and not any(it["uid"] == uid for it in pointers):
-        displaced = _displaced(pointers)
+        displaced = displaced_by(pointers)
         events.append(
             ArtifactKeyed(uid=uid, key=command.key, displaced=displaced, **stamp.fields())
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ledger.decisions.aliases import add_alias
 from ledger.decisions.artifacts import save_artifact, save_collection
+from ledger.decisions.declared import declare_artifact
 from ledger.decisions.definitions import change_field, define_registry, retype_field
 from ledger.decisions.facts import Decision, Facts, Stamp
 from ledger.decisions.mergers import merge_records, undo_merge
@@ -37,6 +39,7 @@ from ledger.model.commands import (
     TagPosition,
     UndoMerge,
 )
+from ledger.model.outside_commands import AddAlias, DeclareArtifact
 
 
 def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C901, PLR0911, PLR0912 (one a command)
@@ -79,5 +82,9 @@ def decide(command: Command, facts: Facts, stamp: Stamp) -> Decision:  # noqa: C
             return set_features(command, facts, stamp)
         case ReadArtifact():
             return read_artifact(command, facts, stamp)
+        case AddAlias():
+            return add_alias(command, facts, stamp)
+        case DeclareArtifact():
+            return declare_artifact(command, facts, stamp)
         case TagPosition():
             return tag_position(command, facts, stamp)

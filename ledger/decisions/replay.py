@@ -28,8 +28,9 @@ the passage asks for.
 from __future__ import annotations
 
 import enum
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -37,6 +38,10 @@ import msgspec
 from ledger.model.canonical import Json
 from ledger.model.events import Noted
 from ledger.model.ids import intent_key, subject_key
+
+# How far ahead an expected intent is looked for: the first of a bulk is asked for before the others
+# are expected.
+_NEAR = 4
 
 
 class Case(enum.StrEnum):
@@ -84,6 +89,13 @@ class Passed(msgspec.Struct, frozen=True):
         return (self.intent.key, self.intent.subject_key, self.outcome)
 
 
+class Made(NamedTuple):
+    """The registry of a record that an intent created, and whether it is a new version."""
+
+    registry: str
+    is_version: bool
+
+
 class Mark(NamedTuple):
     """The state of a passage, to return to where a transaction fails."""
 
@@ -101,6 +113,8 @@ class Passage:
         n_events: How many events it has recorded.
         n_known: How many of its intents were recorded already.
         n_idle: How many had no effect.
+        n_new: How many records of each registry it made.
+        n_versions: How many of these are new versions of an earlier one.
         heard: Position up to which it has heard of other passes through a run of its own.
         owes: Whether it has joined the run of its pass, and that run lacks what was read and made
             again before.
@@ -112,6 +126,9 @@ class Passage:
         self.n_events = 0
         self.n_known = 0
         self.n_idle = 0
+        # Replaced and never changed, so that a passage can return to a mark.
+        self.n_new: Counter[str] = Counter()
+        self.n_versions: Counter[str] = Counter()
         self.heard = 0
         self.owes = False
         self._n_others = 0
@@ -119,6 +136,7 @@ class Passage:
         self._counts: Counter[str] = Counter()
         self._subject_counts: Counter[str] = Counter()
         self._counted: list[tuple[str, str]] = []
+        self._expected: deque[tuple[str, Intent]] = deque()
         self._pending: list[Noted] = []
         self._known: dict[str, str] = {}
         self._by_subject: dict[str, list[str]] = {}
@@ -142,12 +160,14 @@ class Passage:
 
     def intent(self, kind: str, subject: Json, fields: dict[str, Json]) -> Intent:
         """Return the next intent of this kind, subject and fields, and count it."""
-        unnumbered = intent_key(kind, subject, fields, 0)
+        unnumbered, intent = self._next_expected(kind, subject, fields)
         self._counts[unnumbered] += 1
         occurrence = self._counts[unnumbered]
-        about = subject_key(kind, subject)
+        about = subject_key(kind, subject) if intent is None else intent.subject_key
         self._subject_counts[about] += 1
         self._counted.append((unnumbered, about))
+        if intent is not None and intent.occurrence == occurrence:
+            return intent
         return Intent(
             kind=kind,
             subject=subject,
@@ -156,6 +176,36 @@ class Passage:
             key=intent_key(kind, subject, fields, occurrence),
             subject_key=about,
         )
+
+    def expect(self, requests: Iterable[tuple[str, Json, dict[str, Json]]]) -> list[Intent]:
+        """Return the intents that probably come next, in this order; none of them is counted."""
+        counts = Counter[str]()
+        self._expected = deque()
+        for kind, subject, fields in requests:
+            unnumbered = intent_key(kind, subject, fields, 0)
+            counts[unnumbered] += 1
+            occurrence = self._counts[unnumbered] + counts[unnumbered]
+            intent = Intent(
+                kind=kind,
+                subject=subject,
+                fields=fields,
+                occurrence=occurrence,
+                key=intent_key(kind, subject, fields, occurrence),
+                subject_key=subject_key(kind, subject),
+            )
+            self._expected.append((unnumbered, intent))
+        return [intent for _, intent in self._expected]
+
+    def _next_expected(
+        self, kind: str, subject: Json, fields: dict[str, Json]
+    ) -> tuple[str, Intent | None]:
+        """Return the unnumbered key of an intent, and the expected one if it is what was asked."""
+        for place, (unnumbered, intent) in enumerate(islice(self._expected, _NEAR)):
+            if (intent.kind, intent.subject, intent.fields) == (kind, subject, fields):
+                for _ in range(place + 1):
+                    self._expected.popleft()
+                return unnumbered, intent
+        return intent_key(kind, subject, fields, 0), None
 
     @property
     def n_counted(self) -> int:
@@ -213,9 +263,21 @@ class Passage:
         if self.case is not Case.REPLAY:
             self._pending.append(passed.noted)
 
-    def pass_effect(self, intent: Intent, outcome: str, n_events: int) -> None:
-        """Take an intent whose events were recorded as passed."""
+    def pass_effect(
+        self, intent: Intent, outcome: str, n_events: int, made: Made | None = None
+    ) -> None:
+        """Take an intent whose events were recorded as passed.
+
+        Args:
+            intent: The intent.
+            outcome: Its record.
+            n_events: How many events it left.
+            made: Registry of the record, if these events created it.
+        """
         self.n_events += n_events
+        if made is not None:
+            self.n_new = self.n_new + Counter({made.registry: 1})
+            self.n_versions = self.n_versions + Counter({made.registry: int(made.is_version)})
         self.passed.append(Passed(intent, outcome))
 
     def step(self) -> NextStep:
@@ -258,6 +320,11 @@ class Passage:
         self._learn(before)
         self._remaining = set()
         self.owes = bool(self.passed)
+
+    def hear_records(self, new: Mapping[str, int], versions: Mapping[str, int]) -> None:
+        """Take in how many records other processes of this pass made, as `n_new`."""
+        self.n_new = self.n_new + Counter(new)
+        self.n_versions = self.n_versions + Counter(versions)
 
     def hear_others(self, passed: Iterable[Noted], counts: tuple[int, int, int, int]) -> None:
         """Take in what other processes of this pass came past.

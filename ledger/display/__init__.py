@@ -1,6 +1,6 @@
 """What people see: messages, progress, rows and tables of records.
 
-Imported by: api, auditing, cli, engine, past, places, proving, registries, tracking, transfer,
-  upkeep, web.
+Imported by: api, auditing, bridges, cli, engine, past, places, proving, registries, tracking,
+  transfer, upkeep, web.
 Imports: decisions, errors, model, projections, user_settings.
 """

@@ -13,12 +13,12 @@ _PATIENCE = 1.0  # seconds of work before a bar is worth its place
 
 
 @contextmanager
-def progress(what: str, total: int, *, unit: str = "") -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int | None, *, unit: str = "") -> Iterator[Callable[[int], None]]:
     """Show how far work has come; yield a function to call with each further amount.
 
     Args:
         what: A word for the work, such as "hashing".
-        total: Amount of all work.
+        total: Amount of all work; None where it is not known.
         unit: "bytes" to show sizes.
     """
     shown = (is_on_terminal() or in_notebook()) and is_audible("info")
@@ -46,7 +46,7 @@ def progress(what: str, total: int, *, unit: str = "") -> Iterator[Callable[[int
                 state["bar"].stop()
 
 
-def _begin(what: str, total: int, unit: str) -> tuple[Any, Any]:
+def _begin(what: str, total: int | None, unit: str) -> tuple[Any, Any]:
     from rich.console import Console  # noqa: PLC0415 (only for long work)
     from rich.progress import (  # noqa: PLC0415
         BarColumn,

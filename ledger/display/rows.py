@@ -64,16 +64,29 @@ def one_line(registry: str, row: Mapping[str, Any]) -> str:
     parts = [
         f"{name}={row[name]!r}"
         for name in names
-        if row.get(name) is not None and name not in _HIDDEN
+        if row.get(name) is not None and name not in _HIDDEN and not _is_untold(name, row)
     ]
     parts += ["is_trashed=True"] if row.get("is_trashed") else []
     return f"{spec.title}({', '.join(parts)})"
 
 
+def _is_untold(name: str, row: Mapping[str, Any]) -> bool:
+    """Return whether a field tells nothing here: nearly no artifact is declared."""
+    return name == "is_declared" and not row[name]
+
+
 _HIDDEN = {
+    "claimed", "whereabouts",
     "digest", "storage", "storage_key", "in_place", "source", "source_hash", "environment_blob",
     "modules", "params", "arguments", "host", "git_commit", "git_is_dirty", "started_at",
     "finished_at", "resumptions", "task",
+}  # fmt: skip
+
+
+# Long, or of interest to programs only.
+_UNLISTED = {
+    "digest", "storage", "storage_key", "in_place", "source_hash", "source", "environment_blob",
+    "modules",
 }  # fmt: skip
 
 
@@ -110,7 +123,7 @@ def record_html(registry: str, row: Mapping[str, Any]) -> str:
     pairs = [
         [name, cell(kind, row.get(name))]
         for name, kind in kinds.items()
-        if row.get(name) is not None
+        if row.get(name) is not None and not _is_untold(name, row)
     ]
     return html_table(spec.title, ["field", "value"], pairs, 0)
 
@@ -119,11 +132,12 @@ def visible_columns(registry: str, rows: Sequence[Mapping[str, Any]]) -> dict[st
     """Return name and kind of the columns worth showing: those in which any row has a value."""
     spec = REGISTRIES[registry]
     kinds = {"uid": "text"}
+    if spec.called_by is not None:
+        kinds = {spec.called_by: "text", **kinds}
     kinds |= {
         field.name: field.kind
         for field in spec.fields
-        if field.name
-        not in {"digest", "storage", "storage_key", "in_place", "source_hash", "source"}
-        and any(row.get(field.name) is not None for row in rows)
+        if field.name not in _UNLISTED
+        and any(row.get(field.name) is not None and not _is_untold(field.name, row) for row in rows)
     }
     return kinds | {"created_at": "time", "created_by": "text"}

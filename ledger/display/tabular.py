@@ -13,8 +13,8 @@ T = TypeVar("T")
 _SHOWN = 20
 
 
-class Listing(Sequence[T], Generic[T]):
-    """A sequence that is also a table.
+class Tabular(Generic[T]):
+    """A sequence's table.
 
     A class states the columns of its table once: the name of each, and how an item gives its value.
     """
@@ -22,18 +22,10 @@ class Listing(Sequence[T], Generic[T]):
     _title = ""
     _columns: Mapping[str, Callable[[Any], Any]]
 
-    def __init__(self, items: Sequence[T]) -> None:
-        self._items = list(items)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._items[index]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
     def rows(self) -> list[dict[str, Any]]:
         """Return it as rows of a table."""
-        return [{name: value(item) for name, value in self._columns.items()} for item in self]
+        items: Any = self
+        return [{name: value(item) for name, value in self._columns.items()} for item in items]
 
     def columns(self) -> list[str]:
         """Return the names of the table's columns."""
@@ -51,16 +43,33 @@ class Listing(Sequence[T], Generic[T]):
 
         return to_pandas(self.to_arrow())
 
+    def _repr_html_(self) -> str:
+        rows = self.rows()
+        shown = [[as_text(value) for value in row.values()] for row in rows[:_SHOWN]]
+        return html_table(self._title, self.columns(), shown, max(0, len(rows) - _SHOWN))
+
+
+class Listing(Tabular[T], Sequence[T]):
+    """A sequence that is also a table."""
+
+    def __init__(self, items: Sequence[T]) -> None:
+        self._items = list(items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
     def __repr__(self) -> str:
         rows = self.rows()
         lines = ["  ".join(as_text(value) for value in row.values()) for row in rows[:_SHOWN]]
         more = f"\n… and {len(rows) - _SHOWN:,} more" if len(rows) > _SHOWN else ""
         return "\n".join([f"<{self._title}: {len(self):,}>", *lines]) + more
 
-    def _repr_html_(self) -> str:
-        rows = self.rows()
-        shown = [[as_text(value) for value in row.values()] for row in rows[:_SHOWN]]
-        return html_table(self._title, self.columns(), shown, max(0, len(rows) - _SHOWN))
+
+class TableList(list[T], Tabular[T]):
+    """A list that is also a table."""
 
 
 def attributes(*names: str) -> dict[str, Callable[[Any], Any]]:

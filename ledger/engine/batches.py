@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack
 from contextvars import ContextVar
 
 from ledger.engine.blocks import Block
-from ledger.engine.database import Database, WriteSession
+from ledger.engine.gathered import GatheredSession
 from ledger.engine.interruption import entered_whole
 from ledger.engine.shared_commit import Undo
 from ledger.errors import CommandRejectedError
@@ -51,17 +51,16 @@ class Batch:
         first: The block of its code, while that waits for it.
     """
 
-    def __init__(self, database: Database, lost: list[Level]) -> None:
+    def __init__(self, lost: list[Level]) -> None:
         """Open nothing yet.
 
         Args:
-            database: Of the ledger.
             lost: Levels that are lost, until their code hears of it; they outlive the batch.
         """
-        self.session: WriteSession | None = None
+        self.session: GatheredSession | None = None
         self.undo: list[Undo] = []
+        self._ahead: list[Callable[[GatheredSession], None]] = []
         self.first: Block | None = None
-        self._database = database
         self._levels: list[Level] = []
         self._lost = lost
 
@@ -90,18 +89,30 @@ class Batch:
                 return True
         return False
 
-    def write(self, begin: Callable[[], AbstractContextManager[WriteSession]]) -> WriteSession:
+    def write(
+        self, begin: Callable[[], AbstractContextManager[GatheredSession]]
+    ) -> GatheredSession:
         """Return the session to write through; begin the transaction if nothing did."""
         if self.session is None:
             self.session = self._levels[-1].ending.enter_context(begin())
+            ahead, self._ahead = self._ahead, []
+            for look in ahead:
+                look(self.session)
         return self.session
+
+    def foresee(self, look: Callable[[GatheredSession], None]) -> None:
+        """Have `look` called with the session once there is one; at once where there is."""
+        if self.session is None:
+            self._ahead.append(look)
+        else:
+            look(self.session)
 
     @entered_whole
     def inside(self) -> Iterator[None]:
         """Lend one more level: it is recorded with the others, or fails alone."""
         level = Level(len(self.undo))
         if self.session is not None:
-            level.ending.enter_context(self._database.savepoint(self.session))
+            level.ending.enter_context(self.session.part())
             level.is_part = True
         self._levels.append(level)
         self.first = None

@@ -17,16 +17,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import msgspec
 
 from ledger.decisions.decide import decide
-from ledger.decisions.facts import Decision, Notice, Row
-from ledger.decisions.replay import Intent
+from ledger.decisions.facts import Decision, Facts, Notice, Row
+from ledger.decisions.replay import Intent, Made
 from ledger.engine.database import Session, WriteSession
 from ledger.engine.foresight import Foresight, Question, expected, expected_stream
+from ledger.engine.gathered import GatheredSession
 from ledger.engine.run_tracker import PassOverError, RunTracker
 from ledger.engine.standing import may_fall, standing
 from ledger.engine.tracked import Tracked, recorded_outcome
@@ -98,7 +100,9 @@ class Handler(RunTracker):
                 of = self.tracked
                 intent = None if of is None else _intent(of, command)
             has_effect = self._prepare_ahead(of, intent, command, prepare)
-        with self.sessions.sharing(self._way_back):
+        # Within a batch there is nothing to share, and no turn to wait for.
+        has_turn = self.sessions.has_turn()
+        with nullcontext() if has_turn else self.sessions.sharing(self._way_back):
             tracked = self.tracked
             if tracked is None:
                 return self._outside(request, has_effect=has_effect)
@@ -142,6 +146,25 @@ class Handler(RunTracker):
             first = decide(command, facts, self._stamp(run))
         prepare(first)
         return bool(first.events)
+
+    def foresee(self, commands: Sequence[Command]) -> None:
+        """Have the facts of many commands asked at once, when the batch around the caller writes.
+
+        The commands follow in this order. Another order, or another command, costs a question.
+        """
+        self.sessions.foresee(lambda session: self._ask_ahead(session, commands))
+
+    def _ask_ahead(self, session: GatheredSession, commands: Sequence[Command]) -> None:
+        questions = [question for command in commands for question in expected(command)]
+        tracked = self.tracked
+        if tracked is not None:
+            run = tracked.passage.run
+            intents = tracked.passage.expect(
+                (command.kind, command.subject, assigned(command)) for command in commands
+            )
+            questions += [Question("intent", {"run": run, "intent": it.key}) for it in intents]
+        streams = map(expected_stream, commands)
+        session.foresee(questions, [stream for stream in streams if stream is not None])
 
     def recall(self, kind: str, subject: Json, *, exactly: bool = False) -> str | None:
         """Return the record that the next save of a subject ends at, if the run in hand knows it.
@@ -235,7 +258,9 @@ class Handler(RunTracker):
         if not decision.events:
             passage.pass_idle(intent, decision.outcome)
             return _idle(decision)
+        asked: Facts = facts
         if self._begin(session, tracked, intent):
+            asked = session.models
             decision = decide(command, session.models, self._stamp(passage.run))
             if not decision.events:
                 passage.pass_idle(intent, decision.outcome)
@@ -244,12 +269,13 @@ class Handler(RunTracker):
             request.prepare(decision)
         _require_past(session, decision)
         noted = self._unrecorded(session, passage)
-        intent = self._numbered(session.models, tracked, intent)
+        # What was asked under the lock is true until this transaction writes.
+        intent = self._numbered(asked, tracked, intent)
         identity = intent.identity(passage.run)
         shown = _shown(request, decision)
         drafts = decision.drafts(identity, noted, (intent.key, intent.subject_key))
         events = session.append(command_id(identity), drafts, shown=shown)
-        passage.pass_effect(intent, decision.outcome, len(events))
+        passage.pass_effect(intent, decision.outcome, len(events), _made(decision))
         passage.heard = events[-1].position
         return _done(decision, len(events), session)
 
@@ -332,6 +358,14 @@ def _require_past(session: WriteSession, decision: Decision) -> None:
 
 def _idle(decision: Decision) -> Outcome:
     return Outcome(uid=decision.outcome, notices=decision.notices)
+
+
+def _made(decision: Decision) -> Made | None:
+    """Return the registry of the record that a decision creates; None for none."""
+    if not decision.is_new or decision.natural is None:
+        return None
+    event = decision.events[0]
+    return Made(str(decision.natural[1]), getattr(event, "revises", None) is not None)
 
 
 def _shown(request: Request, decision: Decision) -> Select | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,12 +33,16 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         made: Artifacts that it saved.
         read: Artifacts that it read.
         counts: Of all that it has done: intents, known ones, those without effect, events.
+        new: How many records of each registry it has made in all.
+        versions: How many of these are new versions.
     """
 
     passed: list[Noted]
     made: list[str]
     read: list[str]
     counts: Counts
+    new: dict[str, int] = {}
+    versions: dict[str, int] = {}
 
 
 class Told(msgspec.Struct):
@@ -47,6 +52,8 @@ class Told(msgspec.Struct):
     made: list[str] = []
     read: list[str] = []
     counts: Counts = (0, 0, 0, 0)
+    new: Counter[str] = msgspec.field(default_factory=Counter)
+    versions: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 _decoder = msgspec.json.Decoder(Line)
@@ -75,6 +82,8 @@ class Journal:
             made=[it.outcome for it in passed if is_artifact(it.intent)],
             read=[it.outcome for it in passed if it.intent.kind == "read"],
             counts=(passage.n_intents, passage.n_known, passage.n_idle, passage.n_events),
+            new=dict(passage.n_new),
+            versions=dict(passage.n_versions),
         )
         try:
             with self._lock:
@@ -93,14 +102,18 @@ def read(folder: Path) -> Told:
     except OSError:
         return told
     for path in files:
-        counts: Counts = (0, 0, 0, 0)
-        for line in _lines(path):
-            told.passed += line.passed
-            told.made += line.made
-            told.read += line.read
-            counts = line.counts
+        last: Line | None = None
+        for last in _lines(path):
+            told.passed += last.passed
+            told.made += last.made
+            told.read += last.read
+        if last is None:
+            continue
+        counts = last.counts
         one, two, three, four = told.counts
         told.counts = (one + counts[0], two + counts[1], three + counts[2], four + counts[3])
+        told.new += Counter(last.new)
+        told.versions += Counter(last.versions)
     return told
 
 

@@ -34,6 +34,7 @@ from ledger.engine.batches import Batch
 from ledger.engine.database import WriteSession
 from ledger.engine.interruption import entered_whole
 from ledger.engine.pass_token import VARIABLE, offered
+from ledger.engine.said import refuse_said, said
 from ledger.engine.sessions import Sessions
 from ledger.engine.shared_commit import Undo
 from ledger.engine.tracked import (
@@ -237,6 +238,7 @@ class RunTracker:
             mark = passage.mark()
             told = journal.Told() if tracked.folder is None else journal.read(tracked.folder)
             passage.hear_others(told.passed, told.counts)
+            passage.hear_records(told.new, told.versions)
             goes_on = status == runs.FINISHED and passage.step() is NextStep.RESUME
             if passage.is_own or goes_on or self._has_run(tracked):
                 try:
@@ -455,11 +457,17 @@ class RunTracker:
         session.append(command_id(step.identity), [Draft(stream=step.stream, event=step.event)])
 
     def _stamp(self, run: str | None, causation: str | None = None) -> Stamp:
-        return Stamp(at=self._clock(), actor=self.actor, run=run, causation=causation)
+        told = said()
+        if told is None:
+            return Stamp(at=self._clock(), actor=self.actor, run=run, causation=causation)
+        if run is not None:
+            refuse_said("save in a run")
+        at = self._clock() if told.at is None else told.at
+        return Stamp(at=at, actor=told.by or self.actor, run=None, causation=causation)
 
     def stamp(self) -> Stamp:
-        """Return the stamp of an event that belongs to no run."""
-        return self._stamp(None)
+        """Return the stamp of an event of the ledger itself: it happens when it is recorded."""
+        return Stamp(at=self._clock(), actor=self.actor, run=None)
 
 
 class _Untold(threading.local):

@@ -28,6 +28,7 @@ from ledger.engine.batches import Batch, Level, require_not_lost
 from ledger.engine.blocks import Block
 from ledger.engine.clocks import ahead, jumped
 from ledger.engine.database import Database, Session, WriteSession
+from ledger.engine.gathered import GatheredSession
 from ledger.engine.interruption import entered_whole
 from ledger.engine.shared_commit import SharedCommit, Undo, ended, ends_in, unknown_outcome
 from ledger.engine.turns import Turns
@@ -127,6 +128,15 @@ class Sessions:
             yield session
         self._tell_of_clocks(session)
 
+    @entered_whole
+    def _gathered(self) -> Iterator[GatheredSession]:
+        """As `_opened`, for a batch: what it records is written together."""
+        with self._opened() as session:
+            gathered = GatheredSession(session, self.database.savepoint)
+            yield gathered
+            gathered.settle()
+            session.log.met = gathered.log.met
+
     def _tell_of_clocks(self, session: WriteSession) -> None:
         """Tell of a jump each time, and once that the log's time is ahead of the clock."""
         if session.log.met is None:
@@ -165,8 +175,8 @@ class Sessions:
             with self.turn(), self._opened() as session:
                 yield session
             return
-        session = batch.write(self._opened)
-        with self.database.savepoint(session):
+        session = batch.write(self._gathered)
+        with session.part():
             yield session
 
     @entered_whole
@@ -188,7 +198,7 @@ class Sessions:
             with batch.inside():
                 yield
             return
-        batch = given or Batch(self.database, self._lost)
+        batch = given or Batch(self._lost)
         with self._kept(batch, is_given=given is not None), batch.inside():
             yield
 
@@ -226,7 +236,7 @@ class Sessions:
                 return None
             if now.is_around() or now.is_ancestor():
                 raise refused(block)
-        batch = Batch(self.database, self._lost)
+        batch = Batch(self._lost)
         batch.wait()
 
         def given() -> None:
@@ -278,6 +288,12 @@ class Sessions:
             raise refused(block)
         return None
 
+    def foresee(self, look: Callable[[GatheredSession], None]) -> None:
+        """Have `look` ask ahead, under the lock, when the batch around the caller writes."""
+        batch = self._around()
+        if batch is not None:
+            batch.foresee(look)
+
     def on_undo(self, step: Undo) -> None:
         """Have `step` called if the batch around the caller fails; nothing without a batch."""
         batch = self._around()
@@ -314,7 +330,7 @@ class Sessions:
                 it; nothing was recorded.
             StorageError: Another thread has been in for too long: it may wait for this one.
         """
-        if self._has_turn():
+        if self.has_turn():
             yield
             return
         with self.passing():
@@ -336,7 +352,7 @@ class Sessions:
         Raises:
             StorageError: As for `turn`; or the commit failed, and nothing was recorded.
         """
-        if self._has_turn() or not self.database.can_share:
+        if self.has_turn() or not self.database.can_share:
             with self.turn():
                 yield
             return
@@ -363,7 +379,7 @@ class Sessions:
     @entered_whole
     def passing(self) -> Iterator[None]:
         """Have the turn; then pass it on, with the shared transaction, to the next that waits."""
-        if self._has_turn():
+        if self.has_turn():
             yield
             return
         if self._is_torn:
@@ -380,7 +396,12 @@ class Sessions:
             if self._turns.is_mine():
                 self._pass_on()
 
-    def _has_turn(self) -> bool:
+    def has_turn(self) -> bool:
+        """Return whether the caller has the turn already, or is inside an open batch.
+
+        Raises:
+            CommandRejectedError: As for `turn`.
+        """
         return self._turns.is_mine() or self._mine() is not None
 
     def _wait_for_turn(self, batch: Batch | None) -> None:

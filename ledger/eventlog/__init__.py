@@ -2,6 +2,6 @@
 
 The framework's words stay here.
 
-Imported by: auditing, engine, past, places, proving, transfer, upkeep.
+Imported by: auditing, bridges, engine, past, places, proving, transfer, upkeep.
 Imports: content, errors, files, forks, input_files, model, projections.
 """

@@ -5,6 +5,8 @@
 2. Nothing in it is believed: names are checked before they meet a path, values are handed on as
    they are, for an audit to judge.
 3. Reading is bounded: one portion at a time, each up to a limit.
+4. A footer says nothing that other programs would believe in the place of the values: no
+   statistics, indexes, other files, or metadata beside the columns. An export writes none.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ledger.model.events import LedgerInitialized
 from ledger.model.payloads import ERASED_IN_FORMAT_1, SALT_BYTES, from_payload
 
 MANIFEST, KEYS, LOG = "manifest.json", "key.pub", "log"
-FORMAT = 2  # of archives; raised only when today's program could not read tomorrow's archive
+FORMAT = 3  # of archives; raised only when today's program could not read tomorrow's archive
 
 SCHEMA = pa.schema(
     [
@@ -40,15 +42,22 @@ SCHEMA = pa.schema(
         pa.field("number", pa.int64(), nullable=False),
         pa.field("tag", pa.string(), nullable=False),
         pa.field("salt", pa.binary(SALT_BYTES)),
-        pa.field("payload", pa.binary()),
+        pa.field("payload", pa.string()),
         pa.field("payload_hash", pa.binary(32)),
         pa.field("leaf", pa.binary(32), nullable=False),
     ]
 )
 
+# Of segments that a program of format 1 or 2 wrote: they stay in an archive that is exported to.
+_BEFORE = SCHEMA.set(SCHEMA.get_field_index("payload"), pa.field("payload", pa.binary()))
+
 # A file may say a long value once and name it a thousand times: these are read as they are written,
 # and written out a portion at a time.
 _WIDE = ["stream", "tag", "payload"]
+
+# What a footer may say beside the columns: their types once more, and their numbers.
+_SCHEMA_TOLD, _NUMBER_TOLD = b"ARROW:schema", b"PARQUET:field_id"
+_WRITER = "parquet-cpp-arrow version "
 
 _MOST_MANIFEST = 1 << 24
 _MOST_GROUP = 1 << 30  # bytes of a row group: an export writes none that is larger
@@ -195,6 +204,11 @@ class ArchiveEvidence(Evidence):
     def close(self) -> None:
         """Do nothing: files are open only while they are read."""
 
+    def unnamed(self) -> list[str]:
+        """Return the files beside its segments that the manifest does not name, sorted."""
+        named = {it.name for it in self.manifest.segments}
+        return sorted(it for it in self._log.names() if it not in named)
+
     def head(self) -> int:
         """Return how many entries it says to hold: positions have no gaps."""
         return self.manifest.entries
@@ -223,18 +237,10 @@ class ArchiveEvidence(Evidence):
         # Not by its path: that would be taken for a URL where it looks like one.
         with self._log.open(segment.name) as raw, closing(pq.ParquetFile(raw)) as looked_at:
             metadata = looked_at.metadata
-            if not looked_at.schema_arrow.equals(SCHEMA):
-                yield CorruptLogError(
-                    f"archive {shown}: expected the columns {', '.join(SCHEMA.names)} of "
-                    "docs/format.md, found others",
-                    position=segment.first,
-                )
-                return
             rows = segment.last - segment.first + 1
-            if metadata.num_rows != rows:
+            for wanted, found in _faults(metadata, looked_at.schema_arrow, rows):
                 yield CorruptLogError(
-                    f"archive {shown}: expected {rows:,} rows, found {metadata.num_rows:,}",
-                    position=segment.first,
+                    f"archive {shown}: expected {wanted}, found {found}", position=segment.first
                 )
                 return
             file = pq.ParquetFile(raw, metadata=metadata, read_dictionary=_WIDE)
@@ -246,10 +252,17 @@ class ArchiveEvidence(Evidence):
                         f"archive {shown}: a row group of {claimed:,} bytes is too large"
                     )
                     return
+                stated = metadata.row_group(group).num_rows
                 for batch in file.iter_batches(batch_size=_READ, row_groups=[group]):
                     batch.validate(full=True)
+                    stated -= batch.num_rows
                     for portion in _portions(batch):
                         yield [*map(_raw, portion.to_pylist())]
+                if stated:
+                    yield CorruptLogError(
+                        f"archive {shown}: row group {group} says to hold {stated:,} rows more "
+                        "than it does"
+                    )
 
     def strays(self) -> list[tuple[Any, Any, Any]]:
         """Return nothing: a row is an entry and its event."""
@@ -292,6 +305,36 @@ def first_event(where: str | os.PathLike[str]) -> LedgerInitialized:
     )
 
 
+def _faults(metadata: Any, schema: Any, rows: int) -> Iterator[tuple[str, str]]:
+    """Yield what a footer says otherwise than that of an export: expected, found.
+
+    Args:
+        metadata: The footer.
+        schema: The columns that it describes.
+        rows: How many rows the file should have.
+    """
+    if not any(schema.equals(it) for it in (SCHEMA, _BEFORE)):
+        yield f"the columns {', '.join(SCHEMA.names)} of docs/format.md", "others"
+    # By any other name of its writer, what is told of values below would be passed over here.
+    if not str(metadata.created_by).startswith(_WRITER):
+        yield f"a file of {_WRITER.strip()}", f"one of {metadata.created_by!a}"
+    said = {*(metadata.metadata or ()), *(schema.metadata or ())} - {_SCHEMA_TOLD}
+    said |= {it for field in schema for it in field.metadata or ()} - {_NUMBER_TOLD}
+    if said:
+        yield "no metadata beside the columns", ", ".join(ascii(it.decode()) for it in sorted(said))
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    if metadata.num_rows != rows:
+        yield f"{rows:,} rows", f"{metadata.num_rows:,}"
+    if sum(it.num_rows for it in groups) != rows:
+        yield f"{rows:,} rows in all row groups", f"{sum(it.num_rows for it in groups):,}"
+    for column in (it.column(number) for it in groups for number in range(it.num_columns)):
+        if column.is_stats_set or column.has_column_index or column.has_offset_index:
+            found = f"some of {column.path_in_schema}; export to a new place"
+            yield "no statistics or index of values, as nobody compares them", found
+        if column.file_path:
+            yield "all values in the file itself", f"some in {column.file_path!a}"
+
+
 def _portions(batch: Any) -> Iterator[Any]:
     """Yield the rows of a batch with their values written out, so many at a time as fit."""
     sizes = sum(_sizes(batch.column(name)) for name in _WIDE)
@@ -315,11 +358,11 @@ def _written_out(batch: Any) -> Any:
         column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         for column in batch.columns
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return pa.RecordBatch.from_arrays(columns, names=SCHEMA.names)
 
 
 def _raw(row: dict[str, Any]) -> RawRow:
-    salt, hashed = row["salt"], row["payload_hash"]
+    salt, hashed, payload = row["salt"], row["payload_hash"], row["payload"]
     if hashed is not None:
         salt = (ERASED_IN_FORMAT_1 if salt is None else salt) + hashed
     return RawRow(
@@ -332,7 +375,7 @@ def _raw(row: dict[str, Any]) -> RawRow:
         salt=salt,
         leaf=row["leaf"],
         topic=_text(row["tag"]),
-        state=row["payload"],
+        state=payload.encode() if isinstance(payload, str) else payload,
     )
 
 

@@ -285,7 +285,7 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         try:
             self._lent = self._pool.get_connection(is_writer=None)
         except Exception as error:
-            translate(error)
+            translate(error, self._pool.path)
             raise
         self._pool.borrowers[id(self._lent)] = threading.get_ident()
         self._once = self._pool.ways.pop(id(self._lent), None) if self._pool.ways else None
@@ -316,7 +316,7 @@ class _Loan(AbstractContextManager[sqlite3.Connection]):
         finally:
             self._give_back()
         if error is not None:
-            translate(error)
+            translate(error, self._pool.path)
 
     def _give_back(self) -> None:
         self._pool.borrowers.pop(id(self._lent), None)

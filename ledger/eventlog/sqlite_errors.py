@@ -19,6 +19,7 @@ from ledger.errors import (
     StorageError,
     WrongExpectedVersionError,
 )
+from ledger.eventlog.sqlite_waits import who_writes
 
 LOCK_TIMEOUT = 60.0  # seconds a writer waits for the others
 
@@ -33,8 +34,13 @@ def translated() -> Iterator[None]:
         raise
 
 
-def translate(error: BaseException) -> None:
-    """Raise the error of ours for one of SQLite or of the framework; nothing for any other."""
+def translate(error: BaseException, path: str = "") -> None:
+    """Raise the error of ours for one of SQLite or of the framework; nothing for any other.
+
+    Args:
+        error: What was raised.
+        path: Of the database, so that the error can say who is in the way.
+    """
     match error:
         case sqlite3.IntegrityError() | IntegrityError():
             raise WrongExpectedVersionError(
@@ -49,7 +55,7 @@ def translate(error: BaseException) -> None:
         case sqlite3.Error() | PersistenceError() if is_damage(error):
             raise DamagedDatabaseError(explain(str(error))) from error
         case sqlite3.Error() | PersistenceError():
-            raise StorageError(explain(str(error))) from error
+            raise StorageError(explain(str(error), path)) from error
         case _:
             pass
 
@@ -95,12 +101,14 @@ _MEANINGS = (
 )
 
 
-def explain(said: str) -> str:
+def explain(said: str, path: str = "") -> str:
     """Return what SQLite said in our words, with the way out."""
     if "locked" in said or "timed out" in said.lower():
+        writer = who_writes(path) if path else ""
+        who = f"it is {writer}" if writer else "end the other process"
         return (
             f"ledger database: another writer held it for {LOCK_TIMEOUT:.0f} s ({said}); "
-            "end the other process, or try again"
+            f"nothing was recorded, {who}, or try again"
         )
     for words, meaning, way_out in _MEANINGS:
         if words in said:

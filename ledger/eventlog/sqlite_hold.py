@@ -9,7 +9,9 @@
 3. It is let go before the last connection is closed, so that SQLite tidies up.
 4. Its descriptor is kept for the next time: closing it would drop SQLite's locks of others in this
    process. Of many files, the ones that were used last are kept.
-5. Some systems have no such locks (macOS). There, a write-ahead log that was removed is noticed by
+5. A lock may be let go wherever Python collects a ledger that nobody closed, also in the middle of
+   a step of this module in the same thread. It is then let go when that step is over.
+6. Some systems have no such locks (macOS). There, a write-ahead log that was removed is noticed by
    its identity when the next event is appended.
 """
 
@@ -44,12 +46,44 @@ class _Descriptor:
 _descriptors: dict[Identity, _Descriptor] = {}
 
 
-_guard: threading.Lock
+class _Guard:
+    """Lets one step of one thread be done at a time.
+
+    Attributes:
+        to_let_go: What is let go at the end of the step.
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._is_within = False
+        self.to_let_go: list[Identity] = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._is_within = True
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            while self.to_let_go:
+                _let_go(self.to_let_go.pop())
+        finally:
+            self._is_within = False
+            self._lock.release()
+
+    def let_go(self, identity: Identity) -> None:
+        with self._lock:
+            self.to_let_go.append(identity)
+            if not self._is_within:
+                with self:
+                    pass
+
+
+_guard: _Guard
 
 
 def _renew_guard() -> None:
     global _guard  # noqa: PLW0603 (another thread may have had it when the child was forked)
-    _guard = threading.Lock()
+    _guard = _Guard(threading.RLock())
 
 
 forks.made_anew(_renew_guard)
@@ -89,21 +123,24 @@ def hold(path: str | os.PathLike[str]) -> Identity | None:
 
 def let_go(identity: Identity | None) -> None:
     """Let the lock go where nobody else of this process holds it; nothing for None."""
-    with _guard:
-        found = None if identity is None else _descriptors.get(identity)
-        # None in a child: there it is its parent's.
-        if identity is None or found is None:
-            return
-        found.n_users -= 1
-        if found.n_users:
-            return
-        fcntl.fcntl(found.number, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK))
-        _descriptors[identity] = _descriptors.pop(identity)
-        idle = [it for it, descriptor in _descriptors.items() if not descriptor.n_users]
-        for it in idle[:-_MOST_IDLE]:
-            os.close(_descriptors.pop(it).number)
-        if identity in _descriptors and not os.fstat(found.number).st_nlink:
-            os.close(_descriptors.pop(identity).number)
+    if identity is not None:
+        _guard.let_go(identity)
+
+
+def _let_go(identity: Identity) -> None:
+    found = _descriptors.get(identity)
+    if found is None:  # in a child: there it is its parent's
+        return
+    found.n_users -= 1
+    if found.n_users:
+        return
+    fcntl.fcntl(found.number, fcntl.F_OFD_SETLK, _request(fcntl.F_UNLCK))
+    _descriptors[identity] = _descriptors.pop(identity)
+    idle = [it for it, descriptor in _descriptors.items() if not descriptor.n_users]
+    for it in idle[:-_MOST_IDLE]:
+        os.close(_descriptors.pop(it).number)
+    if identity in _descriptors and not os.fstat(found.number).st_nlink:
+        os.close(_descriptors.pop(identity).number)
 
 
 def _opened(path: str | os.PathLike[str]) -> _Descriptor:

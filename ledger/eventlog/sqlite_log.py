@@ -6,8 +6,9 @@ event erases. The bytes are stated in docs/format.md, section "The SQLite file".
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from eventsourcing.persistence import (
@@ -234,6 +235,18 @@ class SqliteAppender(SqliteReader, Appender):
             "SELECT max(originator_version) FROM stored_events WHERE originator_id = ?", (stream,)
         ).fetchone()
         return row[0] or 0
+
+    def stream_versions(self, streams: Iterable[StreamId]) -> dict[StreamId, int]:
+        """Return the versions of the last events of several streams, with one question."""
+        wanted = list(streams)
+        if len(wanted) == 1:
+            return {wanted[0]: self.stream_version(wanted[0])}
+        rows = self.connection.execute(
+            "SELECT originator_id, max(originator_version) FROM stored_events"
+            " WHERE originator_id IN (SELECT value FROM json_each(?)) GROUP BY originator_id",
+            (json.dumps(wanted),),
+        ).fetchall()
+        return dict.fromkeys(wanted, 0) | dict(rows)
 
     def erase(self, entries: Sequence[Entry]) -> None:
         """Put erased entries in the place of those that they are made of."""

@@ -12,6 +12,7 @@ import msgspec
 
 from ledger.model.canonical import Json
 from ledger.model.definitions import Definition
+from ledger.model.outside_commands import AddAlias, DeclareArtifact
 
 Mode = Literal["warn_return_existing", "error", "warn_create_new"]
 MODES: tuple[Mode, ...] = ("warn_return_existing", "error", "warn_create_new")
@@ -469,6 +470,8 @@ Command: TypeAlias = (
     | RetypeField
     | SetFeatures
     | ReadArtifact
+    | AddAlias
+    | DeclareArtifact
     | TagPosition
 )
 

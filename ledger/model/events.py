@@ -13,6 +13,8 @@ import msgspec
 
 from ledger.model.event import Event, Noted
 from ledger.model.ids import CommandId, Position, StreamId
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
+from ledger.model.outside_events import AliasAdded, ArtifactDeclared
 from ledger.model.typed_events import (
     DefinedField,
     FieldAdded,
@@ -348,11 +350,7 @@ class Erasure(Event, frozen=True, kw_only=True):
 
 
 class EntriesErasedV1(Erasure, frozen=True, kw_only=True, tag="entries-erased.v1"):
-    """An erasure as format 1 had it.
-
-    Attributes:
-        entries: Position of each entry, and the SHA-256 of its residue in hexadecimal.
-    """
+    """An erasure of format 1: position of each entry, and the SHA-256 of its residue in hex."""
 
     entries: tuple[tuple[int, str], ...]
 
@@ -391,26 +389,13 @@ class EntriesErased(Erasure, frozen=True, kw_only=True, tag="entries-erased.v2")
         return self.residues
 
 
-class KeyAdopted(Event, frozen=True, kw_only=True, tag="key-adopted.v1"):
-    """Checkpoints are signed with this key from now on.
-
-    Attributes:
-        key: Its public key line, see docs/format.md.
-        previous: That of the key before; None for the ledger's first.
-        endorsement: A note of the previous key that names the new one; None where that key is lost.
-    """
-
-    key: str
-    previous: str | None = None
-    endorsement: str | None = None
-
-
 LedgerEvent: TypeAlias = (
     LedgerInitialized
     | BlobRecorded
     | RecordCreated
     | TransformRegistered
     | ArtifactRegistered
+    | ArtifactDeclared
     | ArtifactReproduced
     | ArtifactKeyed
     | ArtifactRelocated
@@ -421,6 +406,7 @@ LedgerEvent: TypeAlias = (
     | RecordWithdrawn
     | LinkAdded
     | LinkRemoved
+    | AliasAdded
     | RecordRetracted
     | RetractionLifted
     | RecordsMerged
@@ -434,6 +420,7 @@ LedgerEvent: TypeAlias = (
     | EntriesErasedV1
     | EntriesErased
     | KeyAdopted
+    | EraserKeysSet
     | RegistryDefined
     | FieldAdded
     | FieldChanged
@@ -479,6 +466,8 @@ def tag_of(event: LedgerEvent) -> str:
 
 
 __all__ = [
+    "AliasAdded",
+    "ArtifactDeclared",
     "DefinedField",
     "Event",
     "FieldAdded",

@@ -24,8 +24,9 @@ Position = NewType("Position", int)
 BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in BASE62 for second in BASE62]
 _UID_DIGITS = 43  # 62**43 > 2**256
-# Cached ids, for the saves under way in all threads: a save soon asks for its own again.
-_RECENT = 512
+# Cached ids, for the saves under way in all threads: a save soon asks for its own again, and a bulk
+# of hundreds of saves is asked about as a whole first.
+_RECENT = 4096
 # The digit of a UUID that holds its variant: two bits are fixed, the other two stay.
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -56,7 +57,7 @@ def command_id(identity: Json) -> CommandId:
 
 def stream_id(identity: Json) -> StreamId:
     """Return the id of the stream of the record with this creation identity."""
-    return StreamId(derive(identity))
+    return StreamId(_as_uuid(_digest_of(identity).hex()))
 
 
 def base62(raw: bytes) -> str:
@@ -76,7 +77,7 @@ def _leading(raw: bytes, length: int) -> str:
 
 def uid(identity: Json, length: int) -> Uid:
     """Return the first `length` base62 digits of the identity's hash (at most 43)."""
-    return Uid(_leading(digest(identity), length))
+    return Uid(_leading(_digest_of(identity), length))
 
 
 def versioned_uid(identity: Json, *, stem_length: int, stem: str | None = None) -> Uid:
@@ -87,7 +88,7 @@ def versioned_uid(identity: Json, *, stem_length: int, stem: str | None = None) 
         stem_length: Digits of the stem: 16 for artifacts and collections, 12 for transforms.
         stem: Stem of the family that this version joins; None where it begins one.
     """
-    digits = _leading(digest(identity), stem_length + 4)
+    digits = _leading(_digest_of(identity), stem_length + 4)
     return Uid((stem or digits[:stem_length]) + digits[stem_length:])
 
 
@@ -117,6 +118,21 @@ def _remembered(above: tuple[str, ...], parts: Sequence[Json]) -> str:
         return _once(above, *parts)  # type: ignore[arg-type]  # some have no hash, see below
     except TypeError:
         return derive([*above, list(parts)] if above else list(parts))
+
+
+def _digest_of(identity: Json) -> bytes:
+    """Return the digest of a creation identity, of which both the uid and the stream are made."""
+    if isinstance(identity, list):
+        try:
+            return _digest_once(*identity)  # type: ignore[arg-type]  # some have no hash, see below
+        except TypeError:
+            pass
+    return digest(identity)
+
+
+@lru_cache(maxsize=_RECENT, typed=True)
+def _digest_once(*parts: Any) -> bytes:
+    return digest(list(parts))
 
 
 @lru_cache(maxsize=_RECENT, typed=True)

@@ -22,6 +22,8 @@ import msgspec
 from ledger.errors import UnknownEventError
 from ledger.model.canonical import Json, encode
 from ledger.model.events import (
+    AliasAdded,
+    ArtifactDeclared,
     ArtifactKeyed,
     ArtifactRegistered,
     ArtifactRelocated,
@@ -62,6 +64,10 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
         "command", "natural", "key", "description", "version", "suffix", "hash", "digest", "size",
         "n_files", "storage", "storage_key",
     ),
+    ArtifactDeclared: (
+        "command", "natural", "key", "description", "version", "suffix", "size", "n_files",
+        "claimed", "where",
+    ),
     ArtifactReproduced: ("command",),
     ArtifactKeyed: ("command", "key"),
     ArtifactRelocated: ("command", "storage", "storage_key"),
@@ -69,6 +75,7 @@ ERASABLE: dict[type[Event], tuple[str, ...]] = {
         "command", "natural", "name", "description", "version", "hash", "digest",
     ),
     RecordChanged: ("command", "fields"),
+    AliasAdded: ("command", "alias"),
     RecordRetracted: ("command", "reason"),
     RetractionLifted: ("command", "reason"),
     RecordsMerged: ("command", "reason"),

@@ -129,6 +129,8 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         has_names: Whether a record bears every name that it was ever given, until a record of
             another family is given it: `name` then matches each of them.
         short_name: Shorter name that people may type.
+        called_by: Relation to the record by whose key or name people know its records; tables
+            begin with that, and the newest record comes first.
         searched: Fields that `search()` looks into.
         is_defined: Whether the ledger defines it: its records are rows of the table `record`.
         key: Fields that identify a record of such a registry.
@@ -149,6 +151,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     has_keys: bool = False
     has_names: bool = False
     short_name: str | None = None
+    called_by: str | None = None
     searched: tuple[str, ...] = ("name", "description")
     is_defined: bool = False
     key: tuple[str, ...] = ("name",)
@@ -334,6 +337,14 @@ ARTIFACT = RegistrySpec(
             help="path of the content below the root",
         ),
         FieldSpec(name="in_place", kind="boolean", is_kept=True, help="left where the user had it"),
+        FieldSpec(
+            name="is_declared",
+            kind="boolean",
+            is_kept=True,
+            help="whether its content was never seen here: another tool says that it is there",
+        ),
+        FieldSpec(name="claimed", kind="json", help="hashes that declared content is said to have"),
+        FieldSpec(name="whereabouts", help="where declared content is said to be"),
         _RETRACTION,
     ),
     relations=(
@@ -457,6 +468,7 @@ RUN = RegistrySpec(
         RelationSpec(name="collections", target="collection", column="run", is_reverse=True),
     ),
     uid_length=16,
+    called_by="transform",
     searched=("name",),
 )
 

@@ -1,5 +1,5 @@
 """As of: points, history, differences and lineage. Knows rows, not the classes of records.
 
-Imported by: cli, registries, tracking, web.
+Imported by: bridges, cli, registries, tracking, upkeep, web.
 Imports: decisions, display, engine, errors, eventlog, model, places, projections.
 """

@@ -21,7 +21,6 @@ from ledger.model.events import (
     FieldChanged,
     FieldRetyped,
     HeldLink,
-    KeyAdopted,
     LedgerEvent,
     LedgerInitialized,
     MergeUndone,
@@ -35,6 +34,7 @@ from ledger.model.events import (
     tag_of,
 )
 from ledger.model.ids import StreamId
+from ledger.model.key_events import EraserKeysSet, KeyAdopted
 from ledger.model.parameters import plain_fields
 from ledger.model.schema import (
     ERASED,
@@ -201,8 +201,8 @@ def _changes_of(recorded: RecordedEvent, uid: str, state: dict[str, Any]) -> Cha
                 name = _field_of(matching["field"])
                 gone = matching["target"]
                 state[name] = tuple(other for other in state.get(name, ()) if other != gone)
-            case Opened("merger") | Closed("merger"):
-                _merge(change, uid, state)
+            case Opened("merger" | "alias") | Closed("merger" | "alias"):
+                _name(change, uid, state)
             case Opened(table, values) if _holds_records(table) and values.get("uid") == uid:
                 registry = table
                 state |= values
@@ -237,9 +237,13 @@ def _typed(event: LedgerEvent) -> dict[str, Any]:
             return {}
 
 
-def _merge(change: Opened | Closed, uid: str, state: dict[str, Any]) -> None:
-    """Bring the mergers of a record in `state` up to date."""
+def _name(change: Opened | Closed, uid: str, state: dict[str, Any]) -> None:
+    """Bring the mergers and the aliases of a record in `state` up to date."""
     match change:
+        case Opened("alias", values):
+            state["aliases"] = (*state.get("aliases", ()), values["alias"])
+        case Closed("alias"):
+            state |= {name: () for name in ("aliases",) if name in state}
         case Opened("merger", values) if values["into"] == uid:
             state["merged"] = (*state.get("merged", ()), values["uid"])
         case Opened("merger", values) if values["uid"] == uid:
@@ -284,7 +288,9 @@ def _touched_by(event: LedgerEvent) -> list[tuple[str, str]]:
     """Return registry and uid of each record whose fields or links an event changes."""
     held: tuple[HeldLink, ...] = ()
     match event:
-        case LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted():
+        case (
+            LedgerInitialized() | BlobRecorded() | PositionTagged() | KeyAdopted() | EraserKeysSet()
+        ):
             return []
         case RegistryDefined() | FieldAdded() | FieldChanged() | FieldRetyped():
             return []

@@ -10,7 +10,11 @@ Graphviz makes the layout; the wheel of pygraphviz contains it.
 from __future__ import annotations
 
 import html
+import os
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -219,9 +223,45 @@ def svg(picture: Picture) -> str:
         )
     if picture.note:
         graph.add_node("note", label=_dot_text(picture.note), shape="plaintext", style="")
-    drawn: bytes = graph.draw(format="svg", prog="dot")
+    with _first_words_unsaid():
+        drawn: bytes = graph.draw(format="svg", prog="dot")
     text = drawn.decode("utf-8")
     return text[text.index("<svg") :]
+
+
+@contextmanager
+def _first_words_unsaid() -> Iterator[None]:
+    """Leave out what the library of fonts says as it reads the system's lists, once a process.
+
+    The one in the wheel of pygraphviz is older than many systems' lists, and complains of words
+    that it does not know. It writes past Python, to the stream itself. Other lines of it are said.
+    """
+    if _drawn_before or not (saved := _copy_of(_STDERR)):
+        yield
+        return
+    _drawn_before.append(True)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), _STDERR)
+        try:
+            yield
+        finally:
+            os.dup2(saved, _STDERR)
+            os.close(saved)
+            said.seek(0)
+            kept = [line for line in said if not line.startswith(b"Fontconfig ")]
+            if kept:
+                os.write(_STDERR, b"".join(kept))
+
+
+_STDERR = 2
+_drawn_before: list[bool] = []
+
+
+def _copy_of(descriptor: int) -> int | None:
+    try:
+        return os.dup(descriptor)
+    except OSError:  # it was closed as the process began
+        return None
 
 
 def as_html(title: str, picture: Picture) -> str:

@@ -88,6 +88,26 @@ def resolve(ledger: Ledger, point: Any) -> Point:
     )
 
 
+def moment_of(ledger: Ledger, point: Any) -> tuple[int, int]:
+    """Return the first microsecond of a time, and how many microseconds long it is.
+
+    Raises:
+        InvalidValueError: It is no time, or has no time zone.
+    """
+    if isinstance(point, dt.datetime):
+        return to_micros(point), 1 if point.microsecond else _SECOND
+    if isinstance(point, str):
+        text = asked("point", point)
+        moment = None if text.isdecimal() else _moment(text)
+        if moment is not None:
+            return to_micros(moment), _span(text)
+        if (past := ago(text, ledger.now())) is not None:
+            return past, 1
+    raise InvalidValueError(
+        f"point: expected a time with its zone, as the clock is 'said', got {point!r:.60}"
+    )
+
+
 def _is_whole(point: Any) -> bool:
     """Return whether a point is a whole number, of numpy or pandas too."""
     return not isinstance(point, bool) and isinstance(point, Integral)

@@ -33,6 +33,17 @@ def current_actor() -> str:
     return _valid(given, VARIABLE) if given else _valid(_login_name(), "login name")
 
 
+def checked_actor(raw: object, subject: str) -> str:
+    """Return the name of an actor as it is recorded.
+
+    Raises:
+        InvalidValueError: It is no text, empty, too long, or holds a control character.
+    """
+    if not isinstance(raw, str):
+        raise InvalidValueError(f"{subject}: expected a name, got {type(raw).__name__} {raw!r:.60}")
+    return _valid(raw, subject, way_out="give the name of who did it")
+
+
 def _login_name() -> str:
     try:
         name = getpass.getuser()
@@ -44,9 +55,10 @@ def _login_name() -> str:
     return f"uid-{os.getuid()}" if hasattr(os, "getuid") else "uid-unknown"
 
 
-def _valid(raw: str, subject: str) -> str:
+def _valid(
+    raw: str, subject: str, *, way_out: str = f"set {VARIABLE} to the name to record"
+) -> str:
     name = nfc(raw).strip()
-    way_out = f"set {VARIABLE} to the name to record"
     if not name:
         message = f"{subject}: expected a name, found only blanks; {way_out}"
         raise InvalidValueError(message, subject=subject)

@@ -1,5 +1,5 @@
 """What an outsider can verify: checkpoints, proofs, keys, and where checkpoints are published.
 
-Imported by: auditing, cli, transfer, upkeep.
+Imported by: auditing, bridges, cli, transfer, upkeep.
 Imports: content, display, errors, eventlog, files, input_files, model, places.
 """

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from ledger.display.rows import html_table
 from ledger.errors import (
     CommandRejectedError,
     CorruptLogError,
@@ -24,11 +25,16 @@ from ledger.errors import (
     InvalidValueError,
     KeyUnavailableError,
     NotFoundError,
+    ReadOnlyLedgerError,
+    StorageError,
     WrongExpectedVersionError,
+    printable,
 )
 from ledger.eventlog.base import LogReader
-from ledger.model.events import Draft, KeyAdopted
+from ledger.model.canonical import nfc
+from ledger.model.events import Draft
 from ledger.model.ids import command_id, stream_id
+from ledger.model.key_events import KeyAdopted
 from ledger.model.merkle import Frontier, leaf_hash
 from ledger.model.schema import REGISTRIES
 from ledger.places import instance
@@ -76,6 +82,17 @@ class SignedCheckpoint(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return self.text
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("origin", printable(self.origin)),
+            ("entries", f"{self.size:,}"),
+            ("root hash", self.root),
+            ("not published yet", printable(", ".join(self.unpublished))),
+            ("text to keep", printable(self.text)),
+        ]
+        rows = [(name, value) for name, value in facts if value]
+        return html_table("Checkpoint", ("what", "value"), rows, 0)
 
 
 def checkpoint(*, cosign: Iterable[PrivateKey] = ()) -> SignedCheckpoint:
@@ -134,6 +151,25 @@ def passing_checkpoint() -> tuple[SignedCheckpoint, PublicKey]:
     text = sign_note(stated.text(), [key])
     made = SignedCheckpoint(text=text, origin=key.name, size=size, root=root.hex())
     return made, key.public()
+
+
+def handed_out_checkpoint() -> tuple[SignedCheckpoint, list[str]]:
+    """Return a checkpoint to hand out, and the key that signs it where the log does not name it.
+
+    Who may only read a ledger cannot have it name a key, and may not have the one that it names.
+
+    Raises:
+        KeyUnavailableError: The key that the log names is not here, and the user may write.
+        CorruptLogError: The log does not agree with an earlier checkpoint.
+    """
+    try:
+        return checkpoint(), []
+    except (StorageError, KeyUnavailableError) as error:
+        is_read_only = instance.current().database.is_read_only()
+        if not (isinstance(error, ReadOnlyLedgerError) or is_read_only):
+            raise
+    made, key = passing_checkpoint()
+    return made, [str(key)]
 
 
 def _agreed(ledger: Ledger, known: Sequence[tuple[str, Checkpoint]]) -> tuple[int, bytes]:
@@ -248,6 +284,16 @@ def _signing_key(ledger: Ledger, ring: KeyRing) -> PrivateKey:
     return key
 
 
+def signing_key(ledger: Ledger) -> PrivateKey:
+    """Return the private key that signs for a ledger; it is made where there is none yet.
+
+    Raises:
+        KeyUnavailableError: The key that the log names is not here, or others can read it.
+        CommandRejectedError: A batch is open.
+    """
+    return _signing_key(_outside_of_a_batch(ledger), ring_of(ledger))
+
+
 def key_at_hand(ledger: Ledger, log: LogReader) -> PrivateKey | None:
     """Return the private key that signs for a ledger; None where it has none, or not here.
 
@@ -310,8 +356,8 @@ def prove(what: Any, *, checkpoint: str | SignedCheckpoint | None = None) -> str
     """Return a proof that anyone can verify with the ledger's public key and nothing else.
 
     Args:
-        what: A record, a uid (its creation), or a position: the proof shows that entry. Or the text
-            of an older checkpoint: the proof shows that the log was only extended since.
+        what: A record, a uid or alias (its creation), or a position: the proof shows that entry. Or
+            the text of an older checkpoint: the proof shows that the log was only extended since.
         checkpoint: A checkpoint that the proof leads to; a new one by default.
 
     Raises:
@@ -404,6 +450,8 @@ def _position_of(ledger: Ledger, what: Any) -> int:
     with ledger.reading() as session:
         head = session.log.head()
         if isinstance(named, str):
+            for alias in session.models.find("alias", alias=nfc(named)):
+                named = str(alias["uid"])
             for registry in (*REGISTRIES, "record"):
                 rows = session.models.find(registry, uid=named)
                 if rows:

@@ -1,4 +1,4 @@
-"""Signatures of erasures: whoever holds the ledger's key vouches for what was erased, and why.
+"""Signatures of erasures: the ledger's key, or an eraser's own, vouches for what went, and why.
 
 1. What is signed is the whole event, and the ledger it is of: docs/format.md, section 11.
 2. A signature of a key that the reader does not know is none.
@@ -14,14 +14,16 @@ import msgspec
 from ledger.errors import InvalidProofError
 from ledger.model.canonical import encode
 from ledger.model.events import EntriesErased
+from ledger.proving.keys import ledger_origin
 from ledger.proving.notes import ED25519, PrivateKey, PublicKey, read_note, sign_note, verify_note
 
 ERASURE = "metaledger erasure"
 
 
 def signed(event: EntriesErased, key: PrivateKey) -> EntriesErased:
-    """Return an erasure with the signature of the ledger's key."""
-    return msgspec.structs.replace(event, signature=sign_note(_text(event, key.name), [key]))
+    """Return an erasure with the signature of the ledger's key, or of an eraser's."""
+    text = _text(event, ledger_origin(key.name))
+    return msgspec.structs.replace(event, signature=sign_note(text, [key]))
 
 
 def signer_of(event: EntriesErased, keys: Sequence[PublicKey], origin: str) -> PublicKey:
@@ -38,7 +40,7 @@ def signer_of(event: EntriesErased, keys: Sequence[PublicKey], origin: str) -> P
     if event.signature is None:
         raise InvalidProofError("erasure: expected a signature, found none")
     note = read_note(event.signature)
-    known = [key for key in keys if (key.name, key.kind) == (origin, ED25519)]
+    known = [it for it in keys if (ledger_origin(it.name), it.kind) == (origin, ED25519)]
     signer = verify_note(note, known)[0]
     if note.text != _text(event, origin):
         raise InvalidProofError("erasure: what was signed is another erasure")

@@ -41,9 +41,22 @@ _OTHERS = 0o077
 _OTHER_WRITERS = 0o022
 
 
+_ERASER = "/eraser"
+
+
 def origin_of(ledger_id: str) -> str:
     """Return the name of a ledger's keys, which is the origin of its checkpoints."""
     return f"metaledger.local/{ledger_id}"
+
+
+def eraser_name(ledger_id: str) -> str:
+    """Return the name of the keys that only erasures of a ledger are signed with."""
+    return origin_of(ledger_id) + _ERASER
+
+
+def ledger_origin(name: str) -> str:
+    """Return the origin of the ledger to which a key of this name belongs."""
+    return name.removesuffix(_ERASER)
 
 
 def key_folder() -> Path:
@@ -68,11 +81,14 @@ def key_folder() -> Path:
 
 
 class KeyRing:
-    """The keys of one ledger that this user has."""
+    """The keys of one ledger that this user has: those of the ledger, or those of an eraser."""
 
-    def __init__(self, ledger_id: str, *, folder: Path | None = None) -> None:
+    def __init__(
+        self, ledger_id: str, *, folder: Path | None = None, is_erasers: bool = False
+    ) -> None:
         self.ledger_id = ledger_id
-        self.name = origin_of(ledger_id)
+        self.name = eraser_name(ledger_id) if is_erasers else origin_of(ledger_id)
+        self._stem = f"{ledger_id}-eraser" if is_erasers else ledger_id
         self._folder = folder
 
     @property
@@ -94,7 +110,7 @@ class KeyRing:
         """
         paths: list[Path] = []
         with suppress(KeyUnavailableError):
-            paths = self._files(f"{self.ledger_id}.*.pub")
+            paths = self._files(f"{self._stem}.*.pub")
         found = [self._read(path) for path in paths]
         return [_as(read_public_key, text, path) for path, text in found]
 
@@ -104,7 +120,7 @@ class KeyRing:
         Raises:
             KeyUnavailableError: Others can read a key, or this user cannot.
         """
-        return [self._private(path) for path in self._files(f"{self.ledger_id}.*.key")]
+        return [self._private(path) for path in self._files(f"{self._stem}.*.key")]
 
     def private_key(self, public: PublicKey) -> PrivateKey | None:
         """Return the private key of a public one; None if this user lacks it.
@@ -112,7 +128,7 @@ class KeyRing:
         Raises:
             KeyUnavailableError: Others can read it, or this user cannot.
         """
-        if not self._files(f"{self.ledger_id}.{public.id.hex()}.key"):
+        if not self._files(f"{self._stem}.{public.id.hex()}.key"):
             return None
         path = self._path(public, "key")
         key = self._private(path)
@@ -189,7 +205,7 @@ class KeyRing:
         return self.folder / f"{self.ledger_id}.checkpoint"
 
     def _path(self, public: PublicKey, ending: str) -> Path:
-        return self.folder / f"{self.ledger_id}.{public.id.hex()}.{ending}"
+        return self.folder / f"{self._stem}.{public.id.hex()}.{ending}"
 
     def _files(self, pattern: str) -> list[Path]:
         """Return the sorted files of a pattern; none for a user without a folder.

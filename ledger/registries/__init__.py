@@ -2,7 +2,7 @@
 
 A method of a record builds a command or asks a query.
 
-Imported by: api, cli, tracking, upkeep, web.
+Imported by: api, bridges, cli, tracking, upkeep, web.
 Imports: content, decisions, display, engine, errors, files, input_files, model, past, places,
   projections, user_settings.
 """

@@ -26,10 +26,11 @@ from ledger.errors import (
 )
 from ledger.files import READ_ONLY
 from ledger.model.commands import Command, MoveRecord, ReadArtifact, SaveArtifact
-from ledger.model.schema import TRASHED, erased_text
+from ledger.model.schema import erased_text
 from ledger.past.retraction import warn_of_retraction
 from ledger.places import instance
 from ledger.places.kinds import record_class
+from ledger.registries.artifact_rows import described, unknown_content, with_same_content
 from ledger.registries.base import Record
 from ledger.registries.checked_table import table_of
 from ledger.registries.checks import check_flag, check_version
@@ -132,11 +133,11 @@ class Artifact(Record):
             self,
             self._request,
             find_content,
-            existing=_with_same_content,
+            existing=with_same_content,
             another=lambda row: f"content is registered already as artifact {row['uid']}",
         )
         if existing is None:
-            self._row = _described(self._request)
+            self._row = described(self._request)
         else:
             self._row = self._as_made_here(existing)
             self._request = msgspec.structs.replace(
@@ -281,7 +282,7 @@ class Artifact(Record):
         self._refuse_view("delete()")
         if check_flag("delete(storage=)", storage) and not permanent:
             raise InvalidValueError("delete(storage=True): only together with permanent=True")
-        if not storage:
+        if not storage or self.is_declared:
             super().delete(permanent=permanent)
             return
         row = self._row
@@ -296,11 +297,17 @@ class Artifact(Record):
     # --- content --------------------------------------------------------------------------------
 
     @property
+    def is_declared(self) -> bool:
+        """Whether its content was never seen here: another tool says what it is, and where."""
+        return bool(self._row.get("is_declared"))
+
+    @property
     def path(self) -> Path | str:
         """Path of its content on this computer, or its URL.
 
         Raises:
             RecordErasedError: The artifact was erased.
+            ContentUnknownError: It is declared: its content was never seen here.
         """
         if not self.is_saved:
             if self._content is None:
@@ -317,6 +324,7 @@ class Artifact(Record):
 
         Raises:
             DamagedContentError: The content is missing or has changed.
+            ContentUnknownError: It is declared: its content was never seen here.
         """
         place = self.path
         if not self.is_saved:
@@ -360,10 +368,8 @@ class Artifact(Record):
         """Load its content into memory by its suffix, return it, and record the artifact as read.
 
         Tables (`.csv .tsv .parquet .feather .arrow`) come as a pandas `DataFrame`, or as `as_`
-        says: `"polars"`, `"arrow"`. `.json` and `.jsonl` come as plain data, text as `str`,
-        `.h5ad`, `.zarr`, `.nc` and `.fcs` as the objects of the packages that read them, anything
-        else as `bytes`; a folder comes as its path. A record that was asked for by a key goes by
-        that key's suffix.
+        says: `"polars"`, `"arrow"`; other content as its loader says (`ln.loaders`). Without one a
+        file comes as `bytes`, a folder as its path. An asked-for key's suffix comes first.
 
         Raises:
             InvalidValueError: `as_` is given and the content is no table.
@@ -391,6 +397,8 @@ class Artifact(Record):
         return cache.path(self._row["digest"], self._asked_suffix)
 
     def _located(self) -> LocatedContent:
+        if self.is_declared:
+            raise unknown_content(self._row)
         if self._row["storage_key"] == erased_text(self.uid):
             raise RecordErasedError(
                 f"artifact {self.uid}: it was erased, and its content with it", uid=self.uid
@@ -477,24 +485,3 @@ class Artifact(Record):
 def _beginning(key: object) -> str | None:
     """Return the checked beginning of the keys of a folder's files; None for an empty one."""
     return check_key(key.rstrip("/") or None if isinstance(key, str) else key)
-
-
-def _with_same_content(row: dict[str, Any]) -> str:
-    where = " (in the trash: restore() brings it back)" if row["state"] == TRASHED else ""
-    return f"artifact {row['uid']} with the same content{where}"
-
-
-def _described(request: SaveArtifact) -> dict[str, Any]:
-    content = request.content
-    return {
-        "key": request.key,
-        "version": request.version,
-        "revises": request.revises,
-        "suffix": content.suffix,
-        "size": content.size,
-        "n_files": content.n_files,
-        "hash": content.hash,
-        "hash_type": content.hash_type,
-        "digest": content.digest,
-        "storage": content.storage,
-    }

@@ -35,11 +35,11 @@ from ledger.past.merged_labels import survivor_uid
 from ledger.places import instance
 from ledger.places.kinds import CLASSES, record_class
 from ledger.places.source import Source, row_of
+from ledger.registries.aliases import RecordAliases
 from ledger.registries.checks import check_flag, check_text
 from ledger.registries.description import Description, describe
 from ledger.registries.lookups import Q
 from ledger.registries.query import Lookup, QuerySet
-from ledger.registries.record_history import RecordHistory
 from ledger.registries.registry import Registry, registry_method
 from ledger.registries.results import RecordList, Results
 from ledger.registries.ways_back import inverse, references
@@ -58,7 +58,7 @@ def _features(record: Record) -> Features:
     return Features(record)
 
 
-class Record(RecordHistory):
+class Record(RecordAliases):
     """A record of a registry.
 
     Two records are equal if registry and uid are equal. Fields and relations of the registry are
@@ -242,10 +242,10 @@ class Record(RecordHistory):
         if self._is_fresh:
             self._perform(self._creation(), prepare=self._prepare(), is_save=True)
         elif self._assigned:
-            self._perform(
-                ChangeRecord(registry=self.registry, uid=self.uid, fields=dict(self._assigned)),
-                is_save=True,
+            command = ChangeRecord(
+                registry=self.registry, uid=self.uid, fields=dict(self._assigned)
             )
+            self._perform(command, is_save=True)
         return self
 
     def delete(self, *, permanent: bool = False) -> None:
@@ -274,6 +274,16 @@ class Record(RecordHistory):
     def _creation(self) -> Command:
         """Return the command that saves a constructed record."""
         raise UnknownFieldError(f"{self.spec.title} records are made by track()")
+
+    def _next_command(self) -> Command | None:
+        """Return the command of the next save; None for none, or for several."""
+        if vars(self).get("_borne") or self._source.at is not None:
+            return None
+        if self._is_fresh:
+            return self._creation()
+        if self._assigned:
+            return ChangeRecord(registry=self.registry, uid=self.uid, fields=dict(self._assigned))
+        return None
 
     def _prepare(self) -> Prepare | None:
         """Return the step that makes content durable before an event names it."""
@@ -436,6 +446,10 @@ class Related(Results[Any]):
         by_uid = {record.uid: record for record in self.filter()._fetch()}
         ordered = [by_uid[link["target"]] for link in links if link["target"] in by_uid]
         return ordered[:limit]
+
+    def _newest(self, limit: int) -> list[Any]:
+        known_by_another = self._spec.called_by is not None
+        return self.filter()._newest(limit) if known_by_another else self._fetch(limit)
 
     def _change(self, records: tuple[object, ...], *, is_present: bool) -> None:
         holder, relation = self._record, self._relation

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ledger.content.hashing import hash_members, members_digest
+from ledger.content.hashing import hash_members, members_digest, unseen_hash
 from ledger.decisions.artifacts import find_members, is_borne
 from ledger.errors import InvalidValueError
 from ledger.model.commands import Command, SaveCollection
@@ -65,10 +65,11 @@ class Collection(Record):
         fields: dict[str, Any] = {}
         if description is not None:
             fields["description"] = self._checked("description", description)
+        hashes = [_hashes(member._row) for member in members]
         self._request = SaveCollection(
             name=self._checked("name", name),
-            hash=hash_members([member._row["hash"] for member in members], ordered),
-            digest=members_digest([member._row["digest"] for member in members], ordered=ordered),
+            hash=hash_members([hash_ for hash_, _ in hashes], ordered),
+            digest=members_digest([digest for _, digest in hashes], ordered=ordered),
             artifacts=[member.uid for member in members],
             is_ordered=ordered,
             version=check_version("Collection", version),
@@ -123,6 +124,13 @@ def _revised(revises: object) -> str | None:
     if revises is not None and not isinstance(revises, Collection):
         raise InvalidValueError(f"Collection.revises: expected a Collection, got {revises!r}")
     return None if revises is None else revises.uid
+
+
+def _hashes(row: dict[str, Any]) -> tuple[str, str]:
+    """Return hash and digest of a member; of a declared one, what stands for them."""
+    if row["digest"] is None:
+        return unseen_hash(row["natural"])
+    return row["hash"], row["digest"]
 
 
 def _members(artifacts: Iterable[Artifact]) -> list[Artifact]:

@@ -48,6 +48,8 @@ def describe(record: AnyRecord) -> Description:
     if record.is_trashed:
         title += " (in the trash)"
     pairs = [("uid", record.uid), *_fields(record)]
+    if aliases := record.aliases:
+        pairs.append(("aliases", ", ".join(map(shown, aliases))))
     pairs.append(("created", f"{_text(record.created_at)} by {shown(record.created_by)}"))
     pairs += _relations(record)
     return Description(title, [(name.replace("_", " "), value) for name, value in pairs])
@@ -73,6 +75,8 @@ def _fields(record: AnyRecord) -> list[tuple[str, str]]:
         if field.name in _UNTOLD or field.is_virtual:
             continue
         value = getattr(record, field.name)
+        if field.name == "is_declared" and not value:
+            continue
         if value is not None and value not in ({}, []):
             pairs.append((field.name, _value(field, value)))
     if record.is_saved and record.spec.has_keys:

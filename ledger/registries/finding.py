@@ -2,7 +2,7 @@
 
 The first of these that applies decides:
 
-1. A whole uid, in whichever registry.
+1. A whole uid, in whichever registry; then a whole alias, which names another tool.
 2. A text written as a place (`./x`, `../x`, `/x`, `~/x`, `https://…`), or a `Path`: the artifact
    with the content that is there now, whatever it is called. If no artifact has this content, the
    transform whose key is this path.
@@ -31,6 +31,7 @@ from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source, row_of
 from ledger.registries import all_registries
+from ledger.registries.aliases import aliased, reads_as_alias
 from ledger.registries.base import Record
 from ledger.registries.local_content import LocalContent
 from ledger.registries.lookups import Q
@@ -40,6 +41,7 @@ from ledger.registries.registry import Registry
 _CANDIDATES = 5  # named in a message
 _NEAREST = 3
 _PLACES = ("./", "../", "~/", "/")
+_OF_PLACES = {"artifact", "transform", "run"}  # of what lies at places; others have names alone
 
 Which = Literal["any", "trashed", "ever"]
 
@@ -68,7 +70,12 @@ def find(what: str | os.PathLike[str], *, registry: str | None = None, as_of: An
 
 
 def found(
-    source: Source, what: object, *, registry: str | None = None, which: Which = "any"
+    source: Source,
+    what: object,
+    *,
+    registry: str | None = None,
+    among: Iterable[str] | None = None,
+    which: Which = "any",
 ) -> Record:
     """Return the record that `what` means, by the rules of this module.
 
@@ -76,6 +83,7 @@ def found(
         source: Ledger and position to ask.
         what: A text or a path.
         registry: The only registry to look in.
+        among: The registries to look in, where there are several but not all.
         which: "trashed" for a record in the trash if one is called so; "ever" for withdrawn
             and erased records, too.
 
@@ -88,9 +96,18 @@ def found(
         raise InvalidValueError(
             f"expected a uid or its beginning, a key, a name, a path or a URL, got {what!r}"
         )
-    registries = source.names if registry is None else (registry,)
-    if isinstance(what, os.PathLike) or "://" in text or text.startswith(_PLACES):
-        return _at_place(source, text, registries)
+    registries = tuple(among or (source.names if registry is None else (registry,)))
+    is_path = isinstance(what, os.PathLike)
+    if not is_path and (elsewhere := _of_alias(source, text, registries)):
+        return elsewhere
+    is_place = is_path or "://" in text or text.startswith(_PLACES)
+    if is_place and not _OF_PLACES.isdisjoint(registries):
+        return _at_place(source, text, registries, which)
+    return _by_name(source, text, registries, which)
+
+
+def _by_name(source: Source, text: str, registries: tuple[str, ...], which: Which) -> Record:
+    """Return the record with this uid, key, name, or beginning of a uid."""
     for each in registries:
         if (row := row_of(source, each, nfc(text))) is not None:
             known: Record = record_class(each)._from_row(row, source)
@@ -99,38 +116,54 @@ def found(
     candidates = _called(source, text, registries, trashed=trashed) or _called(
         source, text, registries, trashed=not trashed
     )
-    if not candidates and registry == "run":
+    if not candidates and registries == ("run",):
         candidates = _runs_of(source, text)
     if candidates:
         return _only(text, candidates)
     if "artifact" in registries and os.path.lexists(text):
-        return _at_place(source, text, registries)
-    return _beginning(source, text, registry, which)
+        return _at_place(source, text, registries, which)
+    return _beginning(source, text, registries, which)
 
 
-def _beginning(source: Source, text: str, registry: str | None, which: Which) -> Record:
+def _of_alias(source: Source, text: str, registries: Iterable[str]) -> Record | None:
+    """Return the record that a whole alias means; None where it means none of these registries."""
+    for registry, uid in aliased(source, text) if reads_as_alias(text) else ():
+        if registry in registries and (row := row_of(source, registry, uid)) is not None:
+            known: Record = record_class(registry)._from_row(row, source)
+            return known
+    return None
+
+
+def _beginning(source: Source, text: str, registries: tuple[str, ...], which: Which) -> Record:
     """Return the record whose uid begins with a text.
 
     Raises:
         NotFoundError: There is none; the message names the nearest.
         MultipleResultsError: There are several.
     """
-    get = all_registries.get_ever if which == "ever" else all_registries.get
     try:
-        if registry is None:
-            return get(source, text)
-        record: Record = Registry(record_class(registry), source).get(text)
+        return _with_beginning(source, text, registries, which)
     except NotFoundError as error:
         if type(error) is not NotFoundError:  # erased, for example: that says enough
             raise
-        registries = source.names if registry is None else (registry,)
         near = ", ".join(_nearest(source, text, registries))
-        among = "" if registry is None else f" of {REGISTRIES[registry].title} records"
+        titles = " or ".join(source.spec(each).title for each in registries)
+        among = "" if registries == tuple(source.names) else f" of {titles} records"
         raise NotFoundError(
             f"'{text}': no uid, key or name{among}, nor a file here"
             + (f"; nearest: {near}" if near else "; 'metaledger search' looks for words"),
             name=text,
         ) from error
+
+
+def _with_beginning(source: Source, text: str, registries: tuple[str, ...], which: Which) -> Record:
+    if len(registries) == 1:
+        one: Record = Registry(record_class(registries[0]), source).get(text)
+        return one
+    get = all_registries.get_ever if which == "ever" else all_registries.get
+    record = get(source, text)
+    if record.registry not in registries:
+        raise NotFoundError(f"'{text}': {_described(record)}", name=text)
     return record
 
 
@@ -196,7 +229,7 @@ def _described(record: Record) -> str:
     return f"{record.spec.title} {record.uid}{f' ({printable(name)})' if name else ''}"
 
 
-def _at_place(source: Source, text: str, registries: tuple[str, ...]) -> Record:
+def _at_place(source: Source, text: str, registries: tuple[str, ...], which: Which) -> Record:
     """Return the artifact with the content that is at a path or URL now; else the script there.
 
     Raises:
@@ -216,7 +249,7 @@ def _at_place(source: Source, text: str, registries: tuple[str, ...]) -> Record:
         if scripts:
             return _only(text, scripts)
     if "artifact" not in registries:
-        return found(source, key, registry=registries[0])
+        return _by_name(source, key, registries, which)
     other = _called(source, key, ["artifact"], trashed=False)
     hint = f"; under this key there is {_described(other[0])}, with other content" if other else ""
     raise NotFoundError(

@@ -1,9 +1,10 @@
 """Loading content into memory by its suffix.
 
 1. Tables come as a frame of pandas, polars or Arrow. JSON comes as plain data, text as `str`,
-   formats of other packages as their objects, and anything else as bytes; a folder as its path.
-2. One compression around any of these is undone; an archive of several files stays as it is.
-3. Whatever a reader raises becomes one error that names the artifact.
+   formats of other packages as their objects. `ln.loaders` can say otherwise for any suffix.
+2. Of a suffix without a loader, a file comes as bytes and a folder as its path, and that is said.
+3. One compression around any of these is undone; an archive of several files stays as it is.
+4. Whatever a reader raises becomes one error that names the artifact.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ledger.display.messages import say_once
 from ledger.errors import (
     InvalidValueError,
     LedgerError,
     MissingDependencyError,
     UnreadableContentError,
 )
+from ledger.registries.loader_table import loaders
 
 _TABLES = {".csv", ".tsv", ".parquet", ".feather", ".arrow"}
 _TEXTS = {".txt", ".md", ".log", ".py", ".toml", ".yaml", ".yml", ".html", ".svg", ".sh", ".sql"}
@@ -42,14 +45,18 @@ _READERS = {
     ".h5ad": _Reader("anndata", "anndata", lambda it, path: it.read_h5ad(path)),
     ".zarr": _Reader("zarr", "zarr", lambda it, path: it.open(str(path), mode="r")),
     ".nc": _Reader("xarray", "xarray", lambda it, path: it.open_dataset(path)),
+    ".npy": _Reader("numpy", "", lambda it, path: it.load(path, allow_pickle=False)),
     ".fcs": _Reader("fcsparser", "fcs", lambda it, path: it.parse(str(path))[1]),
 }
+
+
+_KNOWN = {*_TABLES, *_TEXTS, *_READERS, ".json", ".jsonl", ".ndjson"}
 
 
 def is_loadable(suffix: str) -> bool:
     """Return whether a suffix says how content is read, and so whether a wrong one misleads."""
     plain, _ = _split(suffix)
-    return plain in {*_TABLES, *_TEXTS, *_READERS, ".json", ".jsonl", ".ndjson"}
+    return plain in _KNOWN or loaders.given(suffix) is not None
 
 
 def load(path: Path, suffix: str, *, as_: str | None = None, called: str = "content") -> Any:
@@ -74,24 +81,54 @@ def load(path: Path, suffix: str, *, as_: str | None = None, called: str = "cont
             f"load(as_={as_!r}): expected a table ({', '.join(sorted(_TABLES))}), "
             f"{called} has the suffix '{suffix}'"
         )
+    # Who asks for a kind of frame means a table, whatever else was registered.
+    own = None if as_ is not None else loaders.given(suffix)
+    # A package that opens files by their path undoes no compression around them.
+    is_known = plain in _KNOWN and not (plain in _READERS and compression is not None)
+    if own is None and as_ is None and (not is_known or _is_wanting(plain)):
+        own = loaders.installed(suffix)
+    if own is None and not is_known:
+        _say_unknown(suffix, is_folder=path.is_dir())
     try:
+        if own is not None:
+            return own(path)
         return _loaded(path, plain, compression, as_ or "pandas")
     except (LedgerError, MemoryError):
         raise
     except Exception as error:
         said = " ".join(str(error).split())
         said = said if len(said) <= _MOST_SAID else f"{said[:_MOST_SAID]}…"
+        if own is not None and isinstance(error, ImportError):
+            raise MissingDependencyError(
+                f"{called}: the loader of '{suffix}' cannot be used: {said}; install what it "
+                "needs, or use cache() and read it yourself"
+            ) from error
         raise UnreadableContentError(
             f"{called}: its content cannot be read as '{suffix}': {type(error).__name__}: {said}; "
             "cache() gives its path, to read it in another way"
         ) from error
 
 
+def _is_wanting(plain: str) -> bool:
+    """Return whether a package that reads a suffix is not installed."""
+    reader = _READERS.get(plain)
+    return reader is not None and importlib.util.find_spec(reader.module) is None
+
+
+def _say_unknown(suffix: str, *, is_folder: bool) -> None:
+    if is_folder and not suffix:
+        return  # a folder is used by its path
+    what = f"'{suffix}'" if suffix else "content without a suffix"
+    comes = "the path of the folder" if is_folder else "its bytes"
+    way_out = f"; ln.loaders.register({suffix!r}, function) says otherwise" if suffix else ""
+    say_once("info", f"load(): no loader for {what}, this is {comes}{way_out}")
+
+
 def _loaded(path: Path, plain: str, compression: str | None, frame: str) -> Any:
     reader = _READERS.get(plain)
     is_folder = path.is_dir()
     # A folder can be used as it is: a package that is not installed is no reason to refuse it.
-    if is_folder and (reader is None or importlib.util.find_spec(reader.module) is None):
+    if is_folder and (reader is None or _is_wanting(plain)):
         return path
     if reader is not None and compression is None:
         return reader.read(_required(plain, reader), path)

@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ class LocalContent:
         path, fetched = local_path(place)
         _refuse_own_folder(path, ledger.place)
         cache = ledger.hash_cache if fetched is None else None
-        hashed = hash_path(path, cache=cache, rehash=rehash)
+        with _hashing(path) as step:
+            hashed = hash_path(path, cache=cache, rehash=rehash, progress=step)
         return cls(ledger, path, hashed, chosen, fetched)
 
     @classmethod
@@ -177,6 +179,18 @@ class LocalContent:
             return
         with progress("storing", self.hashed.size, unit="bytes") as step:
             store.put(source, name, self.hashed, progress=step)
+
+
+@contextmanager
+def _hashing(path: Path) -> Iterator[Callable[[int], None] | None]:
+    """Show how far hashing has come, where no other thread shows a bar of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield None
+        return
+    # The size of a folder is known when it was walked through, which hashing does.
+    size = path.stat().st_size if path.is_file() else None
+    with progress("hashing", size, unit="bytes") as step:
+        yield step
 
 
 def storage_named(ledger: Any, storage: str | os.PathLike[str] | None) -> str | None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.model.schema import RegistrySpec, RelationSpec
 from ledger.places.source import Source
 from projections.select import Select, Test
+
+if TYPE_CHECKING:
+    from ledger.places.kinds import AnyRecord
 
 
 def with_names(
@@ -38,6 +41,31 @@ def with_names(
             called = [names.get(uid, uid) for uid in uids]
             row[relation.name] = (called[0] if called else None) if relation.is_single else called
     return shown
+
+
+def with_caller(records: Sequence[AnyRecord]) -> list[dict[str, Any]]:
+    """Return the rows of records of one registry, for tables.
+
+    Where people know them by another record (`RegistrySpec.called_by`), its key or name stands
+    under the name of that relation, in the place of its uid.
+    """
+    rows = [dict(record._row) for record in records]
+    relation = records[0].spec.relation(records[0].spec.called_by or "") if records else None
+    if relation is None:
+        return rows
+    source, held = records[0]._source, str(relation.column)
+    select = Select(
+        registry=relation.target,
+        where=Test(("uid",), "in", tuple({row[held] for row in rows if row.get(held)})),
+        at=source.at,
+        catalogue=source.catalogue,
+        trash="with",
+    )
+    found = source.ask(partial(_selected, select))
+    names = {row["uid"]: row.get("key") or row.get("name") for row in found}
+    for row in rows:
+        row[relation.name] = names.get(row.get(held), row.get(held))
+    return rows
 
 
 def _selected(select: Select, models: Any) -> Any:

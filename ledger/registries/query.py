@@ -261,7 +261,7 @@ class QuerySet(Results[R]):
                 f"{title} '{uid}': several uids begin so: "
                 f"{', '.join(record.uid for record in found[:3])}…; give more digits"
             )
-        if other := self._merged("uid", uid):
+        if other := self._merged("uid", uid) or self._aliased(uid):
             return other
         for row in self._source.ask(lambda it: it.find(self.registry, uid=uid, state=ERASED)):
             raise erased_error(self.registry, row)
@@ -323,6 +323,13 @@ class QuerySet(Results[R]):
         uid = survivor_uid(self._source, self.registry, field=field, value=value)
         return None if uid is None else self.with_trash().filter(uid=uid).first()
 
+    def _aliased(self, text: str) -> R | None:
+        """Return the record that is called so in another tool; None if none is."""
+        from ledger.registries.aliases import uid_of_alias  # noqa: PLC0415 (few come from elsewhere)
+
+        uid = uid_of_alias(self._source, self.registry, text)
+        return None if uid is None else self.with_trash().filter(uid=uid).first()
+
     def _by_key(self, lookups: dict[str, object]) -> R:
         key = lookups["key"]
         if not isinstance(key, str):
@@ -381,6 +388,11 @@ class QuerySet(Results[R]):
             select = msgspec.structs.replace(select, limit=limit)
         rows = self._source.ask(lambda models: models.select(select))
         return [self._kind._from_row(row, self._source) for row in rows]
+
+    def _newest(self, limit: int) -> list[R]:
+        is_plain = not self._select.order and not self._is_sliced
+        is_turned = is_plain and self._spec.called_by is not None
+        return (self.reverse() if is_turned else self)._fetch(limit)
 
     def _asked(self) -> Select:
         catalogue = self._source.catalogue_with(self.registry)

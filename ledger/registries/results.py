@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from ledger.display.rows import one_line, rows_html
 from ledger.errors import MultipleResultsError, NotFoundError
 from ledger.model.schema import REGISTRIES, RegistrySpec
-from ledger.registries.named_references import with_names
+from ledger.registries.named_references import with_caller, with_names
 
 if TYPE_CHECKING:
     from ledger.places.kinds import AnyRecord
@@ -150,8 +150,12 @@ class Results(ABC, Generic[R]):
         )
 
     def _repr_html_(self) -> str:
-        records = self._fetch(_REPR_ROWS)
-        return rows_html(self.registry, [record._row for record in records], self.count())
+        records: Any = self._newest(_REPR_ROWS)
+        return rows_html(self.registry, with_caller(records), self.count())
+
+    def _newest(self, limit: int) -> list[R]:
+        """Return the records that a table begins with."""
+        return self._fetch(limit)
 
 
 class RecordList(Results[R]):

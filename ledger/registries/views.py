@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ledger.display.tabular import TableList, attributes
 from ledger.errors import InvalidValueError, NotFoundError
 from ledger.model.canonical import asked, nfc
 from ledger.model.commands import TagPosition
@@ -20,8 +21,9 @@ from ledger.model.schema import REGISTRIES
 from ledger.model.times import to_datetime
 from ledger.past.changes import Diff, diff
 from ledger.past.points import Point, reads_as_other, resolve
-from ledger.past.readable_events import Happening, Which, happenings
+from ledger.past.readable_events import Happening, Log, Which, happenings
 from ledger.past.readable_events import newest_first as backwards
+from ledger.past.said_points import resolve_said
 from ledger.places import instance
 from ledger.places.kinds import record_class
 from ledger.places.source import Source
@@ -76,6 +78,24 @@ class View:
         """Return the lineage of a record as it was at this point; see `Record.lineage`."""
         return record.lineage(as_of=self.position, **options)
 
+    def tables(self, *, history: bool = False) -> dict[str, Any]:
+        """Return the ledger at this point as tables by name, each a `pyarrow.Table`.
+
+        One table a registry, with a row a record that is not in the trash, and the tables `link`,
+        `artifact_key`, `alias`, `value`, `tag` and `event`; docs/analysts.md names their columns.
+
+        Args:
+            history: Whether a row is what was so between two positions, `from_position` and
+                `to_position`, instead: then the tables answer for every point up to this one.
+
+        Raises:
+            StorageError: Something was erased meanwhile, or the database refused.
+        """
+        from ledger.past.tables import each_table  # noqa: PLC0415 (loads pyarrow)
+
+        found = each_table(self._source.ledger, self.position, has_history=history)
+        return {name: table for name, _, table in found}
+
     def __repr__(self) -> str:
         when = "the beginning" if self.recorded_at is None else self.recorded_at.isoformat()
         return f"<View as of position {self.position} ({when})>"
@@ -90,18 +110,32 @@ class Tag(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
-def as_of(point: Any) -> View:
+class Tags(TableList[Tag]):
+    """Tags, oldest first."""
+
+    _title = "Tags"
+    _columns = attributes("name", "position", "tagged_at", "actor")
+
+
+def as_of(point: Any, *, clock: str = "recorded") -> View:
     """Return the ledger as of a point, for reading.
 
     Args:
         point: A position, "now", a datetime with a time zone, a run (its last event), the name of
             a tag, or the text of a checkpoint. Inclusive; a time means the end of its last digit.
+        clock: "recorded": a time means what the log held then. "said": it means what is said to
+            have happened by then, whenever that was recorded.
 
     Raises:
-        InvalidValueError: The point is in the future, or a datetime without a time zone.
+        InvalidValueError: The point is in the future, or a datetime without a time zone. With the
+            clock "said": it is no time, or said time goes back past it.
         NotFoundError: No tag and no run has this name.
     """
     ledger = instance.current()
+    if clock == "said":
+        return View(ledger, resolve_said(ledger, point))
+    if clock != "recorded":
+        raise InvalidValueError(f"as_of(clock=): expected 'recorded' or 'said', got {clock!r:.60}")
     return View(ledger, resolve(ledger, point))
 
 
@@ -137,12 +171,12 @@ def _require_tag_name(name: object) -> None:
         raise InvalidValueError(f"tag '{name}': it reads as {other}; put a letter before it")
 
 
-def tags() -> list[Tag]:
+def tags() -> Tags:
     """Return every tag, oldest first."""
     ledger = instance.current()
     with ledger.reading() as session:
         rows = session.models.find("tag")
-    return [
+    return Tags(
         Tag(
             name=row["name"],
             position=row["position"],
@@ -150,7 +184,7 @@ def tags() -> list[Tag]:
             actor=row["actor"],
         )
         for row in rows
-    ]
+    )
 
 
 def events_since(point: Any) -> Iterator[Happening]:
@@ -169,7 +203,7 @@ def log(  # noqa: PLR0913 (each narrows the log in its own way)
     until: Any = None,
     newest_first: bool = False,
     limit: Any = None,
-) -> list[Happening]:
+) -> Log:
     """Return the events that match every condition, by default oldest first.
 
     Args:
@@ -193,7 +227,7 @@ def log(  # noqa: PLR0913 (each narrows the log in its own way)
         ledger, registry=registry, record=record, run=run, actor=actor, since=since, until=until
     )
     found = backwards(ledger, which) if newest_first else happenings(ledger, which)
-    return list(islice(found, limit))
+    return Log(islice(found, limit))
 
 
 def narrowed(  # noqa: PLR0913 (as above)

@@ -3,7 +3,7 @@
 The modules that look around return plain frozen values and write nothing; only `context` and
 `plan` use a ledger.
 
-Imported by: api, cli.
+Imported by: api, bridges, cli, upkeep.
 Imports: content, decisions, display, engine, errors, forks, input_files, model, past, places,
   registries, user_settings.
 """

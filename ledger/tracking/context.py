@@ -29,6 +29,7 @@ from ledger.engine.pass_token import (
     PassToken,
     offered,
 )
+from ledger.engine.said import refuse_said
 from ledger.engine.tracked import Tracked
 from ledger.errors import LedgerError, NotTrackingError, printable, washed
 from ledger.model.parameters import canonical_params
@@ -42,6 +43,7 @@ from ledger.tracking.git import start_git_query
 from ledger.tracking.joining import pass_folder
 from ledger.tracking.notebook import (
     active_shell,
+    injected_parameters,
     is_consecutive,
     read_notebook,
     shell_kind,
@@ -173,6 +175,7 @@ class Context:
         params: object = None,
         new_run: bool = False,
     ) -> Run:
+        refuse_said("track()")
         if self._is_own:
             self._end("ended")
         elif self.is_tracking:
@@ -184,6 +187,11 @@ class Context:
         self._error = None
         self._hook()
         given = canonical_params(params, argv)
+        injected = injected_parameters(active_shell()) if source.kind == "notebook" else None
+        if injected is not None:
+            # Those given here come on top, mostly the very same.
+            own: Any = given["params"]
+            given["params"] = {**_canonical(injected), **own}
 
         def begin() -> Run:
             return self._begin(ledger, named, name, given, initiated_by, new_run=new_run)
@@ -288,7 +296,10 @@ class Context:
 
     def _say_receipt(self, ledger: Ledger, passage: Passage, status: str) -> None:
         run = _run(ledger, passage.run)
-        say("success" if status == "finished" else "warning", receipt(run, passage, status))
+        say(
+            "success" if status == "finished" else "warning",
+            receipt(run, passage, status, run._source.spec),
+        )
 
     def _is_consecutive(self) -> bool | None:
         source = self._source
@@ -342,6 +353,11 @@ class Context:
             self._end("ended" if self._error is None else "failed")
         except LedgerError as error:
             say("error", f"the end of the run could not be recorded: {error}")
+
+
+def _canonical(params: Mapping[str, object]) -> dict[str, Any]:
+    canonical: Any = canonical_params(params)["params"]
+    return dict(canonical)
 
 
 def _told(kind: type[BaseException], error: BaseException) -> str:

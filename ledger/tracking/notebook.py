@@ -3,19 +3,23 @@
 1. IPython is only looked for among the loaded modules, never imported. A shell of a Jupyter kernel
    is a notebook; IPython in a terminal is a REPL like any other.
 2. The path comes from the first of these hints that names an existing file: `__vsc_ipynb_file__`
-   (VS Code) and `__session__` (PyCharm) in the user's namespace, `JPY_SESSION_NAME` (Jupyter Server
-   2 and later) in the process's environment. Else it is unknown, as under nbclient or papermill:
-   then the code is that of the cells that ran so far, and its hash tells such notebooks apart.
+   (VS Code), `__session__` (PyCharm) and `PAPERMILL_INPUT_PATH` (`papermill --inject-paths`) in the
+   user's namespace, `JPY_SESSION_NAME` (Jupyter Server 2 and later) in the process's environment.
+   Else it is unknown, as under nbclient: then the code is that of the cells that ran so far, and
+   its hash tells such notebooks apart.
 3. The code is that of the file on disk: its code cells in order, each headed by `# %%`, without
    blank cells. Outputs, execution counts, cell ids, text cells and metadata leave no trace.
-4. `is_consecutive` is about the executed cells: their counts are 1, 2, 3 … in order.
+4. The cell that papermill writes holds parameters, and is no code: `# Parameters`, then names with
+   literal values. It is looked for where papermill may be at work: where its path or none is told.
+5. `is_consecutive` is about the executed cells: their counts are 1, 2, 3 … in order.
 """
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -28,7 +32,11 @@ ShellKind: TypeAlias = Literal["kernel", "terminal"]
 
 _MOST_NOTEBOOK = 1 << 30  # bytes of a file: notebooks hold pictures
 _CELL_HEADING = "# %%"
-_NAMESPACE_HINTS = ("__vsc_ipynb_file__", "__session__")
+_PAPERMILL_PATH = "PAPERMILL_INPUT_PATH"
+_NAMESPACE_HINTS = ("__vsc_ipynb_file__", "__session__", _PAPERMILL_PATH)
+_PARAMETERS_HEADING = "# Parameters"
+_NO_PARAMETERS = {_PAPERMILL_PATH, "PAPERMILL_OUTPUT_PATH"}
+_FLOATS = {"nan", "inf", "-inf"}
 
 
 def active_shell() -> object | None:
@@ -77,11 +85,58 @@ def executed_code(shell: object) -> str | None:
 
     The cell that runs now is the last one.
     """
-    cells = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
-    if not isinstance(cells, list):
-        return None
-    ran = [{"cell_type": "code", "source": cell} for cell in cells]
+    cells = _executed(shell)
+    number, _ = _injected(cells)
+    ran = [{"cell_type": "code", "source": cell} for at, cell in enumerate(cells) if at != number]
     return notebook_code({"cells": ran}) or None
+
+
+def injected_parameters(shell: object) -> dict[str, object] | None:
+    """Return the parameters that papermill gave to the notebook of `shell`; None for none."""
+    namespace = getattr(shell, "user_ns", None) or {}
+    if _PAPERMILL_PATH not in namespace and notebook_path(shell) is not None:
+        return None
+    return _injected(_executed(shell))[1]
+
+
+def _executed(shell: object) -> list[str]:
+    """Return the cells that `shell` has run."""
+    cells = getattr(getattr(shell, "history_manager", None), "input_hist_raw", None)
+    return [cell for cell in cells if isinstance(cell, str)] if isinstance(cells, list) else []
+
+
+def _injected(cells: Sequence[str]) -> tuple[int | None, dict[str, object] | None]:
+    """Return number and values of the cell that papermill wrote; it is the last of its kind."""
+    for number in reversed(range(len(cells))):
+        if cells[number].partition("\n")[0].strip() == _PARAMETERS_HEADING:
+            values = _assigned(cells[number])
+            if values is not None:
+                kept = {name: it for name, it in values.items() if name not in _NO_PARAMETERS}
+                return number, kept
+    return None, None
+
+
+def _assigned(cell: str) -> dict[str, object] | None:
+    """Return the values that a cell assigns to names; None if it does anything else."""
+    values: dict[str, object] = {}
+    try:
+        for statement in ast.parse(cell).body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    values[name] = _literal(value)
+                case _:
+                    return None
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return None
+    return values
+
+
+def _literal(value: ast.expr) -> object:
+    match value:
+        case ast.Call(func=ast.Name(id="float"), args=[ast.Constant(value=str(text))]):
+            return float(text) if text in _FLOATS else ast.literal_eval(value)
+        case _:
+            return ast.literal_eval(value)
 
 
 def is_consecutive(notebook: Mapping[str, object]) -> bool | None:

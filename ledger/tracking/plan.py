@@ -30,22 +30,7 @@ from ledger.places.instance import Ledger
 from ledger.places.marks import Marks
 from ledger.tracking.context import context
 from ledger.tracking.exits import exit_error
-
-
-class PlannedContent(msgspec.Struct, frozen=True, kw_only=True):
-    """Content that would be copied into the storage: its name there, its source, its bytes."""
-
-    name: str
-    source: str
-    size: int
-
-
-class SimilarName(msgspec.Struct, frozen=True, kw_only=True):
-    """A new name that resembles one that exists."""
-
-    registry: str
-    name: str
-    similar: tuple[str, ...]
+from ledger.tracking.planned import PlannedContent, SimilarName
 
 
 class Plan(Listing[Happening]):
@@ -85,6 +70,24 @@ class Plan(Listing[Happening]):
             "similar_names": [msgspec.to_builtins(similar) for similar in self.similar_names],
             "error": self.error,
         }
+
+    def to_markdown(self, *, title: str = "this", limit: int = 100) -> str:
+        """Return the plan as Markdown, for a comment on a change or the summary of a job.
+
+        Args:
+            title: What would record it, such as the name of a script.
+            limit: The most events, and the most contents, to show.
+        """
+        from ledger.tracking.plan_markdown import markdown  # noqa: PLC0415 (few ask)
+
+        return markdown(
+            self.events,
+            self.contents,
+            self.similar_names,
+            error=self.error,
+            title=title,
+            limit=limit,
+        )
 
     def _fill(self, ledger: PlanLedger) -> None:
         self._items = list(happenings(ledger, Which(after=ledger.begun_at)))

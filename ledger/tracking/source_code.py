@@ -102,6 +102,11 @@ def _unify_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def hash_of_source(path: Path, *, is_notebook: bool) -> str | None:
+    """Return the `source_hash` of the script or notebook at a path; None if it is unreadable."""
+    return _notebook_source(path, None).source_hash if is_notebook else _read(None, path)[1]
+
+
 # --- which file -----------------------------------------------------------------------------------
 
 

@@ -50,13 +50,13 @@ def storages(ledger: Ledger, session: Session | WriteSession) -> list[str]:
 
 
 def artifacts(session: Session | WriteSession) -> Iterator[Row]:
-    """Yield every artifact that is not withdrawn, as of one position."""
+    """Yield every artifact with content that is not withdrawn, as of one position."""
     at, offset = session.log.head(), 0
     while True:
         rows = session.models.select(
             Select(registry="artifact", trash="with", at=at, offset=offset, limit=_CHUNK)
         )
-        yield from rows
+        yield from (row for row in rows if not row["is_declared"])
         if len(rows) < _CHUNK:
             return
         offset += _CHUNK

@@ -39,7 +39,7 @@ from ledger.model.ids import StreamId, command_id, derive, stream_id
 from ledger.model.payloads import format_of, kept_part, parts_of, to_payload
 from ledger.model.schema import REGISTRIES, WITHDRAWN, FieldSpec, erased_text
 from ledger.places import instance
-from ledger.proving.checkpoints import key_at_hand
+from ledger.proving.eraser_keys import signer_at_hand
 from ledger.proving.erasures import signed
 from ledger.registries.base import Record
 from ledger.registries.checks import check_flag, check_text
@@ -70,7 +70,7 @@ class Erased(msgspec.Struct, frozen=True, kw_only=True):
         mentions: Positions of other entries that hold a text which the record bore: erase those
             records too if they are about the same person or thing.
         is_scrubbed: Whether the database was written anew without what was overwritten.
-        is_signed: Whether the ledger's key was here to sign the event that says so.
+        is_signed: Whether the ledger's key, or an eraser's, was here to sign what tells of it.
         unverifiable: Positions among `entries` of format 1: no hash vouches for what stays there.
     """
 
@@ -135,7 +135,7 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
         )
     with ledger.sessions.turn(), ledger.writing() as writing:
         found = Erasure(ledger, writing, uid)
-        key = key_at_hand(ledger, writing.log)
+        key = signer_at_hand(ledger, writing.log)
         done = found.carry_out(writing, reason, handler.stamp(), key)
     is_scrubbed = ledger.database.scrub()
     _forget(ledger, found.rows)
@@ -148,8 +148,9 @@ def erase(record: Record | str, *, reason: str, dry_run: bool = False) -> Erased
     if done.position is not None and not done.is_signed:
         say(
             "warning",
-            f"the erasure of {uid} is not signed: the ledger's key is not on this computer; an "
-            "audit with that key tells of it as a finding, unless a checkpoint covers it",
+            f"the erasure of {uid} is not signed: neither the ledger's key nor an eraser's that it "
+            "adopted is on this computer; an audit with that key tells of it as a finding, unless "
+            "a checkpoint covers it ('metaledger key --eraser' makes one)",
         )
     return msgspec.structs.replace(done, mentions=mentions, is_scrubbed=is_scrubbed)
 
@@ -270,7 +271,8 @@ class Erasure:
         )
         if not chosen:
             return nothing
-        if self.registry == "artifact" and stored_name(self.row) is None:
+        is_of_content = self.registry == "artifact" and not self.row["is_declared"]
+        if is_of_content and stored_name(self.row) is None:
             self.in_place = f"{self.row['storage']}/{self.row['storage_key']}"
         left = [self._erased(entry) for entry in chosen]
         positions = tuple(entry.envelope.position for entry in left)

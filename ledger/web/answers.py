@@ -252,6 +252,7 @@ def record(source: Source, uid: str) -> Json:
         for field in spec.fields
         if field.name != "retraction" and not field.is_virtual
     }
+    fields["aliases"] = list(found.aliases)
     links = {}
     for relation in spec.relations:
         related = getattr(found, relation.name)

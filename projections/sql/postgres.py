@@ -2,7 +2,7 @@
 
 1. Text is compared byte by byte in UTF-8 (`COLLATE "C"`): by code point, in every locale.
 2. Servers fold case in other ways than Python: some only ASCII, some without `ß`, each by its own
-   version of Unicode. Therefore `folded()` is made from Python's own table.
+   version of Unicode. Therefore `folded()` is made from Python's own table (`casefold`).
 3. PostgreSQL's text cannot contain NUL. Two characters stand for it, and two others for the
    character that begins them. Both spellings keep the order, and readers never see them.
 4. Long texts do not fit into its usual indexes, so columns that may hold them have another kind.
@@ -11,9 +11,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -25,10 +24,12 @@ from ledger.model.schema import REGISTRIES
 from projections.fold import Amended, Change, Closed
 from projections.select import Select
 from projections.sql import tables as sql_tables
+from projections.sql.casefold import folded_statement
 from projections.sql.dialect import Dialect, Fragment, quoted
-from projections.sql.models import SqlModels, as_rows, carried_out, find_statement
+from projections.sql.models import SqlModels, carried_out
+from projections.sql.questions import in_places, kinds_of
 from projections.sql.trips import Answer, Statement, Trips
-from projections.store import Row, name_taken, not_there
+from projections.store import Row, doubled_name, name_taken, not_there
 from projections.tables import TABLES, Index, Table
 
 # An entry of a usual index has room for 2,704 bytes; a character takes up to four.
@@ -165,13 +166,32 @@ class PostgresModels(SqlModels):
 
     def find_all(self, questions: Sequence[tuple[str, dict[str, Any]]]) -> list[list[Row]]:
         """Return the answers to several questions of `find`, in one round trip."""
-        answers = self._statements.execute_all(
-            find_statement(self.dialect, table, **equals) for table, equals in questions
-        )
-        return [
-            as_rows(answer.fetchall(), table)
-            for (table, _), answer in zip(questions, answers, strict=True)
-        ]
+        kinds = kinds_of(self.dialect, questions)
+        answers = self._statements.execute_all(kind.statement for kind in kinds)
+        return in_places(kinds, [answer.fetchall() for answer in answers])
+
+    def write_rows(
+        self,
+        ended: Mapping[str, Sequence[Sequence[Any]]],
+        begun: Mapping[str, Sequence[Sequence[Any]]],
+    ) -> None:
+        """End valid rows, then add finished rows: statements of many rows that travel together."""
+        try:
+            for table, ends in ended.items():
+                self._post_columns(sql_tables.close_all(self.dialect, table), ends)
+            for table, rows in begun.items():
+                self._post_columns(sql_tables.load_all(self.dialect, table), rows)
+            self._trips.send()
+        except psycopg.errors.UniqueViolation as error:
+            for table in begun:
+                if sql_tables.is_guarded(table) and self.dialect.is_name_conflict(error, table):
+                    raise doubled_name(table) from error
+            raise
+
+    def _post_columns(self, text: str, rows: Sequence[Sequence[Any]]) -> None:
+        for first in range(0, len(rows), _PORTION):
+            columns = zip(*rows[first : first + _PORTION], strict=True)
+            self._trips.post(statement(text, [list(column) for column in columns]))
 
     def create(self, *, indexes: bool = True) -> None:
         """Create the function that folds case, every table, and every index unless later."""
@@ -200,9 +220,11 @@ class PostgresModels(SqlModels):
     def end_anew(self, before: Callable[[], None]) -> None:
         """Replace the old tables, which readers use until `before`, by the new ones.
 
-        Dropping a table makes its readers wait for the end of the transaction: it comes late.
+        The function that folds case is made anew, too. Dropping a table makes its readers wait for
+        the end of the transaction: it comes late.
         """
         self._make_indexes(is_new=True)
+        self._connection.execute(folded_statement().encode())
         before()
         self.drop()
         for table in TABLES:
@@ -338,49 +360,3 @@ def _at_a_character(part: str) -> str:
     literal = "".join(f"\\U{ord(it):08x}" for it in spelled(part))
     # As a parameter, the pattern is spelled again: so it names the character by its number.
     return rf"^(?:[^\u0001]|\u0001.)*{literal}"
-
-
-@lru_cache(maxsize=1)
-def folded_statement() -> str:
-    """Return the statement that creates `folded`: `str.casefold` in the database.
-
-    Most texts are ASCII or hold nothing to fold, and return early; only the others are slow.
-    """
-    everything = [chr(code) for code in range(0x80, sys.maxunicode + 1)]
-    folding = [it for it in everything if not "\ud800" <= it <= "\udfff" and it.casefold() != it]
-    single = [it for it in folding if len(it.casefold()) == 1]
-    several = [it for it in folding if len(it.casefold()) > 1]
-    steps = [f"    text_ := replace(text_, '{it}', '{it.casefold()}');" for it in several]
-    return (
-        "CREATE OR REPLACE FUNCTION folded(text_ text) RETURNS text\n"
-        "LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $$\n"
-        "BEGIN\n"
-        '    text_ := lower(text_ COLLATE "C");\n'
-        f"    IF text_ !~ '[{_ranges(folding)}]' THEN RETURN text_; END IF;\n"
-        f"    text_ := translate(text_, '{''.join(single)}',"
-        f" '{''.join(it.casefold() for it in single)}');\n"
-        f"    IF text_ !~ '[{_ranges(several)}]' THEN RETURN text_; END IF;\n"
-        + "\n".join(steps)
-        + "\n    RETURN text_;\nEND $$"
-    )
-
-
-def _ranges(characters: Iterable[str]) -> str:
-    """Return sorted characters as the inside of a bracket in a pattern."""
-    return "".join(
-        f"\\U{begin:08x}-\\U{end:08x}" if end > begin else f"\\U{begin:08x}"
-        for begin, end in _runs(map(ord, characters))
-    )
-
-
-def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    begin = end = -1
-    for number in numbers:
-        if number == end + 1:
-            end = number
-            continue
-        if begin >= 0:
-            yield begin, end
-        begin = end = number
-    if begin >= 0:
-        yield begin, end

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from ledger.model.schema import LIVE, REGISTRIES
@@ -106,6 +107,33 @@ def load(dialect: Dialect, table: str, *, is_new: bool = False) -> str:
     marks = ", ".join([dialect.placeholder] * len(names))
     into = quoted(named(table, is_new=is_new))
     return f"INSERT INTO {into} ({', '.join(map(quoted, names))}) VALUES ({marks})"
+
+
+def close_all(dialect: Dialect, table: str) -> str:
+    """Return the UPDATE that ends many valid rows: a list of ends, then one for each key column."""
+    key = TABLES[table].key
+    kinds = _arrays(dialect, table, ("to_position", *key))
+    names = ", ".join(quoted(name) for name in ("end", *key))
+    tests = " AND ".join(f"t.{quoted(name)} = e.{quoted(name)}" for name in key)
+    return (
+        f'UPDATE {quoted(table)} AS t SET to_position = e."end" FROM unnest({kinds}) AS e({names}) '
+        f"WHERE {tests} AND t.to_position = {FOREVER}"
+    )
+
+
+def load_all(dialect: Dialect, table: str) -> str:
+    """Return the INSERT of many finished rows: a list for each column, bounds included."""
+    names = TABLES[table].column_names
+    return (
+        f"INSERT INTO {quoted(table)} ({', '.join(map(quoted, names))}) "
+        f"SELECT * FROM unnest({_arrays(dialect, table, names)})"
+    )
+
+
+def _arrays(dialect: Dialect, table: str, names: Sequence[str]) -> str:
+    kinds = {it.name: it.kind for it in TABLES[table].columns}
+    types = [dialect.types[kinds.get(name, "integer")].partition(" COLLATE")[0] for name in names]
+    return ", ".join(f"{dialect.placeholder}::{it}[]" for it in types)
 
 
 def named(name: str, *, is_new: bool) -> str:

@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import duckdb
 import psycopg
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -66,12 +67,12 @@ def segments(folder) -> list[Path]:
     return sorted(Path(folder, "log").iterdir())
 
 
-def rewritten(folder, change):
+def rewritten(folder, change, **options):
     """Change the table of an archive and write it again, its manifest too."""
     (path,) = segments(folder)
     table = change(pq.read_table(path))
     path.unlink()
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression="zstd", **{"write_statistics": False} | options)
     with_manifest(folder, lambda it: it["segments"][0].update(size=path.stat().st_size))
 
 
@@ -103,6 +104,35 @@ def test_an_export_is_parquet_that_any_program_reads(exported, ledger_folder):
         "log",
         "manifest.json",
     ]
+
+
+def test_payloads_are_text_that_others_search(exported):
+    found = duckdb.execute(
+        'SELECT position FROM read_parquet(?) WHERE payload LIKE \'%"name":"uno"%\'',
+        [f"{exported.where}/log/*.parquet"],
+    )
+    ((position,),) = found.fetchall()
+    assert ln.log(since=position - 1, until=position)[0].event["fields"] == {"name": "uno"}
+
+
+def as_bytes(table):
+    """Return a table of an archive as programs of before wrote it."""
+    place = table.column_names.index("payload")
+    return table.set_column(place, "payload", table.column(place).cast(pa.binary()))
+
+
+def test_an_archive_of_before_is_read_and_exported_to(exported, tmp_path):
+    rewritten(exported.where, as_bytes)
+    with_manifest(exported.where, lambda it: it.update(format=2))
+    assert audit(archive=exported.where).ok
+    label("two")
+    done = export(exported.where)
+    assert done.added == 1
+    assert json.loads(Path(exported.where, "manifest.json").read_text())["format"] == 3
+    kinds = [str(pq.read_schema(it).field("payload").type) for it in segments(exported.where)]
+    assert kinds == ["binary", "string"]
+    place = restore(exported.where, "./s", root=tmp_path / "elsewhere")
+    assert audit(place=place).root == done.root
 
 
 def test_a_further_export_adds_what_is_new_and_writes_nothing_twice(exported, tmp_path):
@@ -148,21 +178,21 @@ def test_a_log_is_cut_into_segments_of_bounded_size(ledger_folder, monkeypatch, 
 
 
 def test_what_was_erased_leaves_an_archive_with_the_next_export(exported, tmp_path, postgres):
-    def payloads() -> bytes:
+    def payloads() -> str:
         found = ds.dataset(Path(exported.where, "log"), format="parquet").to_table()
-        return b"".join(found.column("payload").to_pylist())
+        return "".join(found.column("payload").to_pylist())
 
     two = label("due to leave")
     export(exported.where)
     kept, old = segments(exported.where)
-    assert b"due to leave" in payloads()
+    assert "due to leave" in payloads()
     erase(two, reason="asked for")
     done = export(exported.where)
     assert done.added == 1
     assert segments(exported.where)[0] == kept
     assert segments(exported.where)[1] == old.with_suffix(".2.parquet")
     assert len(segments(exported.where)) == 3
-    assert b"due to leave" not in payloads()
+    assert "due to leave" not in payloads()
     with closing(ArchiveEvidence(exported.where)) as evidence:
         rows = list(evidence.rows(until=done.events))
     assert root_hash([row.leaf for row in rows]).hex() == done.root
@@ -324,7 +354,7 @@ def test_an_archive_is_audited_without_any_ledger(exported, tmp_path):
 def test_an_erased_entry_is_read_with_its_payload_hash(exported):
     def erase(table):
         table = with_column(table, "salt", lambda v: [*v[:-1], None])
-        table = with_column(table, "payload", lambda v: [*v[:-1], b"residue"])
+        table = with_column(table, "payload", lambda v: [*v[:-1], "residue"])
         return with_column(table, "payload_hash", lambda v: [*v[:-1], bytes(range(32))])
 
     rewritten(exported.where, erase)
@@ -376,9 +406,7 @@ def test_a_ledger_from_an_archive_has_the_same_root_and_answers(  # noqa: PLR091
 
 
 DEEDS = {
-    "edited": lambda t: with_column(
-        t, "payload", lambda v: [it.replace(b"uno", b"dos") for it in v]
-    ),
+    "edited": lambda t: with_column(t, "payload", lambda v: [it.replace("uno", "dos") for it in v]),
     "cut short": lambda t: t.slice(0, 3),
     "without its middle": lambda t: pa.concat_tables([t.slice(0, 2), t.slice(3)]),
     "in another order": lambda t: t.take([1, 0, *range(2, t.num_rows)]),
@@ -389,6 +417,11 @@ DEEDS = {
     ),
     "with a hostile type": lambda t: with_column(t, "tag", lambda v: [*v[:-1], "'; DROP TABLE"]),
     "with a number out of range": lambda t: with_column(t, "number", lambda v: [*v[:-1], -(2**63)]),
+    "with a payload that is no text": lambda t: t.set_column(
+        t.column_names.index("payload"),
+        "payload",
+        pa.array([b"\xff"] * t.num_rows, pa.binary()).view(pa.string()),
+    ),
     "without a payload": lambda t: with_column(t, "payload", lambda v: [*v[:-1], None]),
     "without a salt": lambda t: with_column(t, "salt", lambda v: [*v[:-1], None]),
     "empty": lambda t: t.slice(0, 0),
@@ -407,7 +440,7 @@ def test_an_archive_that_was_tampered_with_is_refused_whole(exported, tmp_path, 
 
 
 MANIFESTS = {
-    "of a newer format": lambda it: it.update(format=3),
+    "of a newer format": lambda it: it.update(format=4),
     "with another root": lambda it: it.update(root="00" * 32),
     "with more entries": lambda it: it.update(entries=it["entries"] + 1),
     "with a hole": lambda it: it["segments"][0].update(first=2),
@@ -426,6 +459,66 @@ def test_a_manifest_that_lies_is_refused(exported, tmp_path, deed):
     with_manifest(exported.where, MANIFESTS[deed])
     with pytest.raises((CorruptLogError, InvalidValueError), match="archive"):
         restore(exported.where, "./storage", root=tmp_path / "x")
+
+
+@pytest.mark.parametrize("part", ["manifest", "checkpoint"])
+def test_what_an_archive_says_of_itself_is_compared(exported, part):
+    if part == "manifest":
+        with_manifest(exported.where, lambda it: it.update(root="0" * 64))
+    else:
+        (path,) = Path(exported.where).glob("checkpoint-*")
+        origin, size, *others = path.read_text().splitlines()
+        path.write_text("\n".join([origin, str(int(size) - 1), *others, ""]))
+    found = audit(archive=exported.where).findings
+    assert [(it.kind, it.subject) for it in found] == [("checkpoint-root", part)]
+
+
+FOOTERS = {
+    "statistics": ({"write_statistics": True}, "no statistics"),
+    "statistics of one column": ({"write_statistics": ["tag"]}, "no statistics"),
+    "an index of pages": ({"write_page_index": True, "write_statistics": True}, "no statistics"),
+    "metadata": ({}, "no metadata"),
+    "metadata of a column": ({}, "no metadata"),
+    "another writer": ({}, "parquet-cpp-arrow"),
+}
+
+
+@pytest.mark.parametrize("deed", FOOTERS)
+def test_a_footer_that_says_more_than_its_columns_is_refused(exported, deed):
+    options, said = FOOTERS[deed]
+
+    def change(table):
+        if deed == "metadata":
+            return table.replace_schema_metadata({"pandas": '{"index_columns": ["tag"]}'})
+        if deed == "metadata of a column":
+            field = table.schema.field("tag").with_metadata({"kind": "other"})
+            return table.cast(table.schema.set(table.schema.get_field_index("tag"), field))
+        return table
+
+    rewritten(exported.where, change, **options)
+    if deed == "another writer":
+        (path,) = segments(exported.where)
+        path.write_bytes(path.read_bytes().replace(b"parquet-cpp-arrow", b"parquet-mrx-arrow"))
+    with pytest.raises(InvalidValueError, match=said):
+        audit(archive=exported.where)
+    with pytest.raises(InvalidValueError, match=said):
+        restore(exported.where, "./other", root=Path(exported.where).parent / "copy")
+
+
+def test_an_export_writes_no_statistics(exported):
+    (path,) = segments(exported.where)
+    group = pq.ParquetFile(path).metadata.row_group(0)
+    assert not any(group.column(number).is_stats_set for number in range(group.num_columns))
+
+
+def test_a_file_that_the_manifest_does_not_name_is_warned_of(exported, capsys):
+    (path,) = segments(exported.where)
+    ln.settings.verbosity = "warning"
+    assert audit(archive=exported.where).ok
+    assert "is no part of it" not in capsys.readouterr().err
+    shutil.copy(path, path.with_name("000000000001-000000000003.2.parquet"))
+    assert audit(archive=exported.where).ok
+    assert "'000000000001-000000000003.2.parquet' in its log/ is no part" in capsys.readouterr().err
 
 
 def test_a_segment_that_is_missing_is_told(exported, tmp_path):

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import ledger as ln
 from ledger.auditing.audit import audit
+from ledger.content.hash_cache import HashCache
+from ledger.content.hashing import hash_path
 from ledger.errors import ConfigurationError
 from ledger.places import instance
+from ledger.places.caches import cache_folder
+from ledger.places.discovery import locate
 from ledger.transfer.archive_export import export
 from ledger.upkeep.doctor import examine
 from tests.e2e.command import metaledger
@@ -63,6 +69,23 @@ def damage(path: Path) -> None:
     (path,) = path.glob("*.txt") if path.is_dir() else (path,)
     path.chmod(0o644)
     path.write_bytes(bytes(path.stat().st_size))
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_an_audit_that_finds_wrong_content_has_every_file_hashed_again(
+    kept, ledger_folder, monkeypatch, is_open
+):
+    monkeypatch.chdir(ledger_folder)
+    seen = file("seen.txt")
+    with closing(HashCache(cache_folder(locate()) / "hashes.sqlite3")) as cache:
+        cache.put(seen, hash_path(seen), hashed_at=time.time_ns() + 10**15)
+        damage(next(iter(kept.values())))
+        if is_open:
+            assert ln.head()
+        assert not audit(content=True).ok
+        assert cache.stale_count() == 0
+        cache.flush()
+        assert cache.get(seen, hash_path(seen).stamp) is None
 
 
 def remove(path: Path) -> None:

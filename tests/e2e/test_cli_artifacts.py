@@ -37,6 +37,16 @@ def test_a_file_is_registered_with_all_that_was_said_of_it(plates):
     assert [label["name"] for label in shown["relations"]["labels"]] == ["Raw"]
 
 
+@pytest.mark.parametrize("spelling", ["{}", "file://{}", "~/plates"])
+def test_each_file_of_a_folder_is_registered_however_the_folder_is_spelled(
+    plates, monkeypatch, spelling
+):
+    monkeypatch.setenv("HOME", str(plates))
+    place = spelling.format(plates / "plates")
+    keys = [it["key"] for it in added(plates, place, "--each")]
+    assert keys == ["plates/deep/two.txt", "plates/one.txt"]
+
+
 def test_people_get_a_table(plates):
     said = metaledger(plates, "artifact", "add", "a.csv", "--key", "a.csv")
     assert said.out.splitlines()[0].startswith("uid ")

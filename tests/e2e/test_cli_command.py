@@ -148,7 +148,7 @@ def completed(folder, words, place):
 
 def test_verbs_registries_and_uids_are_completed(made):
     uid = metaledger(made, "label", "add", "A label", "--json").json["uid"]
-    assert completed(made, "metaledger do", 1) == {"doctor"}
+    assert completed(made, "metaledger doct", 1) == {"doctor"}
     assert completed(made, "metaledger list co", 2) == {"collection"}
     assert completed(made, f"metaledger show {uid[:3]}", 2) == {uid}
     assert completed(made, f"metaledger get {uid[:3]}", 2) == set()

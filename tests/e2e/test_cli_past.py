@@ -196,6 +196,8 @@ def test_lineage_is_a_tree_a_picture_and_a_document(past):
     assert run(past, "lineage", past.report2.uid, "--mermaid").out.startswith("flowchart LR\n")
     assert run(past, "lineage", past.report2.uid, "--svg", "it.svg").out == "it.svg\n"
     ET.parse(past.folder / "it.svg")  # noqa: S314 (made a line above)
+    again = run(past, "lineage", past.report2.uid, "--svg", "it.svg")  # its own kind: replaced
+    assert again.err == ""
     near = run(past, "lineage", past.report2.uid, "--depth", "0").out
     assert near.splitlines() == [lines[0]]
 
@@ -256,6 +258,16 @@ def test_a_plan_is_data_alone_and_its_status_says_if_there_is_anything_to_do(pas
         [sys.executable, "script.py"], env=environment(), check=True, capture_output=True
     )
     assert run(past, "plan", "script.py").out == "0 new events\n"
+
+
+def test_a_plan_is_markdown_for_a_comment(past):
+    (past.folder / "script.py").write_text(SCRIPT)
+    told = run(past, "plan", "--format", "markdown", "script.py", status=2).out
+    assert told.startswith("### `script.py` would record ")
+    assert "| record-created | ulabel `" in told
+    assert "`name='planned'` |" in told
+    as_json = run(past, "plan", "--format", "json", "script.py", status=2)
+    assert as_json.json["new_events"] > 0
 
 
 def test_a_plan_of_a_script_that_fails_ends_there(past):

@@ -7,6 +7,7 @@ import pytest
 import ledger as ln
 from ledger.upkeep.rebuild import rebuild
 from tests.support.counting import Counted
+from tests.support.door import names
 
 
 @pytest.fixture
@@ -36,6 +37,21 @@ def test_the_commits_of_a_rebuild_do_not_grow_with_the_ledger(shop):
         costs.append(shop.commits - before)
     assert costs[0] >= 1
     assert len({*costs}) == 1
+
+
+def test_what_a_bulk_asks_does_not_grow_with_it(shop):
+    ln.track(key="script.py", new_run=True)
+    labels(3, "first")
+    costs = []
+    for count in (10, 200):
+        made = [ln.ULabel(f"label {count} {number}") for number in range(count)]
+        said = shop.of(lambda records=made: ln.save(records))
+        costs.append(len([it for it in said if it.lstrip().startswith(("SELECT", "WITH"))]))
+    ln.finish()
+    assert costs[0] == costs[1] <= 12
+    assert names(ln.ULabel.filter(name__startswith="label 10")) == [
+        f"label 10 {number}" for number in range(10)
+    ]
 
 
 # --- questions ------------------------------------------------------------------------------------

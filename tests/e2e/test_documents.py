@@ -27,10 +27,12 @@ import pytest
 
 import ledger
 import ledger.errors
+from ledger.display.tabular import Tabular
 from ledger.model.schema import COMMON_FIELDS, REGISTRIES
 from ledger.past.changes import Comparison, Diff, Happening, History, Listing
 from ledger.past.lineage import Lineage
 from ledger.places.instance import Ledger
+from ledger.registries.aliases import RecordAliases
 from ledger.registries.base import Record, Related
 from ledger.registries.features import Features
 from ledger.registries.named import NamedRecord
@@ -49,6 +51,8 @@ TOLD = (
     "docs/tutorial-time-travel.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
+    "docs/bridges.md",
+    "docs/handing-over.md",
 )
 FOLDER = "/home/ada/project"
 # Commands that set something up of their own stand for the command that they run.
@@ -311,7 +315,13 @@ CLASSES = {
     "Ledger": Ledger,
 }
 # Bases that are no public names, with the classes that are described as if they had no base.
-PARTS = ((RecordHistory, Record), (NamedRecord, ledger.ULabel), (Comparison, Diff))
+PARTS = (
+    (RecordHistory, Record),
+    (RecordAliases, Record),
+    (NamedRecord, ledger.ULabel),
+    (Comparison, Diff),
+    (Tabular, Listing),
+)
 CONSTRUCTED = {"ULabel", "Feature", "Artifact", "Collection", "Transform", "Q"}
 # Users hold a `Ledger` only to look at it: what works inside is not part of the reference.
 INNER = {
@@ -366,6 +376,8 @@ def written_signatures() -> set[str]:
         value = None if name == "__version__" else getattr(ledger, name)
         if inspect.isfunction(value):
             found.add(f"{name}{plain(inspect.signature(value), bound=False)}")
+    registering = plain(inspect.signature(ledger.loaders.register), bound=True)
+    found.add(f"loaders.register{registering}")
     for title, kind in CLASSES.items():
         found |= members(title, kind)
     found |= {

@@ -14,6 +14,7 @@ from ledger.eventlog.database_url import parse
 from ledger.places import instance
 from ledger.upkeep import doctor
 from ledger.upkeep.rebuild import rebuild
+from projections.sql import casefold
 from tests.support.door import artifact, label
 
 DEEDS = {
@@ -210,6 +211,40 @@ def test_audit_and_doctor_name_what_guards_otherwise(server, deed):
     assert subject in told_by_doctor()
 
 
+FOLDINGS = {
+    "a letter is folded to another": casefold._statement(casefold._case_table() | {"Ä": "o"}),
+    "a letter is folded that has no case": casefold._statement(
+        dict(sorted((casefold._case_table() | {"ä": "a"}).items()))
+    ),
+    "a letter is not folded": casefold._statement(
+        {it: to for it, to in casefold._case_table().items() if it != "Ä"}
+    ),
+    "several letters are others": casefold.folded_statement().replace("'ß', 'ss'", "'ß', 's'"),
+    "nothing is folded": casefold.folded_statement().replace("BEGIN", "BEGIN RETURN text_;"),
+    "a name is not qualified": casefold.folded_statement().replace("pg_catalog.lower", "lower"),
+}
+
+
+@pytest.mark.parametrize("forged", FOLDINGS.values(), ids=FOLDINGS)
+def test_case_that_is_folded_otherwise_is_told_and_mended_by_a_rebuild(server, forged):
+    with server() as do:
+        do(forged.replace("{", "{{").replace("}", "}}"))
+    assert "function folded(text)" in told_by_audit()
+    assert "function folded(text)" in told_by_doctor()
+    rebuild()
+    assert told_by_audit() == told_by_doctor() == set()
+
+
+def test_a_table_of_another_unicode_is_as_good(server):
+    table = casefold._case_table()
+    newer = casefold._statement(dict(sorted((table | {"\ua7cb": "\u0264"}).items())))
+    older = casefold._statement({it: to for it, to in table.items() if it != "\ua7cb"})
+    for made_elsewhere in (newer, older):
+        with server() as do:
+            do(made_elsewhere)
+        assert told_by_audit() == told_by_doctor() == set()
+
+
 def test_entries_before_the_first_position_are_told_and_events_counted(server):
     copied = "recorded_at, gen_random_uuid(), version, gen_random_uuid(), number, salt, leaf"
     with server() as do:
@@ -259,6 +294,17 @@ def test_a_writer_with_operators_of_its_own_makes_no_hole(server):
                 f"INSERT INTO {{schema}}.entries VALUES (50, 1, {stream}, 1, gen_random_uuid(), 1,"  # noqa: S608
                 " sha256('a'), sha256('b'))"
             )
+
+
+def test_case_is_folded_alike_for_a_role_with_functions_of_its_own(server):
+    with misled(server, "writer") as do:
+        for made in (
+            "lower(text)", "translate(text, text, text)", "replace(text, text, text)",
+        ):  # fmt: skip
+            do(f"CREATE FUNCTION evil.{made} RETURNS text LANGUAGE sql AS $$ SELECT 'evil' $$")
+        do("CREATE FUNCTION evil.never(text, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'")
+        do("CREATE OPERATOR evil.!~ (LEFTARG=text, RIGHTARG=text, FUNCTION=evil.never)")
+        assert do("SELECT {schema}.folded('AÄß')").fetchone() == ("aäss",)
 
 
 @pytest.mark.parametrize(

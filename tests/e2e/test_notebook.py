@@ -124,3 +124,18 @@ def test_notebooks_whose_path_nobody_tells_are_told_apart_by_their_cells(noteboo
     here = ln.head()
     unnamed(notebook.parent, "alpha")
     assert ln.head() == here
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
+def test_parameters_of_papermill_are_those_of_the_run(notebook, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME")
+    plain = nbformat.read(notebook, as_version=4)
+    for rate in (0.1, 0.2, 0.1):
+        given = nbformat.from_dict(plain)
+        given.cells.insert(0, nbformat.v4.new_code_cell(f"# Parameters\nrate = {rate}\n"))
+        nbformat.write(given, notebook)
+        run(notebook)
+        plain = nbformat.read(notebook, as_version=4)
+        plain.cells.pop(0)
+    assert [it.params for it in ln.Run.filter()] == [{"n": 3, "rate": 0.1}, {"n": 3, "rate": 0.2}]
+    assert ln.Transform.filter().count() == 1

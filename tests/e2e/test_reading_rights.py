@@ -82,6 +82,9 @@ VERBS = (
     "doctor --content",
     "audit --content",
     "export {out}/archive",
+    "export tables {out}/tables",
+    "export crate {uid} {out}/crate",
+    "export prov {uid} {out}/a.prov.json",
 )
 
 

@@ -384,3 +384,18 @@ def test_a_record_is_erased_after_what_it_refers_to_was_merged(sample, undoes):
     assert rebuild().differences == ()
     ln.erase(Sample.get(name="S1"), reason="a request")
     assert ln.audit().findings == ()
+
+
+class Mouse(ln.Record):
+    """An animal, bred from others."""
+
+    mother: Mouse | None = None
+
+
+def test_a_record_refers_to_another_one_of_its_registry():
+    mother = Mouse(name="M1").save()
+    Mouse(name="M2", mother=mother).save()
+    assert Mouse.get(name="M2").mother == mother
+    assert ln.registry("mouse").get(name="M2").mother.name == "M1"
+    assert mother.mother is None
+    assert [it.name for it in Mouse.get(name="M1").mouses] == ["M2"]

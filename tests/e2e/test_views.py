@@ -45,6 +45,7 @@ QUESTIONS: Calls = {
 }
 # How each method that changes something is called, and those of vocabularies, asked of now alone.
 CHANGES: Calls = {
+    "add_alias": lambda it, _: it("lamindb:1"),
     "inspect": lambda it, _: it([]),
     "standardize": lambda it, _: it([]),
     "validate": lambda it, _: it([]),

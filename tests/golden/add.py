@@ -9,6 +9,7 @@ none to change one: today's program must read what an earlier one wrote.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import socket
@@ -19,20 +20,22 @@ from contextlib import closing
 from pathlib import Path
 
 import ledger as ln
+from ledger.proving import eraser_keys
 from tests.golden.state import state_of
 
 HERE = Path(__file__).resolve().parent
+BEGAN = dt.datetime(2024, 5, 6, 7, tzinfo=dt.UTC)
 TABLES = ("stored_events", "entries", "meta")
 
 
-def tell_a_story(folder: Path) -> None:
+def tell_a_story(folder: Path, *, database: str | None = None) -> None:
     """Make a ledger with as many kinds of events as the public door has."""
     os.environ["METALEDGER_USER"] = "ada"
     os.environ["METALEDGER_KEY_DIR"] = str(folder / "keys")
     os.chdir(folder)
     socket.gethostname = lambda: "golden"  # no name of a real computer goes into the log
     ln.settings.verbosity = "error"
-    ln.init("./storage", name="golden")
+    ln.init("./storage", name="golden", database=database)
     draft = ln.ULabel(name="draft", description="Zoë's first 🧬").save()
     spare = ln.ULabel(name="spare").save()
     ln.Transform(name="Clean", key="clean.py", version="1").save()
@@ -57,6 +60,8 @@ def tell_a_story(folder: Path) -> None:
     ln.finish()
     report.path.unlink()
     ln.Artifact("report.txt", key="report.txt").save()
+    raw.add_alias("lamindb:5tAyiACTQJb8pShM0001")
+    draft.add_alias("lamindb:duWb1LvE")
     draft.name = "final"
     draft.save()
     raw.labels.remove(draft)
@@ -64,9 +69,28 @@ def tell_a_story(folder: Path) -> None:
     spare.restore()
     spare.delete(permanent=True)
     ln.ULabel(name="spare").save()
+    with ln.happened(at=BEGAN, by="bob"):
+        ln.ULabel(name="years ago").save()
+    far = ln.bridges.declare(
+        namespace="s3://core", name="far", key="far.bin", size=7, claimed=[("md5", "x")]
+    )
+    ln.bridges.declare(namespace="s3://core", name="gone", key="gone.bin", size=7).delete()
+    ln.bridges.record_run(
+        identity=["slurm", 4711],
+        key="job.sh",
+        source="#!/bin/sh\n",
+        started_at=BEGAN,
+        finished_at=BEGAN,
+        actor="bob",
+        inputs=[far],
+        outputs=[raw],
+        aliases=["slurm:4711"],
+    )
     ln.checkpoint()
+    ln.erase(ln.Artifact.get(key="far.bin"), reason="request 17")
     ln.erase(draft, reason="request 17")
     ln.erase(report, reason="request 17")
+    eraser_keys.adopt(str(eraser_keys.own_key()))
 
 
 def dump(database: Path, target: Path) -> None:

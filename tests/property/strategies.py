@@ -103,13 +103,17 @@ class _World:
         self.inputs: set[tuple[str, str]] = set()
         self.links: set[tuple[str, str, str, str]] = set()
         self.retracted: set[str] = set()
+        self.n_aliases = 0
         self.mergers: dict[str, tuple[str, list[Any], list[Any]]] = {}
 
     def step(self) -> None:
         """Let one more thing happen, of those that can."""
         steps = [self.create_label, self.register_artifact, self.start_run, self.register_transform]
+        steps += [self.declare_artifact]
         if self.events:
             steps += [self.record_blob, self.create_collection]
+        if any(state < 2 for state in self.states.values()):
+            steps += [self.add_alias]
         if self.states:
             steps += [self.move_to_trash_or_back, self.move_to_trash_or_back, self.withdraw]
         if self.of("ulabel"):
@@ -231,6 +235,27 @@ class _World:
         if "run" in common:
             self.made_by.add((uid, common["run"]))
 
+    def declare_artifact(self) -> None:
+        name = self.draw(st.sampled_from(CONTENTS))
+        uid = b.declared_uid(name)
+        if ("artifact", uid) in self.states:
+            return
+        common = self.common()
+        self.add(
+            b.artifact_declared(
+                name,
+                key=self.draw(st.sampled_from([None, *KEYS])),
+                description=self.text(),
+                revises=self.one_or_none("artifact"),
+                size=self.draw(st.sampled_from([None, 2])),
+                where=self.draw(st.sampled_from([None, "s3://bucket/a"])),
+                **common,
+            )
+        )
+        self.states["artifact", uid] = 0
+        if "run" in common:
+            self.made_by.add((uid, common["run"]))
+
     def key(self) -> None:
         uid, key = self.one("artifact"), self.draw(st.sampled_from(KEYS))
         self.add(b.artifact_keyed(uid, key, **self.common()))
@@ -278,6 +303,14 @@ class _World:
         uid = self.one("artifact")
         self.add(b.retracted("artifact", uid, self.text() or "no reason", **self.common()))
         self.retracted.add(uid)
+
+    def add_alias(self) -> None:
+        registry, uid = self.draw(
+            st.sampled_from(sorted(it for it, state in self.states.items() if state < 2))
+        )
+        self.n_aliases += 1
+        alias = f"{self.draw(st.sampled_from(['lamindb', 'x']))}:{self.n_aliases}"
+        self.add(b.alias_added(registry, uid, alias, **self.common()))
 
     def lift_retraction(self) -> None:
         if self.retracted:

@@ -12,7 +12,7 @@ import dataclasses
 from typing import Any
 
 import pytest
-from hypothesis import event, given, settings
+from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from ledger.decisions.runs import RunPlan
@@ -156,6 +156,25 @@ def passes(*, killed: bool) -> st.SearchStrategy[Drawn]:
     )
 
 
+# What a person does outside of any run: to what all processes use, and to what one of them made.
+CURATIONS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("describe"),
+            st.sampled_from(["shared", *(f"of {number}" for number in range(N_WORKERS + 1))]),
+            st.sampled_from(["one", "two", "by hand"]),
+        ),
+        st.tuples(
+            st.just("artifact"),
+            st.just("by hand"),
+            st.sampled_from(["k", "of 0", "of 1"]),
+            st.just("warn_return_existing"),
+        ),
+    ),
+    max_size=3,
+)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("passes")
@@ -188,3 +207,33 @@ def test_a_pass_of_many_processes_is_one_run_and_the_next_one_adds_nothing(
     assert repeated.passage.n_intents >= done.passage.n_intents
     check(database)
     assert not [row for row in find(database, "run") if row["status"] == "started"]
+
+
+@settings(max_examples=settings().max_examples // 2)
+@given(
+    st.tuples(*map(scripts_of, range(N_WORKERS + 1))),
+    CURATIONS,
+    st.lists(passes(killed=True), max_size=2),
+    passes(killed=False),
+    CURATIONS,
+    passes(killed=False),
+)
+def test_what_a_person_changed_after_a_pass_of_many_processes_stands(  # noqa: PLR0913, PLR0917
+    folder, scripts, before, history, last, after, again
+):
+    # What a worker asked for without effect is known to the run too, once the pass has ended: else
+    # its next pass would ask for it again, and take back what a person did since.
+    database = MemoryDatabase(lambda: 1)
+    for operation in before:
+        Worker(database).do(operation)
+    for drawn in [*history, last]:
+        done = OnePass(database, folder, scripts, drawn)
+    assume(not done.refusals)
+    for operation in after:
+        Worker(database).do(operation)
+    seen, here = visible(database), head(database)
+    again.day = last.day
+    repeated = OnePass(database, folder, scripts, again)
+    assert head(database) == here
+    assert visible(database) == seen
+    assert repeated.passage.n_events == 0

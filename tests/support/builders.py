@@ -89,6 +89,12 @@ def retracted(registry: str, uid: str, reason: str = "wrong gate", **common: Any
     )
 
 
+def alias_added(registry: str, uid: str, alias: str = "other:1", **common: Any):
+    return ev.AliasAdded(
+        registry=registry, uid=uid, alias=alias, **_common(["alias", [uid, alias]], common)
+    )
+
+
 def retraction_lifted(registry: str, uid: str, **common: Any):
     return ev.RetractionLifted(registry=registry, uid=uid, **_common(["lift", uid], common))
 
@@ -127,6 +133,21 @@ def artifact_registered(content: str = "a", *, n: int = 1, **given: Any):
         "storage_key": f".metaledger/{content}",
     }
     return ev.ArtifactRegistered(**_born(values | own), **_common(["create", content, n], common))
+
+
+def declared_uid(name: str) -> str:
+    """Uid of the artifact that `artifact_declared(name)` makes."""
+    natural = ["artifact", "declared", "tool", name, None]
+    return versioned_uid(["create", *natural, 1], stem_length=16)
+
+
+def artifact_declared(name: str, **given: Any):
+    common, own = _split(given)
+    natural = ["artifact", "declared", "tool", name, None]
+    values = {"uid": declared_uid(name), "natural": natural, "claimed": (("md5", name),)}
+    values["has_size"] = own.get("size") is not None
+    identity = ["create", *natural, 1]
+    return ev.ArtifactDeclared(**_born(values | own), **_common(identity, common))
 
 
 def artifact_keyed(uid: str, key: str, **given: Any):

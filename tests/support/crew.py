@@ -52,8 +52,6 @@ ln.settings.verbosity = "error"
 ln.settings.creation.search_names = False
 faulthandler.register(signal.SIGUSR1)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-# What runs in the background has it ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def lead(task):
     def tell(**words):
@@ -71,6 +69,8 @@ for line in sys.stdin:
         continue
     # The keeper of one life: it says how that ended.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Who wants to hear the stop button says so in their life.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     others, own = os.pipe()
     child = os.fork()
     if not child:
@@ -145,12 +145,12 @@ class Crew:
     def send(self, who: str, number: signal.Signals) -> bool:
         """Send a signal to somebody, and return whether they lived.
 
-        The stop button is pressed for one process alone; what kills or stops it reaches its
-        children too.
+        The stop button is pressed for one process alone; what kills or stops it, or asks where it
+        is, reaches its children too.
         """
         if who not in self.alive:
             return False
-        send = os.kill if number in {signal.SIGINT, signal.SIGUSR1} else os.killpg
+        send = os.kill if number == signal.SIGINT else os.killpg
         with contextlib.suppress(ProcessLookupError):
             send(self.alive[who], number)
         return True

@@ -35,6 +35,14 @@ assert_type(ln.Artifact.from_dir("folder"), list[ln.Artifact])
 assert_type(ln.save([artifact]), list[ln.Artifact])
 assert_type(ln.Collection([artifact], name="both").save(), ln.Collection)
 
+
+def load_bytes(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+assert_type(ln.loaders.register(".x", load_bytes)(Path("a.x")), bytes)
+assert_type(ln.loaders.register(".x")(load_bytes)(Path("a.x")), bytes)
+
 assert_type(ln.track(params={"n": 3}), ln.Run)
 assert_type(ln.context.run, ln.Run | None)
 assert_type(ln.as_of(3), View)

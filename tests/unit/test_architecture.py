@@ -174,10 +174,13 @@ OPENERS = frozenset(
         "ledger.cli.proving",
         "ledger.cli.tree",
         "ledger.content.filesystem",
+        "ledger.content.held_for_writing",
         "ledger.core",
         "ledger.engine.journal",
         # A descriptor that is kept, as closing it is what drops locks.
         "ledger.eventlog.sqlite_hold",
+        # Files of the system, about processes.
+        "ledger.eventlog.sqlite_waits",
         "ledger.files",
         "ledger.input_files",
         "ledger.places.config",

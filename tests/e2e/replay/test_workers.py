@@ -79,7 +79,7 @@ def test_what_workers_save_belongs_to_the_run_and_comes_again_without_an_event(p
     (made,) = ln.Run.filter()
     assert parts() == {f"parts/{name}.txt": made.uid for name in "abc"}
     # Each part has an artifact, a label and a link; the script has a label and an artifact.
-    assert "11 intents" in first.receipt
+    assert ": 4 artifacts, 2 labels; 11 intents" in first.receipt
     assert f"{len(first.tags):,} new events" in first.receipt
     again = run(pool, kind)
     assert again.tags == []

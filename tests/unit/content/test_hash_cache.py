@@ -9,8 +9,10 @@ import sqlite3
 import subprocess
 import sys
 import time
+from mmap import mmap
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ledger.content import hash_cache, hashing
@@ -18,6 +20,7 @@ from ledger.content.hash_cache import HashCache
 from ledger.content.hashing import hash_many, hash_path
 from ledger.content.tree import HashedContent
 from ledger.errors import FileChangedError
+from ledger.user_settings import settings
 
 LATER = time.time_ns() + 10**15
 
@@ -341,3 +344,81 @@ def test_path_that_is_not_utf8_is_remembered(tmp_path):
         cache.put(path, hash_path(path), hashed_at=LATER)
         cache.flush()
         assert cache.get(path, hash_path(path).stamp) == hash_path(path)
+
+
+# --- files that change without a new time ---------------------------------------------------------
+
+
+def old(path: Path, data: bytes) -> Path:
+    """Return a file that was written long ago, by its times as far as they can be set."""
+    path.write_bytes(data)
+    os.utime(path, ns=(10**18, 10**18))
+    return path
+
+
+@pytest.fixture
+def long_since(monkeypatch):
+    """Times are compared as if every file had been written long before it was hashed."""
+    monkeypatch.setattr(hashing.time, "time_ns", lambda: LATER)
+
+
+@pytest.mark.usefixtures("long_since")
+@pytest.mark.parametrize("way", ["mapped", "opened"])
+def test_a_file_that_this_process_may_be_writing_is_always_read(tmp_path, way):
+    path = old(tmp_path / "values.csv", b"1")
+    with contextlib.closing(HashCache(tmp_path / "c.sqlite3")) as cache:
+        first = hash_path(path, cache=cache)
+        assert cache.get(path, first.stamp) == first
+        with path.open("r+b", buffering=0) as file, mmap(file.fileno(), 0) as view:
+            if way == "mapped":
+                file.close()
+                view[0:1] = b"2"
+            else:
+                file.write(b"2")
+            # As a map leaves it: nothing tells of the change.
+            os.utime(path, ns=(10**18, 10**18))
+            cache.put(path, first_again(first, path), hashed_at=LATER)
+            assert hash_path(path, cache=cache).digest != first.digest
+
+
+def first_again(hashed: HashedContent, path: Path) -> HashedContent:
+    """Return what was hashed with the stamp that the file has now."""
+    return msgspec.structs.replace(hashed, stamp=content(path).stamp)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_known"), [("a.csv", True), ("a.npy", False), ("A.DAT", False)]
+)
+def test_kinds_that_are_written_through_a_map_wait_until_pages_are_on_the_disk(
+    tmp_path, name, is_known
+):
+    path = old(tmp_path / name, b"1")
+    hashed = content(path)
+    written = max(hashed.stamp[3:])
+    with contextlib.closing(HashCache(tmp_path / "c.sqlite3")) as cache:
+        cache.put(path, hashed, hashed_at=written + 50 * 10**9)
+        assert (cache.get(path, hashed.stamp) is not None) == is_known
+        cache.put(path, hashed, hashed_at=written + 61 * 10**9)
+        assert cache.get(path, hashed.stamp) == hashed
+
+
+@pytest.mark.usefixtures("long_since")
+@pytest.mark.parametrize("way", ["rehash", "settings"])
+def test_every_byte_is_read_where_that_is_asked_for(tmp_path, monkeypatch, way):
+    path = old(tmp_path / "a", b"1")
+    wrong = msgspec.structs.replace(content(path), digest="wrong")
+    with contextlib.closing(HashCache(tmp_path / "c.sqlite3")) as cache:
+        cache.put(path, wrong, hashed_at=LATER)
+        assert hash_path(path, cache=cache).digest == "wrong"
+        monkeypatch.setitem(settings._values, "rehash", way == "settings")
+        found = hash_path(path, cache=cache, rehash=way == "rehash")
+        assert found == content(path)
+
+
+def test_forgetting_reaches_other_caches_over_the_same_file(tmp_path):
+    where, paths = filled(tmp_path)
+    with contextlib.closing(HashCache(where)) as other:
+        assert other.get(paths[0], content(paths[0]).stamp) is not None
+        with contextlib.closing(HashCache(where)) as cache:
+            cache.forget()
+        assert other.get(paths[0], content(paths[0]).stamp) is None

@@ -26,9 +26,10 @@ from tests.support import builders as b
 # it says nothing that a person chose.
 STRUCTURE = {
     "artifact", "artifacts", "back", "by", "content_removed", "displaced", "doubled", "ended",
-    "environment", "field", "forked_from", "git_is_dirty", "hash_type", "in_place", "initiated_by",
-    "into", "is_consecutive", "is_ordered", "kind", "moved", "n", "natural_id", "registry",
-    "resumption", "revises", "status", "target", "token", "transform", "uid",
+    "environment", "field", "forked_from", "git_is_dirty", "has_size", "hash_type",
+    "in_place", "initiated_by", "into", "is_consecutive", "is_ordered", "kind", "moved", "n",
+    "natural_id", "registry", "resumption", "revises", "status", "target", "token",
+    "transform", "uid",
     *Event.__struct_fields__,
 }  # fmt: skip
 # The page shows every kind of event with every field.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from ledger.cli.graph import graph_rows, plain
+from ledger.past import drawing
 from ledger.past.drawing import Drawn, Line, Picture, as_html, folded, mermaid, svg
 
 HOSTILE = (
@@ -38,6 +40,21 @@ def line(source, target, kind="input", **given):
 def picture_with(text):
     nodes = [node("a", label=text, detail=text), node("r", "run", label=text, mark="retracted")]
     return Picture(nodes=nodes, lines=[line("a", "r")], note=text)
+
+
+def test_the_noise_of_the_font_library_is_left_out_and_nothing_else(capfd, monkeypatch):
+    monkeypatch.setattr(drawing, "_drawn_before", [])
+    with drawing._first_words_unsaid():
+        os.write(2, b"Fontconfig warning: unknown element\nsomething else\n")
+    assert capfd.readouterr().err == "something else\n"
+    with drawing._first_words_unsaid():
+        os.write(2, b"Fontconfig again\n")
+    assert capfd.readouterr().err == "Fontconfig again\n"
+
+
+def test_text_of_a_picture_stands_on_its_own_ground():
+    drawn = svg(picture_with("x"))
+    assert '<polygon fill="white"' in drawn  # so it can be read on a dark page
 
 
 class Tags(HTMLParser):

@@ -123,12 +123,25 @@ def test_a_change_amends_only_the_fields_it_names():
 )
 def test_a_record_leaves_and_returns_by_its_state(build, state):
     expected = Amended("ulabel", {"uid": "u"}, {"state": state} | STAMPS)
-    assert only(build("ulabel", "u")) == expected
+    assert changes(build("ulabel", "u"))[0] == expected
 
 
 def test_a_withdrawn_artifact_loses_its_keys_and_a_trashed_one_keeps_them():
-    assert changes(b.withdrawn("artifact", "a"))[1:] == [Closed("artifact_key", {"uid": "a"})]
+    assert changes(b.withdrawn("artifact", "a"))[1:] == [
+        Closed("artifact_key", {"uid": "a"}),
+        Closed("alias", {"uid": "a"}),
+    ]
     assert changes(b.trashed("artifact", "a"))[1:] == []
+
+
+def test_a_withdrawn_record_frees_its_aliases_and_a_trashed_one_keeps_them():
+    assert changes(b.withdrawn("ulabel", "u"))[1:] == [Closed("alias", {"uid": "u"})]
+    assert changes(b.trashed("ulabel", "u"))[1:] == []
+
+
+def test_an_alias_is_found_whole_and_by_what_stands_behind_its_colon():
+    values = {"alias": "x:s3://a", "ref": "s3://a", "uid": "u", "registry": "ulabel"}
+    assert only(b.alias_added("ulabel", "u", "x:s3://a")) == Opened("alias", values)
 
 
 def test_a_link_begins_and_ends():
@@ -232,6 +245,7 @@ def test_the_story_holds_an_event_of_every_kind():
         ev.RunAbandoned,
         ev.PositionTagged,
         ev.KeyAdopted,
+        ev.EraserKeysSet,
         ev.EntriesErasedV1,
     }
     assert kinds | left_out == set(ev.LedgerEvent.__args__)

@@ -8,6 +8,8 @@ import pytest
 
 from ledger.tracking.notebook import (
     active_shell,
+    executed_code,
+    injected_parameters,
     is_consecutive,
     notebook_code,
     notebook_path,
@@ -165,3 +167,58 @@ def test_relative_hint_becomes_absolute(tmp_path, monkeypatch):
 @pytest.mark.parametrize("hint", [None, "", 3])
 def test_hints_that_are_no_path_are_passed_over(hint):
     assert notebook_path(shell(__session__=hint), {}) is None
+
+
+# --- papermill ----------------------------------------------------------------------------------
+
+INJECTED = (
+    "# Parameters\nlr = 0.1\nlayers = [1, -2]\nname = 'x'\nlimit = float('inf')\nnone = None\n"
+)
+
+
+def shell_that_ran(*cells, **namespace):
+    history = SimpleNamespace(input_hist_raw=["", *cells])
+    return SimpleNamespace(history_manager=history, user_ns=namespace)
+
+
+def test_what_papermill_sets_are_parameters_and_no_code():
+    shell = shell_that_ran("lr = 1", INJECTED, "use(lr)")
+    assert injected_parameters(shell) == {
+        "lr": 0.1, "layers": [1, -2], "name": "x", "limit": float("inf"), "none": None,
+    }  # fmt: skip
+    assert executed_code(shell) == executed_code(shell_that_ran("lr = 1", "use(lr)"))
+
+
+def test_the_last_cell_of_parameters_is_that_of_papermill():
+    shell = shell_that_ran("# Parameters\nlr = 1", "# Parameters\nlr = 2")
+    assert injected_parameters(shell) == {"lr": 2}
+    assert "lr = 1" in executed_code(shell)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "lr = 1", "# Parameters\nlr = open('x')", "# Parameters\nimport os", "# Parameters\nlr =",
+        "# Parameters\na, b = 1, 2", "# Parameters\nx[0] = 1", "# Parameters\nlr = float('x')",
+    ],
+)  # fmt: skip
+def test_other_cells_are_code(cell):
+    shell = shell_that_ran(cell)
+    assert injected_parameters(shell) is None
+    assert cell.partition("\n")[2] in executed_code(shell)
+
+
+def test_a_path_that_papermill_tells_is_that_of_the_notebook_and_no_parameter(tmp_path):
+    path = tmp_path / "in.ipynb"
+    path.write_text("{}")
+    cell = f"# Parameters\nPAPERMILL_INPUT_PATH = {str(path)!r}\nlr = 1"
+    shell = shell_that_ran(cell, PAPERMILL_INPUT_PATH=str(path))
+    assert notebook_path(shell, {}) == path
+    assert injected_parameters(shell) == {"lr": 1}
+
+
+def test_a_notebook_whose_path_another_program_tells_has_no_parameters(tmp_path, monkeypatch):
+    path = tmp_path / "in.ipynb"
+    path.write_text("{}")
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    assert injected_parameters(shell_that_ran(INJECTED)) is None

@@ -18,15 +18,15 @@ from projections.select import Test as Is
 from projections.sql import tables as sql_tables
 from projections.sql.comparisons import after_prefix
 from projections.sql.dialect import ALWAYS, NEVER, Dialect, Fragment, either, every
-from projections.sql.models import (
-    SqlModels,
+from projections.sql.models import SqlModels
+from projections.sql.postgres import POSTGRES, PostgresModels
+from projections.sql.questions import (
     changed_names_statement,
     count_statement,
     distinct_statement,
     find_statement,
     select_statement,
 )
-from projections.sql.postgres import POSTGRES, PostgresModels
 from projections.sql.sqlite import SQLITE, SqliteModels, register_functions
 from projections.tables import FOREVER, TABLES
 from tests.support import builders as b

@@ -8,15 +8,15 @@ import pytest
 from ledger.model.schema import REGISTRIES, FieldSpec, RegistrySpec
 from projections.select import And, Not, Or, Order, Select
 from projections.select import Test as Is
-from projections.sql import models
-from projections.sql.models import (
+from projections.sql import questions
+from projections.sql.postgres import POSTGRES
+from projections.sql.questions import (
     built,
     count_statement,
     distinct_statement,
     find_statement,
     select_statement,
 )
-from projections.sql.postgres import POSTGRES
 from projections.sql.sqlite import SQLITE
 
 DIALECTS = pytest.mark.parametrize("dialect", [SQLITE, POSTGRES], ids=["sqlite", "postgres"])
@@ -154,7 +154,7 @@ def test_rows_of_a_table_are_found_by_one_text_for_each_shape(dialect):
 
 
 def test_a_question_of_very_many_values_is_not_kept():
-    several = tuple(Is(("name",), "exact", f"{n}") for n in range(models._MOST_VALUES + 1))
+    several = tuple(Is(("name",), "exact", f"{n}") for n in range(questions._MOST_VALUES + 1))
     question = label(Or(several))
     before = built.cache_info().currsize
     first, second = (select_statement(SQLITE, question) for _ in range(2))

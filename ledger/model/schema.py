@@ -130,8 +130,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         has_names: Whether a record bears every name that it was ever given, until a record of
             another family is given it: `name` then matches each of them.
         short_name: Shorter name that people may type.
-        called_by: Relation to the record by whose key or name people know its records; tables
-            begin with that, and the newest record comes first.
+        called_by: Relation to the record whose name begins its rows, newest first.
         searched: Fields that `search()` looks into.
         is_defined: Whether the ledger defines it: its records are rows of the table `record`.
         bears_features: Whether its records bear features.
@@ -176,7 +175,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def field(self, name: str) -> FieldSpec | None:
         """Return the field of that name, common ones included; None if there is none."""
         name = self.former.get(name, name)
-        # Loops, as a save asks this for each of its fields, and generators cost twice as much.
+        # A save asks this for each of its fields, and generators cost twice as much.
         for fields in (self.fields, COMMON_FIELDS):
             for spec in fields:
                 if spec.name == name:
@@ -204,9 +203,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def unknown(self, name: str) -> UnknownFieldError:
         """Return the error for a field that the registry does not have."""
-        names = [spec.name for spec in self.fields]
-        names += [spec.name for spec in self.relations]
-        names += [spec.name for spec in COMMON_FIELDS]
+        names = [spec.name for spec in (*self.fields, *self.relations, *COMMON_FIELDS)]
         names += self.features
         when = "" if self.at is None else f" as of position {self.at}"
         near = nearest(name, names)
@@ -358,12 +355,7 @@ ARTIFACT = RegistrySpec(
             help="path of the content below the root",
         ),
         FieldSpec(name="in_place", kind="boolean", is_kept=True, help="left where the user had it"),
-        FieldSpec(
-            name="is_declared",
-            kind="boolean",
-            is_kept=True,
-            help="whether its content was never seen here: another tool says that it is there",
-        ),
+        FieldSpec(name="is_declared", kind="boolean", is_kept=True, help="told by another tool"),
         FieldSpec(name="claimed", kind="json", help="hashes that declared content is said to have"),
         FieldSpec(name="whereabouts", help="where declared content is said to be"),
         _RETRACTION,

@@ -203,7 +203,8 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def unknown(self, name: str) -> UnknownFieldError:
         """Return the error for a field that the registry does not have."""
-        names = [spec.name for spec in (*self.fields, *self.relations, *COMMON_FIELDS)]
+        names = [spec.name for spec in (*self.fields, *COMMON_FIELDS)]
+        names[len(self.fields) : len(self.fields)] = [spec.name for spec in self.relations]
         names += self.features
         when = "" if self.at is None else f" as of position {self.at}"
         near = nearest(name, names)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ledger.bridges.crate import export_crate
     from ledger.bridges.lamindb.importing import import_lamindb
+    from ledger.bridges.openlineage.importing import import_openlineage
     from ledger.bridges.prov import export_prov
     from ledger.bridges.recording import declare, record_run
     from ledger.bridges.tables import export_tables
@@ -29,6 +30,7 @@ _DOOR = {
     "export_prov": "ledger.bridges.prov",
     "export_tables": "ledger.bridges.tables",
     "import_lamindb": "ledger.bridges.lamindb.importing",
+    "import_openlineage": "ledger.bridges.openlineage.importing",
     "record_run": "ledger.bridges.recording",
 }
 
@@ -38,6 +40,7 @@ __all__ = [
     "export_prov",
     "export_tables",
     "import_lamindb",
+    "import_openlineage",
     "record_run",
 ]
 

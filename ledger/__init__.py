@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ledger.proving.checkpoints import checkpoint, prove
     from ledger.proving.verification import verify
     from ledger.registries.artifact import Artifact
+    from ledger.registries.classes import registry
     from ledger.registries.collection import Collection
     from ledger.registries.definition import field
     from ledger.registries.feature import Feature
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from ledger.registries.lookups import Q
     from ledger.registries.run import Run
     from ledger.registries.transform import Transform
-    from ledger.registries.typed import Record, registries, registry
+    from ledger.registries.typed import Record
     from ledger.registries.ulabel import ULabel
     from ledger.registries.views import as_of, log, tag, tags
     from ledger.registries.views import difference as diff
@@ -74,7 +75,7 @@ _DOOR = {
     "plan": ("ledger.tracking.plan", "plan"),
     "prove": ("ledger.proving.checkpoints", "prove"),
     "registries": ("ledger.registries", ""),
-    "registry": ("ledger.registries.typed", "registry"),
+    "registry": ("ledger.registries.classes", "registry"),
     "save": ("ledger.api", "save"),
     "settings": ("ledger.user_settings", "settings"),
     "since": ("ledger.registries.views", "events_since"),
@@ -138,7 +139,9 @@ def __getattr__(name: str) -> object:
 
         return program_version()
     if name not in _DOOR:
-        raise AttributeError(f"module 'ledger' has no attribute '{name}'")
+        from ledger.other_words import meant  # noqa: PLC0415 (an error)
+
+        raise AttributeError(f"module 'ledger' has no attribute '{name}'{meant(name)}")
     module, attribute = _DOOR[name]
     loaded = importlib.import_module(module)
     value = getattr(loaded, attribute) if attribute else loaded

@@ -312,6 +312,9 @@ class _Tables(Mapping[str, Table]):
         spec = REGISTRIES.get(name)
         return _SHARED[name] if spec is None else _registry_table(spec)
 
+    def __contains__(self, name: object) -> bool:
+        return name in _SHARED or name in REGISTRIES
+
     def __iter__(self) -> Iterator[str]:
         return iter((*REGISTRIES, *_SHARED))
 

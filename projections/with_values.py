@@ -26,6 +26,7 @@ def with_values(
 ) -> list[Row]:
     """Return rows of a registry that the ledger defines with the values of their fields."""
     valued = {it.values: it for it in spec.fields if it.values is not None}
+    # The way back from a reference to the own registry goes over the same links.
     referring = {
         it.link: it
         for it in spec.relations

@@ -25,12 +25,13 @@ from tests.support.patience import PATIENCE
 from tests.support.servers import POSTGRES_VARIABLE, PostgresServer, new_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from ledger.eventlog.database_url import DatabaseUrl
 
 _FIGURE = "figure"
+_LONG = 60  # seconds of tests from which on the slowest files are told
 PASS_VARIABLES = ("METALEDGER_RUN", "METALEDGER_INITIATED_BY")
 
 # How long an example takes, or its making, says more about the computer than about the code.
@@ -113,9 +114,18 @@ def figure(record_property: Callable[[str, object], None]) -> Callable[[str], No
     return lambda told: record_property(_FIGURE, told)
 
 
+def seconds_of_files(reports: Iterable[object]) -> Counter[str]:
+    """Return how long each file of tests took, with what was set up and taken down for it."""
+    seconds: Counter[str] = Counter()
+    for report in reports:
+        if isinstance(report, pytest.TestReport):
+            seconds[report.nodeid.partition("::")[0]] += report.duration
+    return seconds
+
+
 # Last of all, where it is read: what the sweeps did, and what was left out for want of something.
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell the figures of the sweeps, and what was left out."""
+    """Tell the slowest files, the figures of the sweeps, and what was left out."""
     stats = terminalreporter.stats
     # A figure stands in every report after it was told: that of the test and that of its end.
     figures = {
@@ -130,6 +140,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in stats.get("skipped", [])
         if isinstance(report.longrepr, tuple)
     )
+    seconds = seconds_of_files(report for reports in stats.values() for report in reports)
+    if seconds.total() > _LONG:
+        terminalreporter.section(f"the slowest of {len(seconds)} files")
+        for path, spent in seconds.most_common(10):
+            terminalreporter.line(f"{spent:7.1f} s  {path}")
+        terminalreporter.line(f"{seconds.total():7.1f} s  all, shared by the workers")
     if figures:
         terminalreporter.section("what was swept")
     for place, told in sorted(figures):

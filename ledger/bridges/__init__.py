@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ledger.bridges.crate import export_crate
+    from ledger.bridges.dvc import import_dvc
     from ledger.bridges.lamindb.importing import import_lamindb
+    from ledger.bridges.mlflow.importing import import_mlflow
     from ledger.bridges.openlineage.importing import import_openlineage
     from ledger.bridges.prov import export_prov
     from ledger.bridges.recording import declare, record_run
@@ -29,7 +31,9 @@ _DOOR = {
     "export_crate": "ledger.bridges.crate",
     "export_prov": "ledger.bridges.prov",
     "export_tables": "ledger.bridges.tables",
+    "import_dvc": "ledger.bridges.dvc",
     "import_lamindb": "ledger.bridges.lamindb.importing",
+    "import_mlflow": "ledger.bridges.mlflow.importing",
     "import_openlineage": "ledger.bridges.openlineage.importing",
     "record_run": "ledger.bridges.recording",
 }
@@ -39,7 +43,9 @@ __all__ = [
     "export_crate",
     "export_prov",
     "export_tables",
+    "import_dvc",
     "import_lamindb",
+    "import_mlflow",
     "import_openlineage",
     "record_run",
 ]

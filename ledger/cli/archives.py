@@ -10,7 +10,9 @@ import_verb = VerbGroup(
     "import",
     verbs={
         "archive": ("ledger.cli.archives", "Make a ledger here of an export of one."),
+        "dvc": ("ledger.cli.imports", "Bring a project of DVC into this ledger."),
         "lamindb": ("ledger.cli.imports", "Bring an instance of LaminDB into this ledger."),
+        "mlflow": ("ledger.cli.imports", "Bring the runs of MLflow into this ledger."),
         "openlineage": ("ledger.cli.imports", "Bring in runs that OpenLineage tells of."),
     },
     otherwise="archive",

@@ -77,7 +77,7 @@ def add_verb(  # noqa: PLR0913 (the options of the verb)
     if as_json:
         print_json_lines(record_data(artifact) for artifact in artifacts)
     elif artifacts:
-        print_records("artifact", artifacts)
+        print_records(artifacts)
 
 
 @verb("list", examples=("metaledger artifact list --limit 10",))

@@ -1,4 +1,4 @@
-"""Verbs that bring in what another tool holds: `import lamindb`, `import openlineage`."""
+"""Verbs that bring in what another tool holds: `import dvc`, `lamindb`, `mlflow`, `openlineage`."""
 
 from __future__ import annotations
 
@@ -73,6 +73,47 @@ def openlineage_verb(where: str, *, dry_run: bool, as_json: bool) -> None:
     from ledger.bridges.openlineage.importing import import_openlineage
 
     show(import_openlineage(where, dry_run=dry_run), as_json=as_json)
+
+
+@verb(
+    "dvc",
+    examples=("metaledger import dvc . --dry-run", "metaledger import dvc ./project/dvc.lock"),
+)
+@click.argument("where", metavar="FOLDER|FILE")
+@click.option("--dry-run", is_flag=True, help="Count what would be recorded; record nothing.")
+@click.option("--declare", is_flag=True, help="Read no content: declare every file.")
+@json_option
+def dvc_verb(where: str, *, dry_run: bool, declare: bool, as_json: bool) -> None:
+    """Bring a project of DVC into this ledger: its stages as runs, its files as artifacts.
+
+    Reads dvc.lock and each .dvc file, and no commit before. Files stay where they lie. The same
+    project again adds what is new in it. Ends with 1 if the rows do not add up.
+    """
+    from ledger.bridges.dvc import import_dvc
+
+    show(import_dvc(where, dry_run=dry_run, declare=declare), as_json=as_json)
+
+
+@verb(
+    "mlflow",
+    examples=(
+        "metaledger import mlflow ./mlruns --dry-run",
+        "metaledger import mlflow sqlite:///mlflow.db --declare --json",
+    ),
+)
+@click.argument("where", metavar="FOLDER|FILE|URL")
+@click.option("--dry-run", is_flag=True, help="Count what would be recorded; record nothing.")
+@click.option("--declare", is_flag=True, help="Read no content: declare every artifact.")
+@json_option
+def mlflow_verb(where: str, *, dry_run: bool, declare: bool, as_json: bool) -> None:
+    """Bring the runs of a tracking store of MLflow into this ledger, with their dates and people.
+
+    The store is only read, and artifacts stay where they lie. The same store again adds what is
+    new in it. Ends with 1 if the rows do not add up.
+    """
+    from ledger.bridges.mlflow.importing import import_mlflow
+
+    show(import_mlflow(where, dry_run=dry_run, declare=declare), as_json=as_json)
 
 
 def show(done: Imported, *, as_json: bool) -> None:

@@ -89,24 +89,27 @@ def print_table(
     click.echo(drawn(columns, rows, stream), nl=False, err=err)
 
 
-def print_records(registry: str, records: Sequence[Record], *, heading: str | None = None) -> None:
+def print_records(records: Sequence[Record], *, heading: str | None = None) -> None:
     """Print records of one registry as a table, with the columns that have something to show."""
-    from ledger.display.rows import visible_columns
+    from ledger.display.rows import Column, visible_columns
     from ledger.registries.named_references import with_caller
 
+    if not records:
+        return
     rows = with_caller(records)
-    found = visible_columns(registry, rows)
-    kinds = {name: kind for name, kind in found.items() if name not in _UNLISTED}
+    found = visible_columns(records[0].spec, rows)
+    columns = [column for column in found if column.name not in _UNLISTED]
     if any(row.get("run") for row in rows):
-        kinds["run"] = "text"
+        columns.append(Column("run", "run", "text"))
     # The last are the first to go where there is little room.
-    kinds["created_by"] = kinds.pop("created_by")
-    if "started_at" in kinds:
-        del kinds["created_at"]
+    columns.sort(key=lambda column: column.name == "created_by")
+    if any(column.name == "started_at" for column in columns):
+        columns = [column for column in columns if column.name != "created_at"]
     if heading is not None:
         print_heading(heading)
     print_table(
-        list(kinds), [[_cell(kind, row.get(name)) for name, kind in kinds.items()] for row in rows]
+        [column.name for column in columns],
+        [[_cell(column.kind, row.get(column.held)) for column in columns] for row in rows],
     )
 
 
@@ -125,6 +128,10 @@ def _cell(kind: str, value: object) -> object:
         return to_datetime(value).strftime(layout)
     if kind == "boolean" and value is not None:
         return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        from ledger.display.rows import cell
+
+        return cell(kind, value)
     if kind == "json" and isinstance(value, str):
         from ledger.display.rows import values_text
 

@@ -89,7 +89,7 @@ def list_records(  # noqa: PLR0913 (the options of the verb)
     elif not records:
         say("info", f"no {registry} {'in the trash ' if trash else ''}to list")
     else:
-        print_records(registry, records)
+        print_records(records)
     if limit and len(records) == limit and (more := query.count() - limit) > 0:
         say("info", f"and {more:,} more; --limit 0 lists all")
 
@@ -128,7 +128,7 @@ def search_verb(
             click.echo()
         if registry is None:
             click.echo(f"{REGISTRIES[name].title}:")
-        print_records(name, records)
+        print_records(records)
     if not found:
         say("info", f"nothing found for '{text}'")
 
@@ -158,7 +158,7 @@ def show_verb(record: str, *, as_of: str | None, as_json: bool) -> None:
 
 def show_record(shown: Record, *, as_json: bool) -> None:
     """Print a record with its relations, and warn of a retraction that concerns it."""
-    from ledger.cli.output import print_json, print_pairs, print_records, record_data
+    from ledger.cli.output import print_heading, print_json, print_pairs, print_records, record_data
     from ledger.past.retraction import warn_of_retraction
 
     warn_of_retraction(shown)
@@ -168,19 +168,29 @@ def show_record(shown: Record, *, as_json: bool) -> None:
         if shown.registry == "artifact":
             document |= {"keys": shown.keys, "path": _place_of(shown)}
         document["aliases"] = shown.aliases
+        if (features := _features(shown)) is not None:
+            document["features"] = dict(features)
         document["relations"] = {
             name: [record_data(each) for each in records] for name, records in related.items()
         }
         print_json(document)
         return
     print_pairs(_fields(shown))
+    if features := _features(shown):
+        print_heading("features")
+        print_pairs(features)
     for name, records in related.items():
         if not records:
             continue
         more = f" (the first {_RELATED} of {len(records):,})" if len(records) > _RELATED else ""
-        print_records(
-            records[0].registry, records[:_RELATED], heading=f"{name.replace('_', ' ')}{more}"
-        )
+        print_records(records[:_RELATED], heading=f"{name.replace('_', ' ')}{more}")
+
+
+def _features(record: Record) -> list[tuple[str, object]] | None:
+    """Return its features by name, as people read them; None where a registry bears none."""
+    from ledger.registries.features import told
+
+    return told(record)
 
 
 def _place_of(record: Record) -> str | None:

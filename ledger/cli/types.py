@@ -63,7 +63,7 @@ def show_verb(registry: str, *, as_of: str | None, as_json: bool) -> None:
     import msgspec
 
     from ledger.cli.output import print_json, print_table
-    from ledger.registries.typed import registry_at
+    from ledger.registries.classes import registry_at
 
     schema = registry_at(registry, source_at(as_of)).schema
     fields = schema.fields
@@ -101,7 +101,7 @@ def add_verb(registry: str, values: tuple[str, ...], *, yes: bool, as_json: bool
     A record of that name is never added twice: it gets the values.
     """
     from ledger.cli.output import print_json, record_data
-    from ledger.registries.typed import registry as class_of
+    from ledger.registries.classes import registry as class_of
     from ledger.user_settings import settings
 
     if yes:
@@ -159,25 +159,39 @@ def typed(kind: Any, text: str, label: str) -> Any:  # noqa: PLR0911 (one a kind
     raise InvalidValueError(f"{label}: expected {kind.kind}, got {text!r:.60}")
 
 
-@verb("import", examples=("metaledger record import donor donors.csv",))
+@verb(
+    "import",
+    examples=(
+        "metaledger record import donor donors.csv",
+        "metaledger record import tissue uberon.obo",
+    ),
+)
 @click.argument("registry", type=RegistryName())
 @click.argument("table", type=click.Path(path_type=Path))
-def import_verb(registry: str, table: Path) -> None:
+@click.option("--obo", is_flag=True, help="It is an ontology, whatever it is called.")
+def import_verb(registry: str, table: Path, *, obo: bool) -> None:
     """Add a record to REGISTRY for each row of TABLE, a file of CSV or Parquet.
 
-    The whole table is checked first: with any fault, nothing is added.
+    The whole table is checked first: with any fault, nothing is added. Of an ontology (OBO) each
+    term is a record, with its parents and synonyms.
     """
     import ledger as ln
     from ledger.errors import MissingFileError
+    from ledger.registries.classes import registry as class_of
     from ledger.registries.loaders import is_loadable, load
-    from ledger.registries.typed import registry as class_of
 
     if not table.is_file():
         raise MissingFileError(f"{table}: no such file", path=str(table))
     suffix = table.suffix.lower()
-    if suffix not in {".csv", ".tsv", ".parquet", ".feather", ".arrow"} or not is_loadable(suffix):
-        raise InvalidValueError(f"{table}: expected a table of CSV, TSV, Parquet or Feather")
     before = ln.head()
+    if obo or suffix == ".obo":
+        terms = class_of(registry).import_obo(table)
+        click.echo(f"{len(terms):,} records, {ln.head() - before:,} new events")
+        return
+    if suffix not in {".csv", ".tsv", ".parquet", ".feather", ".arrow"} or not is_loadable(suffix):
+        raise InvalidValueError(
+            f"{table}: expected a table of CSV, TSV, Parquet or Feather, or OBO"
+        )
     records = ln.save(class_of(registry).from_df(load(table, suffix, called=str(table))))
     click.echo(f"{len(records):,} records, {ln.head() - before:,} new events")
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from ledger.errors import printable
 from ledger.model.parameters import json_ready, plain_fields
-from ledger.model.schema import REGISTRIES
+from ledger.model.schema import RegistrySpec, RelationSpec
 from ledger.model.times import to_datetime
 from ledger.model.values import untagged
 
@@ -57,14 +57,15 @@ def plain_text(found: Mapping[str, Any] | Sequence[Any]) -> str:
     return " ".join(map(str, found))
 
 
-def one_line(registry: str, row: Mapping[str, Any]) -> str:
+def one_line(spec: RegistrySpec, row: Mapping[str, Any]) -> str:
     """Return `Title(uid='…', name='…', …)` with the fields that have a value."""
-    spec = REGISTRIES[registry]
-    names = ["uid", *(field.name for field in spec.fields if not field.is_virtual)]
+    names = {"uid": "uid"}
+    names |= {field.column: field.name for field in spec.fields if not field.is_virtual}
+    names |= {str(relation.column): relation.name for relation in references(spec)}
     parts = [
-        f"{name}={row[name]!r}"
-        for name in names
-        if row.get(name) is not None and name not in _HIDDEN and not _is_untold(name, row)
+        f"{name}={_plain(row[column])!r}"
+        for column, name in names.items()
+        if _has(row, column) and name not in _HIDDEN and not _is_untold(name, row)
     ]
     parts += ["is_trashed=True"] if row.get("is_trashed") else []
     return f"{spec.title}({', '.join(parts)})"
@@ -73,6 +74,15 @@ def one_line(registry: str, row: Mapping[str, Any]) -> str:
 def _is_untold(name: str, row: Mapping[str, Any]) -> bool:
     """Return whether a field tells nothing here: nearly no artifact is declared."""
     return name == "is_declared" and not row[name]
+
+
+def _plain(value: Any) -> Any:
+    return untagged(value) if isinstance(value, dict | list) else value
+
+
+def references(spec: RegistrySpec) -> list[RelationSpec]:
+    """Return the fields of a registry that are records."""
+    return [it for it in spec.relations if it.is_reference and not it.is_reverse]
 
 
 _HIDDEN = {
@@ -106,38 +116,62 @@ def html_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
     )
 
 
-def rows_html(registry: str, rows: Sequence[Mapping[str, Any]], total: int) -> str:
+def rows_html(spec: RegistrySpec, rows: Sequence[Mapping[str, Any]], total: int) -> str:
     """Return rows of a registry as an HTML table of at most ten."""
-    columns = visible_columns(registry, rows)
-    shown = [[cell(kind, row.get(name)) for name, kind in columns.items()] for row in rows[:_SHOWN]]
+    columns = visible_columns(spec, rows)
+    shown = [[cell(kind, row.get(column)) for column, _, kind in columns] for row in rows[:_SHOWN]]
     plural = "record" if total == 1 else "records"
-    title = f"{REGISTRIES[registry].title}: {total:,} {plural}"
-    return html_table(title, list(columns), shown, max(0, total - _SHOWN))
+    title = f"{spec.title}: {total:,} {plural}"
+    return html_table(title, [name for _, name, _ in columns], shown, max(0, total - _SHOWN))
 
 
-def record_html(registry: str, row: Mapping[str, Any]) -> str:
+def record_html(spec: RegistrySpec, row: Mapping[str, Any]) -> str:
     """Return one record as an HTML table of its fields."""
-    spec = REGISTRIES[registry]
-    kinds = {"uid": "text"} | {field.name: field.kind for field in spec.fields}
-    kinds |= {"run": "text", "created_at": "time", "created_by": "text", "updated_at": "time"}
+    columns = [Column("uid", "uid", "text"), *_own(spec), Column("run", "run", "text")]
+    columns += [Column("created_at", "created_at", "time")]
+    columns += [
+        Column("created_by", "created_by", "text"),
+        Column("updated_at", "updated_at", "time"),
+    ]
     pairs = [
-        [name, cell(kind, row.get(name))]
-        for name, kind in kinds.items()
-        if row.get(name) is not None and not _is_untold(name, row)
+        [name, cell(kind, row.get(column))]
+        for column, name, kind in columns
+        if _has(row, column) and not _is_untold(name, row)
     ]
     return html_table(spec.title, ["field", "value"], pairs, 0)
 
 
-def visible_columns(registry: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Return name and kind of the columns worth showing: those in which any row has a value."""
-    spec = REGISTRIES[registry]
-    kinds = {"uid": "text"}
-    if spec.called_by is not None:
-        kinds = {spec.called_by: "text", **kinds}
-    kinds |= {
-        field.name: field.kind
-        for field in spec.fields
-        if field.name not in _UNLISTED
-        and any(row.get(field.name) is not None and not _is_untold(field.name, row) for row in rows)
-    }
-    return kinds | {"created_at": "time", "created_by": "text"}
+class Column(NamedTuple):
+    """A column that is shown: where a row holds it, what people call it, its kind."""
+
+    held: str
+    name: str
+    kind: str
+
+
+def _own(spec: RegistrySpec) -> list[Column]:
+    fields = [Column(field.column, field.name, field.kind) for field in spec.fields]
+    return fields + [Column(str(it.column), it.name, "text") for it in references(spec)]
+
+
+def _has(row: Mapping[str, Any], column: str) -> bool:
+    value = row.get(column)
+    return value is not None and value != []
+
+
+def visible_columns(spec: RegistrySpec, rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """Return the columns worth showing: those in which any row has a value."""
+    shown = [
+        column
+        for column in _own(spec)
+        if column.name not in _UNLISTED
+        and any(_has(row, column.held) and not _is_untold(column.name, row) for row in rows)
+    ]
+    called = [] if spec.called_by is None else [Column(spec.called_by, spec.called_by, "text")]
+    return [
+        *called,
+        Column("uid", "uid", "text"),
+        *shown,
+        Column("created_at", "created_at", "time"),
+        Column("created_by", "created_by", "text"),
+    ]

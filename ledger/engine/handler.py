@@ -326,17 +326,22 @@ def _foreseen(
     command: Command,
     tracked: Tracked | None = None,
     intent: Intent | None = None,
-) -> Foresight:
+) -> Facts:
     """Return the facts that a command is decided on, with the expected questions asked at once."""
+    gathered = session.models if isinstance(session, GatheredSession) else None
     is_locked = isinstance(session, WriteSession)
     if not session.models.is_far:
-        return Foresight(session.models, is_locked=is_locked)
+        return gathered or Foresight(session.models, is_locked=is_locked)
     questions = expected(command)
     if tracked is not None and intent is not None:
         run = tracked.passage.run
         questions.append(Question("intent", {"run": run, "intent": intent.key}))
         of_run = {"uid": run} if tracked.passage.is_own else {"natural": tracked.plan.key}
         questions.append(Question("run", of_run))
+    if gathered is not None:
+        # They remember answers themselves.
+        gathered.foresee(questions)
+        return gathered
     return Foresight(session.models, questions, is_locked=is_locked)
 
 

@@ -6,6 +6,7 @@ has them written first. `mark` tells how many wait, and `return_to` takes back t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class PendingLog(Appender):
         self.log = log
         self._settle = settle
         self._entries: list[Entry] = []
+        self._commands: Counter[CommandId] = Counter()  # of what waits
         self._versions: dict[StreamId, int] = {}
         self._last: tuple[Position, int] | None = None
 
@@ -61,8 +63,9 @@ class PendingLog(Appender):
         return self.log.stream_entries(stream, until=until)
 
     def command_entries(self, command_id: CommandId) -> list[Entry]:
-        """Return the entries that a command left, in order."""
-        self._settle()
+        """Return the entries that a command left, in order; they are written first if they wait."""
+        if self._commands[command_id]:
+            self._settle()
         return self.log.command_entries(command_id)
 
     def leaves(self, *, after: int = 0, until: int) -> Iterator[bytes]:
@@ -98,6 +101,7 @@ class PendingLog(Appender):
             envelope = entry.envelope
             self._versions[envelope.stream] = envelope.version
             self._last = (envelope.position, envelope.recorded_at)
+            self._commands[envelope.command_id] += 1
         self._entries.extend(entries)
 
     # --- waiting ------------------------------------------------------------------------------
@@ -114,6 +118,7 @@ class PendingLog(Appender):
         del self._entries[mark:]
         for entry in reversed(tail):
             self._versions[entry.envelope.stream] = entry.envelope.version - 1
+            self._commands[entry.envelope.command_id] -= 1
         self._last = None
         if self._entries:
             envelope = self._entries[-1].envelope
@@ -131,9 +136,11 @@ class PendingLog(Appender):
     def wrote(self) -> None:
         """Let go of the entries: the log holds them."""
         self._entries = []
+        self._commands.clear()
 
     def forget(self) -> None:
         """Let go of everything: the log is not as it was when it answered."""
         self._entries = []
+        self._commands.clear()
         self._versions.clear()
         self._last = None

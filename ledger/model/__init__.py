@@ -4,5 +4,5 @@ Pure: nothing here reads a clock, a disk or a database.
 
 Imported by: api, auditing, bridges, cli, decisions, display, engine, eventlog, past, places,
   projections, proving, registries, tracking, transfer, upkeep, user_settings, web.
-Imports: errors.
+Imports: errors, other_words.
 """

@@ -25,7 +25,7 @@ from ledger.model.schema import (
 from ledger.model.values import FIELD_KINDS, Bounds, ValueType, read_type
 
 # Registries whose records bear features.
-FEATURED = ("artifact", "collection", "run")
+FEATURED = tuple(spec.name for spec in REGISTRIES.values() if spec.bears_features)
 
 Row = Mapping[str, Any]
 

@@ -65,6 +65,7 @@ def base62(raw: bytes) -> str:
     return _leading(raw, _UID_DIGITS)
 
 
+@lru_cache(maxsize=_RECENT)
 def _leading(raw: bytes, length: int) -> str:
     """Return the first base62 digits of 32 bytes, without computing the others."""
     number = int.from_bytes(raw) // 62 ** (_UID_DIGITS - length)

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from ledger.errors import UnknownFieldError, nearest
+from ledger.other_words import meant
 
 FieldKind = Literal["text", "integer", "real", "boolean", "time", "date", "json"]
 
@@ -129,10 +130,10 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         has_names: Whether a record bears every name that it was ever given, until a record of
             another family is given it: `name` then matches each of them.
         short_name: Shorter name that people may type.
-        called_by: Relation to the record by whose key or name people know its records; tables
-            begin with that, and the newest record comes first.
+        called_by: Relation to the record whose name begins its rows, newest first.
         searched: Fields that `search()` looks into.
         is_defined: Whether the ledger defines it: its records are rows of the table `record`.
+        bears_features: Whether its records bear features.
         key: Fields that identify a record of such a registry.
         features: Typed values and references that any record may bear, by name.
         columns: What the columns of a table that was checked against a registry name, likewise.
@@ -154,6 +155,7 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     called_by: str | None = None
     searched: tuple[str, ...] = ("name", "description")
     is_defined: bool = False
+    bears_features: bool = False
     key: tuple[str, ...] = ("name",)
     features: dict[str, FieldSpec | RelationSpec] = {}
     columns: dict[str, FieldSpec | RelationSpec] = {}
@@ -173,12 +175,20 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def field(self, name: str) -> FieldSpec | None:
         """Return the field of that name, common ones included; None if there is none."""
         name = self.former.get(name, name)
-        return next((spec for spec in (*self.fields, *COMMON_FIELDS) if spec.name == name), None)
+        # A save asks this for each of its fields, and generators cost twice as much.
+        for fields in (self.fields, COMMON_FIELDS):
+            for spec in fields:
+                if spec.name == name:
+                    return spec
+        return None
 
     def relation(self, name: str) -> RelationSpec | None:
         """Return the relation of that name; None if there is none."""
         name = self.former.get(name, name)
-        return next((spec for spec in self.relations if spec.name == name), None)
+        for spec in self.relations:
+            if spec.name == name:
+                return spec
+        return None
 
     def require(self, name: str) -> FieldSpec | RelationSpec:
         """Return the field or relation of that name.
@@ -193,13 +203,15 @@ class RegistrySpec(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def unknown(self, name: str) -> UnknownFieldError:
         """Return the error for a field that the registry does not have."""
-        names = [spec.name for spec in self.fields]
-        names += [spec.name for spec in self.relations]
-        names += [spec.name for spec in COMMON_FIELDS]
+        names = [spec.name for spec in (*self.fields, *COMMON_FIELDS)]
+        names[len(self.fields) : len(self.fields)] = [spec.name for spec in self.relations]
         names += self.features
         when = "" if self.at is None else f" as of position {self.at}"
         near = nearest(name, names)
         way_out = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(names)}"
+        if not near and self.bears_features and name.isidentifier():
+            way_out += f'; ln.Feature(name="{name}", dtype=float).save() defines a feature'
+        way_out = meant(name).removeprefix("; ") or way_out
         return UnknownFieldError(
             f"{self.title} has no field '{name}'{when}; {way_out}", field=name, registry=self.name
         )
@@ -232,7 +244,13 @@ def _defined_elsewhere(name: str) -> RegistrySpec:
     title = "".join(part.capitalize() for part in name.split("_"))
     relations = (_RUN, *_hierarchy(name))
     return RegistrySpec(
-        name=name, title=title, fields=(_NAME,), relations=relations, is_named=True, is_defined=True
+        name=name,
+        title=title,
+        fields=(_NAME,),
+        relations=relations,
+        is_named=True,
+        searched=("name",),
+        is_defined=True,
     )
 
 
@@ -311,6 +329,7 @@ ULABEL = RegistrySpec(
 
 ARTIFACT = RegistrySpec(
     name="artifact",
+    bears_features=True,
     title="Artifact",
     fields=(
         FieldSpec(name="key", max_length=1024, is_indexed=True, help="name that points at it"),
@@ -337,12 +356,7 @@ ARTIFACT = RegistrySpec(
             help="path of the content below the root",
         ),
         FieldSpec(name="in_place", kind="boolean", is_kept=True, help="left where the user had it"),
-        FieldSpec(
-            name="is_declared",
-            kind="boolean",
-            is_kept=True,
-            help="whether its content was never seen here: another tool says that it is there",
-        ),
+        FieldSpec(name="is_declared", kind="boolean", is_kept=True, help="told by another tool"),
         FieldSpec(name="claimed", kind="json", help="hashes that declared content is said to have"),
         FieldSpec(name="whereabouts", help="where declared content is said to be"),
         _RETRACTION,
@@ -365,6 +379,7 @@ ARTIFACT = RegistrySpec(
 
 COLLECTION = RegistrySpec(
     name="collection",
+    bears_features=True,
     title="Collection",
     fields=(
         _NAME,
@@ -418,6 +433,7 @@ TRANSFORM = RegistrySpec(
 
 RUN = RegistrySpec(
     name="run",
+    bears_features=True,
     title="Run",
     fields=(
         msgspec.structs.replace(_NAME, blank=None),

@@ -161,7 +161,8 @@ def _exact_float(value: float, label: str) -> float:
         raise InvalidValueError(f"{label}: nan is no value; leave it out, or give None")
     if math.isinf(number):
         raise InvalidValueError(f"{label}: expected a finite float, got {number}")
-    return number
+    # SQLite keeps no sign of zero: with one, a value would differ from itself when set again.
+    return number + 0.0
 
 
 def _text(value: str, label: str) -> str:

@@ -15,6 +15,7 @@ from ledger.model.events import InputRecorded, LedgerEvent, RecordedEvent, tag_o
 from ledger.model.ids import StreamId
 from ledger.model.payloads import as_json, left_as_json
 from ledger.model.times import to_datetime
+from ledger.model.values import untagged
 from projections.fold import outcome_of, registry_of
 
 if TYPE_CHECKING:
@@ -167,8 +168,16 @@ def summary(event: Happening) -> str:  # noqa: PLR0911 (one a kind)
         return "[erased]"
     fields = data.get("fields")
     if isinstance(fields, dict):
-        return cell("text", ", ".join(f"{name}={value!r}" for name, value in fields.items()))
+        shown = (f"{name}={untagged(value)!r}" for name, value in fields.items())
+        return cell("text", ", ".join(shown))
     match event.type:
+        case "values-set.v1":
+            given = [
+                f"{name}={untagged(value)!r}" for name, value in data.get("values", {}).items()
+            ]
+            return cell(
+                "text", ", ".join([*given, *(f"{it} removed" for it in data.get("removed", ()))])
+            )
         case "artifact-reproduced.v1":
             return "made again"
         case "artifact-relocated.v1":

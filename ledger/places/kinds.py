@@ -39,7 +39,7 @@ CLASSES: dict[str, Any] = {}  # each class adds itself when it is defined
 def record_class(registry: str) -> Any:
     """Return the public class of a registry."""
     if registry not in CLASSES and registry not in REGISTRIES:
-        module = importlib.import_module("ledger.registries.typed")
+        module = importlib.import_module("ledger.registries.classes")
         return module.registry(registry)
     if registry not in CLASSES:
         importlib.import_module(f"ledger.registries.{registry}")

@@ -3,8 +3,8 @@
 A method of a record builds a command or asks a query.
 
 Imported by: api, bridges, cli, tracking, upkeep, web.
-Imports: content, decisions, display, engine, errors, files, input_files, model, past, places,
-  projections, user_settings.
+Imports: content, decisions, display, engine, errors, files, input_files, model, other_words,
+  past, places, projections, user_settings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class _Registries(types.ModuleType):
 
     def __call__(self) -> list[RegistrySchema]:
         """Return the schema of each registry that the ledger defines, the oldest first."""
-        from ledger.registries.typed import registries  # noqa: PLC0415 (the door loads lazily)
+        from ledger.registries.classes import registries  # noqa: PLC0415 (the door loads lazily)
 
         return registries()
 

@@ -38,6 +38,7 @@ from ledger.places.source import Source, row_of
 from ledger.registries.aliases import RecordAliases
 from ledger.registries.checks import check_flag, check_text
 from ledger.registries.description import Description, describe
+from ledger.registries.kind import Kind
 from ledger.registries.lookups import Q
 from ledger.registries.query import Lookup, QuerySet
 from ledger.registries.registry import Registry, registry_method
@@ -58,7 +59,7 @@ def _features(record: Record) -> Features:
     return Features(record)
 
 
-class Record(RecordAliases):
+class Record(RecordAliases, metaclass=Kind):
     """A record of a registry.
 
     Two records are equal if registry and uid are equal. Fields and relations of the registry are
@@ -382,11 +383,11 @@ class Record(RecordAliases):
         return hash((self.registry, self._row.get("uid") or id(self)))
 
     def __repr__(self) -> str:
-        text = one_line(self.registry, {**self._row, **self._assigned})
+        text = one_line(self.spec, {**self._row, **self._assigned})
         return text if self.is_saved else text.replace("(", "(not saved, ", 1).replace(", )", ")")
 
     def _repr_html_(self) -> str:
-        return record_html(self.registry, {**self._row, **self._assigned})
+        return record_html(self.spec, {**self._row, **self._assigned})
 
 
 class Related(Results[Any]):

@@ -15,6 +15,7 @@ from ledger.display.rows import html_table, plain_text
 from ledger.display.tables import shown
 from ledger.model.schema import FieldSpec
 from ledger.places.kinds import AnyRecord
+from ledger.registries.features import told
 
 _MOST = 5  # records of a relation that are told by name
 _UNTOLD = {
@@ -51,6 +52,8 @@ def describe(record: AnyRecord) -> Description:
     if aliases := record.aliases:
         pairs.append(("aliases", ", ".join(map(shown, aliases))))
     pairs.append(("created", f"{_text(record.created_at)} by {shown(record.created_by)}"))
+    if features := told(record):
+        pairs.append(("features", ", ".join(f"{name}={_text(it)}" for name, it in features)))
     pairs += _relations(record)
     return Description(title, [(name.replace("_", " "), value) for name, value in pairs])
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
+import types
 from typing import Any
 
 from ledger.errors import CommandRejectedError, InvalidValueError
-from ledger.model.schema import FieldSpec
+from ledger.model.schema import REGISTRIES, FieldSpec
 from ledger.registries.checks import check_text
-from ledger.registries.definition import MAX_UNIT, value_type
+from ledger.registries.classes import registry
+from ledger.registries.definition import MAX_UNIT, registry_name, value_type
 from ledger.registries.named import NamedRecord
 
 
@@ -31,7 +35,8 @@ class Feature(NamedRecord):
             raise InvalidValueError(
                 f"Feature '{name}': expected dtype=, such as float, str, bool or list[str]"
             )
-        kind, choices, _ = value_type(dtype, f"Feature '{name}'")
+        meant = of_text(dtype, f"Feature '{name}'") if isinstance(dtype, str) else dtype
+        kind, choices, _ = value_type(meant, f"Feature '{name}'")
         if choices is not None:
             raise CommandRejectedError(
                 f"Feature '{name}': a feature has no choices; use str, or a registry whose records "
@@ -66,3 +71,33 @@ class Feature(NamedRecord):
                 f"Feature.{name}: given once, and never changed; define another feature"
             )
         super().__setattr__(name, value)
+
+
+_TEXTS = {
+    "bool": bool, "date": dt.date, "datetime": dt.datetime, "dict": dict, "float": float,
+    "int": int, "num": float, "str": str,
+}  # fmt: skip
+_OF_RECORDS = re.compile(r"(?:cat|record)\[(?:Record\[)?(\w+)\]?\]")
+
+
+def of_text(text: str, label: str) -> Any:
+    """Return the type that a text means: `float`, `list[str]`, or `cat[ULabel]` for records.
+
+    Raises:
+        CommandRejectedError: It means none.
+        NotFoundError: It names a registry that is not there.
+    """
+    text = text.strip()
+    if text.startswith("list[") and text.endswith("]"):
+        return types.GenericAlias(list, (of_text(text[5:-1], label),))
+    if text in _TEXTS:
+        return _TEXTS[text]
+    found = _OF_RECORDS.fullmatch(text)
+    if found is None:
+        raise CommandRejectedError(
+            f"{label}: '{text}' is no type of a feature; there are {', '.join(_TEXTS)}, "
+            "cat[ULabel] or another registry whose records are the values, and list[…] of these"
+        )
+    # A built-in class is written as it is called: `ULabel`, whose registry is `ulabel`.
+    titles = {spec.title: spec.name for spec in REGISTRIES.values()}
+    return registry(titles.get(found[1]) or registry_name(found[1]))

@@ -10,6 +10,7 @@ from ledger.decisions.typed import require_feature
 from ledger.decisions.values import given
 from ledger.errors import InvalidValueError, NotFoundError
 from ledger.model.commands import SetFeatures
+from ledger.model.definitions import FEATURED
 from ledger.model.schema import RelationSpec
 from ledger.model.values import untagged
 from ledger.places.kinds import record_class
@@ -53,6 +54,7 @@ class Features(MutableMapping[str, Any]):
         found = self._values()
         if name in found:
             return found[name]
+        _require_text(name)
         self._record._source.ask(lambda it: require_feature(it, name))
         raise NotFoundError(
             f"{self._record.spec.title} {self._record.uid}: has no feature '{name}'", name=name
@@ -117,9 +119,14 @@ class Features(MutableMapping[str, Any]):
         """Return the features as a dictionary."""
         return dict(self)
 
-    def remove_values(self, *names: str) -> None:
-        """Remove these features, or all of them where none is named."""
-        self._set({}, names or tuple(self._values()))
+    def remove_values(self, *names: Any) -> None:
+        """Remove these features, or all of them where none is named.
+
+        A feature is given by its name, or as the `Feature`; a list of these is one argument.
+        """
+        given = [each for it in names for each in _listed(it)]
+        found = tuple(str(it.name) if hasattr(it, "registry") else it for it in given)
+        self._set({}, found if names else tuple(self._values()))
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -128,6 +135,8 @@ class Features(MutableMapping[str, Any]):
         record._refuse_view("features")
         checked = {name: value for name, value in self.checked(values).items() if value is not None}
         removed += tuple(name for name in values if name not in checked)
+        for name in removed:
+            _require_text(name)
         if values or removed:
             record._perform(
                 SetFeatures(
@@ -158,8 +167,7 @@ class Features(MutableMapping[str, Any]):
         source = self._record._source
         found = {}
         for name, value in values.items():
-            if not isinstance(name, str):
-                raise InvalidValueError(f"features: expected names as text, got {name!r}")
+            _require_text(name)
             field = source.ask(partial(_feature, name, value))
             found[name] = given(field, value, f"feature '{name}'")
         return found
@@ -169,9 +177,30 @@ class Features(MutableMapping[str, Any]):
         return f"<features {inside}>" if inside else "<no features>"
 
 
+def _require_text(name: object) -> None:
+    if not isinstance(name, str):
+        raise InvalidValueError(f"features: expected names as text, got {name!r}")
+
+
 def _feature(name: str, value: Any, models: Any) -> Any:
     return require_feature(models, name, value)
 
 
 def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def told(record: Any) -> list[tuple[str, Any]] | None:
+    """Return the features of a record as people read them: units, and names of records.
+
+    None where records of its registry bear none.
+    """
+    if record.registry not in FEATURED:
+        return None
+    spec, found = record._source.spec(record.registry), []
+    for name, value in record.features.items():
+        items = [getattr(it, "name", None) or getattr(it, "uid", it) for it in _listed(value)]
+        shown = items if isinstance(value, list) else items[0]
+        unit = getattr(spec.features[name], "unit", None)
+        found.append((name, shown if unit is None else f"{shown} {unit}"))
+    return found

@@ -107,17 +107,17 @@ class NamedRecord(Record):
     @registry_method
     def validate(cls, values: Iterable[object]) -> list[bool]:
         """Return of each text whether a live record bears it as its name."""
-        return vocabulary.validate(cls.registry, values)
+        return cls._registry().validate(values)
 
     @registry_method
     def standardize(cls, values: Iterable[object]) -> list[str]:
         """Return each text, in the place of synonyms and other letter case the name they mean."""
-        return vocabulary.standardize(cls.registry, values)
+        return cls._registry().standardize(values)
 
     @registry_method
     def inspect(cls, values: Iterable[object]) -> vocabulary.Inspection:
         """Return the texts sorted: names, synonyms, similar to names, unknown."""
-        return vocabulary.inspect(cls.registry, values)
+        return cls._registry().inspect(values)
 
     def ancestors(self) -> QuerySet[Self]:
         """Return the records above this one, over its parents, at its position."""

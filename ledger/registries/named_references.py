@@ -14,6 +14,14 @@ if TYPE_CHECKING:
     from ledger.places.kinds import AnyRecord
 
 
+def shown_rows(records: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the rows of records of one registry, with references as people read them."""
+    rows = [record._row for record in records]
+    if not records or not records[0].spec.is_defined:
+        return rows
+    return with_names(records[0]._source, records[0].spec, rows)
+
+
 def with_names(
     source: Source,
     spec: RegistrySpec,
@@ -39,7 +47,8 @@ def with_names(
         names = {row["uid"]: row.get("name") or row.get("key") or row["uid"] for row in found}
         for row, uids in zip(shown, ends, strict=True):
             called = [names.get(uid, uid) for uid in uids]
-            row[relation.name] = (called[0] if called else None) if relation.is_single else called
+            row[held] = (called[0] if called else None) if relation.is_single else called
+            row[relation.name] = row[held]
     return shown
 
 
@@ -49,7 +58,7 @@ def with_caller(records: Sequence[AnyRecord]) -> list[dict[str, Any]]:
     Where people know them by another record (`RegistrySpec.called_by`), its key or name stands
     under the name of that relation, in the place of its uid.
     """
-    rows = [dict(record._row) for record in records]
+    rows = [dict(row) for row in shown_rows(records)]
     relation = records[0].spec.relation(records[0].spec.called_by or "") if records else None
     if relation is None:
         return rows

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ledger.errors import ReadOnlyViewError
+from ledger.errors import InvalidValueError, ReadOnlyViewError
 from ledger.places.source import Source
 from ledger.registries.lookups import Q
 from ledger.registries.query import Lookup, QuerySet
 from ledger.registries.results import RecordList
 from projections.select import Select
+
+if TYPE_CHECKING:
+    from ledger.registries.vocabulary import Inspection
 
 
 class Registry:
@@ -58,6 +62,39 @@ class Registry:
         query = self.filter()
         return (query if limit is None else query[:limit]).df(features=features)
 
+    # --- as a vocabulary ------------------------------------------------------------------------
+
+    def validate(self, values: Iterable[object]) -> list[bool]:
+        """Return of each text whether a live record bears it as its name."""
+        found: list[bool] = self._vocabulary("validate").validate(
+            self._kind.registry, self._source, values
+        )
+        return found
+
+    def standardize(self, values: Iterable[object]) -> list[str]:
+        """Return each text, in the place of synonyms and other letter case the name they mean."""
+        found: list[str] = self._vocabulary("standardize").standardize(
+            self._kind.registry, self._source, values
+        )
+        return found
+
+    def inspect(self, values: Iterable[object]) -> Inspection:
+        """Return the texts sorted: names, synonyms, similar to names, unknown."""
+        found: Inspection = self._vocabulary("inspect").inspect(
+            self._kind.registry, self._source, values
+        )
+        return found
+
+    def _vocabulary(self, verb: str) -> Any:
+        from ledger.registries import vocabulary  # noqa: PLC0415 (few ask)
+
+        spec = self._source.spec(self._kind.registry)
+        if not spec.is_named:
+            raise InvalidValueError(
+                f"{spec.title}.{verb}: its records have no names; expected a registry whose do"
+            )
+        return vocabulary
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or not hasattr(self._kind, name):
             raise AttributeError(f"a registry of a view has no '{name}'")
@@ -66,7 +103,8 @@ class Registry:
     def _refuse(self, name: str, *_: object, **__: object) -> None:
         raise ReadOnlyViewError(
             f"{self._kind.__name__}.{name}: a view as of position {self._source.at} answers "
-            "filter, get, search, lookup and df; use the registry itself"
+            "filter, get, search, lookup, df, validate, standardize and inspect; use the registry "
+            "itself"
         )
 
     def __repr__(self) -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from ledger.display.rows import one_line, rows_html
 from ledger.errors import MultipleResultsError, NotFoundError
 from ledger.model.schema import REGISTRIES, RegistrySpec
-from ledger.registries.named_references import with_caller, with_names
+from ledger.other_words import meant
+from ledger.registries.named_references import shown_rows, with_caller
 
 if TYPE_CHECKING:
     from ledger.places.kinds import AnyRecord
@@ -27,6 +28,11 @@ class Results(ABC, Generic[R]):
     def _spec(self) -> RegistrySpec:
         """The description of its registry."""
         return REGISTRIES[self.registry]
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(f"{type(self).__name__} has no attribute '{name}'{meant(name)}")
 
     @abstractmethod
     def _fetch(self, limit: int | None = None) -> list[R]:
@@ -105,10 +111,7 @@ class Results(ABC, Generic[R]):
         from projections.arrow import to_arrow  # noqa: PLC0415 (loads pyarrow)
 
         records = self._fetch()
-        rows = [record._row for record in records]
-        if self._spec.is_defined and records:
-            rows = with_names(records[0]._source, self._spec, rows)
-        table = to_arrow(self.registry, rows, self._spec)
+        table = to_arrow(self.registry, shown_rows(records), self._spec)
         if features and records:
             from ledger.registries.feature_columns import with_features  # noqa: PLC0415
 
@@ -140,7 +143,7 @@ class Results(ABC, Generic[R]):
 
     def __repr__(self) -> str:
         records = self._fetch(_REPR_ROWS + 1)
-        lines = [one_line(self.registry, record._row) for record in records[:_REPR_ROWS]]
+        lines = [one_line(self._spec, row) for row in shown_rows(records[:_REPR_ROWS])]
         if len(records) > _REPR_ROWS:
             lines.append(f"… and {self.count() - _REPR_ROWS:,} more")
         return (
@@ -151,7 +154,7 @@ class Results(ABC, Generic[R]):
 
     def _repr_html_(self) -> str:
         records: Any = self._newest(_REPR_ROWS)
-        return rows_html(self.registry, with_caller(records), self.count())
+        return rows_html(self._spec, with_caller(records), self.count())
 
     def _newest(self, limit: int) -> list[R]:
         """Return the records that a table begins with."""

@@ -56,6 +56,10 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
         """Whether there is no fault."""
         return not self.faults
 
+    def __repr__(self) -> str:
+        told = f"table of {self.registry}: {self.n_rows:,} rows, {_counted(len(self.faults))}"
+        return "\n  ".join([told, *(it.message for it in self.faults)])
+
     def require(self) -> None:
         """Let pass a table without faults.
 
@@ -66,10 +70,14 @@ class TableReport(msgspec.Struct, frozen=True, kw_only=True):
             told = "; ".join(it.message for it in self.faults[:_NAMED])
             more = len(self.faults) - _NAMED
             raise InvalidTableError(
-                f"table of {self.registry}: {len(self.faults):,} faults: {told}"
+                f"table of {self.registry}: {_counted(len(self.faults))}: {told}"
                 f"{f'; and {more:,} more' if more > 0 else ''}; nothing was recorded",
                 registry=self.registry,
             )
+
+
+def _counted(faults: int) -> str:
+    return "no fault" if not faults else f"{faults:,} fault{'s' if faults > 1 else ''}"
 
 
 def check_table(definition: Definition, source: Source, frame: object) -> TableReport:

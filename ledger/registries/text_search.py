@@ -32,7 +32,7 @@ def search(query: Any, text: str, *, limit: int) -> list[Any]:
         uids = [hit.uid for hit in similar.hits if hit.uid not in records]
         by_uid = {record.uid: record for record in query.filter(uid__in=uids)} if uids else {}
         records |= {uid: by_uid[uid] for uid in uids if uid in by_uid}
-    if not has_exact and len(records) < limit:
+    if spec.searched and not has_exact and len(records) < limit:
         for record in _meant(query, spec, text):
             records.setdefault(record.uid, record)
     return list(records.values())[:limit]

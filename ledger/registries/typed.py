@@ -7,6 +7,7 @@ what the class has more. A class that was never imported is made from the ledger
 from __future__ import annotations
 
 import inspect
+import os
 import weakref
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
@@ -28,7 +29,6 @@ from ledger.registries.base import Record as AnyRecord
 from ledger.registries.checks import check_text
 from ledger.registries.definition import annotations_of, definition_of_class, registry_name
 from ledger.registries.named import NamedRecord, show_similar
-from ledger.registries.registry import Registry
 
 if TYPE_CHECKING:
     from ledger.registries.registry_schema import RegistrySchema
@@ -122,6 +122,11 @@ class Record(NamedRecord):
     # --- making one -----------------------------------------------------------------------------
 
     def __init__(self, name: str | None = None, **fields: object) -> None:
+        if type(self) is Record:
+            raise CommandRejectedError(
+                "Record(…): the base of registries; a class under it is one: "
+                "class Sample(ln.Record): volume: float | None = None; then Sample(name=…)"
+            )
         self._begin()
         definition = type(self)._definition()
         self._name = ""
@@ -306,6 +311,26 @@ class Record(NamedRecord):
         cls.check(df).require()
         return [cls(**row) for row in rows_of(cls._definition(), df)]
 
+    @classmethod
+    def import_obo(cls, path: str | os.PathLike[str]) -> list[Self]:
+        """Record each term of an ontology file in the format OBO, and return the records.
+
+        Parents are what a term is a kind of; exact synonyms are kept. Fields `ontology_id` and
+        `definition`, and a list of the registry's own records such as `part_of`, are filled where
+        the class has them. Everything is recorded, or nothing is; a second import adds nothing.
+
+        Raises:
+            InvalidValueError: It is no OBO file, or two terms have one name.
+            MissingFileError: There is no such file.
+        """
+        from ledger.registries.ontology import import_terms  # noqa: PLC0415 (few import)
+
+        return import_terms(cls, path)
+
+    @classmethod
+    def _own_source(cls) -> Source:
+        return Source(instance.current())
+
     # --- vocabulary -----------------------------------------------------------------------------
 
     def add_synonym(self, *names: str) -> Self:
@@ -428,64 +453,3 @@ def _define(kind: type[Record], source: Source, done: set[type]) -> None:
     except BaseException:
         done.discard(kind)
         raise
-
-
-def registry(name: str) -> Any:
-    """Return the class of a registry, also of one whose class was never imported.
-
-    Raises:
-        NotFoundError: There is no such registry; the message suggests the nearest.
-    """
-    return found_class(name, Source(instance.current()))
-
-
-def registries() -> list[RegistrySchema]:
-    """Return the schema of each registry that the ledger defines, the oldest first."""
-    source = Source(instance.current())
-    rows = source.ask(lambda it: it.find("registry", at=source.at))
-    return [found_class(row["name"], source).schema for row in rows]
-
-
-def found_class(name: str, source: Source) -> Any:
-    """Return the class of a registry of a ledger.
-
-    Raises:
-        NotFoundError: There is no such registry.
-    """
-    if name in REGISTRIES:
-        return record_class(name)
-    if name in CLASSES:
-        return CLASSES[name]
-    source.ledger.catalogues.look()
-    spec = source.ledger.catalogue(None).get(name)
-    if spec is None:
-        from ledger.errors import nearest  # noqa: PLC0415 (an error)
-
-        names = list(source.ledger.catalogue(None))
-        near = nearest(name, names)
-        way_out = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
-        raise NotFoundError(f"registry '{name}': not in this ledger; {way_out}", name=name)
-    return class_of(spec)
-
-
-def class_of(spec: RegistrySpec) -> Any:
-    """Return a class of a registry that a ledger defines, made of what the ledger says."""
-    CLASSES.pop(spec.name, None)
-    made: Any = type(Record)
-    return made(spec.title, (Record,), {"_of_ledger": True}, registry=spec.name, key=spec.key)
-
-
-def registry_at(name: str, source: Source) -> Registry:
-    """Return a registry of a ledger as of a position.
-
-    Raises:
-        NotFoundError: There was none of this name.
-    """
-    source.ledger.catalogues.look()
-    found = source.catalogue
-    if name not in found:
-        raise NotFoundError(
-            f"registry '{name}': there were {', '.join(found)} as of position {source.at}",
-            name=name,
-        )
-    return Registry(found_class(name, source), source)

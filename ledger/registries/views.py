@@ -70,7 +70,7 @@ class View:
         Raises:
             NotFoundError: There was no such registry then.
         """
-        from ledger.registries.typed import registry_at  # noqa: PLC0415 (few ask)
+        from ledger.registries.classes import registry_at  # noqa: PLC0415 (few ask)
 
         return registry_at(name, self._source)
 

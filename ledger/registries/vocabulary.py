@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,8 @@ import msgspec
 
 from ledger.errors import InvalidValueError
 from ledger.model.canonical import nfc
-from ledger.model.schema import RegistrySpec
+from ledger.model.schema import LIVE, RegistrySpec
 from ledger.model.ways import way
-from ledger.places import instance
 from ledger.places.source import Source
 from ledger.registries.lookups import conditions
 from projections.select import Select, Test
@@ -45,9 +44,13 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 class _Known:
     """The live names of a registry, and what else means them."""
 
-    def __init__(self, registry: str, models: Any) -> None:
-        rows = [it for it in models.changed_names(registry, after=0) if it["is_live"]]
+    def __init__(self, registry: str, at: int | None, models: Any) -> None:
+        if at is None:
+            rows = [it for it in models.changed_names(registry, after=0) if it["is_live"]]
+        else:
+            rows = models.find(registry, at=at, state=LIVE)
         names = {row["uid"]: row["name"] for row in rows if row["name"] is not None}
+        self.by_uid: dict[str, str] = names
         self.names = set(names.values())
         self.others: dict[str, str] = {}
         folded: dict[str, set[str]] = {}
@@ -55,7 +58,7 @@ class _Known:
             folded.setdefault(name.casefold(), set()).add(name)
         # Two names that differ in case alone: such a text may mean either.
         self.folded = {text: min(it) for text, it in folded.items() if len(it) == 1}
-        for row in models.find("value", field=f"{registry}.synonyms"):
+        for row in models.find("value", at=at, field=f"{registry}.synonyms"):
             if row["subject"] in names:
                 self.others[row["t"]] = names[row["subject"]]
                 self.folded.setdefault(row["t"].casefold(), names[row["subject"]])
@@ -67,9 +70,23 @@ class _Known:
         return self.others.get(text) or self.folded.get(text.casefold())
 
 
-def _known(registry: str) -> _Known:
-    found: _Known = Source(instance.current()).ask(partial(_Known, registry))
+def known(registry: str, source: Source) -> _Known:
+    """Return the live names of a registry, and what else means them, at a position."""
+    found: _Known = source.ask(partial(_Known, registry, source.at))
     return found
+
+
+def _similar(vocabulary: _Known, registry: str, source: Source) -> Callable[[str], list[str]]:
+    """Return the question for the names that a text resembles, at the position of the source."""
+    if source.at is None:
+        search = source.ledger.name_search(registry)
+        return lambda text: [hit.name for hit in search.similar(text, limit=_SIMILAR).hits]
+    from projections.names.index import NameIndex  # noqa: PLC0415 (loads rapidfuzz)
+
+    index = NameIndex()
+    for uid, name in vocabulary.by_uid.items():
+        index.put(uid, name)
+    return lambda text: [hit.name for hit in index.similar(text, limit=_SIMILAR).hits]
 
 
 def _texts(verb: str, values: Iterable[object]) -> list[str]:
@@ -84,30 +101,31 @@ def _texts(verb: str, values: Iterable[object]) -> list[str]:
     return [nfc(str(value)) for value in found]
 
 
-def validate(registry: str, values: Iterable[object]) -> list[bool]:
+def validate(registry: str, source: Source, values: Iterable[object]) -> list[bool]:
     """Return of each text whether a live record bears it as its name."""
-    names = _known(registry).names
+    names = known(registry, source).names
     return [text in names for text in _texts("validate", values)]
 
 
-def standardize(registry: str, values: Iterable[object]) -> list[str]:
+def standardize(registry: str, source: Source, values: Iterable[object]) -> list[str]:
     """Return each text, in the place of synonyms and of other letter case the name they mean."""
-    known = _known(registry)
-    return [known.meaning(text) or text for text in _texts("standardize", values)]
+    names = known(registry, source)
+    return [names.meaning(text) or text for text in _texts("standardize", values)]
 
 
-def inspect(registry: str, values: Iterable[object]) -> Inspection:
+def inspect(registry: str, source: Source, values: Iterable[object]) -> Inspection:
     """Return each different text, sorted by what it is."""
-    known, search = _known(registry), instance.current().name_search(registry)
+    vocabulary = known(registry, source)
+    similar = _similar(vocabulary, registry, source)
     found = Inspection(validated=[], synonyms={}, similar={}, unknown=[])
     for text in dict.fromkeys(_texts("inspect", values)):
-        meant = known.meaning(text)
+        meant = vocabulary.meaning(text)
         if meant == text:
             found.validated.append(text)
         elif meant is not None:
             found.synonyms[text] = meant
-        elif hits := search.similar(text, limit=_SIMILAR).hits:
-            found.similar[text] = [hit.name for hit in hits]
+        elif names := similar(text):
+            found.similar[text] = names
         else:
             found.unknown.append(text)
     return found

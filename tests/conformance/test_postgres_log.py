@@ -639,6 +639,7 @@ def test_the_framework_as_it_comes_loses_the_acknowledgement(postgres, wire):
             recorder.insert_events(stored(1, 10))
 
 
+@pytest.mark.slow
 def test_the_framework_as_it_comes_hangs_on_large_appends(postgres, monkeypatch):
     # From about a megabyte on now and then, with this much each time.
     monkeypatch.setenv("PGAPPNAME", postgres.schema)

@@ -24,6 +24,7 @@ from ledger.content.backends import open_store
 from ledger.content.hashing import hash_path
 from ledger.content.tree import HashedContent
 from ledger.errors import StorageError
+from tests.support import warm
 from tests.support.chance import bytes_of
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def test_process_that_dies_at_any_step_leaves_the_content_whole_or_absent(tmp_pa
 
 
 def run(program: str, *arguments: object) -> str:
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-c", program, *map(str, arguments)],
         check=True,
         capture_output=True,
@@ -264,7 +265,7 @@ def test_killed_writer_loses_nothing_it_acknowledged_and_leaves_nothing_half(tmp
 
 def kill_after(steps: int, *arguments: object) -> str:
     """Let a writer take some steps, kill it wherever it then is, and return all it said."""
-    with subprocess.Popen(
+    with warm.Program(
         [sys.executable, "-c", STORING, *map(str, arguments)], stdout=subprocess.PIPE, cwd=PROJECT
     ) as writer:
         assert writer.stdout is not None

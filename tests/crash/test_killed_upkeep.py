@@ -21,6 +21,7 @@ from ledger.transfer.archive_export import export
 from ledger.transfer.archive_import import restore
 from tests.support.door import label
 from tests.support.processes import environment
+from tests.support.warm import Program
 
 STEPS = {
     "rebuild": "from ledger.upkeep.rebuild import rebuild\ndef step():\n    rebuild()\n",
@@ -44,7 +45,7 @@ def killed(step: str, seconds: float) -> None:
     """Run a step again and again, and kill the program a while after the first one."""
     head = "import ledger as ln\nln.settings.verbosity = 'error'\n"
     text = f"{head}{step}step()\nprint('on', flush=True)\nwhile True:\n    step()\n"
-    program = subprocess.Popen(
+    program = Program(
         [sys.executable, "-c", text], env=environment(), stdout=subprocess.PIPE, text=True
     )
     assert program.stdout is not None

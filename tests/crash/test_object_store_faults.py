@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from ledger.content.tree import HashedContent
 from ledger.errors import DamagedContentError, FileChangedError, StorageError
 from tests.support.chance import bytes_of
 from tests.support.proxy import KINDS, FaultyProxy
+from tests.support.sweeps import few
+from tests.support.warm import Program, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +35,16 @@ NAME = "AbCdEfGhIjKl00000000"
 PROJECT = Path(__file__).parents[2]
 BOUND = 60
 MIB = 1024**2
+FAULTS = [kind for kind in KINDS if kind != "delay"]
+# Each fault strikes the upload of a file; what is larger meets three of all combinations.
+EVERY_FAULT = pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        *product(["file"], FAULTS),
+        *few(product(["parts", "folder"], FAULTS), 3),
+    ],
+    indirect=["source"],
+)
 
 
 @pytest.fixture(params=["file", "parts", "folder"])
@@ -70,7 +83,7 @@ def judge(store: ContentStore, expected: HashedContent) -> bool:
     return True
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "delay"])
+@EVERY_FAULT
 def test_one_fault_anywhere_in_an_upload_is_got_over(proxy, source, kind):
     expected = hash_path(source)
     for number in range(BOUND):
@@ -90,7 +103,7 @@ def test_one_fault_anywhere_in_an_upload_is_got_over(proxy, source, kind):
     assert number >= 3
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "delay"])
+@EVERY_FAULT
 def test_one_fault_anywhere_in_a_download_is_got_over(proxy, source, kind, tmp_path):
     expected = hash_path(source)
     store = open_store(proxy.root)
@@ -195,7 +208,7 @@ def test_writer_that_dies_at_any_step_leaves_the_content_whole_or_absent(source,
     expected = hash_path(source)
     for number in range(BOUND):
         root = f"{s3_root}/{number}"
-        done = subprocess.run(
+        done = run(
             [sys.executable, "-c", DYING, str(source), root, NAME, str(number)],
             cwd=PROJECT,
             check=False,
@@ -221,7 +234,7 @@ def test_writer_that_dies_at_any_step_leaves_the_content_whole_or_absent(source,
 @pytest.mark.parametrize("source", ["parts"], indirect=True)
 def test_upload_that_was_killed_is_listed_as_unfinished(source, s3_root):
     for number in (1, 3):
-        subprocess.run(
+        run(
             [sys.executable, "-c", DYING, str(source), s3_root, NAME, str(number)],
             cwd=PROJECT,
             check=False,
@@ -256,7 +269,7 @@ store.put(source, name, hashed)
 def test_processes_that_store_the_same_make_one_object(source, s3_root):
     expected = hash_path(source)
     writers = [
-        subprocess.Popen(
+        Program(
             [sys.executable, "-c", STORING, str(source), s3_root, NAME],
             cwd=PROJECT,
             stdin=subprocess.PIPE,

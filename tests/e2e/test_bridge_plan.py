@@ -14,6 +14,8 @@ import ledger as ln
 from ledger.bridges import plan
 from ledger.bridges import steps as s
 from ledger.bridges.plan import carry_out
+from ledger.model.ids import command_id
+from ledger.places import instance
 from tests.support.door import file, label
 
 SOURCE = s.Source(tool="lab", instance="instance 1", where="/lab")
@@ -289,3 +291,15 @@ def test_within_a_tracked_run_it_is_refused(folder):
     with pytest.raises(ln.errors.CommandRejectedError, match="finish"):
         carry_out(SOURCE, story(folder))
     ln.finish()
+
+
+def test_asking_for_another_command_writes_nothing_that_waits(folder):  # noqa: ARG001
+    with ln.batch():
+        tag = label("x")
+        with instance.current().writing() as session:
+            log: Any = session.log
+            assert log.is_waiting
+            assert log.command(command_id(["never"])) == []
+            assert log.is_waiting
+            (found,) = log.command(command_id(["create", "ulabel", "x", 1]))
+            assert found.event.uid == tag.uid

@@ -78,3 +78,34 @@ def test_features_are_set_and_taken_away(plate):
     assert "no feature" in metaledger(folder, "annotate", uid, "temprature=1", status=1).err
     metaledger(folder, "diff", "1", "now")
     metaledger(folder, "audit")
+
+
+def test_what_is_typed_is_listed_searched_and_shown(plate):
+    folder, uid = plate
+    script = (
+        "import ledger as ln\nimport datetime as dt\n"
+        "class Visit(ln.Record, key=('donor', 'day')):\n    donor: ln.registry('donor')\n"
+        "    day: dt.date\n"
+        "Visit(donor='D2', day='2026-02-01').save()\nprint(Visit.filter())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "day=datetime.date(2026, 2, 1), donor='D2'" in told.stdout
+    assert "2026-02-01  D2" in metaledger(folder, "list", "visit").out
+    assert metaledger(folder, "record", "add", "sample", "S3", "donor=D2", "volume=2").out
+    assert "2.0" in metaledger(folder, "list", "sample").out
+    # A registry without names has nothing to search in but uids.
+    assert "Sample:" in metaledger(folder, "search", "S3").out
+    assert "nothing found" in metaledger(folder, "search", "immunology").err
+    metaledger(folder, "annotate", uid, "temperature=36.6")
+    assert "36.6 degC" in metaledger(folder, "show", uid).out
+    assert metaledger(folder, "show", uid, "--json").json["features"] == {
+        "temperature": "36.6 degC"
+    }
+    assert "temperature=36.6" in metaledger(folder, "log", "--limit", "1").out

@@ -23,7 +23,7 @@ def lines() -> list[Step]:
         assert row is not None, f"{PAGE}:{number}: expected one line of code in the last column"
         kind = "command" if row["here"].startswith(("metaledger ", "python ")) else "cell"
         # The ledger of the page is there already.
-        text = row["here"].replace("metaledger init", "metaledger info")
+        text = row["here"].replace("\\|", "|").replace("metaledger init", "metaledger info")
         found.append(Step(kind, text, None, f"{PAGE}:{number}"))
     return [*steps(PAGE), *found]
 

@@ -21,6 +21,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -49,6 +50,7 @@ TOLD = (
     "README.md",
     "docs/tutorial.md",
     "docs/tutorial-time-travel.md",
+    "docs/tutorial-samples.md",
     "docs/tutorial-asyncio.md",
     "docs/workers.md",
     "docs/bridges.md",
@@ -369,13 +371,19 @@ def members(title: str, kind: type) -> set[str]:
     return written
 
 
+def functions(module: ModuleType, before: str = "") -> set[str]:
+    """Return the headings of the public functions of a module."""
+    values = {name: getattr(module, name) for name in module.__all__ if name != "__version__"}
+    return {
+        f"{before}{name}{plain(inspect.signature(value), bound=False)}"
+        for name, value in values.items()
+        if inspect.isfunction(value)
+    }
+
+
 def written_signatures() -> set[str]:
     """Return every heading that the reference must have."""
-    found = {"__version__"}
-    for name in ledger.__all__:
-        value = None if name == "__version__" else getattr(ledger, name)
-        if inspect.isfunction(value):
-            found.add(f"{name}{plain(inspect.signature(value), bound=False)}")
+    found = {"__version__"} | functions(ledger) | functions(ledger.bridges, "bridges.")
     registering = plain(inspect.signature(ledger.loaders.register), bound=True)
     found.add(f"loaders.register{registering}")
     for title, kind in CLASSES.items():

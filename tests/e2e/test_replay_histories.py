@@ -18,7 +18,7 @@ SAVE_DATA = "ln.Artifact('data.txt', key='data.txt').save()"
 
 @pytest.fixture
 def lab(ledger_folder):
-    yield Lab(ledger_folder)
+    yield Lab(ledger_folder, is_warm=True)
     ln.close()
 
 

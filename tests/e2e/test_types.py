@@ -386,6 +386,59 @@ def test_a_record_is_erased_after_what_it_refers_to_was_merged(sample, undoes):
     assert ln.audit().findings == ()
 
 
+def test_a_vocabulary_answers_as_of_a_moment(sample):
+    del sample
+    lung = Tissue(name="lung").save()
+    then = ln.head()
+    lung.add_synonym("pulmo")
+    Tissue(name="liver").save()
+    lung.name = "lungs"
+    lung.save()
+    texts = ["lung", "pulmo", "lungs", "livver", "LIVER"]
+    past = ln.as_of(then).registry("tissue")
+    assert past.validate(texts) == [True, False, False, False, False]
+    assert past.standardize(texts) == texts
+    assert past.inspect(texts).similar == {"lungs": ["lung"]}
+    now = ln.as_of(ln.head()).registry("tissue")
+    for verb in ("validate", "standardize", "inspect"):
+        assert getattr(now, verb)(texts) == getattr(Tissue, verb)(texts)
+    assert ln.as_of(0).ULabel.validate(["a"]) == [False]
+    assert lung.validate(texts) == [False, False, True, False, False]
+    Visit(donor="D1", day="2026-01-01").save()
+    with pytest.raises(ln.errors.InvalidValueError, match="no names"):
+        Visit.validate(["a"])
+
+
+class Plate(ln.Record):
+    """A plate, which may have been copied from others."""
+
+    source: Plate | None = None
+    pools: list[Plate] = ln.field(default=())
+
+
+def test_a_record_refers_to_its_own_registry():
+    first, second = Plate(name="P1").save(), Plate(name="P2").save()
+    third = Plate(name="P3", source="P1", pools=[first, "P2"]).save()
+    assert (third.source, third.pools) == (first, [first, second])
+    assert Plate.get(name="P3").pools == [first, second]
+    assert Plate.filter(source="P1").one() == Plate.filter(pools__name="P2").one() == third
+    assert first.plates.one() == second.plates.one() == third
+    first.source = third
+    first.save()
+    assert Plate.get(name="P1").source == third
+    assert list(Plate.df()["source"]) == ["P3", None, "P1"]
+
+
+def test_zero_has_no_sign():
+    ln.Feature(name="shift", dtype=float).save()
+    plate = artifact("plate.csv")
+    plate.features["shift"] = -0.0
+    assert math.copysign(1, plate.features["shift"]) == 1
+    with nothing_recorded():
+        plate.features["shift"] = -0.0
+        plate.features["shift"] = 0
+
+
 class Mouse(ln.Record):
     """An animal, bred from others."""
 

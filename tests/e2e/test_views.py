@@ -33,6 +33,9 @@ QUESTIONS: Calls = {
     "filter": lambda it, _: it(),
     "get": lambda it, record: it(record.uid),
     "history": lambda it, _: it(),
+    "inspect": lambda it, _: it(["early label"]),
+    "standardize": lambda it, _: it(["early label"]),
+    "validate": lambda it, _: it(["early label"]),
     "impact": lambda it, _: it(),
     "lineage": lambda it, _: it(direction="both"),
     "lineage_diff": lambda it, _: it(1),
@@ -43,15 +46,13 @@ QUESTIONS: Calls = {
     "search": lambda it, _: it("e"),
     "view_lineage": lambda it, _: it(),
 }
-# How each method that changes something is called, and those of vocabularies, asked of now alone.
+# How each method that changes something is called.
 CHANGES: Calls = {
     "add_alias": lambda it, _: it("lamindb:1"),
-    "inspect": lambda it, _: it([]),
-    "standardize": lambda it, _: it([]),
-    "validate": lambda it, _: it([]),
     "delete": lambda it, _: it(),
     "from_df": lambda it, _: it(None),
     "from_dir": lambda it, _: it("folder"),
+    "import_obo": lambda it, _: it("few.obo"),
     "lift_retraction": lambda it, _: it(),
     "merge_into": lambda it, record: it(record),
     "replace": lambda it, _: it("folder/later"),

@@ -107,7 +107,7 @@ def test_the_log_goes_out_and_comes_back_with_both_formats(old, tmp_path, monkey
     ln.erase(new, reason="request 18")
     done = export(old / "archive")
     kept = Path(old / "archive" / "manifest.json").read_text("utf-8")
-    assert '"format": 2' in kept
+    assert '"format": 3' in kept
     told = leaves()
     ln.close()
     place = restore(done.where, "./s", root=tmp_path / "copy")

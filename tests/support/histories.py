@@ -47,10 +47,11 @@ class Pass(NamedTuple):
 
 
 class Lab:
-    """A ledger in a folder, with scripts."""
+    """A ledger in a folder, with scripts; warm ones begin as forks, see `tests/support/warm.py`."""
 
-    def __init__(self, folder: Path, database: str | None = None) -> None:
+    def __init__(self, folder: Path, database: str | None = None, *, is_warm: bool = False) -> None:
         self.folder = folder
+        self._run, self._begin = (run, Program) if is_warm else (subprocess.run, subprocess.Popen)
         ln.init(folder / "storage", database=database, root=folder)
         self.ledger = ln.connect(folder)
 
@@ -75,7 +76,7 @@ class Lab:
     ) -> Pass:
         """Run a script to its end, which must be with this exit code, and return its pass."""
         before = self.head()
-        done = run(
+        done = self._run(
             [sys.executable, name, *arguments],
             cwd=self.folder,
             env=self._environment(environment),
@@ -94,7 +95,7 @@ class Lab:
     @contextmanager
     def paused(self, *arguments: str, name: str = "pass.py") -> Iterator[Paused]:
         """Start a script that stands still at each `PAUSE`."""
-        process = Program(
+        process = self._begin(
             [sys.executable, name, *arguments],
             cwd=self.folder,
             env=self._environment(None),

@@ -7,6 +7,7 @@ what it cannot see. Each finder is also tried on a planted mistake, so that none
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -56,6 +57,12 @@ HEAVY = (
 MACHINE_PATH = re.compile(r"(?<![\w.~*}])/(?:work|root|farm)/")
 
 
+@functools.cache
+def parsed(source: str) -> ast.Module:
+    """The tree of a source, which several rules look at."""
+    return ast.parse(source)
+
+
 def modules() -> list[Path]:
     """Every source file of both packages."""
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -97,7 +104,7 @@ def uses(source: str, names: frozenset[str]) -> list[str]:
     A name matches what it starts as well: "random" matches "random.choice", and "datetime.now"
     matches "datetime.datetime.now", as a class may be reached through its module.
     """
-    tree = ast.parse(source)
+    tree = parsed(source)
     imports = imported(tree)
     full_names = {local: full for _, local, full in imports}
     mentions = [(line, full) for line, _, full in imports]
@@ -140,7 +147,9 @@ def test_no_module_is_longer_than_a_reader_can_hold():
 
 def test_every_module_states_its_rules():
     bare = [
-        dotted(path) for path in modules() if not ast.get_docstring(ast.parse(path.read_text()))
+        dotted(path)
+        for path in modules()
+        if not ast.get_docstring(parsed(path.read_text(encoding="utf-8")))
     ]
     assert not bare, f"without a docstring: {', '.join(bare)}"
 
@@ -197,7 +206,7 @@ def opened_files(source: str) -> list[str]:
     plain = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "mmap"}
     copies = {"copy", "copy2", "copyfile", "copytree", "fdopen"}
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if not isinstance(node, ast.Call):
             continue
         match node.func:
@@ -221,7 +230,7 @@ def names_a_database(source: str) -> bool:
     """Whether `source` mentions the path of a ledger's database."""
     return any(
         name in OF_DATABASES
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(parsed(source))
         for name in (
             [node.id]
             if isinstance(node, ast.Name)
@@ -321,7 +330,7 @@ OF_THE_PARENT = frozenset(
 
 def bare_locks(source: str) -> list[str]:
     """Return the classes, or the module, that keep a lock which a forked child does not renew."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     renewing = {
         ast.unparse(call.args[0]).removeprefix("self.")
         for call in ast.walk(tree)
@@ -366,7 +375,7 @@ def test_a_forked_child_renews_every_lock_that_is_kept():
     found = {
         f"{path.relative_to(ROOT)} {owner}"
         for path in modules()
-        for owner in bare_locks(path.read_text())
+        for owner in bare_locks(path.read_text(encoding="utf-8"))
     }
     assert found == OF_THE_PARENT
 

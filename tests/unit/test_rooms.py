@@ -15,6 +15,7 @@ LOOSE = {
         "files",
         "forks",
         "input_files",
+        "other_words",
         "user_settings",
         "version",
     ),

@@ -20,5 +20,10 @@ def test_a_few_points_are_taken_evenly_and_the_others_are_slow(number, taken):
     assert all([mark.name for mark in it.marks] == ["slow"] for it in slow)
 
 
+def test_a_point_may_be_several_values():
+    one, slow, last = few([("a", 1), ("b", 2), ("c", 3)], 2)
+    assert (one, slow.values, last) == (("a", 1), ("b", 2), ("c", 3))
+
+
 def test_a_point_may_stand_alone():
     assert quick_ones(["only"], 3) == ["only"]

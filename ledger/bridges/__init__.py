@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ledger.bridges.lamindb.importing import import_lamindb
     from ledger.bridges.mlflow.importing import import_mlflow
     from ledger.bridges.openlineage.importing import import_openlineage
+    from ledger.bridges.openlineage.write import export_openlineage
     from ledger.bridges.prov import export_prov
     from ledger.bridges.recording import declare, record_run
     from ledger.bridges.tables import export_tables
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _DOOR = {
     "declare": "ledger.bridges.recording",
     "export_crate": "ledger.bridges.crate",
+    "export_openlineage": "ledger.bridges.openlineage.write",
     "export_prov": "ledger.bridges.prov",
     "export_tables": "ledger.bridges.tables",
     "import_dvc": "ledger.bridges.dvc",
@@ -41,6 +43,7 @@ _DOOR = {
 __all__ = [
     "declare",
     "export_crate",
+    "export_openlineage",
     "export_prov",
     "export_tables",
     "import_dvc",

@@ -64,6 +64,7 @@ def test_public_names_are_exactly_these():
         "save",
         "settings",
         "since",
+        "status",
         "tag",
         "tags",
         "track",

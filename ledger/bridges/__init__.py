@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ledger.bridges.dvc import import_dvc
     from ledger.bridges.lamindb.importing import import_lamindb
     from ledger.bridges.mlflow.importing import import_mlflow
+    from ledger.bridges.openlineage.importing import import_openlineage
+    from ledger.bridges.openlineage.write import export_openlineage
     from ledger.bridges.prov import export_prov
     from ledger.bridges.recording import declare, record_run
     from ledger.bridges.tables import export_tables
@@ -28,22 +30,26 @@ if TYPE_CHECKING:
 _DOOR = {
     "declare": "ledger.bridges.recording",
     "export_crate": "ledger.bridges.crate",
+    "export_openlineage": "ledger.bridges.openlineage.write",
     "export_prov": "ledger.bridges.prov",
     "export_tables": "ledger.bridges.tables",
     "import_dvc": "ledger.bridges.dvc",
     "import_lamindb": "ledger.bridges.lamindb.importing",
     "import_mlflow": "ledger.bridges.mlflow.importing",
+    "import_openlineage": "ledger.bridges.openlineage.importing",
     "record_run": "ledger.bridges.recording",
 }
 
 __all__ = [
     "declare",
     "export_crate",
+    "export_openlineage",
     "export_prov",
     "export_tables",
     "import_dvc",
     "import_lamindb",
     "import_mlflow",
+    "import_openlineage",
     "record_run",
 ]
 

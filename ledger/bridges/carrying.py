@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -95,11 +95,18 @@ class Carrier:
         unchecked: Aliases of artifacts whose hash in the source cannot be compared.
     """
 
-    def __init__(self, recorder: Recorder, source: Source, *, stores: bool) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        source: Source,
+        *,
+        stores: bool,
+        known: Mapping[Ref, tuple[str, str]] | None = None,
+    ) -> None:
         self._recorder = recorder
         self._source = source
         self._stores = stores
-        self._named: dict[Ref, Named] = {}
+        self._named = {ref: Named(*it) for ref, it in (known or {}).items()}
         self._dropped: set[Ref] = set()
         self._was_new = False
         self.notes: list[str] = []

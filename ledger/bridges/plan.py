@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ledger.bridges.carrying import Carrier, LeftAwayError, Looked, own_ref, refs_of
 from ledger.bridges.imported import Count, Imported
 from ledger.bridges.recorder import Recorder
 from ledger.bridges.recording import said_by
-from ledger.bridges.steps import AnyStep, ContentSeen, LeftOut, Source, Step, Unmapped
+from ledger.bridges.steps import AnyStep, ContentSeen, LeftOut, Ref, Source, Step, Unmapped
 from ledger.display.progress import progress
 from ledger.errors import InvalidValueError, printable
 from ledger.model.times import now_micros, to_micros
@@ -46,6 +46,7 @@ def carry_out(  # noqa: PLR0913 (the options of an import)
     dry_run: bool = False,
     batch: int = BATCH,
     notes: Iterable[str] = (),
+    known: Mapping[Ref, tuple[str, str]] | None = None,
 ) -> Imported:
     """Bring in what a reader has read, and return what was done.
 
@@ -56,6 +57,7 @@ def carry_out(  # noqa: PLR0913 (the options of an import)
         dry_run: Whether to record nothing, and tell what would be recorded.
         batch: Steps of one transaction.
         notes: Sentences about what the source does not tell at all.
+        known: Registry and uid of records of this ledger, by the ref that steps name them by.
 
     Raises:
         InvalidValueError: A time has no zone or is in the future, or a step names a record that
@@ -68,7 +70,7 @@ def carry_out(  # noqa: PLR0913 (the options of an import)
     read = list(steps)
     unmapped = [it for it in read if isinstance(it, Unmapped)]
     ordered = in_order([it for it in read if not isinstance(it, Unmapped)])
-    carrier = Carrier(recorder, source, stores=not dry_run)
+    carrier = Carrier(recorder, source, stores=not dry_run, known=known or {})
     _require_refs(carrier, source, ordered)
     book = _Book()
     size = len(ordered) if dry_run else max(1, batch)

@@ -4,13 +4,15 @@ A reader is pure: it reads a source, and returns an iterable of the steps below.
 nothing and records nothing. `ledger.bridges.plan` brings the steps in:
 
     carry_out(source: Source, steps: Iterable[AnyStep], *, declare: bool = False,
-              dry_run: bool = False, batch: int = 500, notes: Iterable[str] = ()) -> Imported
+              dry_run: bool = False, batch: int = 500, notes: Iterable[str] = (),
+              known: Mapping[Ref, tuple[str, str]] | None = None) -> Imported
 
 1. Every row of the source that is counted occurs as `table` and `row` of at least one step, or of
    one `LeftOut`. Several steps may come of one row; they count it once.
 2. A record is named by its **ref**: the uid that it has in the source. A ref names one record
    within the tool, whatever its registry. The record is found under it for good, by the alias
-   `<tool>:<ref>`. A step may name refs that are already known of an earlier import.
+   `<tool>:<ref>`. A step may name refs that are already known of an earlier import, and
+   records of this ledger's own, which `known` names.
 3. The plan sorts steps by `at`, and keeps the order of the reader among equal ones. A step without
    a time comes last, and happens at the time of the import. A step that names the ref of a later
    one is refused, with its row; so a reader gives an input no earlier time than run and artifact.

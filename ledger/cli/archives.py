@@ -13,11 +13,13 @@ import_verb = VerbGroup(
         "dvc": ("ledger.cli.imports", "Bring a project of DVC into this ledger."),
         "lamindb": ("ledger.cli.imports", "Bring an instance of LaminDB into this ledger."),
         "mlflow": ("ledger.cli.imports", "Bring the runs of MLflow into this ledger."),
+        "openlineage": ("ledger.cli.imports", "Bring in runs that OpenLineage tells of."),
     },
     otherwise="archive",
     examples=(
         "metaledger import ./archive --storage ./storage --key ledger.pub",
         "metaledger import lamindb ./my-instance --dry-run",
+        "metaledger import openlineage events.jsonl",
     ),
     help=(
         "Make a ledger of an archive, or bring in what another tool holds. Without the name of a "

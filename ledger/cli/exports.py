@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from ledger.cli.group import VerbGroup, json_option, verb
-from ledger.cli.moment import as_of_option
+from ledger.cli.moment import KINDS, PointText, as_of_option
 
 _TOLD = {
     "crate": ("ledger.cli.exports", "Write a result as a research object, proofs inside."),
+    "openlineage": ("ledger.cli.exports", "Write runs as events of OpenLineage."),
     "prov": ("ledger.cli.exports", "Write where a result came from as PROV-JSON."),
     "tables": ("ledger.cli.exports", "Write tables for DuckDB, Polars, R or Spark."),
 }
@@ -169,3 +170,31 @@ def prov_verb(uid: str, file: str, *, as_of: str | None) -> None:
 
     export_prov(uid, file, as_of="now" if as_of is None else as_of)
     say("success", f"wrote {file}")
+
+
+@verb(
+    "openlineage",
+    examples=(
+        "metaledger export openlineage events.jsonl",
+        "metaledger export openlineage new.jsonl --since 1200",
+    ),
+)
+@click.argument("file")
+@click.option(
+    "--since", metavar="POINT", type=PointText(), help=f"What was recorded after POINT: {KINDS}."
+)
+@json_option
+def openlineage_verb(file: str, *, since: str | None, as_json: bool) -> None:
+    """Write runs with inputs and outputs into a new file, as events of OpenLineage, one a line.
+
+    Marquez, DataHub, OpenMetadata and Dataplex read them. The ids of runs are the same each time.
+    """
+    from ledger.bridges.openlineage.write import export_openlineage
+    from ledger.cli.output import print_json
+    from ledger.display.messages import say
+
+    done = export_openlineage(file, since=0 if since is None else since)
+    if as_json:
+        print_json(done)
+        return
+    say("success", f"wrote {file}: {done.events:,} events of {done.runs:,} runs")

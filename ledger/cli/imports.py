@@ -1,4 +1,4 @@
-"""Verbs that bring in what another tool holds: `import dvc`, `import lamindb`, `import mlflow`."""
+"""Verbs that bring in what another tool holds: `import dvc`, `lamindb`, `mlflow`, `openlineage`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,27 @@ def lamindb_verb(  # noqa: PLR0913 (one an option)
         moves[old] = new
     done = import_lamindb(where, dry_run=dry_run, declare=declare, roots=moves, branch=branch)
     show(done, as_json=as_json)
+
+
+@verb(
+    "openlineage",
+    examples=(
+        "metaledger import openlineage events.jsonl",
+        "cat events/*.json | metaledger import openlineage - --dry-run",
+    ),
+)
+@click.argument("where", metavar="FILE|-")
+@click.option("--dry-run", is_flag=True, help="Count what would be recorded; record nothing.")
+@json_option
+def openlineage_verb(where: str, *, dry_run: bool, as_json: bool) -> None:
+    """Bring in the runs that events of OpenLineage tell of, one event in JSON a line.
+
+    Airflow, Dagster, Spark, dbt and Flink write them. They may come in any order; the same events
+    again add nothing. Datasets are declared, and no content is read.
+    """
+    from ledger.bridges.openlineage.importing import import_openlineage
+
+    show(import_openlineage(where, dry_run=dry_run), as_json=as_json)
 
 
 @verb(

@@ -434,6 +434,9 @@ class Related(Results[Any]):
         """Return the number of records."""
         return self.filter().count()
 
+    def __getitem__(self, index: Any) -> Any:
+        return self._fetch()[index]
+
     def _fetch(self, limit: int | None = None) -> list[Any]:
         if self._relation.link is None or self._relation.is_reverse:
             return self.filter()._fetch(limit)

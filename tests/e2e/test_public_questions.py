@@ -202,6 +202,13 @@ def test_order_slices_and_ends():
 
 
 @pytest.mark.usefixtures("zoo")
+def test_records_of_a_relation_have_places():
+    labels = ln.Artifact.get(key="raw/s.csv").labels
+    assert [labels[0], labels[-1]] == labels.all() == labels[:5]
+    with pytest.raises(IndexError):
+        labels[2]
+
+
 def test_the_default_order_is_that_of_creation():
     assert names(ln.ULabel.filter())[:2] == ["ant", "bee"]
     ant = ln.ULabel.get(name="ant")

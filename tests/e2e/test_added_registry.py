@@ -150,7 +150,7 @@ def test_every_store_keeps_it():
         for store in (models, memory):
             with pytest.raises(NameTakenError):
                 store.apply(9, [Amended("gene", {"uid": row["uid"]}, {"name": "TP53"})])
-    emptied_too = ["gene", "retraction", "merger", "value", "link"]
+    emptied_too = ["gene", "retraction", "merger", "alias", "value", "link"]
     assert [it.table for it in redactions("gene", row["uid"])] == emptied_too
     on_a_server = [it for it in create_indexes(POSTGRES) if '"gene"' in it]
     assert any("spgist" in it and "sequence" in it for it in on_a_server)

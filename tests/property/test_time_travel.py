@@ -193,6 +193,8 @@ def test_a_history_tells_every_value_that_a_record_has(events):
             assert set(told.pop("merged", None) or ()) == {row["uid"] for row in merged}
             into = past.models.find("merger", uid=record.uid)
             assert told.pop("merged_into", None) == (into[0]["into"] if into else None)
+            names = past.models.find("alias", uid=record.uid)
+            assert set(told.pop("aliases", None) or ()) == {row["alias"] for row in names}
             state = states(past.models, registry, [record.uid], at=None).get(record.uid)
             if state is None:
                 continue  # in the trash: hidden from comparisons

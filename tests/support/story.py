@@ -10,6 +10,7 @@ from tests.support import builders as b
 
 TABBY, TORTIE = b.label_uid("tabby"), b.label_uid("tortie")
 A, B, C = b.artifact_uid("a"), b.artifact_uid("b"), b.artifact_uid("c")
+FAR = b.declared_uid("far")
 PLOT = b.transform_uid("plot.py")
 D1, D2, S1 = b.record_uid("donor", "D1"), b.record_uid("donor", "D2"), b.record_uid("sample", "S1")
 RUN_1, RUN_2 = b.run_uid(1), b.run_uid(2)

@@ -7,7 +7,7 @@
 
 Imported by: cli.
 Imports: content, decisions, display, engine, errors, eventlog, files, input_files, model, past,
-  places, proving, registries, tracking.
+  places, proving, registries, tracking, version.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ from ledger.places.source import row_of
 from ledger.places.stand_ins import require_none_beside
 from ledger.registries.run import AwaitedRun, Run
 from ledger.registries.transform import Transform
+from ledger.tracking.endings import tell_of_end
 from ledger.tracking.exits import ExitWatch, exit_error, hear_termination
 from ledger.tracking.git import start_git_query
 from ledger.tracking.joining import pass_folder
@@ -287,6 +288,8 @@ class Context:
         self._last = None if passage is None else (ledger, passage.run)
         if passage is not None:
             self._say_receipt(ledger, passage, status)
+            if passage.n_events:
+                tell_of_end(ledger, passage.run)
 
     def _put_back(self) -> None:
         """Let the processes that are started from now on belong to no pass of this process."""

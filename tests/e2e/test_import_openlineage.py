@@ -169,8 +169,11 @@ def test_an_artifact_of_this_ledger_is_that_artifact():
         (json.dumps({**STORY[0], "inputs": [{"namespace": "s3://lake"}]}), "inputs"),
         ('{"eventTime": "2026-01-05T08:00:00Z"}', "dataset"),
         ("[" * 100_000, "JSON"),
+        (json.dumps({**STORY[0], "job": {"namespace": "etl", "name": "a\0b"}}), "NUL"),
+        (json.dumps({**STORY[0], "inputs": [data("a", "a\0b")]}), "NUL"),
+        ('{"eventTime": "2026-01-05T08:00:00Z", "job": {"namespace": "\\ud800"', "JSON"),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_a_bad_line_is_named_and_nothing_is_recorded(refuses, line, words):
     told = [STORY[0], "", line, STORY[1]]
@@ -199,3 +202,20 @@ def test_the_command_reads_a_file_or_its_input(quiet, monkeypatch):
     monkeypatch.setattr("sys.stdin", source)
     again = ln.bridges.import_openlineage("-")
     assert (again.events, again.source) == (0, "openlineage standard input")
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", " a ", "é" * 1_200, "\u202e", "%", "@", "x:y//z"], ids=range(7)
+)
+def test_odd_names_come_in_or_are_left_out_and_never_stop_the_rest(name):
+    odd = event(
+        LOAD, "FAIL", 8, name, inputs=[data(name), data(name, name)],
+        outputs=[data(name + "!", name), {"namespace": name, "name": name}],
+        facets={"errorMessage": {"message": name},
+                "executionParameters": {"parameters": [{"key": name, "value": name}]}},
+    )  # fmt: skip
+    done = bring([odd, *STORY[3:]])
+    assert done.adds_up
+    assert run(AGAIN).status == "finished"
+    assert bring([odd, *STORY[3:]]).events == 0
+    assert ln.audit().ok

@@ -91,6 +91,11 @@ def lines(stream: Iterable[bytes], where: str, *, now: dt.datetime) -> Iterator[
                 f"{told}: expected an event of OpenLineage as one JSON object, and {error}; "
                 "nothing was recorded"
             ) from error
+        if rb"\u0000" in line and _has_nul(msgspec.to_builtins(event)):
+            raise InvalidValueError(
+                f"{told}: a text in it has the character NUL, which no database here keeps; "
+                "nothing was recorded"
+            )
         if event.run is not None and event.job is None:
             raise InvalidValueError(f"{told}: a run event needs a `job`; nothing was recorded")
         if event.run is None and event.job is None and event.dataset is None:
@@ -102,6 +107,14 @@ def lines(stream: Iterable[bytes], where: str, *, now: dt.datetime) -> Iterator[
                 f"{told}: {event.event_time.isoformat()} is in the future; nothing was recorded"
             )
         yield Line(number, event)
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_nul(it) for pair in value.items() for it in pair)
+    if isinstance(value, list):
+        return any(_has_nul(it) for it in value)
+    return isinstance(value, str) and "\0" in value
 
 
 def facet(facets: Facets | None, name: str, key: str) -> Any:

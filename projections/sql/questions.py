@@ -111,26 +111,37 @@ def kinds_of(dialect: Dialect, questions: Sequence[tuple[str, dict[str, Any]]]) 
     """
     alike: dict[tuple[Any, ...], dict[object, list[int]]] = {}
     for place, (asked, given) in enumerate(questions):
-        table, equals = of_registry(asked, given)
+        when = given.get("at"), given.get("ever", False)
+        columns = {name: value for name, value in given.items() if name not in {"at", "ever"}}
+        table, equals = of_registry(asked, columns)
         *same, (name, value) = equals.items()
         # A missing value is no value to compare with: such a question stays alone.
         alone = place if None in equals.values() else None
-        by_value = alike.setdefault((alone, table, name, *same), {})
+        by_value = alike.setdefault((alone, when, table, name, *same), {})
         by_value.setdefault(value, []).append(place)
     return [
-        Kind(_of_kind(dialect, table, dict(same), name, list(places)), table, name, places)
-        for (_, table, name, *same), places in alike.items()
+        Kind(_of_kind(dialect, table, dict(same), name, list(places), when), table, name, places)
+        for (_, when, table, name, *same), places in alike.items()
     ]
 
 
-def _of_kind(
-    dialect: Dialect, table: str, same: dict[str, Any], name: str, values: Sequence[Any]
+def _of_kind(  # noqa: PLR0913, PLR0917 (all of a kind)
+    dialect: Dialect,
+    table: str,
+    same: dict[str, Any],
+    name: str,
+    values: Sequence[Any],
+    when: tuple[int | None, bool],
 ) -> Fragment:
+    at, is_ever = when
     if len(values) == 1:
-        return find_statement(dialect, table, **same, **{name: values[0]})
+        return find_statement(dialect, table, at=at, ever=is_ever, **same, **{name: values[0]})
     require_columns(table, (*same, name))
     tests = [Fragment(f"{column('t', it)} = {dialect.placeholder}", (same[it],)) for it in same]
-    tests += [dialect.is_in(column("t", name), values), valid(dialect, "t", None)]
+    tests += [
+        dialect.is_in(column("t", name), values),
+        ever(dialect, "t", at) if is_ever else valid(dialect, "t", at),
+    ]
     return _of_rows(dialect, TABLES[table], every(tests))
 
 

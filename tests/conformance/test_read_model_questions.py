@@ -252,6 +252,19 @@ def test_a_relation_is_missing_where_it_leads_to_no_record(models):
         )
 
 
+def test_several_questions_for_rows_are_answered_as_each_alone(models):
+    b.feed(models, STORY)
+    questions = [
+        ("artifact", {"uid": uid, **when})
+        for when in ({}, {"at": 12}, {"ever": True}, {"at": 12, "ever": True}, {"at": None})
+        for uid in (A, B, C, "nobody")
+    ]
+    questions += [("artifact", {"at": 20, "run": None}), ("run", {"uid": RUN_1, "state": 0})]
+    alone = [models.find(table, **asked) for table, asked in questions]
+    assert models.find_all(questions) == alone
+    assert any(alone)
+
+
 def test_a_key_matches_whatever_ever_bore_it(models):
     b.feed(models, STORY)
     test = Is(("key",), "exact", "data/a.csv")

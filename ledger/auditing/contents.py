@@ -75,8 +75,10 @@ class ContentAudit:
         place, self._place = self._place, None
         if place is None:
             return
-        if instance.is_open() and instance.current().place.folder == place.folder:
-            instance.current().hash_cache.forget()
+        here = instance.opened_at(place)
+        for ledger in here:
+            ledger.hash_cache.forget()
+        if here:
             return
         cache = HashCache(cache_folder(place) / "hashes.sqlite3")
         cache.forget()

@@ -261,6 +261,11 @@ def is_open() -> bool:
     return _current is not None or bool(stand_ins)
 
 
+def opened_at(place: Place) -> list[Ledger]:
+    """Return the ledgers of a place that this process has open, without looking for one."""
+    return [it for it in list(_opened) if it.place.folder == place.folder]
+
+
 def connect(place: str | os.PathLike[str] | None = None) -> Ledger:
     """Use the ledger at this place from now on, whatever the working directory is.
 

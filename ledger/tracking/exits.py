@@ -22,6 +22,8 @@ from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any
 
+from ledger import forks
+
 _NOTHING: Any = object()
 _UNKNOWN = "its status is not known"
 
@@ -174,7 +176,9 @@ def _spare_children(handler: Callable[[int, FrameType | None], None]) -> None:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
         go_on()
 
-    os.register_at_fork(before=hold, after_in_parent=go_on, after_in_child=begin)
+    # In the parent while signals are put off still: what a hook raises is lost.
+    forks.wait_for_turn(hold, go_on)
+    os.register_at_fork(after_in_child=begin)
 
 
 def _outermost() -> FrameType:

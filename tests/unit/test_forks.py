@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import importlib
 import itertools
@@ -186,3 +187,16 @@ def test_who_forks_within_a_module_waits_for_no_one(loading, monkeypatch):
     monkeypatch.setattr(forks, "time", SimpleNamespace(sleep=None, monotonic=lambda: 0.0))
     importlib.import_module(loading.name)
     assert forked.is_set()
+
+
+def test_nobody_else_hooks_into_forks_in_the_parent():
+    """A later hook in Python would hear, and lose, what is sent again for the parent."""
+    found = {
+        path.name
+        for path in (*Path(ledger.__path__[0]).rglob("*.py"),)
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) == "os.register_at_fork"
+        and any(it.arg == "after_in_parent" for it in call.keywords)
+    }
+    assert found == {"forks.py"}

@@ -257,8 +257,8 @@ def test_content_and_members_registered_again_are_changed_like_the_first():
 def test_finish_writes_the_hashes_that_the_next_process_needs(here, monkeypatch):
     monkeypatch.setattr(hash_cache, "_RACY_NS", -(10**15))
     ln.track(key="hash.py", new_run=True)
-    artifact("large.bin", "x" * 100)
-    path = Path("large.bin").absolute()
+    artifact("large.csv", "x" * 100)
+    path = Path("large.csv").absolute()
     ln.finish()
     with contextlib.closing(HashCache(here / ".metaledger/cache/hashes.sqlite3")) as cache:
         assert cache.get(path, stamp_of(path.stat())) is not None

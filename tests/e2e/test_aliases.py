@@ -8,7 +8,7 @@ import pytest
 
 import ledger as ln
 from tests.e2e.command import metaledger
-from tests.support.door import artifact, label
+from tests.support.door import artifact, begin_as_script, label
 
 
 @pytest.fixture
@@ -98,7 +98,8 @@ def test_an_erasure_takes_the_alias(ledger):
         ln.Artifact.get("lamindb:person-4711")
 
 
-def test_a_run_that_adds_an_alias_replays_to_nothing(ledger):  # noqa: ARG001
+def test_a_run_that_adds_an_alias_replays_to_nothing(ledger, monkeypatch):  # noqa: ARG001
+    begin_as_script(monkeypatch, __file__)
     for _ in range(2):
         ln.track(key="a.py", name="a")
         label("x").add_alias("lamindb:1")

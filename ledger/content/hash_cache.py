@@ -43,7 +43,7 @@ _RACY_NS = 3 * 10**9
 # Linux writes changed pages to the disk after 30 seconds, and looks for them every five.
 _MAPPED_NS = 60 * 10**9
 _MAPPED = (
-    b".npy", b".memmap", b".mmap", b".dat", b".bin", b".raw", b".mdb", b".tif", b".tiff", b".nii",
+    b".npy", b".memmap", b".mmap", b".dat", b".raw", b".mdb", b".tif", b".tiff", b".nii",
     b".arrow", b".h5", b".hdf5",
 )  # fmt: skip
 _BATCH = 1000

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # aliases and reasons of one kind that are shown
 
+_dry_run = click.option(
+    "--dry-run", is_flag=True, help="Count what would be recorded; record nothing."
+)
+_declare = click.option("--declare", is_flag=True, help="Read no content: declare every artifact.")
+
 
 @verb(
     "lamindb",
@@ -23,8 +28,8 @@ _SHOWN = 20  # aliases and reasons of one kind that are shown
     ),
 )
 @click.argument("where", metavar="FOLDER|FILE|URL")
-@click.option("--dry-run", is_flag=True, help="Count what would be recorded; record nothing.")
-@click.option("--declare", is_flag=True, help="Read no content: declare every artifact.")
+@_dry_run
+@_declare
 @click.option("--root", "roots", multiple=True, metavar="OLD=NEW", help="Where a storage lies now.")
 @click.option("--branch", metavar="NAME", help="Bring in this branch of LaminDB, too.")
 @json_option
@@ -62,7 +67,7 @@ def lamindb_verb(  # noqa: PLR0913 (one an option)
     ),
 )
 @click.argument("where", metavar="FILE|-")
-@click.option("--dry-run", is_flag=True, help="Count what would be recorded; record nothing.")
+@_dry_run
 @json_option
 def openlineage_verb(where: str, *, dry_run: bool, as_json: bool) -> None:
     """Bring in the runs that events of OpenLineage tell of, one event in JSON a line.
@@ -80,8 +85,8 @@ def openlineage_verb(where: str, *, dry_run: bool, as_json: bool) -> None:
     examples=("metaledger import dvc . --dry-run", "metaledger import dvc ./project/dvc.lock"),
 )
 @click.argument("where", metavar="FOLDER|FILE")
-@click.option("--dry-run", is_flag=True, help="Count what would be recorded; record nothing.")
-@click.option("--declare", is_flag=True, help="Read no content: declare every file.")
+@_dry_run
+@_declare
 @json_option
 def dvc_verb(where: str, *, dry_run: bool, declare: bool, as_json: bool) -> None:
     """Bring a project of DVC into this ledger: its stages as runs, its files as artifacts.
@@ -102,8 +107,8 @@ def dvc_verb(where: str, *, dry_run: bool, declare: bool, as_json: bool) -> None
     ),
 )
 @click.argument("where", metavar="FOLDER|FILE|URL")
-@click.option("--dry-run", is_flag=True, help="Count what would be recorded; record nothing.")
-@click.option("--declare", is_flag=True, help="Read no content: declare every artifact.")
+@_dry_run
+@_declare
 @json_option
 def mlflow_verb(where: str, *, dry_run: bool, declare: bool, as_json: bool) -> None:
     """Bring the runs of a tracking store of MLflow into this ledger, with their dates and people.

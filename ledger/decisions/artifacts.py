@@ -41,6 +41,7 @@ from ledger.model.events import (
     RecordChanged,
 )
 from ledger.model.ids import StreamId
+from ledger.model.outside_commands import DeclareArtifact
 from ledger.model.schema import ARTIFACT, COLLECTION, ERASED, LIVE, WITHDRAWN
 
 
@@ -98,7 +99,7 @@ def exists_error(command: SaveArtifact | SaveCollection, row: Row) -> ContentExi
     )
 
 
-def family_of(command: SaveArtifact, facts: Facts) -> Row | None:
+def family_of(command: SaveArtifact | DeclareArtifact, facts: Facts) -> Row | None:
     """Return the artifact that new content is a new version of; None where it founds a family."""
     if command.revises is not None:
         return require(facts, "artifact", command.revises)
@@ -211,13 +212,16 @@ def _storage_key(command: SaveArtifact, facts: Facts, uid: str) -> str:
     return f".metaledger/{uid}{content.suffix}"
 
 
+def reproduced(uid: str, facts: Facts, stamp: Stamp) -> list[LedgerEvent]:
+    """Return the event that a run made an artifact again; none where it did so before."""
+    if stamp.run is None or facts.find("link", field="artifact.runs", source=uid, target=stamp.run):
+        return []
+    return [ArtifactReproduced(uid=uid, **stamp.fields())]
+
+
 def _meet_again(command: SaveArtifact, row: Row, facts: Facts, stamp: Stamp) -> Decision:
     uid = row["uid"]
-    events: list[LedgerEvent] = []
-    if stamp.run is not None and not facts.find(
-        "link", field="artifact.runs", source=uid, target=stamp.run
-    ):
-        events.append(ArtifactReproduced(uid=uid, **stamp.fields()))
+    events = reproduced(uid, facts, stamp)
     notices: tuple[Notice, ...] = ()
     if is_gone(command, row):
         healed = _relocated(command, row, stamp)

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from ledger.decisions.artifacts import displaced_by, pointers_of
+from ledger.decisions.artifacts import displaced_by, family_of, pointers_of, reproduced
 from ledger.decisions.facts import (
     Decision,
     Facts,
@@ -17,9 +17,8 @@ from ledger.decisions.facts import (
     differing,
     namesakes,
     refuse_erased,
-    require,
 )
-from ledger.model.events import ArtifactReproduced, LedgerEvent, RecordChanged
+from ledger.model.events import RecordChanged
 from ledger.model.ids import StreamId
 from ledger.model.outside_commands import DeclareArtifact
 from ledger.model.outside_events import ArtifactDeclared
@@ -37,7 +36,7 @@ def declare_artifact(command: DeclareArtifact, facts: Facts, stamp: Stamp) -> De
         if row["state"] < WITHDRAWN:
             return _met_again(command, row, facts, stamp)
     refuse_erased(facts, "artifact", command.natural)
-    revised = _family(command, facts)
+    revised = family_of(command, facts)
     stem = None if revised is None else revised["uid"][: ARTIFACT.uid_length]
     born = birth(facts, "artifact", command.natural, stem=stem)
     event = ArtifactDeclared(
@@ -63,23 +62,9 @@ def declare_artifact(command: DeclareArtifact, facts: Facts, stamp: Stamp) -> De
     )
 
 
-def _family(command: DeclareArtifact, facts: Facts) -> Row | None:
-    if command.revises is not None:
-        return require(facts, "artifact", command.revises)
-    for pointer in pointers_of(facts, command.key):
-        for row in facts.find("artifact", uid=pointer["uid"]):
-            if row["state"] < WITHDRAWN:
-                return row
-    return None
-
-
 def _met_again(command: DeclareArtifact, row: Row, facts: Facts, stamp: Stamp) -> Decision:
     uid = row["uid"]
-    events: list[LedgerEvent] = []
-    if stamp.run is not None and not facts.find(
-        "link", field="artifact.runs", source=uid, target=stamp.run
-    ):
-        events.append(ArtifactReproduced(uid=uid, **stamp.fields()))
+    events = reproduced(uid, facts, stamp)
     if changes := differing(row, command.fields):
         events.append(RecordChanged(registry="artifact", uid=uid, fields=changes, **stamp.fields()))
     return Decision(events=tuple(events), outcome=uid, stream=StreamId(row["stream"]))

@@ -97,6 +97,15 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.path}@{self.value}"
 
 
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """A stage as `dvc.lock` has it: what it reads and makes, by which command and parameters."""
+
+    deps: list[Item]
+    outs: list[Item]
+    cmd: str
+    params: dict[str, Any]
+
+
 class Reader:
     """Reads a project into steps.
 
@@ -123,20 +132,20 @@ class Reader:
     def steps(self) -> Iterator[AnyStep]:
         """Yield what the project says happened: contents that nobody made, then stage by stage."""
         stages = self._stages() if self._lock.is_file() else {}
-        order = _in_order(stages)
-        made = {it.ref for stage in stages.values() for it in stage[1]}
+        made = {it.ref for stage in stages.values() for it in stage.outs}
         for path in self._pointers:
             yield from self._pointer(path)
-        for name in order:
-            deps, outs, cmd, params = stages[name]
+        for name in _in_order(stages):
             yield from (
-                self._content("dep", it) for it in deps if it.ref not in made and self._is_new(it)
+                self._content("dep", it)
+                for it in stages[name].deps
+                if it.ref not in made and self._is_new(it)
             )
-            yield from self._stage(name, deps, outs, cmd, params)
+            yield from self._stage(name, stages[name])
 
     # --- files ------------------------------------------------------------------------------------
 
-    def _stages(self) -> dict[str, tuple[list[Item], list[Item], str, dict[str, Any]]]:
+    def _stages(self) -> dict[str, Stage]:
         found = read_yaml(self._lock, extra="dvc")
         schema = str(found.get("schema", ""))
         if schema != _SCHEMA:
@@ -144,15 +153,15 @@ class Reader:
                 f"{printable(self._lock)}: expected schema '{_SCHEMA}', found '{schema}'; run "
                 "`dvc repro` or `dvc commit` of a DVC from 2.0 on"
             )
-        stages: dict[str, tuple[list[Item], list[Item], str, dict[str, Any]]] = {}
+        stages: dict[str, Stage] = {}
         for name, stage in self._mapping(found.get("stages"), "stages").items():
             told = self._mapping(stage, f"stage '{name}'")
             cmd = told.get("cmd", "")
-            stages[str(name)] = (
-                self._items(told.get("deps"), self._lock),
-                self._items(told.get("outs"), self._lock),
-                "\n".join(map(str, cmd)) if isinstance(cmd, list) else str(cmd),
-                _params(self._mapping(told.get("params"), f"parameters of stage '{name}'")),
+            stages[str(name)] = Stage(
+                deps=self._items(told.get("deps"), self._lock),
+                outs=self._items(told.get("outs"), self._lock),
+                cmd="\n".join(map(str, cmd)) if isinstance(cmd, list) else str(cmd),
+                params=_params(self._mapping(told.get("params"), f"parameters of stage '{name}'")),
             )
         return stages
 
@@ -261,12 +270,16 @@ class Reader:
                 return str(path)
         return None
 
-    def _stage(
-        self, name: str, deps: list[Item], outs: list[Item], cmd: str, params: dict[str, Any]
-    ) -> Iterator[AnyStep]:
-        script = f"{name}@{uid(['dvc', name, cmd], _SHOWN)}"
-        facts: list[Any] = [[it.ref for it in deps], [it.ref for it in outs], _text(params)]
-        run = f"{name}@{uid(['dvc', name, cmd, facts], _SHOWN)}"
+    def _stage(self, name: str, stage: Stage) -> Iterator[AnyStep]:
+        script = f"{name}@{uid(['dvc', name, stage.cmd], _SHOWN)}"
+        facts: list[Any] = [
+            [it.ref for it in stage.deps],
+            [it.ref for it in stage.outs],
+            msgspec.json.encode(stage.params, order="deterministic").decode(),
+        ]
+        row = f"{name}@{uid(['dvc', name, stage.cmd, facts], _SHOWN)}"
+        run = f"run/{row}"
+        told: dict[str, Any] = {"table": "run", "row": row}
         yield TransformVersion(
             table="stage",
             row=script,
@@ -274,18 +287,17 @@ class Reader:
             stem=uid(["dvc", "stage", name], _STEM),
             key=name,
             type="pipeline",
-            source=f"{cmd}\n",
+            source=f"{stage.cmd}\n",
         )
-        told: dict[str, Any] = {"table": "run", "row": run}
-        yield RunSeen(**told, ref=f"run/{run}", transform=f"stage/{script}", params=params)
-        for item in deps:
-            yield Input(**told, artifact=item.ref, run=f"run/{run}")
-        for item in outs:
+        yield RunSeen(**told, ref=run, transform=f"stage/{script}", params=stage.params)
+        for item in stage.deps:
+            yield Input(**told, artifact=item.ref, run=run)
+        for item in stage.outs:
             if self._is_new(item):
-                yield self._content("out", item, run=f"run/{run}")
+                yield self._content("out", item, run=run)
             else:
-                yield Reproduced(**told, artifact=item.ref, run=f"run/{run}")
-        yield RunEnded(**told, run=f"run/{run}", status="finished")
+                yield Reproduced(**told, artifact=item.ref, run=run)
+        yield RunEnded(**told, run=run, status="finished")
 
 
 def _pointers(root: Path) -> Iterator[Path]:
@@ -296,9 +308,9 @@ def _pointers(root: Path) -> Iterator[Path]:
                 yield Path(folder, name)
 
 
-def _in_order(stages: Mapping[str, Any]) -> list[str]:
+def _in_order(stages: Mapping[str, Stage]) -> list[str]:
     """Return the stages in an order in which each comes after those whose outputs it reads."""
-    makers = {it.ref: name for name, stage in stages.items() for it in stage[1]}
+    makers = {it.ref: name for name, stage in stages.items() for it in stage.outs}
     order: dict[str, None] = {}
     begun: set[str] = set()
 
@@ -309,7 +321,7 @@ def _in_order(stages: Mapping[str, Any]) -> list[str]:
             name = waiting[-1]
             before = [
                 maker
-                for it in stages[name][0]
+                for it in stages[name].deps
                 if (maker := makers.get(it.ref)) is not None and maker not in begun
             ]
             if name in begun or not before:
@@ -343,14 +355,9 @@ def _params(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters by name; those of another file than `params.yaml` below its name."""
     params: dict[str, Any] = {}
     for file, values in found.items():
-        told = values if isinstance(values, dict) else {str(file): values}
-        told = {str(name): _plain(value) for name, value in told.items()}
-        params |= told if file == "params.yaml" or not isinstance(values, dict) else {file: told}
+        told = _plain(values)
+        params |= told if file == "params.yaml" and isinstance(told, dict) else {str(file): told}
     return params
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value, order="deterministic").decode()
 
 
 def _plain(value: Any) -> Any:

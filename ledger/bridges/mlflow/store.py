@@ -98,8 +98,8 @@ def read_store(where: str | os.PathLike[str]) -> list[Experiment]:
     for found in (path, path / "mlruns", path / "mlflow.db"):
         if found.is_file() and _is_database(found):
             return list(_of_database(found.absolute()))
-        if found.is_dir() and _experiments_in(found):
-            return list(_of_folder(found.absolute()))
+        if found.is_dir() and (folders := _experiments_in(found.absolute())):
+            return list(_of_folders(folders))
     raise InvalidValueError(
         f"mlflow {printable(path)}: expected a folder `mlruns` with experiments, or a SQLite "
         "database of MLflow; found neither"
@@ -114,8 +114,8 @@ def _experiments_in(root: Path) -> list[Path]:
     return sorted(it.parent for folder in folders for it in folder.glob("*/meta.yaml"))
 
 
-def _of_folder(root: Path) -> Iterator[Experiment]:
-    for folder in _experiments_in(root):
+def _of_folders(folders: list[Path]) -> Iterator[Experiment]:
+    for folder in folders:
         told = _meta(folder)
         names = sorted(it.parent for it in folder.glob("*/meta.yaml"))
         yield Experiment(

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -67,7 +68,7 @@ def import_dvc(
     """
     root = Path(where)
     root = root.parent if root.name == _LOCK else root
-    reader = Reader(root.absolute())
+    reader = Reader(root.absolute(), declares=declare)
     steps = list(reader.steps())
     return carry_out(reader.source, steps, declare=declare, dry_run=dry_run, notes=reader.notes)
 
@@ -114,8 +115,9 @@ class Reader:
         notes: Sentences about what DVC does not say.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, declares: bool = False) -> None:
         self._root = root
+        self._declares = declares
         self._lock = root / _LOCK
         self._pointers = sorted(_pointers(root)) if root.is_dir() else []
         if not self._lock.is_file() and not self._pointers:
@@ -255,20 +257,19 @@ class Reader:
 
     def _found(self, item: Item, *, is_folder: bool) -> str | None:
         """Return where the content of an item lies; None where it is not here."""
-        place = self._root / item.path
+        places = [self._root / item.path]
         if is_folder:
-            return str(place) if place.is_dir() else None
-        if item.algorithm != "md5":
-            return str(place) if place.is_file() else None
-        cache = self._root / ".dvc" / "cache"
-        for path in (
-            place,
-            cache / "files" / "md5" / item.value[:2] / item.value[2:],
-            cache / item.value[:2] / item.value[2:],
-        ):
-            if path.resolve().is_relative_to(self._root.resolve()) and _has_md5(path, item):
-                return str(path)
-        return None
+            fits: Callable[[Path], bool] = Path.is_dir
+        elif self._declares or item.algorithm != "md5":
+            fits = Path.is_file
+        else:
+            fits = partial(_has_md5, item=item)
+            cache = self._root / ".dvc" / "cache"
+            inner = Path(item.value[:2], item.value[2:])
+            places += [cache / "files" / "md5" / inner, cache / inner]
+        root = self._root.resolve()
+        inside = (it for it in places if it.resolve().is_relative_to(root))
+        return next((str(it) for it in inside if fits(it)), None)
 
     def _stage(self, name: str, stage: Stage) -> Iterator[AnyStep]:
         script = f"{name}@{uid(['dvc', name, stage.cmd], _SHOWN)}"

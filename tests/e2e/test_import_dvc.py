@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import ledger as ln
-from ledger.bridges import import_dvc
+from ledger.bridges import dvc, import_dvc
 from ledger.errors import InvalidValueError, MissingDependencyError
 from tests.e2e.command import metaledger
 
@@ -144,6 +144,29 @@ def test_a_link_that_leads_out_of_the_project_is_never_followed(project):
     )
     import_dvc(project)
     assert ln.Artifact.get(key="link.txt").is_declared
+
+
+@pytest.mark.parametrize(
+    "told", ["hash: md5\n      md5: abc.dir\n      nfiles: 1", "hash: etag\n      etag: abc"]
+)
+def test_a_link_that_cannot_be_compared_is_never_followed_out_either(project, told):
+    outside = project.parent / "outside"
+    outside.mkdir()
+    (outside / "secret.txt").write_text("abc")
+    is_folder = "nfiles" in told
+    (project / "link").symlink_to(outside if is_folder else outside / "secret.txt")
+    (project / "dvc.lock").write_text(
+        f"{HEAD}  s:\n    cmd: c\n    outs:\n    - path: link\n      {told}\n"
+    )
+    import_dvc(project)
+    assert ln.Artifact.get(key="link").is_declared
+
+
+def test_declaring_reads_no_file(project, monkeypatch):
+    """Nothing is hashed; where a file lies is told."""
+    monkeypatch.setattr(dvc, "_has_md5", None)
+    import_dvc(project, declare=True)
+    assert ln.Artifact.get(key="clean.csv").whereabouts == str(project / "clean.csv")
 
 
 def test_stages_in_a_circle_are_refused(project):

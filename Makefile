@@ -38,12 +38,12 @@ test quick unit property conformance crash fuzz golden e2e: export PYTHONHASHSEE
 quick: lint types ## lint, types and the unit tests of what changed: for each time you save
 	$(PYTEST) -p no:benchmark -p no:cacheprovider $$($(BIN)/python -m tests.support.changed) $(ARGS)
 
-test: lint types ## everything that must hold before a change lands
+test: lint types .venv/.crate ## everything that must hold before a change lands
 	$(PYTEST) $(PARALLEL) -m "not slow" $(ARGS)
 
 # What needs something that is not installed (strace, libfaketime, the right to mount) is told at the
 # end, and so are the figures of docs/reliability.md.
-test-all: lint types ## the same, with the slow sweeps and random search; SEED=… repeats one
+test-all: lint types .venv/.crate ## the same, with the slow sweeps and random search; SEED=… repeats one
 	@echo "this takes two hours on two cores; docs/reliability.md says how to run one sweep alone"
 	$(SEEDED) $(PYTEST) $(PARALLEL) -o faulthandler_timeout=7200 --hypothesis-profile=thorough \
 	  $(BY_SEED) $(ARGS) || { $(REPEAT); }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +187,6 @@ def test_the_command_says_what_it_wrote(runs):
     assert Path("later.jsonl").read_bytes() == b""
 
 
-@pytest.mark.skipif(find_spec("openlineage") is None, reason="openlineage-python is not installed")
 @pytest.mark.usefixtures("runs")
 def test_the_models_of_the_client_accept_every_event():
     from openlineage.client import event_v2 as v2  # noqa: PLC0415

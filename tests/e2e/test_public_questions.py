@@ -209,6 +209,7 @@ def test_records_of_a_relation_have_places():
         labels[2]
 
 
+@pytest.mark.usefixtures("zoo")
 def test_the_default_order_is_that_of_creation():
     assert names(ln.ULabel.filter())[:2] == ["ant", "bee"]
     ant = ln.ULabel.get(name="ant")
